@@ -1,0 +1,139 @@
+"""The parts of a ConvNeXt: block, layer norm over channels, GRN, drop path, downsampling.
+
+Feature maps are (N, C, H, W). Every norm works on the channels-last view, so that after the first
+one the memory stays channels-last and the permutes are free.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Every published ConvNeXt but timm's xxlarge.
+LAYER_NORM_EPS = 1e-6
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of each position of a (N, C, H, W) map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=LAYER_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise a (N, C, H, W) map; the result has the same shape."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class GRN(nn.Module):
+    """Global response normalisation (ConvNeXt V2, arXiv 2301.00808, section 3.3).
+
+    Starts as the identity. The parameters have shape (channels,), so that any optimizer recipe that
+    spares vectors from weight decay spares them too.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gamma = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise a (N, H, W, C) map by its response over H and W."""
+        # A half-precision norm over a large map would overflow.
+        response = torch.linalg.vector_norm(
+            x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)
+        )
+        scale = response / (response.mean(dim=-1, keepdim=True) + self.eps)
+        return x + self.gamma * (x * scale.to(x.dtype)) + self.beta
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample (arXiv 1603.09382); the identity outside training."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero whole samples of (N, ...) at ``rate`` and scale up the others."""
+        if self.rate == 0.0 or not self.training:
+            return x
+        keep = 1.0 - self.rate
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * mask.div_(keep)
+
+    def extra_repr(self) -> str:
+        """Show the rate in the model's printout."""
+        return f"rate={self.rate:.3g}"
+
+
+class SameSizeDownsample(nn.Conv2d):
+    """The 2x2 downsampling convolution with its stride taken away.
+
+    It pads on the right and at the bottom only, so that every even position sees exactly the
+    pixels that the strided convolution saw there.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=2, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, H, W)."""
+        pad = self.dilation[0]
+        return super().forward(F.pad(x, (0, pad, 0, pad)))
+
+
+class Block(nn.Module):
+    """Depthwise convolution, norm, two linear layers, layer scale, drop path, residual.
+
+    Source: facebookresearch/ConvNeXt, ``models/convnext.py``, in its channels-last form; with GRN
+    facebookresearch/ConvNeXt-V2, ``models/convnextv2.py``.
+
+    Args:
+        channels: Width C of input and output.
+        kernel_size: Odd size of the depthwise kernel.
+        dilation: Dilation of the depthwise kernel.
+        drop_path_rate: Probability in [0, 1) that a sample skips the block in training.
+        layer_scale_init_value: Initial layer scale; 0 builds none.
+        grn: Whether to put GRN after the activation.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel_size: int = 7,
+        dilation: int = 1,
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float = 1.0,
+        grn: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(
+            channels,
+            channels,
+            kernel_size,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=channels,
+        )
+        self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
+        self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.act = nn.GELU()
+        self.grn = GRN(4 * channels) if grn else nn.Identity()
+        self.pwconv2 = nn.Linear(4 * channels, channels)
+        self.gamma = (
+            nn.Parameter(torch.full((channels,), float(layer_scale_init_value)))
+            if layer_scale_init_value
+            else None
+        )
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        y = self.dwconv(x).permute(0, 2, 3, 1)
+        y = self.pwconv2(self.grn(self.act(self.pwconv1(self.norm(y)))))
+        if self.gamma is not None:
+            y = self.gamma * y
+        return x + self.drop_path(y.permute(0, 3, 1, 2))

@@ -1,0 +1,274 @@
+"""ConvNeXt V1 and V2 as a backbone: one image in, a map of features per stage out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as ROOT_MODELS
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.backbone.block import Block, LayerNorm2d, SameSizeDownsample
+from convnext_dense.registry import MODELS
+
+# The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
+BLOCKS_PER_LAYER = 3
+
+
+# In the root registry, since siblings are not searched: so the bare name builds in the scopes of
+# mmdet and mmseg. In the child registry, so that `convnext_dense.ConvNeXt` is never another's.
+@ROOT_MODELS.register_module()
+@MODELS.register_module()
+class ConvNeXt(BaseModule):
+    """ConvNeXt (arXiv 2201.03545) and ConvNeXt V2 (arXiv 2301.00808) for dense prediction.
+
+    Parameter names are those of facebookresearch/ConvNeXt. Only what the outputs need is built: no
+    stage beyond the last output, no norm for a stage that is not given out.
+
+    Args:
+        arch: A name (``tiny``, ``v2_base``, ...; see :data:`convnext_dense.backbone.ARCHS`), or
+            ``dict(depths=..., channels=..., grn=False)`` with any number of stages.
+        in_channels: Channels of the input.
+        out_indices: The stages whose features are given out, ascending; negative ones count from
+            the last stage.
+        drop_path_rate: Stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
+            the first block.
+        layer_scale_init_value: Initial layer scale. None means 1.0 for V1 and none for V2, as
+            published for dense prediction; 0 builds none.
+        output_stride: Cap on the stride of the stages: 8, 16 or 32 (64, ... with more than four
+            stages). Stages beyond it are dilated instead; the parameters are the same.
+        kernel_size: Odd size of the depthwise kernels.
+        frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
+            downsampling and output norms. What is frozen stays in eval mode.
+        with_cp: Recompute each block in the backward pass to save memory.
+        norm_out: Whether a layer norm ``norm{i}`` follows each output. False gives the raw stages.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL)`` or None, which leaves the
+            published random initialisation (truncated normal, std 0.02).
+
+    Attributes:
+        out_channels: Channels of each output.
+        out_strides: Stride of each output to the input.
+
+    Raises:
+        ValueError: Where an argument is outside of its range; the message names the range.
+
+    Example:
+        >>> import torch
+        >>> net = ConvNeXt("atto", out_indices=(1, 2, 3))
+        >>> net.out_channels, net.out_strides
+        ((80, 160, 320), (8, 16, 32))
+        >>> [tuple(y.shape) for y in net(torch.zeros(1, 3, 64, 96))]
+        [(1, 80, 8, 12), (1, 160, 4, 6), (1, 320, 2, 3)]
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping | Arch = "tiny",
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        drop_path_rate: float = 0.0,
+        layer_scale_init_value: float | None = None,
+        output_stride: int = 32,
+        kernel_size: int = 7,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        norm_out: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.arch = resolve_arch(arch)
+        num_stages = len(self.arch.depths)
+        self.out_indices = _resolve_out_indices(out_indices, num_stages)
+        if layer_scale_init_value is None:
+            layer_scale_init_value = 0.0 if self.arch.grn else 1.0
+        _check_range("in_channels", in_channels, in_channels >= 1, "at least 1")
+        _check_range("drop_path_rate", drop_path_rate, 0 <= drop_path_rate < 1, "in [0, 1)")
+        _check_range(
+            "layer_scale_init_value",
+            layer_scale_init_value,
+            layer_scale_init_value >= 0,
+            "0 or more",
+        )
+        _check_range("kernel_size", kernel_size, kernel_size % 2 == 1 <= kernel_size, "odd")
+        _check_range(
+            "frozen_stages", frozen_stages, -1 <= frozen_stages <= num_stages, f"-1 to {num_stages}"
+        )
+        strides = [8, 16, 32, *(2 ** (stage + 2) for stage in range(4, num_stages))]
+        _check_range("output_stride", output_stride, output_stride in strides, f"one of {strides}")
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
+        self.norm_out = norm_out
+
+        channels = self.arch.channels
+        num_built = self.out_indices[-1] + 1
+        # The rates follow the whole architecture, whatever part of it is built.
+        rates = torch.linspace(0, drop_path_rate, sum(self.arch.depths), device="cpu").tolist()
+        self.downsample_layers = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        stage_strides = []
+        stride, dilation = 4, 1
+        for stage in range(num_built):
+            if stage == 0:
+                stem = nn.Conv2d(in_channels, channels[0], kernel_size=4, stride=4)
+                downsample = nn.Sequential(stem, LayerNorm2d(channels[0]))
+            else:
+                if stride < output_stride:
+                    conv = nn.Conv2d(channels[stage - 1], channels[stage], kernel_size=2, stride=2)
+                    stride *= 2
+                else:
+                    conv = SameSizeDownsample(channels[stage - 1], channels[stage], dilation)
+                    dilation *= 2
+                downsample = nn.Sequential(LayerNorm2d(channels[stage - 1]), conv)
+            self.downsample_layers.append(downsample)
+            first = sum(self.arch.depths[:stage])
+            self.stages.append(
+                nn.Sequential(
+                    *(
+                        Block(
+                            channels[stage],
+                            kernel_size=kernel_size,
+                            dilation=dilation,
+                            drop_path_rate=rates[first + block],
+                            layer_scale_init_value=layer_scale_init_value,
+                            grn=self.arch.grn,
+                        )
+                        for block in range(self.arch.depths[stage])
+                    )
+                )
+            )
+            stage_strides.append(stride)
+        if norm_out:
+            for stage in self.out_indices:
+                self.add_module(f"norm{stage}", LayerNorm2d(channels[stage]))
+        self.out_channels = tuple(channels[stage] for stage in self.out_indices)
+        self.out_strides = tuple(stage_strides[stage] for stage in self.out_indices)
+
+        self._init_randomly()
+        self._freeze()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the features of the stages in ``out_indices``.
+
+        Args:
+            x: Images, (N, in_channels, H, W), at least as large as the last stride.
+
+        Returns:
+            One map (N, ``out_channels[i]``, H // ``out_strides[i]``, W // ``out_strides[i]``) per
+            output, in channels-last memory.
+        """
+        outputs = []
+        for stage, downsample in enumerate(self.downsample_layers):
+            x = downsample(x)
+            for block in self.stages[stage]:
+                if self.with_cp and torch.is_grad_enabled():
+                    x = checkpoint(block, x, use_reentrant=False)
+                else:
+                    x = block(x)
+            if stage in self.out_indices:
+                outputs.append(getattr(self, f"norm{stage}")(x) if self.norm_out else x)
+        return tuple(outputs)
+
+    def init_weights(self) -> None:
+        """Load the weights that ``init_cfg`` names; what does not match is an error.
+
+        Called by mmengine's runner before training, on every rank.
+
+        Raises:
+            RuntimeError: Where the file's parameters are not this network's.
+        """
+        if self.init_cfg and self.init_cfg.get("type") in ("Pretrained", "PretrainedInit"):
+            from convnext_dense.weights import load_weights
+
+            load_weights(self, self.init_cfg["checkpoint"], prefix=self.init_cfg.get("prefix"))
+            self._is_init = True
+        else:
+            super().init_weights()
+
+    def train(self, mode: bool = True) -> ConvNeXt:
+        """Set the mode, but leave what is frozen in eval mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers the layer-wise decay counts: 6 for tiny, 12 for small to xlarge."""
+        return sum(math.ceil(depth / BLOCKS_PER_LAYER) for depth in self.arch.depths)
+
+    def layer_id(self, name: str, decay_type: str = "layer_wise") -> int:
+        """Give the layer that a parameter belongs to, for learning rates that decay with depth.
+
+        The published rule (facebookresearch/ConvNeXt, ``mmcv_custom/layer_decay_optimizer_
+        constructor.py``) for any depth: a parameter's rate is
+        ``decay ** (num_layers + 1 - layer_id)``.
+
+        Args:
+            name: Parameter name in this module, such as ``stages.2.4.dwconv.weight``.
+            decay_type: ``layer_wise``: three blocks make a layer, a downsampling belongs to the
+                layer that follows it. ``stage_wise``: a stage is a layer, stem and downsamplings
+                are layer 0.
+
+        Returns:
+            0 for the stem up to ``num_layers + 1`` for the output norms, which do not decay.
+
+        Raises:
+            ValueError: On another ``decay_type``.
+
+        Example:
+            >>> ConvNeXt("tiny").layer_id("stages.2.4.dwconv.weight")
+            4
+        """
+        if decay_type not in ("layer_wise", "stage_wise"):
+            raise ValueError(f"decay_type is layer_wise or stage_wise, got {decay_type!r}")
+        part, *rest = name.split(".")
+        if part not in ("downsample_layers", "stages"):
+            return self.num_layers + 1
+        stage = int(rest[0])
+        if decay_type == "stage_wise":
+            return 0 if part == "downsample_layers" else stage + 1
+        if part == "downsample_layers" and stage == 0:
+            return 0
+        block = int(rest[1]) if part == "stages" else 0
+        before = sum(math.ceil(depth / BLOCKS_PER_LAYER) for depth in self.arch.depths[:stage])
+        return 1 + before + block // BLOCKS_PER_LAYER
+
+    def _init_randomly(self) -> None:
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        frozen = list(self.downsample_layers[:1]) if self.frozen_stages >= 0 else []
+        for stage in range(min(self.frozen_stages, len(self.stages))):
+            frozen += [self.downsample_layers[stage], self.stages[stage]]
+            if self.norm_out and stage in self.out_indices:
+                frozen.append(getattr(self, f"norm{stage}"))
+        return frozen
+
+    def _freeze(self) -> None:
+        for module in self._frozen_modules():
+            module.eval().requires_grad_(False)
+
+
+def _resolve_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    allowed = f"ascending stages from {-num_stages} to {num_stages - 1}"
+    if isinstance(out_indices, str) or not isinstance(out_indices, Sequence) or not out_indices:
+        raise ValueError(f"out_indices holds {allowed}, got {out_indices!r}")
+    if any(not isinstance(i, int) or not -num_stages <= i < num_stages for i in out_indices):
+        raise ValueError(f"out_indices holds {allowed}, got {tuple(out_indices)}")
+    resolved = tuple(i % num_stages for i in out_indices)
+    if any(a >= b for a, b in pairwise(resolved)):
+        raise ValueError(f"out_indices holds {allowed}, each once, got {tuple(out_indices)}")
+    return resolved
+
+
+def _check_range(name: str, value: float, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {allowed}, got {value!r}")

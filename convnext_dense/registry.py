@@ -1,0 +1,10 @@
+"""Registries of scope ``convnext_dense``, children of mmengine's root registries.
+
+mmengine imports ``<scope>.registry`` when a config names the scope (``convnext_dense.ConvNeXt`` or
+``default_scope = 'convnext_dense'``), so this module must exist under this name.
+"""
+
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import Registry
+
+MODELS = Registry("model", parent=ROOT_MODELS, locations=["convnext_dense.backbone"])
