@@ -97,4 +97,9 @@ def resolve_arch(arch: str | Mapping | Arch) -> Arch:
             "arch as a dict has the keys depths and channels, and may have grn, got "
             f"{', '.join(map(repr, arch)) or 'none'}"
         )
+    for key in ("depths", "channels"):
+        if isinstance(arch[key], str) or not isinstance(arch[key], Sequence):
+            raise ValueError(
+                f"arch's depths and channels are sequences of integers, got {key}={arch[key]!r}"
+            )
     return Arch(tuple(arch["depths"]), tuple(arch["channels"]), bool(arch.get("grn", False)))

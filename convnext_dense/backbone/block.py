@@ -68,6 +68,30 @@ class DropPath(nn.Module):
         return f"rate={self.rate:.3g}"
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """Depthwise convolution that keeps the size, with gradients laid out as its weight is."""
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int) -> None:
+        super().__init__(
+            channels,
+            channels,
+            kernel_size,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=channels,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        weight = self.weight
+        # On channels-last maps the gradient of the (C, 1, k, k) weight comes with the strides of
+        # a channels-last one. The buckets of DistributedDataParallel then copy it, and warn. This
+        # view's backward pass restores the strides of a contiguous weight.
+        if weight.stride(1) != 1:
+            weight = weight.squeeze(1).unsqueeze(1)
+        return self._conv_forward(x, weight, self.bias)
+
+
 class SameSizeDownsample(nn.Conv2d):
     """The 2x2 downsampling convolution with its stride taken away.
 
@@ -110,14 +134,7 @@ class Block(nn.Module):
         grn: bool = False,
     ) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(
-            channels,
-            channels,
-            kernel_size,
-            padding=dilation * (kernel_size // 2),
-            dilation=dilation,
-            groups=channels,
-        )
+        self.dwconv = DepthwiseConv2d(channels, kernel_size, dilation)
         self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.act = nn.GELU()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -180,14 +180,22 @@ class ConvNeXt(BaseModule):
 
         Raises:
             RuntimeError: Where the file's parameters are not this network's.
+            ValueError: Where ``init_cfg`` lists something beside the weights.
         """
-        if self.init_cfg and self.init_cfg.get("type") in ("Pretrained", "PretrainedInit"):
-            from convnext_dense.weights import load_weights
-
-            load_weights(self, self.init_cfg["checkpoint"], prefix=self.init_cfg.get("prefix"))
-            self._is_init = True
-        else:
+        init_cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
+        pretrained = [cfg for cfg in init_cfgs if cfg.get("type") in ("Pretrained", PretrainedInit)]
+        if not pretrained or self.is_init:
             super().init_weights()
+            return
+        if len(init_cfgs) > 1:
+            raise ValueError(
+                f"init_cfg names pretrained weights alone, since they fill the whole backbone, got "
+                f"{self.init_cfg}"
+            )
+        from convnext_dense.weights import load_weights
+
+        load_weights(self, pretrained[0]["checkpoint"], prefix=pretrained[0].get("prefix"))
+        self._is_init = True
 
     def train(self, mode: bool = True) -> ConvNeXt:
         """Set the mode, but leave what is frozen in eval mode."""

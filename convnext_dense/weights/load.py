@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor, nn
+from torch import Tensor
 
-from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.backbone.archs import ARCHS, Arch
 from convnext_dense.backbone.convnext import ConvNeXt
 
 # A classifier's last norm and linear layer have no counterpart in dense prediction.
@@ -18,6 +19,8 @@ CLASSIFIER = re.compile(r"(norm|head)\.")
 # The output norms are the only parameters that a classification file does not have.
 OUTPUT_NORM = re.compile(r"norm(\d+)\.")
 STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
+BLOCK_NORM = re.compile(r"stages\.(\d+)\.\d+\.norm\.weight")
+STEM = "downsample_layers.0.0.weight"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class LoadReport:
 
 
 def load_weights(
-    backbone: ConvNeXt, source: str | Mapping[str, Tensor], prefix: str | None = None
+    backbone: ConvNeXt,
+    source: str | os.PathLike | Mapping[str, Tensor],
+    prefix: str | None = None,
 ) -> LoadReport:
     """Load published weights into a backbone.
 
@@ -54,23 +59,23 @@ def load_weights(
         backbone: The network; it is changed only if everything fits.
         source: Path, URL or state dict in Meta's layout, bare or under the key ``model`` or
             ``state_dict``.
-        prefix: Load only the names that begin so, such as ``backbone.`` of a whole model.
+        prefix: Load only the names below it, such as ``backbone`` of a whole model.
 
     Returns:
         What was loaded, dropped and missing; also logged.
 
     Raises:
         OSError: Where the source cannot be had.
-        RuntimeError: Where a parameter is missing, left over or of another shape.
+        RuntimeError: Where it is damaged, or a parameter is missing, left over or of another shape.
     """
-    name = source if isinstance(source, str) else "state dict"
-    state_dict = _unwrap(_read(source) if isinstance(source, str) else source)
+    if isinstance(source, Mapping):
+        name, state_dict = "state dict", _unwrap(source, "state dict")
+    else:
+        name = os.fspath(source)
+        state_dict = _unwrap(_read(name), name)
     if prefix:
-        state_dict = {
-            key.removeprefix(prefix): value
-            for key, value in state_dict.items()
-            if key.startswith(prefix)
-        }
+        state_dict = _below(prefix, state_dict, name)
+    held = _describe(state_dict)
     dropped = tuple(key for key in state_dict if _is_unused(key, backbone))
     # Meta stores GRN as (1, 1, 1, 4C).
     state_dict = {
@@ -78,17 +83,17 @@ def load_weights(
         for key, value in state_dict.items()
         if key not in dropped
     }
-    missing = _compare(backbone, state_dict, name)
+    missing = _compare(backbone, state_dict, f"{name} holds {held}")
     backbone.load_state_dict(state_dict, strict=False)
     report = LoadReport(name, tuple(state_dict), dropped, missing)
     print_log(str(report), logger="current")
     return report
 
 
-def _read(source: str) -> Mapping:
+def _read(source: str) -> object:
     try:
         return CheckpointLoader.load_checkpoint(source, map_location="cpu")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise type(error)(
             f"the backbone's weights {source} cannot be had ({error}): give a local copy with "
             "--weights PATH (config key model.backbone.init_cfg.checkpoint), or train from scratch "
@@ -96,11 +101,36 @@ def _read(source: str) -> Mapping:
         ) from error
 
 
-def _unwrap(checkpoint: Mapping) -> Mapping[str, Tensor]:
-    for key in ("model", "state_dict"):
-        if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key]
-    return checkpoint
+def _unwrap(checkpoint: object, source: str) -> Mapping[str, Tensor]:
+    state_dict = checkpoint
+    if isinstance(checkpoint, Mapping):
+        nested = (checkpoint.get(key) for key in ("model", "state_dict"))
+        state_dict = next((value for value in nested if isinstance(value, Mapping)), checkpoint)
+    if not isinstance(state_dict, Mapping):
+        held = type(state_dict).__name__
+    elif state_dict and all(isinstance(value, Tensor) for value in state_dict.values()):
+        return state_dict
+    else:
+        held = ", ".join(map(repr, state_dict)) or "nothing"
+    raise RuntimeError(
+        f"{source} holds no parameters, neither bare nor under the key 'model' or 'state_dict', "
+        f"but {held}"
+    )
+
+
+def _below(prefix: str, state_dict: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
+    prefix = prefix.removesuffix(".") + "."
+    below = {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    }
+    if not below:
+        raise RuntimeError(
+            f"{source} has no name that begins with the prefix {prefix!r}: it holds "
+            f"{_describe(state_dict)}, and its first name is {next(iter(state_dict))!r}"
+        )
+    return below
 
 
 def _is_unused(name: str, backbone: ConvNeXt) -> bool:
@@ -113,8 +143,8 @@ def _is_unused(name: str, backbone: ConvNeXt) -> bool:
     return bool(stage) and len(backbone.stages) <= int(stage[1]) < len(backbone.arch.depths)
 
 
-def _compare(backbone: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
-    """Refuse what does not fit, and return the output norms that the file lacks."""
+def _compare(backbone: ConvNeXt, state_dict: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
+    """Refuse what does not fit, and return the output norms that ``what`` lacks."""
     wanted = {name: value.shape for name, value in backbone.state_dict().items()}
     absent = [name for name in wanted if name not in state_dict]
     missing = tuple(name for name in absent if OUTPUT_NORM.match(name))
@@ -133,32 +163,30 @@ def _compare(backbone: nn.Module, state_dict: Mapping[str, Tensor], source: str)
             for fault, names in faults.items()
             if names
         )
-        held = _describe({name: value.shape for name, value in state_dict.items()})
         raise RuntimeError(
-            f"{source} holds {held} and does not fit the backbone, which is {_describe(wanted)}: "
-            f"{listed}"
+            f"{what} and does not fit the backbone, which is {_name(backbone.arch)}: {listed}"
         )
     return missing
 
 
-def _describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Name the architecture that a set of parameters in Meta's layout belongs to."""
-    if "downsample_layers.0.0.weight" not in shapes:
-        if any(".downsample_layers." in f".{name}" for name in shapes):
-            return "a whole model (its backbone loads with prefix='backbone.')"
-        return "no ConvNeXt in Meta's layout"
-    blocks = {
-        tuple(map(int, m.groups()))
-        for m in map(re.compile(r"stages\.(\d+)\.(\d+)\.").match, shapes)
-        if m
-    }
-    depths = tuple(
-        1 + max(block for s, block in blocks if s == stage)
-        for stage in sorted({s for s, _ in blocks})
-    )
-    width = shapes["downsample_layers.0.0.weight"][0]
-    grn = any(".grn." in name for name in shapes)
-    for arch_name, arch in ARCHS.items():
-        if (arch.depths[: len(depths)], arch.channels[0], arch.grn) == (depths, width, grn):
-            return f"arch {arch_name!r}"
-    return f"arch of depths {depths} at width {width}{' with GRN' if grn else ''}"
+def _describe(state_dict: Mapping[str, Tensor]) -> str:
+    """Say what a checkpoint holds: which architecture, or where in it to look for one."""
+    widths: dict[int, list[int]] = {}
+    for name, value in state_dict.items():
+        if block := BLOCK_NORM.fullmatch(name):
+            widths.setdefault(int(block[1]), []).append(value.numel())
+    if widths:
+        stages = [widths[stage] for stage in sorted(widths)]
+        depths, channels = zip(*((len(stage), stage[0]) for stage in stages), strict=True)
+        return _name(Arch(depths, channels, grn=any(".grn." in name for name in state_dict)))
+    for name in state_dict:
+        if name.endswith(f".{STEM}"):
+            return f"a whole model, whose backbone loads with prefix={name.removesuffix(STEM)!r}"
+    return "no ConvNeXt in Meta's layout"
+
+
+def _name(arch: Arch) -> str:
+    for name, published in ARCHS.items():
+        if arch == published:
+            return f"arch {name!r}"
+    return f"arch {dict(depths=arch.depths, channels=arch.channels, grn=arch.grn)}"

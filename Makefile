@@ -1,0 +1,43 @@
+# make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+DEMO := work_dirs/demo
+
+.PHONY: setup demo test lint
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/installed
+
+# torch comes first and by its pin alone, so that nothing else decides which build is fetched.
+# Servers without a display lack libGL, which opencv-python needs and its headless twin does not.
+$(VENV)/installed: pyproject.toml setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip -c constraints.txt
+	$(PIP) install -c constraints.txt torch setuptools
+	$(PIP) install -c constraints.txt --editable '.[lite]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+		$(PIP) uninstall --quiet --yes opencv-python && \
+		$(PIP) install -c constraints.txt opencv-python-headless; }
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install -c constraints.txt --editable '.[lite,test]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python tools/make_shapes.py data/shapes
+	$(BIN)/python tools/train.py configs/demo/cascade_convnext_atto_shapes.py --work-dir $(DEMO)
+	$(BIN)/python tools/test.py configs/demo/cascade_convnext_atto_shapes.py \
+		"$$(cat $(DEMO)/last_checkpoint)" --work-dir $(DEMO) --show-dir $(DEMO)/pictures
+	@echo "pictures, truth left and prediction right: $(DEMO)/pictures"
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+test: lint
+	$(BIN)/python -m pytest

@@ -1,0 +1,348 @@
+"""Parameters and FLOPs of a detector or segmenter, part by part, from its config alone.
+
+The convention is that of the published tables (ConvNeXt, arXiv 2201.03545, tables 3 and 4): one
+multiply-add counts 1; convolutions and matrix products (linear layers, attention) count, nothing
+else does; a RoI head runs on 1000 boxes and 100 masks at every stage; a segmenter's auxiliary head,
+which only training uses, counts in the parameters and not in the FLOPs.
+
+Nothing is computed: the model runs on tensors without data, so no weights, no data set and no
+compiled operator are needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from mmcv.cnn import is_norm
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from convnext_dense.backbone import ConvNeXt
+from convnext_dense.backbone.block import GRN
+
+DETECTION_SHAPE = (800, 1280)
+NUM_BOXES = 1000
+NUM_MASKS = 100
+
+# Operations per element, as fvcore counts them: a batch norm at inference scales and shifts, the
+# others have their statistics to compute as well.
+BATCH_NORM_OPS = 2
+NORM_OPS = 5
+
+AUXILIARY_HEAD = "auxiliary head"
+# Their stages run one after the other on RoI features of one size; other RoI heads pass more on.
+ROI_HEADS = ("StandardRoIHead", "CascadeRoIHead")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of a model takes.
+
+    Attributes:
+        name: Such as ``backbone stage 2``.
+        parameters: Their number, frozen ones included.
+        flops: Multiply-adds for one image.
+    """
+
+    name: str
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a model takes, part by part.
+
+    Attributes:
+        shape: Height and width of the image in pixels.
+        parts: The parts that run at inference, in the order in which they run.
+        auxiliary_head: What only training runs; its FLOPs are not in the total.
+        norms: The normalisation layers of ``parts``. Their parameters are in ``parts`` too; their
+            ``flops`` are single operations, 2 per element for a batch norm and 5 for any other,
+            and are not in the total.
+    """
+
+    shape: tuple[int, int]
+    parts: tuple[Part, ...]
+    auxiliary_head: Part | None
+    norms: Part
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of the model, with the auxiliary head."""
+        auxiliary = self.auxiliary_head.parameters if self.auxiliary_head else 0
+        return sum(part.parameters for part in self.parts) + auxiliary
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of one image, without the auxiliary head and the norms."""
+        return sum(part.flops for part in self.parts)
+
+
+def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
+    """Count the parameters and FLOPs of a config's model, one part at a time.
+
+    Args:
+        cfg: A config with a ``model`` of mmdet (one- or two-stage) or mmseg (EncoderDecoder).
+        shape: Height and width of the image in pixels; None takes :func:`default_shape`.
+
+    Raises:
+        ValueError: Where the shape is not positive, or the config gives none or has no model, or
+            the model is of a kind whose parts this function does not know how to run.
+        RuntimeError: Where a part fails at this shape; the message names the part and its input.
+    """
+    if "model" not in cfg:
+        raise ValueError(f"config {cfg.filename} has no model: name a recipe that has one")
+    shape = tuple(shape or default_shape(cfg))
+    if min(shape) < 1:
+        raise ValueError(f"--shape takes a positive height and width, got {shape[0]} {shape[1]}")
+    model = build_without_data(cfg)
+    parts = find_parts(model)
+    parameters = _count_parameters(model, parts)
+    norms = [norm for name in parts if name != AUXILIARY_HEAD for norm in _norms(parts[name])]
+    image = torch.empty(1, cfg.model.backbone.get("in_channels", 3), *shape, device="meta")
+    flops, norm_ops = _measure(parts, norms, partial(run, model, image))
+    counted = {name: Part(name, parameters[name], flops[name]) for name in parts}
+    auxiliary_head = counted.pop(AUXILIARY_HEAD, None)
+    num_norm_parameters = sum(p.numel() for norm in norms for p in norm.parameters())
+    return Complexity(
+        shape=shape,
+        parts=tuple(counted.values()),
+        auxiliary_head=auxiliary_head,
+        norms=Part("norms", num_norm_parameters, norm_ops),
+    )
+
+
+def default_shape(cfg: Config) -> tuple[int, int]:
+    """Give the height and width that the published tables take for a config's model.
+
+    Returns:
+        800x1280 for a detector; for a segmenter its crop's height, and four times that in width.
+
+    Raises:
+        ValueError: Where a segmenter's config names no crop.
+    """
+    model = cfg.model
+    if "decode_head" not in model:
+        return DETECTION_SHAPE
+    crop = (model.get("data_preprocessor") or {}).get("size") or (model.get("test_cfg") or {}).get(
+        "crop_size"
+    )
+    if not crop:
+        raise ValueError(
+            "the config has neither model.data_preprocessor.size nor model.test_cfg.crop_size: "
+            "give the image's size as --shape H W"
+        )
+    return crop[0], 4 * crop[0]
+
+
+def build_without_data(cfg: Config) -> nn.Module:
+    """Build a config's model on the meta device, ready for inference."""
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")), _EmptyOnMeta():
+        model = MODELS.build(cfg.model)
+    return revert_sync_batchnorm(model).to("meta").eval()
+
+
+class _EmptyOnMeta(TorchFunctionMode):
+    """Sends ``torch.empty``, where the weights of layers come from, to the meta device.
+
+    ``with torch.device("meta")`` would send everything there, also the drop path rates, which
+    several backbones of mmdet and mmseg compute with torch and read while they are built.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def find_parts(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Name the parts of a model, in the order in which they run, with the modules of each.
+
+    Raises:
+        ValueError: Where this is no detector or segmenter whose parts :func:`run` knows.
+    """
+    if not hasattr(model, "backbone"):
+        raise ValueError(f"{type(model).__name__} has no backbone: its FLOPs cannot be counted")
+    parts = _backbone_parts(model.backbone)
+    for name in ("neck", "rpn_head", "bbox_head", "decode_head"):
+        if getattr(model, name, None) is not None:
+            parts[name.replace("_", " ")] = [getattr(model, name)]
+    roi_head = getattr(model, "roi_head", None)
+    if roi_head is not None:
+        if type(roi_head).__name__ not in ROI_HEADS:
+            raise ValueError(
+                f"{type(roi_head).__name__} cannot be counted: the RoI heads whose stages are "
+                f"known are {', '.join(ROI_HEADS)}"
+            )
+        if roi_head.with_shared_head:
+            parts["shared head"] = [roi_head.shared_head]
+        for name in ("bbox_head", "mask_head"):
+            heads = _listed(getattr(roi_head, name, None))
+            for stage, head in enumerate(heads):
+                label = name.replace("_", " ")
+                parts[f"{label} {stage}" if len(heads) > 1 else label] = [head]
+    auxiliary_heads = _listed(getattr(model, "auxiliary_head", None))
+    if auxiliary_heads:
+        parts[AUXILIARY_HEAD] = auxiliary_heads
+    return parts
+
+
+def run(model: nn.Module, image: Tensor) -> None:
+    """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
+    features = model.backbone(image)
+    if model.with_neck:
+        features = model.neck(features)
+    for name in ("rpn_head", "bbox_head", "decode_head"):
+        if getattr(model, name, None) is not None:
+            getattr(model, name)(features)
+    if getattr(model, "roi_head", None) is not None:
+        _run_roi_heads(model.roi_head, image)
+    for head in _listed(getattr(model, "auxiliary_head", None)):
+        head(features)
+
+
+def as_table(complexity: Complexity, title: str) -> Table:
+    """Lay the parts out for a terminal, with the convention below."""
+    height, width = complexity.shape
+    table = Table(
+        title=f"{title}\none image, {height} high and {width} wide",
+        caption=(
+            "One multiply-add counts 1; convolutions and matrix products only. RoI heads run on "
+            f"{NUM_BOXES} boxes and {NUM_MASKS} masks. The total holds an auxiliary head's "
+            "parameters and not its FLOPs. The norms' parameters are in the parts above; their "
+            f"operations ({BATCH_NORM_OPS} per element for batch norm, {NORM_OPS} for others) are "
+            "not in the total."
+        ),
+        title_justify="left",
+        caption_justify="left",
+        min_width=72,
+    )
+    table.add_column("part")
+    table.add_column("params (M)", justify="right")
+    table.add_column("FLOPs (G)", justify="right")
+    for part in complexity.parts:
+        _add_row(table, part)
+    table.add_section()
+    _add_row(table, Part("total", complexity.parameters, complexity.flops))
+    table.add_section()
+    if complexity.auxiliary_head:
+        _add_row(table, complexity.auxiliary_head)
+    _add_row(table, complexity.norms)
+    return table
+
+
+def _add_row(table: Table, part: Part) -> None:
+    table.add_row(part.name, f"{part.parameters / 1e6:.3f}", f"{part.flops / 1e9:.2f}")
+
+
+def _backbone_parts(backbone: nn.Module) -> dict[str, list[nn.Module]]:
+    if not isinstance(backbone, ConvNeXt):
+        return {"backbone": [backbone]}
+    stem, *downsamplings = backbone.downsample_layers
+    parts = {"backbone stem": [stem], "backbone stage 0": [*backbone.stages[0]]}
+    for stage, downsampling in enumerate(downsamplings, start=1):
+        parts[f"backbone stage {stage}"] = [downsampling, *backbone.stages[stage]]
+    if backbone.norm_out:
+        norms = [getattr(backbone, f"norm{stage}") for stage in backbone.out_indices]
+        parts["backbone output norms"] = norms
+    return parts
+
+
+def _run_roi_heads(roi_head: nn.Module, image: Tensor) -> None:
+    for name, num_rois in (("bbox", NUM_BOXES), ("mask", NUM_MASKS)):
+        if not getattr(roi_head, f"with_{name}"):
+            continue
+        heads = _listed(getattr(roi_head, f"{name}_head"))
+        # A mask head without an extractor of its own takes that of the boxes.
+        extractors = _listed(
+            getattr(roi_head, f"{name}_roi_extractor", None) or roi_head.bbox_roi_extractor
+        )
+        for head, extractor in zip(heads, extractors, strict=True):
+            size = extractor.roi_layers[0].output_size
+            rois = image.new_empty(num_rois, extractor.out_channels, *size)
+            head(roi_head.shared_head(rois) if roi_head.with_shared_head else rois)
+
+
+def _listed(modules: nn.Module | None) -> list[nn.Module]:
+    if modules is None:
+        return []
+    return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
+
+
+def _count_parameters(model: nn.Module, parts: dict[str, list[nn.Module]]) -> Counter[str]:
+    """Count each parameter once, in the first part that has it, and see that none is left."""
+    owner = {}
+    for name, modules in parts.items():
+        for module in modules:
+            for parameter in module.parameters():
+                owner.setdefault(parameter, name)
+    left = [name for name, parameter in model.named_parameters() if parameter not in owner]
+    if left:
+        raise ValueError(
+            f"{type(model).__name__} cannot be counted: the parts that are known "
+            f"({', '.join(parts)}) leave out parameters such as {left[0]!r}"
+        )
+    counts = Counter()
+    for parameter, name in owner.items():
+        counts[name] += parameter.numel()
+    return counts
+
+
+def _norms(modules: list[nn.Module]) -> list[nn.Module]:
+    return [m for root in modules for m in root.modules() if is_norm(m) or isinstance(m, GRN)]
+
+
+def _measure(
+    parts: dict[str, list[nn.Module]], norms: list[nn.Module], call: Callable[[], None]
+) -> tuple[Counter[str], int]:
+    """Give the FLOPs of each part, and the operations of the norms, while ``call`` runs."""
+    flops = Counter()
+    norm_ops = 0
+    running = "the model"
+    counter = FlopCounterMode(display=False)  # counts 2 for a multiply-add
+
+    def enter(name: str, module: nn.Module, inputs: tuple) -> None:
+        nonlocal running
+        running = f"{name} ({type(module).__name__}), given {_describe(inputs)},"
+        flops[name] -= counter.get_total_flops() // 2
+
+    def leave(name: str, *_: Any) -> None:
+        flops[name] += counter.get_total_flops() // 2
+
+    def count_norm(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal norm_ops
+        per_element = BATCH_NORM_OPS if isinstance(module, _BatchNorm) else NORM_OPS
+        norm_ops += per_element * output.numel()
+
+    for name, modules in parts.items():
+        for module in modules:
+            module.register_forward_pre_hook(partial(enter, name))
+            module.register_forward_hook(partial(leave, name))
+    for norm in norms:
+        norm.register_forward_hook(count_norm)
+    try:
+        with torch.no_grad(), counter:
+            call()
+    except Exception as error:  # whatever a model of somebody else's raises
+        raise RuntimeError(f"{running} does not run, so it cannot be counted: {error}") from error
+    return flops, norm_ops
+
+
+def _describe(inputs: tuple) -> str:
+    maps = inputs[0] if isinstance(inputs[0], (tuple, list)) else inputs
+    return ", ".join("x".join(str(size) for size in item.shape) for item in maps)

@@ -1,0 +1,44 @@
+"""Every error of a command line in one line, unless ``--debug`` asks for the traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+# Their messages are written to stand alone; another type is a surprise, and worth naming.
+SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
+
+
+def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+    """Call ``main`` and turn what it raises into a message and an exit status.
+
+    Args:
+        main: Takes the arguments after the program's name.
+        argv: The arguments; None takes those of the process.
+
+    Returns:
+        0 on success, 1 on an error, 130 on Ctrl-C or SIGTERM.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        main(argv)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        print(f"error: {describe(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def describe(error: Exception) -> str:
+    """Put an exception into one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("Original Traceback" in line for line in lines):  # from a data loader's worker
+        return lines[-1]
+    message = " ".join(lines)
+    if isinstance(error, SELF_EXPLAINING) and message:
+        return message
+    return f"{type(error).__name__}: {message} (--debug shows where)"

@@ -1,0 +1,107 @@
+"""The flags that training and testing share, and the config that they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+
+from convnext_dense.data.retarget import retarget
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for data, work directory, config and launcher."""
+    data = parser.add_argument_group("your data")
+    data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
+    data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
+    data.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
+    data.add_argument("--ann-train", metavar="F", help="training annotations below the data root")
+    data.add_argument("--ann-val", metavar="F", help="validation annotations below the data root")
+    data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
+    data.add_argument("--box-only", action="store_true", help="train and test without masks")
+    parser.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="override any key, such as model.backbone.arch=atto",
+    )
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
+    # torchrun sets LOCAL_RANK; older launchers pass the flag.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config that the arguments name and apply the shared flags.
+
+    ``--cfg-options`` come last, so that they can override what a flag has set.
+
+    Raises:
+        FileNotFoundError: Where there is no such config.
+        ImportError: Where the config inherits from a package that is not installed.
+    """
+    cfg = retarget(
+        read_config(args.config),
+        data_root=args.data_root,
+        classes=args.classes,
+        img_size=args.img_size,
+        ann_train=args.ann_train,
+        ann_val=args.ann_val,
+        batch_size=args.batch_size,
+        box_only=args.box_only,
+    )
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    return cfg
+
+
+def read_config(name: str) -> Config:
+    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``."""
+    if "::" not in name and not Path(name).is_file():
+        found = sorted(str(path) for path in Path("configs").glob("[!_]*/*.py"))
+        raise FileNotFoundError(
+            f"there is no config {name!r}"
+            + (f"; here are {', '.join(found)}" if found else "; run from the repository's root")
+        )
+    try:
+        return get_config(name) if "::" in name else Config.fromfile(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"config {name} needs {error.name}, which is not installed: "
+            "pip install 'convnext-dense[lite]', or the package itself"
+        ) from error
+
+
+def rank() -> int:
+    """Give this process's rank as its launcher tells it, before anything is set up."""
+    return int(next((os.environ[key] for key in _RANK if key in os.environ), 0))
+
+
+def world_size(launcher: str) -> int:
+    """Give the number of processes as the launcher tells it, before anything is set up."""
+    key = _WORLD_SIZE[launcher]
+    return int(os.environ.get(key, 1)) if key else 1
+
+
+def note(message: str) -> None:
+    """Tell the user, once for all processes, what was not done as the config says."""
+    if rank() == 0:
+        print(f"note: {message}", flush=True)
+
+
+_RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_WORLD_SIZE = {
+    "none": None,
+    "pytorch": "WORLD_SIZE",
+    "slurm": "SLURM_NTASKS",
+    "mpi": "OMPI_COMM_WORLD_SIZE",
+}

@@ -1,0 +1,37 @@
+"""Build mmengine's runner with the guards that every run here has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
+
+    Args:
+        cfg: Changed in place: ``custom_hooks``, the checkpoint hook and the training loader.
+    """
+    guards = [dict(type="RunIdentityHook", weights=initial_weights(cfg))]
+    guards += [dict(type="StrictLoadHook"), dict(type="ReproducibleStreamHook")]
+    cfg.custom_hooks = [*guards, *cfg.get("custom_hooks", [])]
+    checkpoint_hook = cfg.get("default_hooks", {}).get("checkpoint")
+    if checkpoint_hook is not None:
+        checkpoint_hook.setdefault("backend_args", dict(backend="atomic"))
+    if "train_dataloader" in cfg:
+        # Workers that outlive an epoch keep their random state, and a resumed run would differ.
+        cfg.train_dataloader.persistent_workers = False
+    if cfg.get("resume") and "backbone" in cfg.model:
+        # The checkpoint holds the backbone; its first weights need not even be reachable.
+        cfg.model.backbone.init_cfg = None
+    return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+
+
+def initial_weights(cfg: Config) -> str | None:
+    """Name the file that the backbone's weights come from, or None for random values."""
+    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    checkpoint = init_cfg.get("checkpoint")
+    return Path(checkpoint).name if checkpoint else None

@@ -1,0 +1,138 @@
+"""What tools/train.py does with a config and its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from convnext_dense.cli.device import fit_to_device, set_precision
+from convnext_dense.cli.options import note, world_size
+from convnext_dense.cli.runner import build_runner
+from convnext_dense.data.check import check_data
+from convnext_dense.training import how_to_resume, sigterm_as_interrupt
+
+
+def train(cfg: Config, args: argparse.Namespace) -> None:
+    """Train the model of a config as the arguments say.
+
+    Raises:
+        FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM, with the command that goes on.
+    """
+    fit_to_device(cfg)
+    set_precision(cfg, args.amp)
+    set_start(cfg, args.resume, args.weights)
+    set_batch(cfg, args.accumulate, args.auto_scale_lr)
+    set_randomness(cfg, args.seed, args.deterministic)
+    if args.ema:
+        # Its momentum warms up, so that a short run does not average its random start.
+        ema = dict(type="EMAHook", ema_type="mmdet.ExpMomentumEMA", priority="NORMAL")
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), ema]
+    if args.tensorboard:
+        log_to_tensorboard(cfg)
+    check_data(cfg, splits=("train", "val"))
+    try:
+        with sigterm_as_interrupt():
+            build_runner(cfg).train()
+    except KeyboardInterrupt as interrupt:
+        command = [arg for arg in sys.argv if arg not in ("--resume", args.resume)]
+        command = shlex.join(["python", *command, "--resume"])
+        raise KeyboardInterrupt(how_to_resume(cfg.work_dir, command)) from interrupt
+
+
+def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
+    """Choose what the run starts from: a checkpoint, the backbone's weights, or nothing.
+
+    Args:
+        cfg: Changed in place.
+        resume: ``--resume``: a checkpoint, ``auto`` for the last one of the work directory, None.
+        weights: ``--weights``: a file or URL, ``none``, or None for the config's.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ValueError: Where the model has no backbone to take the weights.
+    """
+    if weights is not None:
+        if "backbone" not in cfg.model:
+            raise ValueError(f"--weights: the model {cfg.model.get('type')} has no key backbone")
+        if weights == "none":
+            note("--weights none: the backbone starts from random values")
+            cfg.model.backbone.init_cfg = None
+        elif "://" not in weights and not Path(weights).is_file():
+            raise FileNotFoundError(f"--weights {weights}: there is no such file")
+        else:
+            cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=weights)
+    latest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
+    if resume is None:
+        if latest:
+            note(f"{cfg.work_dir} holds {Path(latest).name} of an earlier run; --resume goes on")
+        return
+    checkpoint = latest if resume == "auto" else resume
+    if checkpoint is None:
+        note(f"--resume: no checkpoint in {cfg.work_dir} yet, starting from the beginning")
+        return
+    if "://" not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"--resume {checkpoint}: there is no such file")
+    cfg.resume = True
+    cfg.load_from = checkpoint
+
+
+def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:
+    """Apply ``--accumulate`` and ``--auto-scale-lr`` and state the batch that results.
+
+    Raises:
+        ValueError: Where the config does not say for which batch its learning rate is meant.
+    """
+    if accumulate < 1:
+        raise ValueError(f"--accumulate is at least 1, got {accumulate}")
+    per_step = cfg.train_dataloader.batch_size * world_size(cfg.launcher) * accumulate
+    scale = 1.0
+    if auto_scale_lr:
+        base = cfg.get("auto_scale_lr", {}).get("base_batch_size")
+        if not base:
+            raise ValueError(
+                "--auto-scale-lr needs the config's auto_scale_lr.base_batch_size, the batch that "
+                "its learning rate is meant for"
+            )
+        # mmengine counts the images of an iteration, not of an optimizer step.
+        cfg.auto_scale_lr.base_batch_size = base / accumulate
+        cfg.auto_scale_lr.enable = True
+        scale = per_step / base
+    if accumulate > 1:
+        cfg.optim_wrapper.accumulative_counts = accumulate
+        note(
+            f"--accumulate {accumulate}: {per_step} images per optimizer step at learning rate "
+            f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations"
+        )
+
+
+def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
+    """Apply ``--seed`` and ``--deterministic``."""
+    if seed is not None:
+        cfg.randomness = dict(seed=seed)
+    if deterministic:
+        # mmengine's own switch refuses every operator without a deterministic form, such as the
+        # gradient of bilinear resizing on CUDA, which UperNet cannot do without.
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        cfg.setdefault("env_cfg", {})["cudnn_benchmark"] = False
+
+
+def log_to_tensorboard(cfg: Config) -> None:
+    """Add TensorBoard to where the run logs.
+
+    Raises:
+        ImportError: Where it is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise ImportError("--tensorboard: pip install 'convnext-dense[tensorboard]'")
+    backends = list(cfg.visualizer.get("vis_backends", ()))
+    cfg.visualizer.vis_backends = [*backends, dict(type="TensorboardVisBackend")]

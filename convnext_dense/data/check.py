@@ -1,0 +1,116 @@
+"""Checks before a run: what is wrong with the data, told in one line instead of mid-training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.data.check_coco import check_coco, read_coco
+from convnext_dense.data.check_label_maps import check_label_maps
+from convnext_dense.data.paths import DATA_VARIABLE
+from convnext_dense.data.tree import (
+    classifying_heads,
+    datasets,
+    reads_coco,
+    reads_label_maps,
+    type_name,
+)
+
+# Their files look like COCO's but name images or segments in their own way.
+_COCO_DIALECTS = ("LVIS", "CocoPanoptic")
+
+
+def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
+    """Check that the data of a config is there and fits the model.
+
+    COCO files and folders of label maps are looked into; of other layouts only the data root is
+    checked.
+
+    Args:
+        cfg: A config of mmdet or mmseg.
+        splits: Which of ``train``, ``val`` and ``test`` the run will use. Those without a loader
+            are skipped.
+
+    Raises:
+        FileNotFoundError: Where a folder or file is missing.
+        ValueError: Where annotations cannot be read, are empty or do not fit the config.
+    """
+    files: dict[str, dict] = {}
+
+    def read(file: str, key: str) -> dict:
+        """Read a COCO file once, however many data sets and loaders share it."""
+        if file not in files:
+            files[file] = read_coco(file, key)
+        return files[file]
+
+    for split in splits:
+        for key, dataset in datasets(cfg, split):
+            check_root(key, dataset)
+            dialect = type_name(dataset).startswith(_COCO_DIALECTS)
+            if not (reads_label_maps(dataset) or (reads_coco(dataset) and not dialect)):
+                continue
+            built = build_unread(cfg, key, dataset)
+            check_heads(cfg.model, key, built.metainfo["classes"])
+            if reads_label_maps(dataset):
+                check_label_maps(key, split, built)
+            else:
+                check_coco(cfg, key, split, built, read)
+
+
+def check_root(key: str, dataset: ConfigDict) -> None:
+    """Refuse a data root that is not there."""
+    root = dataset.get("data_root")
+    if root and not Path(root).is_dir():
+        now = os.environ.get(DATA_VARIABLE)
+        raise FileNotFoundError(
+            f"data root {root} ({key}.data_root) does not exist: give the data set's folder by "
+            f"--data-root, or set {DATA_VARIABLE} to the folder that stands for data/"
+            + (f" (it is {now})" if now else "")
+        )
+
+
+def build_unread(cfg: Config, key: str, dataset: ConfigDict) -> object:
+    """Build a data set without reading its annotations: paths joined, classes resolved.
+
+    Raises:
+        ValueError: Where its type or its classes are not known.
+    """
+    from mmengine.registry import DATASETS
+
+    kind = dataset.type
+    if isinstance(kind, str):
+        scope = dataset.get("_scope_") or cfg.get("default_scope")
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(kind)
+    if kind is None:
+        raise ValueError(f"{key}.type: there is no data set {dataset.type!r}: see custom_imports")
+    classes = (dataset.get("metainfo") or {}).get("classes") or kind.METAINFO.get("classes")
+    if not classes:
+        raise ValueError(
+            f"{key}: a {kind.__name__} has no classes of its own: name them, --classes a,b"
+        )
+    if isinstance(classes, str) and not Path(classes).is_file():
+        raise ValueError(
+            f"{key}.metainfo.classes is the string {classes!r}, neither a tuple nor a file: "
+            f"write ({classes!r},)"
+        )
+    lazy = {name: value for name, value in dataset.items() if name not in ("type", "_scope_")}
+    return kind(**{**lazy, "pipeline": [], "lazy_init": True})
+
+
+def check_heads(model: ConfigDict, key: str, classes: Sequence[str]) -> None:
+    """Refuse heads for another number of classes than the data set has.
+
+    Open-vocabulary models, whose heads count the words of a text, are left alone.
+    """
+    if "language_model" in model:
+        return
+    for path, head in classifying_heads(model):
+        if head.num_classes != len(classes) and not head.get("class_agnostic"):
+            raise ValueError(
+                f"{path}.num_classes is {head.num_classes}, but {key} has {len(classes)} classes: "
+                "--classes sets both"
+            )

@@ -1,0 +1,30 @@
+"""Which of many files are missing, at the cost of one listing per folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def missing_files(paths: Iterable[str]) -> list[str]:
+    """Give the paths that no file has, in their order.
+
+    Args:
+        paths: Files, of which a whole COCO (118 287 images in one folder) takes a second.
+    """
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            here = os.scandir(folder or ".") if Path(folder).is_dir() else ()
+            listed[folder] = {entry.name for entry in here}
+        if name not in listed[folder]:
+            missing.append(path)
+    return missing
+
+
+def flag_of(split: str) -> str:
+    """Name the flag that sets a split's annotations."""
+    return "--ann-train" if split == "train" else "--ann-val"

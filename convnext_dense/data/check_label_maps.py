@@ -1,0 +1,103 @@
+"""Are a segmenter's images and label maps what the config takes them for?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from convnext_dense.data.check_files import flag_of, missing_files
+from convnext_dense.data.paths import IMAGE_SUFFIXES
+
+_MAPS_READ = 8
+IGNORED = 255
+
+
+def check_label_maps(key: str, split: str, dataset: object) -> None:
+    """Check one data set of images and label maps; of the maps, some are read.
+
+    Args:
+        key: The data set's dotted key in the config, for messages.
+        split: ``train``, ``val`` or ``test``.
+        dataset: The data set, built with ``lazy_init``.
+
+    Raises:
+        FileNotFoundError: Where a folder, an image or a label map is missing.
+        ValueError: Where there are no images, or the maps hold other labels than the classes'.
+    """
+    images = dataset.data_prefix["img_path"]
+    for prefix in ("img_path", "seg_map_path"):
+        folder = dataset.data_prefix[prefix]
+        if folder is None:
+            return  # a test set whose truth is not public
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(
+                f"folder {folder} ({key}.data_prefix.{prefix}) does not exist: name the folder of "
+                f"label maps by {flag_of(split)}, such as annotations/training with its images in "
+                "images/training"
+            )
+    if dataset.ann_file and not Path(dataset.ann_file).exists():
+        raise FileNotFoundError(f"list {dataset.ann_file} ({key}.ann_file) does not exist")
+    pairs = dataset.load_data_list()
+    if not pairs:
+        raise ValueError(
+            f"{images} ({key}.data_prefix.img_path) holds no image that ends in "
+            f"{dataset.img_suffix}: {flag_of(split)} names another folder, {key}.img_suffix "
+            "another ending"
+        )
+    if not dataset.ann_file:
+        check_no_other_images(images, key, dataset.img_suffix)
+    for field, kind in (("img_path", "images"), ("seg_map_path", "label maps")):
+        missing = missing_files(pair[field] for pair in pairs)
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(pairs)} {kind} are missing, the first is {missing[0]}: an "
+                f"image's label map has its name with {dataset.seg_map_suffix} for "
+                f"{dataset.img_suffix}, in {key}.data_prefix.seg_map_path"
+            )
+    for pair in pairs[:: max(1, len(pairs) // _MAPS_READ)]:
+        check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+
+
+def check_no_other_images(folder: str, key: str, suffix: str) -> None:
+    """Refuse a folder of which mmseg would read a part alone, silently."""
+    others = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.endswith(suffix)
+    )
+    if others:
+        raise ValueError(
+            f"{folder} ({key}.data_prefix.img_path) holds {len(others)} images that do not end in "
+            f"{suffix}, the first is {others[0]}; mmseg reads one ending only: convert them, or "
+            "move them away"
+        )
+
+
+def check_map(path: str, image: str, key: str, dataset: object) -> None:
+    """Read one label map as mmseg does and compare it with its image and with the classes."""
+    import mmcv
+    import numpy as np
+    from PIL import Image
+
+    labels = mmcv.imread(path, flag="unchanged", backend="pillow").squeeze()
+    if labels.ndim != 2:
+        raise ValueError(
+            f"label map {path} is a colour picture of shape {labels.shape}: it must have one "
+            "channel that holds a label per pixel"
+        )
+    with Image.open(image) as picture:
+        if picture.size != labels.shape[::-1]:
+            raise ValueError(
+                f"label map {path} measures {labels.shape[1]} x {labels.shape[0]}, but its image "
+                f"{image} {picture.width} x {picture.height}"
+            )
+    # A list of classes that is shorter than the data set's own maps the other labels away.
+    classes = dataset.METAINFO.get("classes") or dataset.metainfo["classes"]
+    highest = len(classes) if dataset.reduce_zero_label else len(classes) - 1
+    beyond = [int(label) for label in np.unique(labels) if highest < label != IGNORED]
+    if beyond:
+        zero = "0 is unlabelled, the classes begin at 1" if dataset.reduce_zero_label else "from 0"
+        raise ValueError(
+            f"label map {path} holds label {beyond[0]}, but {key} has {len(classes)} classes "
+            f"({zero}; {IGNORED} is ignored): name them all by --classes"
+        )

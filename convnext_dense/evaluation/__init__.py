@@ -1,0 +1,1 @@
+"""Benchmark evaluation on top of mmdet's and mmseg's metrics."""

@@ -1,0 +1,165 @@
+"""Hooks that refuse a checkpoint which is not this model's or not this run's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
+
+from convnext_dense.backbone import ARCHS, ConvNeXt
+from convnext_dense.registry import HOOKS
+
+# Where the record stands in a checkpoint's `meta`.
+RECORD = "convnext_dense"
+SHOWN = 4
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class StrictLoadHook(Hook):
+    """Refuse a checkpoint whose parameter names or shapes are not the model's.
+
+    mmengine loads what fits and logs the rest as a warning, so that a run could train or test on
+    random weights. Works for test, ``load_from`` and resume; in ``checkpoint['state_dict']``, which
+    with EMA holds the averaged weights.
+
+    Raises:
+        RuntimeError: Naming the file, and the parameters that are missing, unexpected or of another
+            shape; or, for a file of classification weights or of other classes, the flag to use.
+    """
+
+    # Before mmengine's EMAHook, which uses the state dict.
+    priority = "VERY_HIGH"
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare a checkpoint with the model before mmengine loads it."""
+        path = _checkpoint_path(runner)
+        model = _unwrap(runner.model)
+        given = _shapes(_state_dict(checkpoint, path))
+        own = _shapes(model.state_dict())
+        missing = [n for n in own if n not in given and not n.endswith("num_batches_tracked")]
+        unexpected = [name for name in given if name not in own]
+        reshaped = [name for name in own if name in given and given[name] != own[name]]
+        if not (missing or unexpected or reshaped):
+            return
+        if not any(name.startswith("backbone.") for name in given) and hasattr(model, "backbone"):
+            raise RuntimeError(
+                f"{path} holds no whole model: none of its parameters begins with 'backbone.'. "
+                f"To start training from these backbone weights pass them as --weights {path}"
+            )
+        classes = _classes(checkpoint)
+        num_classes = _num_classes(model)
+        if not missing and not unexpected and classes and len(classes) != num_classes:
+            raise RuntimeError(
+                f"{path} was trained for another number of classes than this config's "
+                f"{num_classes}. Pass the file's own {len(classes)}: --classes {','.join(classes)}"
+            )
+        complaints = [
+            f"{label} {len(names)} parameters ({_some(names)})"
+            for label, names in (("lacks", missing), ("has unexpected", unexpected))
+            if names
+        ]
+        if reshaped:
+            shapes = [f"{n}: file {given[n]}, model {own[n]}" for n in reshaped]
+            complaints.append(f"has another shape for {_some(shapes)}")
+        raise RuntimeError(
+            f"{path} does not fit this model: it {'; it '.join(complaints)}. "
+            "Use the config that it was trained with"
+        )
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class RunIdentityHook(Hook):
+    """Record in each checkpoint what was trained, and refuse to resume it as something else.
+
+    Checkpoints without a record, written without this hook, are let through.
+
+    Args:
+        weights: Where the backbone's weights came from when the run began, or None for a run from
+            scratch. It is given here, since a resumed run does not load them again.
+
+    Raises:
+        RuntimeError: On resuming a checkpoint of another backbone, arch or weights, naming both.
+    """
+
+    # Before the strict comparison, whose list of names would say less.
+    priority = "HIGHEST"
+
+    def __init__(self, weights: str | None = None) -> None:
+        self.weights = weights
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the record into ``checkpoint['meta']``."""
+        checkpoint["meta"][RECORD] = self._record(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the record with this run, if the run is resumed."""
+        if not runner._resume:
+            return
+        theirs = checkpoint.get("meta", {}).get(RECORD, {})
+        for key, ours in self._record(runner).items():
+            if theirs.get(key, ours) != ours:
+                raise RuntimeError(
+                    f"{_checkpoint_path(runner)} was trained with {key} {theirs[key]!r}; this run "
+                    f"asks for {ours!r}. Ask for the same to resume, or give another --work-dir "
+                    "to begin a new run"
+                )
+
+    def _record(self, runner: Runner) -> dict[str, str]:
+        backbone = getattr(_unwrap(runner.model), "backbone", None)
+        record = {"backbone": type(backbone).__name__}
+        if isinstance(backbone, ConvNeXt):
+            names = [name for name, arch in ARCHS.items() if arch == backbone.arch]
+            record["arch"] = names[0] if names else str(backbone.arch)
+        record["weights"] = self.weights or "none"
+        return record
+
+
+def _checkpoint_path(runner: Runner) -> str:
+    return str(runner._load_from or find_latest_checkpoint(runner.work_dir))
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def _state_dict(checkpoint: object, path: str) -> Mapping:
+    if isinstance(checkpoint, Mapping):
+        # Meta's classification files keep it under `model`.
+        state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+        if isinstance(state, Mapping):
+            return state
+    raise RuntimeError(f"{path} holds no state dict but a {type(checkpoint).__name__}")
+
+
+def _shapes(state: Mapping) -> dict[str, tuple[int, ...] | None]:
+    # mmengine strips the prefix of a wrapped model too.
+    return {
+        name.removeprefix("module."): tuple(value.shape) if hasattr(value, "shape") else None
+        for name, value in state.items()
+    }
+
+
+def _classes(checkpoint: Mapping) -> tuple[str, ...]:
+    meta = checkpoint.get("meta") or {}
+    # mmdet 2.x and mmseg 0.x, which Meta's files come from, wrote CLASSES.
+    return tuple(meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES") or ())
+
+
+def _num_classes(model: nn.Module) -> int:
+    counts = (getattr(module, "num_classes", None) for module in model.modules())
+    # The largest, since a region proposal head counts its one class.
+    return max((count for count in counts if isinstance(count, int)), default=0)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,150 @@
+"""The same random numbers after a resume as without the interruption."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import InfiniteSampler, worker_init_fn
+from mmengine.dist import broadcast_object_list, get_rank
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
+from torch.utils.data import BatchSampler, DataLoader
+
+from convnext_dense.registry import HOOKS
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class ReproducibleStreamHook(Hook):
+    """Seed everything anew at each place where a checkpoint can be resumed.
+
+    A checkpoint holds no state of the random number generators, let alone of those in loader
+    workers. So the random state at such a place is made a function of the run's seed and the place:
+    in epoch-based training at every epoch, in iteration-based training at every multiple of the
+    checkpoint hook's interval and of the validation interval, since a new best is saved there. A
+    run that is resumed then continues to the same weights as one that was never stopped. Places,
+    ranks and workers draw different numbers.
+
+    In iteration-based training the order of the data also restarts at such a place, so that a
+    resumed run has no data to skip. mmengine's own loop would load every batch seen so far.
+
+    The run's seed also becomes the sampler's. Where ``randomness.seed`` is not set, mmengine
+    resumes the seed but builds the sampler before.
+
+    Raises:
+        ValueError: At the start of iteration-based training, if the loader's sampler is another
+            than mmengine's ``InfiniteSampler``, whose order can be restarted.
+    """
+
+    # Ahead of whatever else draws random numbers at the start of an epoch.
+    priority = "VERY_HIGH"
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over the batches of an iteration-based loop."""
+        if runner.train_dataloader.persistent_workers:
+            runner.logger.log(
+                logging.WARNING,
+                "train_dataloader.persistent_workers=True: workers keep their random state from "
+                "one epoch to the next, so a resumed run sees other augmentations than an "
+                "uninterrupted one. Set it to False for resumes that are exact",
+            )
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            runner.train_loop.dataloader_iterator = _SegmentedBatches(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed an epoch of epoch-based training."""
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            seed = _run_seed(runner)
+            _seed_process_and_workers(runner.train_dataloader, seed, runner.epoch)
+            sampler = _sampler(runner.train_dataloader)
+            # Samplers themselves add the epoch, which mmengine's DistSamplerSeedHook tells them.
+            if hasattr(sampler, "seed"):
+                sampler.seed = seed
+
+
+class _SegmentedBatches:
+    """An endless stream of batches that starts anew wherever a checkpoint may be written.
+
+    mmengine's iteration-based loop calls it once for every iteration, and first, when resumed, once
+    for every iteration already done. Those calls cost nothing here.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._loop = runner.train_loop
+        self._loader: DataLoader = runner.train_dataloader
+        self._sampler = _sampler(self._loader)
+        batching = type(self._loader.batch_sampler)
+        # A batch sampler of another kind may keep samples back for later batches.
+        if not isinstance(self._sampler, InfiniteSampler) or batching is not BatchSampler:
+            raise ValueError(
+                "ReproducibleStreamHook needs train_dataloader.sampler=dict(type='InfiniteSampler')"
+                " and no batch_sampler in iteration-based training, got "
+                f"{type(self._sampler).__name__} and {batching.__name__}. Change them, or remove "
+                "the hook from custom_hooks"
+            )
+        self._seed = _run_seed(runner)
+        self._intervals = _intervals(runner)
+        self._position = 0
+        self._batches: Any = None
+
+    def __next__(self) -> Any:
+        position = self._position
+        self._position += 1
+        if position < self._loop.iter:
+            return None
+        start = max((position - position % n for n in self._intervals), default=0)
+        if position == start:
+            self._restart(start)
+        elif self._batches is None:
+            # Resumed from a checkpoint that was written at other intervals.
+            self._restart(start)
+            for _ in range(start, position):
+                next(self._batches)
+        return next(self._batches)
+
+    def _restart(self, place: int) -> None:
+        self._batches = None  # ends the workers before
+        _seed_process_and_workers(self._loader, self._seed, place)
+        self._sampler.seed = _mix(self._seed, place)
+        self._sampler.indices = self._sampler._indices_of_rank()
+        self._batches = iter(self._loader)
+
+
+def _run_seed(runner: Runner) -> int:
+    # Rank 0's, since with diff_rank_seed each has its own, and rank 0's is what checkpoints hold.
+    seeds = [runner.seed]
+    broadcast_object_list(seeds)
+    return seeds[0]
+
+
+def _mix(*key: int) -> int:
+    # 31 bits, to which mmengine adds the worker's number; numpy takes seeds below 2**32.
+    return int(np.random.SeedSequence(key).generate_state(1)[0] >> 1)
+
+
+def _seed_process_and_workers(loader: DataLoader, seed: int, place: int) -> None:
+    set_random_seed(_mix(seed, place, get_rank(), 0))
+    # torch seeds workers from the process's generator. mmengine's function replaces that by a
+    # constant; one of the user's own stays as it is.
+    init = loader.worker_init_fn
+    if isinstance(init, partial) and init.func is worker_init_fn:
+        loader.worker_init_fn = partial(init, seed=_mix(seed, place, get_rank(), 1))
+
+
+def _sampler(loader: DataLoader) -> Any:
+    # With a batch sampler of its own, a loader's `sampler` is a placeholder.
+    return getattr(loader.batch_sampler, "sampler", loader.sampler)
+
+
+def _intervals(runner: Runner) -> list[int]:
+    """List the intervals, in iterations, at which mmengine may write a checkpoint."""
+    intervals = [
+        hook.interval
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.interval > 0
+    ]
+    return intervals if runner.val_loop is None else [*intervals, runner.val_interval]

@@ -1,0 +1,14 @@
+"""What the OpenMMLab stack needs to run on today's torch.
+
+One file per upstream fault, each naming the fault and when it can go. Nothing here imports the
+rest of the package.
+"""
+
+
+def install() -> None:
+    """Put every workaround in place. Called once by ``import convnext_dense``; safe to repeat."""
+    from convnext_dense.upstream import cpu_amp, mmcv_ext, package_paths, safe_checkpoint  # noqa: F401
+
+    mmcv_ext.install()
+    package_paths.install()
+    safe_checkpoint.install()

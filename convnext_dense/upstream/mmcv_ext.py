@@ -1,0 +1,68 @@
+"""Offers ``mmcv._ext``, the compiled half of mmcv, over torch where it is not installed.
+
+The fault: mmcv publishes no wheels for today's torch, compiling it takes a compiler and a quarter
+of an hour, and mmcv-lite, which installs anywhere, lacks the extension module without which
+``mmdet.models`` and ``mmseg.apis`` fail at import. This file can go when mmcv (or a fork that is
+the default choice) ships wheels for the torch that we support.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+EXTENSION = "mmcv._ext"
+
+
+def install() -> None:
+    """Make ``mmcv._ext`` importable, with mmcv imported before or not; safe to repeat.
+
+    The finder stands last, so that a compiled extension is found before it is asked.
+    """
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != EXTENSION:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, _Loader(), origin=__name__)
+
+
+class _Loader(importlib.abc.Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        from convnext_dense.upstream.ops import OPERATORS
+
+        vars(module).update(
+            OPERATORS,
+            get_compiler_version=_no_compiler,
+            get_compiling_cuda_version=_no_compiler,
+            __getattr__=_missing,
+        )
+
+
+def _no_compiler() -> str:
+    """What ``mmcv.utils.collect_env`` prints as the compiler of the operators."""
+    return "none (operators over torch, by convnext_dense)"
+
+
+def _missing(name: str) -> Callable:
+    """Stand for an operator that we lack: mmcv asserts at import that all of them exist."""
+    if name.startswith("_"):
+        raise AttributeError(f"module {EXTENSION!r} has no attribute {name!r}")
+
+    def unsupported(*args: object, **kwargs: object) -> None:
+        caller = sys._getframe(1).f_globals.get("__name__", "a caller")
+        raise NotImplementedError(
+            f"{caller} needs the operator {name!r}, which mmcv-lite lacks and convnext_dense does "
+            "not provide. Install a compiled mmcv: pip uninstall -y mmcv-lite && "
+            "pip install 'convnext-dense[compiled]'"
+        )
+
+    return unsupported

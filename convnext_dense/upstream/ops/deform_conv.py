@@ -1,0 +1,101 @@
+"""Deformable convolution v1 without a compiled mmcv.
+
+Fault: mmcv-lite has the Python half of ``mmcv.ops.deform_conv2d`` and not the functions of
+``mmcv._ext`` that it calls. Can go when mmcv ships an operator that needs no compiler.
+
+The arguments are those of mmcv's extension. ``columns``, ``ones`` and ``im2col_step`` are scratch
+space of the compiled version and stay untouched.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from convnext_dense.upstream.ops import deformable
+from convnext_dense.upstream.ops.deformable import Geometry
+
+
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Write the convolution of ``input`` (N, C, H, W) into ``output`` (N, C_out, H_out, W_out)."""
+    geometry = Geometry(
+        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
+    output.copy_(deformable.forward(input, offset, None, weight, geometry))
+
+
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradInput: Tensor,
+    gradOffset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    im2col_step: int,
+) -> None:
+    """Add the gradient of the input to ``gradInput`` and write that of the offset."""
+    geometry = Geometry(
+        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
+    grads = deformable.backward(gradOutput, input, offset, None, weight, geometry, of_weight=False)
+    gradInput.add_(grads.input)
+    gradOffset.copy_(grads.offset)
+
+
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    gradOutput: Tensor,
+    gradWeight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+    scale: float,
+    im2col_step: int,
+) -> None:
+    """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
+    geometry = Geometry(
+        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+    )
+    # The values of the weight do not enter its own gradient: the buffer lends its shape and type.
+    grads = deformable.backward(
+        gradOutput, input, offset, None, gradWeight, geometry, of_samples=False
+    )
+    gradWeight.add_(grads.weight, alpha=scale)

@@ -1,0 +1,180 @@
+"""Checkpoints that load on today's torch, and run no code.
+
+Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
+newer refuse to load, so that ``--resume`` fails; and it loads files from the web with
+``weights_only=False``, which runs what they contain. This file can go when mmengine saves plain
+data and loads it with ``weights_only=True``.
+
+mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
+is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import mmengine.runner.checkpoint as mmengine_checkpoint
+import numpy as np
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # numpy 1
+    from numpy.core import multiarray
+
+STATISTICS = ("mean", "max", "min", "current")
+# A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
+HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.pth$")
+
+
+def install() -> None:
+    """Make every load of a checkpoint by mmengine, from disk or web, a safe one."""
+    register = mmengine_checkpoint.CheckpointLoader.register_scheme
+    register("", load_from_local, force=True)
+    register(["http://", "https://"], load_from_http, force=True)
+    # The schemes of the model zoos call it by this name.
+    mmengine_checkpoint.load_from_http = load_from_http
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint from disk with ``weights_only=True``.
+
+    Args:
+        filename: Path; ``~`` is the home folder.
+        map_location: As for ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If the file is not a whole checkpoint, or names a global that is not allowed.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {str(filename)!r} is not a file here")
+    flaw = _flaw(path)
+    if flaw:
+        raise RuntimeError(f"checkpoint {path} {flaw}")
+    try:
+        with _mmengine_globals():
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RuntimeError(f"checkpoint {path} {_refusal(str(error))}") from None
+    except Exception as error:
+        # A damaged pickle ends in whatever its bytes happen to trip over.
+        first_line = (str(error).splitlines() or [""])[0]
+        raise RuntimeError(
+            f"checkpoint {path} could not be read: {type(error).__name__}: {first_line}"
+        ) from error
+
+
+def load_from_http(
+    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
+) -> Any:
+    """Download a checkpoint once, to torch's cache, and load it as from disk.
+
+    In distributed runs rank 0 downloads first, and the others only where they do not see its cache.
+
+    Args:
+        filename: URL. Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked.
+        map_location: As for ``torch.load``.
+        model_dir: Folder to keep the file in, instead of torch's cache.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        ConnectionError: If the file could not be downloaded.
+        RuntimeError: As :func:`load_from_local`, or if the hash is not the one in the name.
+    """
+    name = Path(urlparse(filename).path).name
+    path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / name
+    if is_main_process():
+        _download(filename, path, progress)
+    barrier()
+    _download(filename, path, progress=False)
+    return load_from_local(str(path), map_location)
+
+
+def _download(url: str, path: Path, progress: bool) -> None:
+    if path.exists():
+        return
+    digits = HASH_IN_NAME.search(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), digits and digits[1], progress=progress)
+    except OSError as error:  # urllib's errors among them
+        raise ConnectionError(
+            f"could not download {url}: {getattr(error, 'reason', error)}. Without a connection "
+            "pass a file on this machine by --weights PATH, or --weights none to train from scratch"
+        ) from error
+    except RuntimeError as error:
+        raise RuntimeError(f"could not download {url}: {error}") from error
+
+
+def _mmengine_globals() -> contextlib.AbstractContextManager:
+    if digit_version(torch.__version__) < digit_version("2.6"):
+        # Cannot allow a function under another's name. What needs it is refused.
+        return contextlib.nullcontext()
+    # A dtype's state is restored only if its class is allowed too. The names of these have no dot,
+    # so that no file can ask for them.
+    codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
+    dtypes = [(type(np.dtype(code)), f"dtype {code}") for code in codes]
+    # numpy 2 moved the functions; a file may come from either.
+    functions = [
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ]
+    return torch.serialization.safe_globals(
+        [
+            (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
+            (np.ndarray, "numpy.ndarray"),
+            (np.dtype, "numpy.dtype"),
+            (_history_buffer_statistic, "builtins.getattr"),
+            *functions,
+            *dtypes,
+        ]
+    )
+
+
+def _history_buffer_statistic(owner: Any, name: str) -> Any:
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise pickle.UnpicklingError(
+            f"GLOBAL builtins.getattr asked for {name!r} of {type(owner).__name__}"
+        )
+    return getattr(owner, name)
+
+
+def _flaw(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(64).lstrip()
+    if not path.stat().st_size:
+        return "is empty; get it anew"
+    if head.startswith(b"PK"):
+        # The table of contents stands at the end of a zip file.
+        return None if zipfile.is_zipfile(path) else "is truncated; get it anew"
+    if head.startswith(b"<"):
+        return "is a web page, not a checkpoint; get it anew"
+    if not head.startswith(b"\x80"):  # a pickle, as torch before 1.6 wrote them
+        return "is not a PyTorch checkpoint"
+    return None
+
+
+def _refusal(message: str) -> str:
+    refused = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", message)
+    if not refused:
+        detail = re.search(r"WeightsUnpickler error:\s*(.+)", message)
+        return f"could not be read: {(detail[1] if detail else message.splitlines()[0]).strip()}"
+    text = (
+        f"is refused: it names {refused[1]}, which could run code. Use a file that holds "
+        "parameters and plain data only"
+    )
+    if digit_version(torch.__version__) < digit_version("2.6"):
+        text += f"; to resume a run of mmengine upgrade torch {torch.__version__} to 2.6 or newer"
+    return text

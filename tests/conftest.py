@@ -1,0 +1,43 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+# More threads only fight each other on maps this small.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data sets beside the checkout."""
+    root = Path(__file__).parents[2] / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip(f"{root} is not there")
+    return root
+
+
+@pytest.fixture
+def randomise():
+    """Fill a network with weights under which every parameter matters to every output."""
+
+    def fill(net: torch.nn.Module) -> torch.nn.Module:
+        with torch.no_grad():
+            for name, param in net.named_parameters():
+                if param.ndim > 1:
+                    param.normal_(std=param[0].numel() ** -0.5)
+                elif name.endswith(".weight") or name.endswith(".gamma"):
+                    param.uniform_(0.5, 1.5)
+                else:
+                    param.normal_(std=0.1)
+        return net
+
+    return fill

@@ -1,0 +1,109 @@
+"""Each recipe states what was published for it."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+import convnext_dense  # noqa: F401
+from convnext_dense.backbone import resolve_arch
+from convnext_dense.zoo import PUBLISHED, render_model_zoo
+
+ROOT = Path(__file__).parent.parent
+URL = "https://dl.fbaipublicfiles.com/convnext/convnext_{}_224.pth"
+# arch, weights, drop path, learning rate, decay, mixed precision: typed from the publication.
+DETECTORS = {
+    "mask_rcnn_convnext_t_coco": ("tiny", "tiny_1k", 0.4, 1e-4, 0.95, True),
+    "cascade_convnext_t_coco": ("tiny", "tiny_1k", 0.4, 2e-4, 0.7, True),
+    "cascade_convnext_s_coco": ("small", "small_1k", 0.6, 2e-4, 0.7, True),
+    "cascade_convnext_b_coco": ("base", "base_1k", 0.7, 2e-4, 0.8, True),
+    "cascade_convnext_b_in22k_coco": ("base", "base_22k", 0.6, 1e-4, 0.8, True),
+    "cascade_convnext_l_in22k_coco": ("large", "large_22k", 0.7, 1e-4, 0.7, False),
+    "cascade_convnext_xl_in22k_coco": ("xlarge", "xlarge_22k", 0.8, 1e-4, 0.7, False),
+}
+# arch, weights, crop, slide stride, drop path, learning rate, mixed precision.
+SEGMENTERS = {
+    "upernet_convnext_t_ade20k": ("tiny", "tiny_1k", 512, 341, 0.4, 1e-4, True),
+    "upernet_convnext_s_ade20k": ("small", "small_1k", 512, 341, 0.3, 1e-4, True),
+    "upernet_convnext_b_ade20k": ("base", "base_1k", 512, 341, 0.4, 1e-4, True),
+    "upernet_convnext_b_in22k_ade20k": ("base", "base_22k", 640, 426, 0.4, 1e-4, True),
+    "upernet_convnext_l_in22k_ade20k": ("large", "large_22k", 640, 426, 0.4, 1e-4, False),
+    "upernet_convnext_xl_in22k_ade20k": ("xlarge", "xlarge_22k", 640, 426, 0.4, 8e-5, False),
+}
+
+
+def load(name: str) -> Config:
+    return Config.fromfile(ROOT / "configs" / name)
+
+
+def test_recipes_are_exactly_the_published_rows():
+    files = {
+        f"{path.parent.name}/{path.stem}"
+        for folder in ("det", "seg")
+        for path in (ROOT / "configs" / folder).glob("*.py")
+    }
+    assert files == {row.config for row in PUBLISHED}
+    assert files == {f"det/{name}" for name in DETECTORS} | {f"seg/{name}" for name in SEGMENTERS}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detector(name):
+    arch, weights, drop_path, lr, decay, amp = DETECTORS[name]
+    cfg = load(f"det/{name}.py")
+    backbone = cfg.model.backbone
+    assert (backbone.type, backbone.arch, backbone.drop_path_rate) == ("ConvNeXt", arch, drop_path)
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=URL.format(weights))
+    assert tuple(cfg.model.neck.in_channels) == resolve_arch(arch).channels
+    wrapper = cfg.optim_wrapper
+    assert wrapper.type == ("AmpOptimWrapper" if amp else "OptimWrapper")
+    assert wrapper.optimizer == dict(type="AdamW", lr=lr, betas=(0.9, 0.999), weight_decay=0.05)
+    assert wrapper.paramwise_cfg == dict(decay_rate=decay, decay_type="layer_wise")
+    assert wrapper.clip_grad is None
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (36, [27, 33])
+    assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
+    if name.startswith("cascade"):
+        heads = cfg.model.roi_head.bbox_head
+        assert [tuple(head.bbox_coder.target_stds) for head in heads] == [
+            (0.1, 0.1, 0.2, 0.2),
+            (0.05, 0.05, 0.1, 0.1),
+            (0.033, 0.033, 0.067, 0.067),
+        ]
+        for head in heads:
+            assert head.type == "Shared4Conv1FCBBoxHead" and head.norm_cfg.type == "SyncBN"
+            assert head.reg_decoded_bbox and not head.reg_class_agnostic
+            assert (head.loss_bbox.type, head.loss_bbox.loss_weight) == ("GIoULoss", 10.0)
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_segmenter(name):
+    arch, weights, crop, stride, drop_path, lr, amp = SEGMENTERS[name]
+    cfg = load(f"seg/{name}.py")
+    backbone, channels = cfg.model.backbone, resolve_arch(arch).channels
+    assert (backbone.type, backbone.arch, backbone.drop_path_rate) == ("ConvNeXt", arch, drop_path)
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=URL.format(weights))
+    assert tuple(cfg.model.decode_head.in_channels) == channels
+    assert cfg.model.auxiliary_head.in_channels == channels[2]
+    assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == 150
+    assert cfg.model.test_cfg == dict(mode="slide", crop_size=(crop,) * 2, stride=(stride,) * 2)
+    assert cfg.model.data_preprocessor.size == (crop, crop)
+    pipeline = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert pipeline["RandomCrop"].crop_size == (crop, crop)
+    assert pipeline["RandomResize"].scale == (4 * crop, crop)
+    wrapper = cfg.optim_wrapper
+    assert wrapper.type == ("AmpOptimWrapper" if amp else "OptimWrapper")
+    assert wrapper.optimizer == dict(type="AdamW", lr=lr, betas=(0.9, 0.999), weight_decay=0.05)
+    assert wrapper.paramwise_cfg == dict(decay_rate=0.9, decay_type="stage_wise")
+    assert cfg.train_cfg.max_iters == 160_000 and cfg.param_scheduler[1].power == 1.0
+    assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
+
+
+def test_model_zoo_page_is_up_to_date():
+    page = (ROOT / "docs" / "model_zoo.md").read_text()
+    assert page == render_model_zoo(ROOT / "configs"), "run: python tools/model_zoo.py"
+
+
+@pytest.mark.parametrize("folder", ["det", "seg"])
+def test_recipes_are_short_deltas(folder):
+    for path in (ROOT / "configs" / folder).glob("*.py"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 26, f"{path.name} has grown to {len(lines)} lines"

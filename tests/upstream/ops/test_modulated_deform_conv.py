@@ -1,0 +1,104 @@
+import importlib
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import convnext_dense  # noqa: F401  (provides mmcv._ext where it is missing)
+from convnext_dense.upstream.ops import modulated_deform_conv
+
+pytest.importorskip("mmcv")
+wrapper = importlib.import_module("mmcv.ops.modulated_deform_conv")
+
+# stride, padding, dilation, groups, deform_groups; the kernel is 3 high and 2 wide.
+GEOMETRIES = [
+    (1, 1, 1, 1, 1),
+    ((2, 1), (1, 2), (1, 2), 2, 1),
+    ((1, 2), (2, 0), (2, 1), 1, 2),
+]
+
+
+@pytest.fixture
+def ours(monkeypatch):
+    """mmcv's wrapper over our functions, also where a compiled mmcv is installed."""
+    monkeypatch.setattr(wrapper, "ext_module", modulated_deform_conv)
+
+
+def make_case(geometry, with_bias=True, dtype=torch.float64, reach=2.0, batch=2):
+    torch.manual_seed(0)
+    stride, padding, dilation, groups, deform_groups = geometry
+    input = torch.randn(batch, 4, 6, 5, dtype=dtype, requires_grad=True)
+    weight = torch.randn(6, 4 // groups, 3, 2, dtype=dtype, requires_grad=True)
+    bias = torch.randn(6, dtype=dtype, requires_grad=True) if with_bias else None
+    out = F.conv2d(input, weight, None, stride, padding, dilation, groups).shape[-2:]
+    offset = reach * torch.randn(batch, 12 * deform_groups, *out, dtype=dtype)
+    mask = torch.rand(batch, 6 * deform_groups, *out, dtype=dtype)
+    return input, offset.requires_grad_(), mask.requires_grad_(), weight, bias
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_gradcheck(ours, geometry, with_bias):
+    case = make_case(geometry, with_bias, batch=1)
+    assert torch.autograd.gradcheck(
+        lambda *tensors: wrapper.modulated_deform_conv2d(*tensors, *geometry), case
+    )
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_zero_offsets_and_a_constant_mask_make_a_convolution(ours, geometry):
+    input, offset, mask, weight, bias = make_case(geometry, reach=0.0)
+    stride, padding, dilation, groups, _ = geometry
+    plain = F.conv2d(input, weight / 2, bias, stride, padding, dilation, groups)
+    output = wrapper.modulated_deform_conv2d(
+        input, offset, torch.full_like(mask, 0.5), weight, bias, *geometry
+    )
+    torch.testing.assert_close(output, plain)
+    grad_output = torch.randn_like(plain)
+    torch.testing.assert_close(
+        torch.autograd.grad(output, (input, weight, bias), grad_output),
+        torch.autograd.grad(plain, (input, weight, bias), grad_output),
+    )
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_trains_under_autocast(ours, bias):
+    torch.manual_seed(0)
+    layer = wrapper.ModulatedDeformConv2dPack(4, 6, 3, padding=1, bias=bias)
+    torch.nn.init.normal_(layer.conv_offset.weight, std=0.2)
+    input = torch.randn(2, 4, 8, 9)
+    full = layer(input)
+    full.square().mean().backward()
+    expected = {name: p.grad.clone() for name, p in layer.named_parameters()}
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(input)
+    assert output.dtype == torch.bfloat16
+    output.float().square().mean().backward()
+    torch.testing.assert_close(output.float(), full, rtol=0.05, atol=0.05)
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad.dtype == torch.float32
+        similarity = F.cosine_similarity(parameter.grad.flatten(), expected[name].flatten(), dim=0)
+        assert similarity > 0.99, name
+
+
+@pytest.mark.skipif(
+    not isinstance(find_spec("mmcv._ext").loader, ExtensionFileLoader),
+    reason="needs a compiled mmcv",
+)
+@pytest.mark.parametrize("reach", [0.0, 2.0])
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_equals_compiled(monkeypatch, geometry, with_bias, reach):
+    results = []
+    for extension in (modulated_deform_conv, importlib.import_module("mmcv._ext")):
+        monkeypatch.setattr(wrapper, "ext_module", extension)
+        case = make_case(geometry, with_bias, torch.float32, reach)
+        output = wrapper.modulated_deform_conv2d(*case, *geometry)
+        torch.manual_seed(1)
+        leaves = [tensor for tensor in case if tensor is not None]
+        grads = torch.autograd.grad(output, leaves, torch.randn_like(output))
+        results.append((output.detach(), *grads))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,248 @@
+import builtins
+import getpass
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
+
+from convnext_dense import upstream
+from convnext_dense.upstream import safe_checkpoint
+from convnext_dense.upstream.safe_checkpoint import load_from_http, load_from_local
+
+
+class Call:
+    """Pickles as a call."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def save_as(name, **entries):
+    torch.save(entries, name)
+    return str(name)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """A file that code hidden in a checkpoint would create."""
+    yield tmp_path / "ran"
+    assert not (tmp_path / "ran").exists()
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), "cpu")
+
+
+def test_training_state_of_mmengine_loads_with_equal_values(tmp_path):
+    hub = MessageHub("state")
+    for value in (1.5, 2.5, -1.0):
+        hub.update_scalar("train/loss", value)
+    info = dict(
+        best=np.float64(0.25), half=np.float16(0.5), step=np.int64(7), done=np.bool_(True), name="x"
+    )
+    for key, value in info.items():
+        hub.update_info(key, value)
+    weight = torch.randn(2, 3)
+    path = save_as(tmp_path / "a.pth", message_hub=hub.state_dict(), state_dict=dict(w=weight))
+
+    loaded = load(path)
+    assert torch.equal(loaded["state_dict"]["w"], weight)
+    buffer = loaded["message_hub"]["log_scalars"]["train/loss"]
+    assert isinstance(buffer, HistoryBuffer)
+    assert buffer.data[0].tolist() == [1.5, 2.5, -1.0]
+    assert buffer.data[1].tolist() == [1, 1, 1]
+    stats = {name: buffer.statistics(name) for name in ("mean", "max", "min", "current")}
+    assert stats == dict(mean=1.0, max=2.5, min=-1.0, current=-1.0)
+    read = loaded["message_hub"]["runtime_info"]
+    assert dict(read) == info
+    assert {k: type(v) for k, v in read.items()} == {k: type(v) for k, v in info.items()}
+
+
+def test_files_of_either_numpy_load(tmp_path):
+    path = Path(save_as(tmp_path / "a.pth", history=HistoryBuffer([1.0, 2.0], [1, 1])))
+    other = tmp_path / "b.pth"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(other, "w") as target:
+        for entry in source.namelist():
+            data = source.read(entry)
+            if entry.endswith("data.pkl"):
+                old, new = b"cnumpy.core.multiarray", b"cnumpy._core.multiarray"
+                assert (old in data) != (new in data)
+                data = data.replace(new, old) if new in data else data.replace(old, new)
+            target.writestr(entry, data)
+    assert load(other)["history"].data[0].tolist() == [1.0, 2.0]
+
+
+def test_what_is_allowed_while_loading_is_not_allowed_afterwards(tmp_path):
+    path = save_as(tmp_path / "a.pth", history=HistoryBuffer([1.0], [1]))
+    load(path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("function", "args", "named"),
+    [
+        (os.system, ("touch {trace}",), r"posix\.system"),
+        (eval, ("open({trace!r}, 'w')",), "eval"),
+        (exec, ("open({trace!r}, 'w')",), "exec"),
+        (open, ("{trace}", "w"), r"io\.open|open"),
+        (getattr, (os, "system"), r"__import__"),
+        (getattr, (HistoryBuffer, "__init__"), r"builtins\.getattr"),
+        (getattr, (HistoryBuffer, "mean.__globals__"), r"builtins\.getattr"),
+        (getattr, (np.ndarray, "tofile"), r"builtins\.getattr"),
+        (getattr, (torch.Tensor, "mean"), r"builtins\.getattr"),
+        (builtins.__import__, ("os",), "__import__"),
+    ],
+)
+def test_hostile_files_are_refused_and_run_nothing(tmp_path, trace, function, args, named, legacy):
+    args = [a.format(trace=str(trace)) if isinstance(a, str) else a for a in args]
+    # A module does not pickle itself, but a file can name one all the same.
+    args = [Call(builtins.__import__, "os") if a is os else a for a in args]
+    path = tmp_path / "evil.pth"
+    torch.save(dict(a=Call(function, *args)), path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(RuntimeError, match=rf"evil\.pth is refused: it names ({named})"):
+        load(path)
+
+
+def test_a_method_reached_through_an_allowed_one_is_refused(tmp_path, trace):
+    function = Call(getattr, Call(getattr, HistoryBuffer, "mean"), "__globals__")
+    path = save_as(tmp_path / "evil.pth", a=function)
+    with pytest.raises(RuntimeError, match=r"it names builtins\.getattr"):
+        load(path)
+
+
+def test_a_plain_pickle_is_refused_without_running_it(tmp_path, trace):
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps(Call(os.system, f"touch {trace}"), protocol=2))
+    with pytest.raises(RuntimeError, match=r"evil\.pkl (is refused|could not be read)"):
+        load(path)
+
+
+def test_the_dtype_classes_cannot_be_asked_for_by_name(tmp_path):
+    path = save_as(tmp_path / "a.pth", a=type(np.dtype("f8")))
+    with pytest.raises(RuntimeError, match=r"is refused: it names numpy\.dtypes\.Float64DType"):
+        load(path)
+
+
+def damaged(tmp_path, kind):
+    path = tmp_path / f"{kind}.pth"
+    save_as(path, w=torch.randn(1000))
+    contents = {
+        "empty": b"",
+        "truncated": path.read_bytes()[:2000],
+        "page": b"\n<!DOCTYPE html><html><body>404 Not Found</body></html>",
+        "text": b"version https://git-lfs.github.com/spec/v1\noid sha256:12",
+        "pickle": b"\x80\x02garbage",
+    }
+    path.write_bytes(contents[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("empty", "is empty"),
+        ("truncated", "is truncated"),
+        ("page", "is a web page"),
+        ("text", "is not a PyTorch checkpoint"),
+        ("pickle", "could not be read"),
+    ],
+)
+def test_damaged_files_are_named_in_one_line(tmp_path, kind, says):
+    path = damaged(tmp_path, kind)
+    with pytest.raises(RuntimeError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"checkpoint {path} {says}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zip_file_of_something_else_is_named_in_one_line(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("readme.txt", "hello")
+    with pytest.raises(RuntimeError, match=r"^checkpoint .*a\.pth could not be read: [^\n]*$"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["missing.pth", "."])
+def test_a_missing_file_or_a_folder_is_named(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="is not a file here"):
+        load(tmp_path / name)
+
+
+def test_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_as(tmp_path / "a.pth", x=1)
+    assert load("~/a.pth") == dict(x=1)
+
+
+def test_web_addresses_are_downloaded_once_and_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    asked = []
+
+    def download(url, target, hash_prefix, progress):
+        asked.append((url, hash_prefix))
+        save_as(target, x=1)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for url in ("https://host/a-0123abcd.pth?raw=1", "https://host/b-20210531.pth"):
+        assert load(url) == dict(x=1)
+        assert load(url) == dict(x=1)
+    assert asked == [
+        ("https://host/a-0123abcd.pth?raw=1", "0123abcd"),
+        ("https://host/b-20210531.pth", None),
+    ]
+
+
+def test_a_failed_download_names_the_address_and_both_ways_out(tmp_path):
+    # No server listens at this port.
+    url = "http://127.0.0.1:9/convnext_tiny_1k_224.pth"
+    with pytest.raises(ConnectionError, match=r"convnext_tiny.*--weights PATH.*--weights none"):
+        load_from_http(url, model_dir=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hostile_download_is_refused(tmp_path, monkeypatch, trace):
+    save_as(tmp_path / "a.pth", a=Call(os.system, f"touch {trace}"))
+    with pytest.raises(RuntimeError, match="is refused"):
+        load_from_http("https://host/a.pth", model_dir=str(tmp_path))
+
+
+def test_every_scheme_of_mmengine_that_ends_on_the_web_is_safe():
+    import mmengine.runner.checkpoint as mmengine_checkpoint
+
+    assert mmengine_checkpoint.load_from_http is load_from_http
+    assert CheckpointLoader._get_checkpoint_loader("https://a/b.pth") is load_from_http
+    assert CheckpointLoader._get_checkpoint_loader("a/b.pth") is load_from_local
+
+
+def test_installing_twice_changes_nothing():
+    before = dict(CheckpointLoader._schemes)
+    upstream.install()
+    safe_checkpoint.install()
+    assert dict(CheckpointLoader._schemes) == before
+
+
+def test_load_checkpoint_of_mmengine_uses_it(tmp_path, trace):
+    path = save_as(tmp_path / "evil.pth", a=Call(os.system, f"touch {trace}"))
+    with pytest.raises(RuntimeError, match="is refused"):
+        load_checkpoint(torch.nn.Linear(1, 1), path)
+
+
+def test_an_older_torch_refuses_training_state_with_the_way_out(tmp_path, monkeypatch):
+    path = save_as(tmp_path / "a.pth", history=HistoryBuffer([1.0], [1]))
+    plain = save_as(tmp_path / "b.pth", w=torch.ones(1), user=getpass.__name__)
+    monkeypatch.setattr(torch, "__version__", "2.4.1")
+    assert load(plain)["user"] == "getpass"
+    with pytest.raises(RuntimeError, match=r"upgrade torch 2\.4\.1 to 2\.6 or newer"):
+        load(path)

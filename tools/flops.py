@@ -1,0 +1,50 @@
+"""Print the parameters and FLOPs of a config's model, part by part, without data or weights.
+
+tools/flops.py configs/det/cascade_convnext_t_coco.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.config import DictAction
+from rich.console import Console
+
+import convnext_dense  # noqa: F401  first, since it makes mmdet importable
+from convnext_dense.analysis.flops import as_table, count
+from convnext_dense.cli.errors import run
+from convnext_dense.cli.options import read_config
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="override any key, such as model.backbone.arch=atto",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> None:
+    args = parse_args(argv)
+    cfg = read_config(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    Console().print(as_table(count(cfg, args.shape), args.config))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
