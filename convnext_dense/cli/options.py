@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
 
+from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
@@ -40,7 +41,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config that the arguments name and apply the shared flags.
+    """Read the config that the arguments name, and apply CONVNEXT_DENSE_DATA and the flags.
 
     ``--cfg-options`` come last, so that they can override what a flag has set.
 
@@ -48,8 +49,11 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: Where there is no such config.
         ImportError: Where the config inherits from a package that is not installed.
     """
+    cfg = read_config(args.config)
+    if args.data_root is None:
+        cfg = follow_environment(cfg)
     cfg = retarget(
-        read_config(args.config),
+        cfg,
         data_root=args.data_root,
         classes=args.classes,
         img_size=args.img_size,

@@ -108,9 +108,9 @@ def check_heads(model: ConfigDict, key: str, classes: Sequence[str]) -> None:
     """
     if "language_model" in model:
         return
-    for path, head in classifying_heads(model):
-        if head.num_classes != len(classes) and not head.get("class_agnostic"):
+    for path, head, count in classifying_heads(model):
+        if count != len(classes) and not head.get("class_agnostic"):
             raise ValueError(
-                f"{path}.num_classes is {head.num_classes}, but {key} has {len(classes)} classes: "
-                "--classes sets both"
+                f"{path}.num_classes is {count}, but the classes of {key} are "
+                f"{len(classes)}: --classes sets both"
             )

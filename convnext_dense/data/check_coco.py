@@ -127,20 +127,16 @@ def check_categories(
         return {category["id"] for category in categories if category["name"] in set(classes)}
     absent = [name for name in classes if name not in names]
     if absent:
-        wrong = f"does not know {_shorten(absent)} of the config's classes ({key}.metainfo.classes)"
+        wrong = f"lacks {len(absent)} of the classes of {key}, the first is {absent[0]!r}"
         order = names
     else:
-        wrong = f"has the config's classes ({key}.metainfo.classes) twice or in another order"
+        wrong = f"has the classes of {key} twice or in another order"
         order = chosen
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
     raise ValueError(
-        f"annotation file {file} {wrong}; its categories are {_shorten(names)}: "
+        f"annotation file {file} {wrong}; its categories are {shown}: "
         f"--classes {','.join(order) if len(order) <= _NAMES_SHOWN else 'a,b,c'}"
     )
-
-
-def _shorten(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def check_images(file: str, key: str, split: str, images: list[dict], dataset: object) -> None:

@@ -92,11 +92,14 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
     if any(node.get("num_stuff_classes") for node in panoptic):
         raise ValueError("--classes: the model tells things and stuff apart: write a config for it")
     if classifying:
-        old = classifying[-1][1].num_classes
+        old = classifying[-1][2]
     elif panoptic:
         old = panoptic[0].num_things_classes
     else:
         raise ValueError(f"--classes: the model {model.get('type')} has no head with num_classes")
+    for _, head, count in classifying:
+        if count == old:
+            head.num_classes = number
     for path, node in heads(model):
         for key in ("num_classes", "num_things_classes"):
             if node.get(key) == old:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.tree import datasets, reads_label_maps, transforms, walk
+from convnext_dense.data.tree import datasets, reads_label_maps, transforms, type_name, walk
 
 _SIZE_KEYS = (
     "scale",
@@ -64,7 +64,7 @@ def test_short_side(cfg: Config) -> int:
 def _short_side(cfg: Config, split: str, kind: str, key: str) -> int:
     loader = f"{split}_dataloader"
     for _, node in walk(cfg.get(loader)):
-        if node.get("type") == kind and node.get(key):
+        if type_name(node).endswith(kind) and node.get(key):
             return node[key] if isinstance(node[key], int) else min(node[key])
     raise ValueError(
         f"--img-size: {loader} has no {kind} with {key} to start from: set the sizes in a config"

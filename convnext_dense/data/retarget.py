@@ -55,6 +55,8 @@ def retarget(
         >>> cfg.model.roi_head.mask_head.num_classes, cfg.train_dataloader.batch_size
         (2, 4)
     """
+    if "model" not in cfg:
+        raise ValueError(f"{cfg.filename or 'the config'} has no model: it is a part of a config")
     cfg = copy.deepcopy(cfg)
     if data_root is not None:
         set_data_root(cfg, data_root)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 CLASSES = ("circle", "square", "triangle", "star", "ring")
-RECORD = "shapes.json"  # in the data set's folder: what it was made with
+RECORD = "made_with.txt"  # in the data set's folder: what it was made with
 _FAVOURITE_HUES = (0, 36, 72, 108, 144)  # of OpenCV's 180
 _HUE_SPREAD = 7.0  # standard deviation: some objects wear another class's hue
 _CROWD_CHANCE = 0.15

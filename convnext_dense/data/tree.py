@@ -8,7 +8,8 @@ from mmengine.config import Config, ConfigDict
 
 SPLITS = ("train", "val", "test")
 PANOPTIC_HEADS = ("panoptic_head", "panoptic_fusion_head")
-_CLASSIFYING_HEADS = ("bbox_head", "decode_head", "mask_head", "query_head")
+_CLASSIFYING_HEADS = {"bbox_head", "decode_head", "mask_head", "query_head"}
+_MMDET_DEFAULT = 80
 _NO_HEADS = {"backbone", "neck", "rpn_head", "data_preprocessor", "train_cfg", "test_cfg"}
 
 
@@ -99,14 +100,24 @@ def heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
             yield path, node
 
 
-def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict]]:
-    """List the heads that tell the data set's classes apart, in the order of the config.
+def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict, int]]:
+    """List the heads, and parts of them, that count the data set's classes, in the config's order.
 
     Segmenters' auxiliary heads are not among them: some tell other things apart.
+
+    Returns:
+        Triples of the dotted key, the head's dict and its number of classes, which mmdet's box
+        heads and RoI mask heads may leave to their default.
     """
     found = []
     for path, node in heads(model):
-        name = next(part for part in reversed(path.split(".")) if not part.isdigit())
-        if name in _CLASSIFYING_HEADS and "num_classes" in node:
-            found.append((path, node))
+        parts = path.split(".")
+        if not _CLASSIFYING_HEADS.intersection(parts):
+            continue
+        name = next(part for part in reversed(parts) if not part.isdigit())
+        has_default = name == "bbox_head" or (name == "mask_head" and "roi_head" in parts)
+        if "num_classes" in node:
+            found.append((path, node, node.num_classes))
+        elif "type" in node and has_default:
+            found.append((path, node, _MMDET_DEFAULT))
     return found

@@ -51,21 +51,21 @@ class StrictLoadHook(Hook):
                 f"{path} holds no whole model: none of its parameters begins with 'backbone.'. "
                 f"To start training from these backbone weights pass them as --weights {path}"
             )
-        classes = _classes(checkpoint)
-        num_classes = _num_classes(model)
-        if not missing and not unexpected and classes and len(classes) != num_classes:
+        classes, num_classes = _classes(checkpoint), _num_classes(model)
+        only_heads = not (missing or unexpected or any(n.startswith("backbone.") for n in reshaped))
+        if only_heads and classes and num_classes and len(classes) != num_classes:
             raise RuntimeError(
                 f"{path} was trained for another number of classes than this config's "
                 f"{num_classes}. Pass the file's own {len(classes)}: --classes {','.join(classes)}"
             )
         complaints = [
-            f"{label} {len(names)} parameters ({_some(names)})"
+            f"{label} {_some(names)}"
             for label, names in (("lacks", missing), ("has unexpected", unexpected))
             if names
         ]
         if reshaped:
             shapes = [f"{n}: file {given[n]}, model {own[n]}" for n in reshaped]
-            complaints.append(f"has another shape for {_some(shapes)}")
+            complaints.append(f"has other shapes: {_some(shapes)}")
         raise RuntimeError(
             f"{path} does not fit this model: it {'; it '.join(complaints)}. "
             "Use the config that it was trained with"

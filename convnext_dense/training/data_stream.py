@@ -55,6 +55,11 @@ class ReproducibleStreamHook(Hook):
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             runner.train_loop.dataloader_iterator = _SegmentedBatches(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """End the workers of an iteration-based loop, whose stream never does."""
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            runner.train_loop.dataloader_iterator = None
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed an epoch of epoch-based training."""
         if not isinstance(runner.train_loop, IterBasedTrainLoop):

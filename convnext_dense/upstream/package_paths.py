@@ -1,7 +1,8 @@
 """``mmdet::...`` configs without pkg_resources.
 
 Fault: mmengine 0.10.7 looks installed packages up through ``pkg_resources``, which setuptools 82
-removed. This file can go when mmengine uses ``importlib``.
+removed; before, it warns at every ``_base_`` of another package. This file can go when mmengine
+uses ``importlib``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from pathlib import Path
 
 
 def install() -> None:
-    """Replace mmengine's lookup, only where ``pkg_resources`` is not there."""
-    if find_spec("pkg_resources") is not None:
-        return
+    """Replace mmengine's lookup."""
     import mmengine.config.config
     import mmengine.hub.hub
     import mmengine.utils.package_utils

@@ -1,9 +1,10 @@
 """Checkpoints that load on today's torch, and run no code.
 
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
-newer refuse to load, so that ``--resume`` fails; and it loads files from the web with
-``weights_only=False``, which runs what they contain. This file can go when mmengine saves plain
-data and loads it with ``weights_only=True``.
+newer refuse to load, so that ``--resume`` fails; it loads files from the web with
+``weights_only=False``, which runs what they contain; and on resuming it runs the text under
+``meta['config']`` as Python. This file can go when mmengine saves plain data, loads it with
+``weights_only=True`` and runs none of it.
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
 is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
@@ -64,7 +65,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise RuntimeError(f"checkpoint {path} {flaw}")
     try:
         with _mmengine_globals():
-            return torch.load(path, map_location=map_location, weights_only=True)
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise RuntimeError(f"checkpoint {path} {_refusal(str(error))}") from None
     except Exception as error:
@@ -73,6 +74,8 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise RuntimeError(
             f"checkpoint {path} could not be read: {type(error).__name__}: {first_line}"
         ) from error
+    _forget_code(checkpoint)
+    return checkpoint
 
 
 def load_from_http(
@@ -110,11 +113,17 @@ def _download(url: str, path: Path, progress: bool) -> None:
         torch.hub.download_url_to_file(url, str(path), digits and digits[1], progress=progress)
     except OSError as error:  # urllib's errors among them
         raise ConnectionError(
-            f"could not download {url}: {getattr(error, 'reason', error)}. Without a connection "
-            "pass a file on this machine by --weights PATH, or --weights none to train from scratch"
+            f"could not download {url}: {getattr(error, 'reason', error)}"
         ) from error
     except RuntimeError as error:
         raise RuntimeError(f"could not download {url}: {error}") from error
+
+
+def _forget_code(checkpoint: Any) -> None:
+    """Drop the one entry that mmengine's resume would run as Python, to compare GPU numbers."""
+    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop("config", None)
 
 
 def _mmengine_globals() -> contextlib.AbstractContextManager:

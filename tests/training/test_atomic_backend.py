@@ -53,7 +53,9 @@ def test_a_run_keeps_the_best_and_the_last_two_and_no_temporary_file(
     written = []
     put = AtomicLocalBackend.put
     monkeypatch.setattr(
-        AtomicLocalBackend, "put", lambda self, obj, path: (written.append(path), put(self, obj, path))
+        AtomicLocalBackend,
+        "put",
+        lambda self, obj, path: (written.append(path), put(self, obj, path)),
     )
     make_runner("run", by_epoch=by_epoch, backend_args=dict(backend="atomic")).train()
     files = {p.name for p in (tmp_path / "run").iterdir() if p.is_file()}

@@ -23,6 +23,8 @@ def train(runner):
 def interrupt(runner):
     with pytest.raises(KeyboardInterrupt):
         runner.train()
+    # Left to the garbage collector, torch's workers take 5 seconds each to end.
+    runner.train_loop.dataloader_iterator = None
 
 
 def assert_equal(ours, theirs):
@@ -32,7 +34,9 @@ def assert_equal(ours, theirs):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize(("by_epoch", "stop", "resumed"), [(True, 13, 10), (False, 10, 9), (False, 5, 4)])
+@pytest.mark.parametrize(
+    ("by_epoch", "stop", "resumed"), [(True, 13, 10), (False, 10, 9), (False, 5, 4)]
+)
 def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(
     make_runner, by_epoch, stop, resumed, num_workers
 ):

@@ -135,7 +135,9 @@ def test_exempts_by_what_a_parameter_is():
     backbone = ConvNeXt(dict(depths=(1, 1, 1, 1), channels=(2, 2, 2, 2), grn=True))
     v1 = Detector(skeleton("tiny"))
     for model in (Detector(backbone), v1):
-        decays = {n: wd for n, (_, wd) in settings(model, decay_rate=1.0, decay_type="stage_wise").items()}
+        decays = {
+            n: wd for n, (_, wd) in settings(model, decay_rate=1.0, decay_type="stage_wise").items()
+        }
         assert {n for n, wd in decays.items() if wd} == {
             n for n, p in model.named_parameters() if p.ndim > 1
         }
@@ -164,7 +166,13 @@ def test_a_decay_mult_concerns_its_kind_alone(option, name):
     changed = {n for n in base if base[n] != ours[n]}
     assert name in changed
     assert all(base[n][1] == 0 for n in changed)
-    assert sum(n.endswith("norm3.bias") or n in ("neck.bias", "backbone.stages.2.4.gamma") for n in changed) == 1
+    assert (
+        sum(
+            n.endswith("norm3.bias") or n in ("neck.bias", "backbone.stages.2.4.gamma")
+            for n in changed
+        )
+        == 1
+    )
 
 
 def test_custom_keys_multiply_and_the_longest_wins():

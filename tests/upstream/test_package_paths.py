@@ -1,9 +1,11 @@
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import mmengine.config.config
 import pytest
-from mmengine.utils.package_utils import get_installed_path as mmengine_path
+from mmengine.config import Config
 
 from convnext_dense.upstream import package_paths
 
@@ -50,10 +52,14 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
     assert "ModuleNotFoundError: mmyolo is not installed" in result.stderr
 
 
-@pytest.mark.parametrize("package", ["mmsegmentation", "mmdet", "mmengine"])
-def test_paths_are_those_of_mmengine(package):
-    pytest.importorskip("pkg_resources")
-    assert Path(package_paths.get_installed_path(package)) == Path(mmengine_path(package))
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("mmsegmentation", "mmseg"), ("mmdet", "mmdet"), ("mmengine", "mmengine")],
+)
+def test_paths_are_those_of_the_modules(package, module):
+    folder = Path(pytest.importorskip(module).__file__).parent
+    assert Path(package_paths.get_installed_path(package)) == folder
+    assert Path(package_paths.get_installed_path(module)) == folder
 
 
 def test_what_is_installed():
@@ -64,10 +70,11 @@ def test_what_is_installed():
         package_paths.get_installed_path("no_such_package")
 
 
-def test_leaves_mmengine_alone_where_pkg_resources_is_there():
-    pytest.importorskip("pkg_resources")
-    package_paths.install()
-    assert mmengine_path.__module__ == "mmengine.utils.package_utils"
-    import mmengine.config.config
-
-    assert mmengine.config.config.get_installed_path is mmengine_path
+def test_a_base_of_another_package_warns_of_nothing(tmp_path):
+    pytest.importorskip("mmdet")
+    assert mmengine.config.config.get_installed_path is package_paths.get_installed_path
+    path = tmp_path / "config.py"
+    path.write_text("_base_ = 'mmdet::_base_/default_runtime.py'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Config.fromfile(path).default_scope == "mmdet"

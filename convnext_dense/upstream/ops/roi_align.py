@@ -231,6 +231,7 @@ def _matrix(
         weights[used],
         (len(weights), maps * height * width),
         is_coalesced=True,
+        check_invariants=True,
     )
 
 
