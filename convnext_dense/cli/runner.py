@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from convnext_dense.upstream import roi_precision
+
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
@@ -27,6 +29,8 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get("resume") and "backbone" in cfg.model:
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         cfg.model.backbone.init_cfg = None
+    if cfg.get("default_scope") == "mmdet":
+        roi_precision.install()
     return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
 
 

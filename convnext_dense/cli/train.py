@@ -109,8 +109,8 @@ def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:
         cfg.optim_wrapper.accumulative_counts = accumulate
         note(
             f"--accumulate {accumulate}: {per_step} images per optimizer step at learning rate "
-            f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a resume is "
-            "exact where checkpoints fall on whole steps"
+            f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a "
+            "resume is exact where checkpoints fall on whole steps"
         )
 
 

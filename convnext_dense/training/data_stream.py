@@ -35,9 +35,8 @@ class ReproducibleStreamHook(Hook):
     The run's seed also becomes the sampler's. Where ``randomness.seed`` is not set, mmengine
     resumes the seed but builds the sampler before.
 
-    Raises:
-        ValueError: At the start of iteration-based training, if the loader's sampler is another
-            than mmengine's ``InfiniteSampler``, whose order can be restarted.
+    An iteration-based loop over another sampler than mmengine's ``InfiniteSampler``, or over a
+    batch sampler of its own, is left as it is, with a warning: its order cannot be restarted.
     """
 
     # Ahead of whatever else draws random numbers at the start of an epoch.
@@ -52,8 +51,22 @@ class ReproducibleStreamHook(Hook):
                 "one epoch to the next, so a resumed run sees other augmentations than an "
                 "uninterrupted one. Set it to False for resumes that are exact",
             )
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
+        loader = runner.train_dataloader
+        # A batch sampler of another kind may keep samples back for later batches.
+        if (
+            isinstance(_sampler(loader), InfiniteSampler)
+            and type(loader.batch_sampler) is BatchSampler
+        ):
             runner.train_loop.dataloader_iterator = _SegmentedBatches(runner)
+        else:
+            runner.logger.log(
+                logging.WARNING,
+                f"{type(_sampler(loader)).__name__} under {type(loader.batch_sampler).__name__} "
+                "cannot be restarted: a resumed run reads all earlier batches again and is not "
+                "exact. sampler=dict(type='InfiniteSampler') without a batch_sampler can",
+            )
 
     def after_train(self, runner: Runner) -> None:
         """End the workers of an iteration-based loop, whose stream never does."""
@@ -82,15 +95,6 @@ class _SegmentedBatches:
         self._loop = runner.train_loop
         self._loader: DataLoader = runner.train_dataloader
         self._sampler = _sampler(self._loader)
-        batching = type(self._loader.batch_sampler)
-        # A batch sampler of another kind may keep samples back for later batches.
-        if not isinstance(self._sampler, InfiniteSampler) or batching is not BatchSampler:
-            raise ValueError(
-                "ReproducibleStreamHook needs train_dataloader.sampler=dict(type='InfiniteSampler')"
-                " and no batch_sampler in iteration-based training, got "
-                f"{type(self._sampler).__name__} and {batching.__name__}. Change them, or remove "
-                "the hook from custom_hooks"
-            )
         self._seed = _run_seed(runner)
         self._intervals = _intervals(runner)
         self._position = 0

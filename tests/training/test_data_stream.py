@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -94,7 +96,9 @@ def test_resume_from_a_checkpoint_of_other_intervals_sees_the_same_batches(make_
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 
-def test_iteration_based_training_refuses_a_sampler_that_cannot_be_restarted(make_runner):
+def test_a_sampler_that_cannot_be_restarted_is_left_alone_with_a_warning(make_runner):
     runner = make_runner("run", by_epoch=False, loader=dict(sampler=dict(type="DefaultSampler")))
-    with pytest.raises(ValueError, match=r"InfiniteSampler.*got DefaultSampler and BatchSampler"):
-        runner.train()
+    runner.train()
+    assert runner.iter == runner.max_iters
+    log = next(Path(runner.work_dir).rglob("*.log")).read_text()
+    assert "DefaultSampler under BatchSampler cannot be restarted" in log
