@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 DEMO := work_dirs/demo
+DEMO_CONFIG := configs/demo/cascade_convnext_atto_shapes.py
+DEMO_DATA := --data-root data/shapes --classes circle,square,triangle,star,ring --img-size 192 \
+	--ann-train annotations/instances_train.json --ann-val annotations/instances_val.json
 
 .PHONY: setup demo test lint
 .DELETE_ON_ERROR:
@@ -29,11 +32,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 demo: setup
-	$(BIN)/python tools/make_shapes.py data/shapes
-	$(BIN)/python tools/train.py configs/demo/cascade_convnext_atto_shapes.py --work-dir $(DEMO)
-	$(BIN)/python tools/test.py configs/demo/cascade_convnext_atto_shapes.py \
-		"$$(cat $(DEMO)/last_checkpoint)" --work-dir $(DEMO) --show-dir $(DEMO)/pictures
-	@echo "pictures, truth left and prediction right: $(DEMO)/pictures"
+	$(BIN)/python tools/make_shapes.py data/shapes --train 240 --val 40 --size 224
+	$(BIN)/python tools/train.py $(DEMO_CONFIG) $(DEMO_DATA) --work-dir $(DEMO) --seed 0
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) "$$(cat $(DEMO)/last_checkpoint)" $(DEMO_DATA) \
+		--work-dir $(DEMO) --show-dir $(DEMO)/pictures
+	@echo "Pictures, truth on the left and prediction on the right: $(DEMO)/pictures"
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

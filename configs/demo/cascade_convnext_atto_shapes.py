@@ -28,7 +28,11 @@ model = dict(
         rcnn=[
             dict(
                 assigner=dict(
-                    type="MaxIoUAssigner", pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou
+                    type="MaxIoUAssigner",
+                    pos_iou_thr=iou,
+                    neg_iou_thr=iou,
+                    min_pos_iou=iou,
+                    match_low_quality=False,
                 ),
                 sampler=dict(type="RandomSampler", num=64, pos_fraction=0.25),
                 mask_size=28,
@@ -42,11 +46,11 @@ model = dict(
 )
 train_dataloader = dict(batch_size=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(decay_rate=1.0))
-train_cfg = dict(max_epochs=5, val_interval=5)
+train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(
-        type="CosineAnnealingLR", eta_min=1e-5, by_epoch=True, T_max=5, convert_to_iter_based=True
+        type="CosineAnnealingLR", eta_min=1e-5, by_epoch=True, T_max=4, convert_to_iter_based=True
     ),
 ]
 default_hooks = dict(logger=dict(interval=10))
