@@ -159,8 +159,11 @@ class ConvNeXt(BaseModule):
 
         Returns:
             One map (N, ``out_channels[i]``, H // ``out_strides[i]``, W // ``out_strides[i]``) per
-            output, in channels-last memory.
+            output, laid out in memory as the images are: contiguous or channels-last.
         """
+        # Inside, memory is channels-last. A compiled mmcv reads feature maps as contiguous whatever
+        # their strides are, and its RoIAlign would return other values without an error.
+        memory_format = _memory_format(x)
         outputs = []
         for stage, downsample in enumerate(self.downsample_layers):
             x = downsample(x)
@@ -170,7 +173,8 @@ class ConvNeXt(BaseModule):
                 else:
                     x = block(x)
             if stage in self.out_indices:
-                outputs.append(getattr(self, f"norm{stage}")(x) if self.norm_out else x)
+                output = getattr(self, f"norm{stage}")(x) if self.norm_out else x
+                outputs.append(output.contiguous(memory_format=memory_format))
         return tuple(outputs)
 
     def init_weights(self) -> None:
@@ -263,6 +267,12 @@ class ConvNeXt(BaseModule):
     def _freeze(self) -> None:
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
+
+
+def _memory_format(x: Tensor) -> torch.memory_format:
+    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def _resolve_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:

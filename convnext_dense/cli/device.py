@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import torch
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.cli.options import note
+from convnext_dense.upstream.cpu_distributed import start_gloo
 
 AMP_DTYPES = ("float16", "bfloat16")
+BACKEND = "env_cfg.dist_cfg.backend"
 
 
-def fit_to_device(cfg: Config) -> None:
+def fit_to_device(cfg: Config, asked: Mapping[str, object]) -> None:
     """Change what needs CUDA in a config where there is none.
+
+    Args:
+        cfg: Changed in place: batch norm, and what starts several processes.
+        asked: ``--cfg-options``, which are wishes, where the config's own values are defaults.
 
     Raises:
         RuntimeError: Where the user asked for a GPU that is not there.
@@ -34,8 +41,18 @@ def fit_to_device(cfg: Config) -> None:
             "none: install a CUDA build of torch and the driver, or unset the variable to run on "
             "the CPU"
         )
-    if cfg.launcher != "none":
-        cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
+    if asked.get(BACKEND, "gloo") != "gloo":
+        raise RuntimeError(
+            f"{BACKEND}={asked[BACKEND]} needs CUDA, and torch {torch.__version__} sees none: "
+            "leave it out, and the processes talk through gloo"
+        )
+    if cfg.launcher in ("slurm", "mpi"):
+        raise RuntimeError(
+            f"--launcher {cfg.launcher} needs CUDA, and torch {torch.__version__} sees none: "
+            "several processes on CPUs start through torchrun, with --launcher pytorch"
+        )
+    if cfg.launcher == "pytorch":
+        start_gloo(cfg)
         if replace_sync_bn(cfg.model):
             note("SyncBN needs CUDA: batch norm works per process instead")
 

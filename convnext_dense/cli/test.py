@@ -26,7 +26,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     """
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint!r}")
-    fit_to_device(cfg)
+    fit_to_device(cfg, args.cfg_options)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.tta:

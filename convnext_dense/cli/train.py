@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from convnext_dense.cli.device import fit_to_device, set_precision
-from convnext_dense.cli.options import note, world_size
+from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
@@ -26,7 +27,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, with the command that goes on.
     """
-    fit_to_device(cfg)
+    fit_to_device(cfg, args.cfg_options)
     set_precision(cfg, args.amp)
     set_start(cfg, args.resume, args.weights)
     set_batch(cfg, args.accumulate, args.auto_scale_lr)
@@ -42,9 +43,19 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         with sigterm_as_interrupt():
             build_runner(cfg).train()
     except KeyboardInterrupt as interrupt:
-        command = [arg for arg in sys.argv if arg not in ("--resume", args.resume)]
-        command = shlex.join(["python", *command, "--resume"])
-        raise KeyboardInterrupt(how_to_resume(cfg.work_dir, command)) from interrupt
+        if rank() > 0:
+            raise
+        message = how_to_resume(cfg.work_dir, resuming_command(args))
+        raise KeyboardInterrupt(message) from interrupt
+
+
+def resuming_command(args: argparse.Namespace) -> str:
+    """Give the command line that goes on with this run."""
+    start = ["python"]
+    if args.launcher == "pytorch":
+        start = ["torchrun", f"--nproc_per_node={os.environ['LOCAL_WORLD_SIZE']}"]
+    before = [arg for arg in sys.argv if arg not in ("--resume", args.resume)]
+    return shlex.join([*start, *before, "--resume"])
 
 
 def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:

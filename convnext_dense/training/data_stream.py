@@ -88,7 +88,8 @@ class _SegmentedBatches:
     """An endless stream of batches that starts anew wherever a checkpoint may be written.
 
     mmengine's iteration-based loop calls it once for every iteration, and first, when resumed, once
-    for every iteration already done. Those calls cost nothing here.
+    for every iteration already done. The forks' loop calls ``skip_iter`` once instead. Neither
+    costs anything here.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -97,14 +98,19 @@ class _SegmentedBatches:
         self._sampler = _sampler(self._loader)
         self._seed = _run_seed(runner)
         self._intervals = _intervals(runner)
-        self._position = 0
+        self._calls_to_skip = self._loop.iter
+        if hasattr(self._loop.dataloader_iterator, "skip_iter"):
+            self._calls_to_skip = 0
         self._batches: Any = None
 
+    def skip_iter(self, num_iters: int) -> None:
+        """Skip what a resumed run has done: nothing to do, since the loop knows where it is."""
+
     def __next__(self) -> Any:
-        position = self._position
-        self._position += 1
-        if position < self._loop.iter:
+        if self._calls_to_skip:
+            self._calls_to_skip -= 1
             return None
+        position = self._loop.iter
         start = max((position - position % n for n in self._intervals), default=0)
         if position == start:
             self._restart(start)

@@ -3,7 +3,8 @@
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
 newer refuse to load, so that ``--resume`` fails; it loads files from the web with
 ``weights_only=False``, which runs what they contain; and on resuming it runs the text under
-``meta['config']`` as Python. This file can go when mmengine saves plain data, loads it with
+``meta['config']`` as Python. The forks' loader allows ``getattr``, and loads what it refuses with
+``weights_only=False``. This file can go when mmengine saves plain data, loads it with
 ``weights_only=True`` and runs none of it.
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
@@ -44,6 +45,8 @@ def install() -> None:
     register(["http://", "https://"], load_from_http, force=True)
     # The schemes of the model zoos call it by this name.
     mmengine_checkpoint.load_from_http = load_from_http
+    if hasattr(mmengine_checkpoint, "_safe_torch_load"):  # the forks; other schemes call it
+        mmengine_checkpoint._safe_torch_load = _read
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -64,8 +67,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if flaw:
         raise RuntimeError(f"checkpoint {path} {flaw}")
     try:
-        with _mmengine_globals():
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        return _read(path, map_location)
     except pickle.UnpicklingError as error:
         raise RuntimeError(f"checkpoint {path} {_refusal(str(error))}") from None
     except Exception as error:
@@ -74,8 +76,6 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise RuntimeError(
             f"checkpoint {path} could not be read: {type(error).__name__}: {first_line}"
         ) from error
-    _forget_code(checkpoint)
-    return checkpoint
 
 
 def load_from_http(
@@ -117,6 +117,13 @@ def _download(url: str, path: Path, progress: bool) -> None:
         ) from error
     except RuntimeError as error:
         raise RuntimeError(f"could not download {url}: {error}") from error
+
+
+def _read(file: Any, map_location: Any = None) -> Any:
+    with _mmengine_globals():
+        checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+    _forget_code(checkpoint)
+    return checkpoint
 
 
 def _forget_code(checkpoint: Any) -> None:

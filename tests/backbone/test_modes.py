@@ -57,12 +57,13 @@ def test_bfloat16_autocast(arch, build, image):
 @both_versions
 @pytest.mark.parametrize("norm_out", [True, False])
 @pytest.mark.parametrize("output_stride", [32, 8])
-def test_channels_last_in_and_out(arch, norm_out, output_stride, build, image):
+def test_outputs_are_laid_out_as_the_images(arch, norm_out, output_stride, build, image):
     net = build(arch, norm_out=norm_out, output_stride=output_stride).eval()
     from_contiguous = net(image)
     from_channels_last = net(image.to(memory_format=torch.channels_last))
-    for a, b in zip(from_contiguous, from_channels_last, strict=True):
-        assert a.is_contiguous(memory_format=torch.channels_last)
+    from_view = net(torch.cat([image, image])[::2])
+    for a, b, c in zip(from_contiguous, from_channels_last, from_view, strict=True):
+        assert a.is_contiguous() and c.is_contiguous()
         assert b.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import shutil
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
@@ -10,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
+from mmengine.runner import CheckpointLoader
 from mmengine.visualization import Visualizer
 from PIL import Image
 
@@ -43,10 +47,15 @@ TINY_SEGMENTER = f"""
     model.auxiliary_head.in_channels=32 model.auxiliary_head.channels=8
     param_scheduler.0.end=2
 """.split()
-IN_PROCESS = """
+NO_WORKERS = """
     train_dataloader.num_workers=0 val_dataloader.num_workers=0 test_dataloader.num_workers=0
     val_dataloader.persistent_workers=False test_dataloader.persistent_workers=False
 """.split()
+DETECTOR_RUN = "train_cfg.max_epochs=3 default_hooks.logger.interval=1"
+SEGMENTER_RUN = """
+    train_cfg.max_iters=6 train_cfg.val_interval=2 default_hooks.checkpoint.interval=2
+    default_hooks.logger.interval=1
+"""
 SEGMENTS = ("left", "right", "disc")
 
 RUNS = count()
@@ -60,7 +69,7 @@ def load_main(tool: str) -> Callable[[list[str]], None]:
     return module.main
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shapes(tmp_path_factory) -> Path:
     """A COCO data set of 6 and 4 images of 96 pixels."""
     root = tmp_path_factory.mktemp("data") / "shapes"
@@ -68,7 +77,7 @@ def shapes(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ade(tmp_path_factory) -> Path:
     """A data set in ADE20K's layout: 6 and 3 images of 80 x 64 pixels, 0 is unlabelled."""
     root = tmp_path_factory.mktemp("data") / "ade"
@@ -89,12 +98,23 @@ def ade(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="package")
+def boxes(shapes, tmp_path_factory) -> Path:
+    """The data set of shapes without masks."""
+    root = tmp_path_factory.mktemp("data") / "boxes"
+    shutil.copytree(shapes, root)
+    for file in (root / "annotations").iterdir():
+        content = json.loads(file.read_text())
+        for annotation in content["annotations"]:
+            del annotation["segmentation"]
+        file.write_text(json.dumps(content))
+    return root
+
+
 class Cli:
     """Calls the tools in this process, as ``python tools/<tool>.py`` would."""
 
-    def __init__(self, capfd, tmp_path: Path, shapes: Path, ade: Path) -> None:
-        self.capfd = capfd
-        self.tmp_path = tmp_path
+    def __init__(self, shapes: Path, ade: Path) -> None:
         det = f"--data-root {shapes} --classes {','.join(CLASSES)} --img-size 96"
         det += " --ann-train annotations/instances_train.json"
         det += " --ann-val annotations/instances_val.json"
@@ -105,53 +125,91 @@ class Cli:
         self.config = {"det": DETECTOR, "seg": SEGMENTER}
 
     def argv(self, kind: str, *args: object, options: str = "", workers: bool = False) -> list[str]:
-        """Give the arguments that train or test the small model of a kind."""
-        options = [*self.options[kind], *([] if workers else IN_PROCESS), *options.split()]
-        return [
-            str(self.config[kind]),
-            *map(str, args),
-            *self.flags[kind],
-            "--cfg-options",
-            *options,
-            f"experiment_name=cli{next(RUNS)}",
-        ]
+        """Give the arguments that train or test the small model of a kind, ``det`` or ``seg``.
+
+        ``args`` come after the flags for the data, so that they win over them.
+        """
+        options = [*self.options[kind], *([] if workers else NO_WORKERS), *options.split()]
+        name = f"experiment_name=cli{next(RUNS)}"  # mmengine's own is the same within a second
+        config, *args = (str(self.config[kind]), *map(str, args))
+        # tools/test.py takes the checkpoint first.
+        place = int(bool(args) and args[0].endswith(".pth"))
+        args = [*args[:place], *self.flags[kind], *args[place:]]
+        return [config, *args, "--cfg-options", *options, name]
 
     def call(self, tool: str, argv: list[str]) -> tuple[int, str, str]:
         """Run a tool; give its exit status and what it wrote to stdout and stderr."""
-        self.capfd.readouterr()
-        status = run(load_main(tool), argv)
-        out, err = self.capfd.readouterr()
-        print(out, err)
-        return status, out, err
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(load_main(tool), argv)
+        # What mmengine keeps for the whole process.
+        Visualizer._instance_dict.clear()
+        torch.use_deterministic_algorithms(False)
+        print(out.getvalue(), err.getvalue())  # for pytest to show where a test fails
+        return status, out.getvalue(), err.getvalue()
 
     def train(self, kind: str, *args: object, **kwargs: object) -> str:
         """Train; give what was said."""
-        status, out, err = self.call("train", self.argv(kind, *args, **kwargs))
-        assert status == 0, err
-        return out + err
+        return self._succeeds("train", self.argv(kind, *args, **kwargs))
 
     def test(self, kind: str, *args: object, **kwargs: object) -> str:
         """Evaluate; give what was said."""
-        status, out, err = self.call("test", self.argv(kind, *args, **kwargs))
+        return self._succeeds("test", self.argv(kind, *args, **kwargs))
+
+    def _succeeds(self, tool: str, argv: list[str]) -> str:
+        status, out, err = self.call(tool, argv)
         assert status == 0, err
-        return out + err
+        return out
 
     def refused(self, tool: str, argv: list[str]) -> str:
-        """Run a tool that must fail; give its one line without ``error:``."""
-        status, _, err = self.call(tool, argv)
-        lines = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert (status, len(lines), "Traceback" in err) == (1, 1, False), err
-        return lines[0].removeprefix("error: ")
+        """Run a tool that must fail; give the one line that says why."""
+        status, out, err = self.call(tool, argv)
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert (status, len(errors)) == (1, 1), err
+        assert "Traceback" not in out + err
+        assert err.endswith(errors[0] + "\n")
+        return errors[0].removeprefix("error: ")
 
 
-@pytest.fixture
-def cli(capfd, tmp_path, shapes, ade, monkeypatch):
-    monkeypatch.delenv("CONVNEXT_DENSE_DATA", raising=False)
+@pytest.fixture(scope="package")
+def cli(shapes, ade):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CONVNEXT_DENSE_DATA", raising=False)
+        # mmengine lays its config out anew for every checkpoint: most of the time of a short run.
+        patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        yield Cli(shapes, ade)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Let relative paths lie in the test's own folder."""
     monkeypatch.chdir(tmp_path)
-    # mmengine lays a config out anew for every checkpoint, most of the time of runs this short.
-    monkeypatch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
-    yield Cli(capfd, tmp_path, shapes, ade)
-    # What mmengine keeps for the whole process.
-    torch.use_deterministic_algorithms(False)
-    MMLogger._instance_dict.clear()
-    Visualizer._instance_dict.clear()
+
+
+def load(checkpoint: Path | str) -> dict:
+    """Load a checkpoint as the tools do."""
+    return CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+
+
+def assert_same_weights(first: Path | str, second: Path | str) -> None:
+    one, two = load(first)["state_dict"], load(second)["state_dict"]
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+def scalars(work_dir: Path | str) -> list[dict]:
+    """Give what the runs of a work directory logged, the last run's last."""
+    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="package")
+def trained(cli, tmp_path_factory) -> dict[str, Path]:
+    """The work directories of a detector's three epochs and a segmenter's six iterations."""
+    dirs = {kind: tmp_path_factory.mktemp(f"trained_{kind}") for kind in ("det", "seg")}
+    for kind, options in (("det", DETECTOR_RUN), ("seg", SEGMENTER_RUN)):
+        flags = ["--weights", "none", "--seed", 0, "--work-dir", dirs[kind]]
+        (dirs[kind] / "said.txt").write_text(
+            cli.train(kind, *flags, options=options, workers=True)
+        )
+    return dirs

@@ -232,6 +232,14 @@ def test_every_scheme_of_mmengine_that_ends_on_the_web_is_safe():
     assert CheckpointLoader._get_checkpoint_loader("a/b.pth") is load_from_local
 
 
+def test_a_hostile_file_of_a_local_model_zoo_is_refused(tmp_path, monkeypatch, trace):
+    save_as(tmp_path / "evil.pth", a=Call(os.system, f"touch {trace}"))
+    monkeypatch.setenv("MMENGINE_HOME", str(tmp_path))
+    monkeypatch.setattr("mmengine.runner.checkpoint.get_external_models", lambda: {"x": "evil.pth"})
+    with pytest.raises(pickle.UnpicklingError):
+        load("openmmlab://x")
+
+
 def test_installing_twice_changes_nothing():
     before = dict(CheckpointLoader._schemes)
     upstream.install()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from convnext_dense import ConvNeXt
 from convnext_dense.upstream.ops import OPERATORS
 
 compiled = pytest.importorskip("mmcv._ext", reason="no mmcv is installed")
@@ -64,3 +65,17 @@ def test_roi_align(bins, sampling_ratio, pool_mode, aligned):
         results.append((pooled, *argmax, gradient))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_roi_align_of_the_backbones_maps():
+    # The compiled operator reads memory as contiguous, whatever the strides are.
+    net = ConvNeXt(dict(depths=(1,), channels=(5,)), out_indices=(0,))
+    features = net(torch.randn(2, 3, 100, 152))[0].detach()
+    rois = torch.cat([torch.randint(0, 2, (50, 1)), random_boxes(50)], dim=1)
+    results = []
+    for operators in (OPERATORS, vars(compiled)):
+        pooled = torch.zeros(50, 5, 7, 7)
+        argmax = torch.zeros(0), torch.zeros(0)
+        operators["roi_align_forward"](features, rois, pooled, *argmax, 7, 7, 0.25, 0, 1, True)
+        results.append(pooled)
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)

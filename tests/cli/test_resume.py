@@ -1,0 +1,100 @@
+"""A run that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DETECTOR_RUN, ROOT, SEGMENTER_RUN, assert_same_weights, load
+
+RUNS = {
+    "det": (DETECTOR_RUN, "epoch_2.pth", "epoch_3.pth"),
+    "seg": (SEGMENTER_RUN, "iter_4.pth", "iter_6.pth"),
+}
+SECONDS = 60
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_continues_to_the_weights_of_an_uninterrupted_run(cli, trained, kind):
+    options, middle, last = RUNS[kind]
+    cli.train(
+        kind,
+        *("--resume", trained[kind] / middle, "--weights", "none", "--work-dir", "w"),
+        options=options,
+        workers=True,
+    )
+    assert_same_weights(f"w/{last}", trained[kind] / last)
+
+
+def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(cli):
+    argv = cli.argv(
+        "seg",
+        *("--weights", "none", "--work-dir", "w"),
+        options="default_hooks.checkpoint.interval=2",
+        workers=True,
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "train.py"), *argv],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    end = time.monotonic() + SECONDS
+    while not Path("w/last_checkpoint").is_file() and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+    message = err.splitlines()[-1]
+    last = Path(Path("w/last_checkpoint").read_text())
+    assert message.startswith(f"interrupted; {last} is whole. Go on with: python ")
+    command = shlex.split(message.partition("Go on with: python ")[2])
+    assert command == [str(ROOT / "tools" / "train.py"), *argv, "--resume"]
+
+    iteration = load(last)["meta"]["iter"]
+    argv = [*command[1:-1], f"train_cfg.max_iters={iteration + 1}", "--resume"]
+    status, out, err = cli.call("train", argv)
+    assert status == 0, err
+    assert f"resumed epoch: 0, iter: {iteration}" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "complaint"),
+    [
+        ("--weights none", "model.backbone.arch.depths=1,1,2,1", "was trained with arch 'Arch("),
+        ("--weights {other}", "", "was trained with weights 'none'; this run asks for 'other.pth'"),
+        ("", "", "asks for 'convnext_tiny_1k_224.pth'"),
+    ],
+)
+def test_refuses_to_go_on_as_another_run(cli, trained, tmp_path, flags, options, complaint):
+    other = tmp_path / "other.pth"
+    other.touch()
+    flags = [flag.format(other=other) for flag in flags.split()]
+    refused = cli.refused(
+        "train",
+        cli.argv(
+            "seg",
+            *("--resume", "--work-dir", trained["seg"], *flags),
+            options=SEGMENTER_RUN + options,
+        ),
+    )
+    assert complaint in refused
+    assert "--work-dir" in refused
+
+
+def test_nothing_to_resume_yet_starts_from_the_beginning(cli):
+    flags = ["--weights", "none", "--work-dir", "new"]
+    said = cli.train("seg", *flags, "--resume", options="train_cfg.max_iters=1")
+    assert "note: --resume: no checkpoint in new yet, starting from the beginning" in said
+    assert load("new/iter_1.pth")["meta"]["iter"] == 1
