@@ -126,8 +126,14 @@ def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:
 
 
 def set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
-    """Apply ``--seed`` and ``--deterministic``."""
+    """Apply ``--seed`` and ``--deterministic``.
+
+    Raises:
+        ValueError: Where numpy takes no such seed.
+    """
     if seed is not None:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"--seed is from 0 to 2**32 - 1, got {seed}")
         cfg.randomness = dict(seed=seed)
     if deterministic:
         # mmengine's own switch refuses every operator without a deterministic form, such as the

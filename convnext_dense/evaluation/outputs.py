@@ -26,7 +26,7 @@ def keep_predictions(cfg: Config, out: str) -> None:
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
     elif segmenter and not Path(out).suffix:
         cfg.test_evaluator = [
-            dict(evaluator, output_dir=out, keep_results=True) for evaluator in evaluators
+            dict(evaluator, output_dir=out) for evaluator in evaluators
         ]
     else:
         wanted = "a .pkl file, or a folder for PNGs" if segmenter else "a .pkl file"

@@ -6,16 +6,15 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
-from mmengine.visualization import Visualizer
 from PIL import Image
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
@@ -59,14 +58,6 @@ SEGMENTER_RUN = """
 SEGMENTS = ("left", "right", "disc")
 
 RUNS = count()
-
-
-def load_main(tool: str) -> Callable[[list[str]], None]:
-    """Give the main function of ``tools/<tool>.py``."""
-    spec = spec_from_file_location(f"tool_{tool}", ROOT / "tools" / f"{tool}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.fixture(scope="package")
@@ -123,30 +114,45 @@ class Cli:
         self.flags = {"det": det.split(), "seg": seg.split()}
         self.options = {"det": TINY_DETECTOR, "seg": TINY_SEGMENTER}
         self.config = {"det": DETECTOR, "seg": SEGMENTER}
+        # Three epochs, or three times two iterations, with a checkpoint of each.
+        self.short_run = {"det": DETECTOR_RUN, "seg": SEGMENTER_RUN}
+        self.tiny_backbone = TINY_BACKBONE.split()
 
     def argv(self, kind: str, *args: object, options: str = "", workers: bool = False) -> list[str]:
         """Give the arguments that train or test the small model of a kind, ``det`` or ``seg``.
 
-        ``args`` come after the flags for the data, so that they win over them.
+        ``args`` come after the flags for the data, so that they win over them. ``workers`` lets
+        processes load the training data, as in the recipes.
         """
-        options = [*self.options[kind], *([] if workers else NO_WORKERS), *options.split()]
-        name = f"experiment_name=cli{next(RUNS)}"  # mmengine's own is the same within a second
+        options = [*self.options[kind], *NO_WORKERS, *options.split()]
+        if "--box-only" in args:
+            options = [option for option in options if "mask" not in option]
+        if workers:
+            options.append("train_dataloader.num_workers=2")
+        # mmengine keeps loggers and visualizers by name for the whole process.
+        names = [f"{key}=cli{next(RUNS)}" for key in ("experiment_name", "visualizer.name")]
         config, *args = (str(self.config[kind]), *map(str, args))
         # tools/test.py takes the checkpoint first.
         place = int(bool(args) and args[0].endswith(".pth"))
         args = [*args[:place], *self.flags[kind], *args[place:]]
-        return [config, *args, "--cfg-options", *options, name]
+        return [config, *args, "--cfg-options", *options, *names]
 
     def call(self, tool: str, argv: list[str]) -> tuple[int, str, str]:
         """Run a tool; give its exit status and what it wrote to stdout and stderr."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(load_main(tool), argv)
-        # What mmengine keeps for the whole process.
-        Visualizer._instance_dict.clear()
+            status = run(self.load_tool(tool).main, argv)
         torch.use_deterministic_algorithms(False)
         print(out.getvalue(), err.getvalue())  # for pytest to show where a test fails
         return status, out.getvalue(), err.getvalue()
+
+    @staticmethod
+    def load_tool(tool: str) -> ModuleType:
+        """Import ``tools/<tool>.py``."""
+        spec = spec_from_file_location(f"tool_{tool}", ROOT / "tools" / f"{tool}.py")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
     def train(self, kind: str, *args: object, **kwargs: object) -> str:
         """Train; give what was said."""
@@ -170,6 +176,23 @@ class Cli:
         assert err.endswith(errors[0] + "\n")
         return errors[0].removeprefix("error: ")
 
+    @staticmethod
+    def load(checkpoint: Path | str) -> dict:
+        """Load a checkpoint as the tools do."""
+        return CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+
+    def differing_weights(self, first: Path | str, second: Path | str) -> list[str]:
+        """Name the parameters and buffers in which two checkpoints of a model differ by a bit."""
+        one, two = self.load(first)["state_dict"], self.load(second)["state_dict"]
+        assert one.keys() == two.keys()
+        return [name for name in one if not torch.equal(one[name], two[name])]
+
+    @staticmethod
+    def logged(work_dir: Path | str) -> list[dict]:
+        """Give what training in a work directory logged, line by line."""
+        (file,) = Path(work_dir).glob("*/vis_data/scalars.json")
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
 
 @pytest.fixture(scope="package")
 def cli(shapes, ade):
@@ -186,30 +209,12 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def load(checkpoint: Path | str) -> dict:
-    """Load a checkpoint as the tools do."""
-    return CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
-
-
-def assert_same_weights(first: Path | str, second: Path | str) -> None:
-    one, two = load(first)["state_dict"], load(second)["state_dict"]
-    assert one.keys() == two.keys()
-    assert [name for name in one if not torch.equal(one[name], two[name])] == []
-
-
-def scalars(work_dir: Path | str) -> list[dict]:
-    """Give what the runs of a work directory logged, the last run's last."""
-    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
 @pytest.fixture(scope="package")
 def trained(cli, tmp_path_factory) -> dict[str, Path]:
     """The work directories of a detector's three epochs and a segmenter's six iterations."""
     dirs = {kind: tmp_path_factory.mktemp(f"trained_{kind}") for kind in ("det", "seg")}
-    for kind, options in (("det", DETECTOR_RUN), ("seg", SEGMENTER_RUN)):
-        flags = ["--weights", "none", "--seed", 0, "--work-dir", dirs[kind]]
-        (dirs[kind] / "said.txt").write_text(
-            cli.train(kind, *flags, options=options, workers=True)
-        )
+    for kind, work_dir in dirs.items():
+        flags = ["--weights", "none", "--seed", 0, "--work-dir", work_dir]
+        said = cli.train(kind, *flags, options=cli.short_run[kind], workers=True)
+        (work_dir / "said.txt").write_text(said)
     return dirs

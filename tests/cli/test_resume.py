@@ -12,25 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import DETECTOR_RUN, ROOT, SEGMENTER_RUN, assert_same_weights, load
-
-RUNS = {
-    "det": (DETECTOR_RUN, "epoch_2.pth", "epoch_3.pth"),
-    "seg": (SEGMENTER_RUN, "iter_4.pth", "iter_6.pth"),
-}
+TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 SECONDS = 60
 
 
-@pytest.mark.parametrize("kind", RUNS)
-def test_continues_to_the_weights_of_an_uninterrupted_run(cli, trained, kind):
-    options, middle, last = RUNS[kind]
+@pytest.mark.parametrize(
+    ("kind", "middle", "last"),
+    [("det", "epoch_2.pth", "epoch_3.pth"), ("seg", "iter_4.pth", "iter_6.pth")],
+)
+def test_continues_to_the_weights_of_an_uninterrupted_run(cli, trained, kind, middle, last):
     cli.train(
         kind,
         *("--resume", trained[kind] / middle, "--weights", "none", "--work-dir", "w"),
-        options=options,
+        options=cli.short_run[kind],
         workers=True,
     )
-    assert_same_weights(f"w/{last}", trained[kind] / last)
+    assert not cli.differing_weights(f"w/{last}", trained[kind] / last)
 
 
 def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(cli):
@@ -38,10 +35,9 @@ def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(cli):
         "seg",
         *("--weights", "none", "--work-dir", "w"),
         options="default_hooks.checkpoint.interval=2",
-        workers=True,
     )
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools" / "train.py"), *argv],
+        [sys.executable, str(TRAIN), *argv],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,9 +56,9 @@ def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(cli):
     last = Path(Path("w/last_checkpoint").read_text())
     assert message.startswith(f"interrupted; {last} is whole. Go on with: python ")
     command = shlex.split(message.partition("Go on with: python ")[2])
-    assert command == [str(ROOT / "tools" / "train.py"), *argv, "--resume"]
+    assert command == [str(TRAIN), *argv, "--resume"]
 
-    iteration = load(last)["meta"]["iter"]
+    iteration = cli.load(last)["meta"]["iter"]
     argv = [*command[1:-1], f"train_cfg.max_iters={iteration + 1}", "--resume"]
     status, out, err = cli.call("train", argv)
     assert status == 0, err
@@ -86,7 +82,7 @@ def test_refuses_to_go_on_as_another_run(cli, trained, tmp_path, flags, options,
         cli.argv(
             "seg",
             *("--resume", "--work-dir", trained["seg"], *flags),
-            options=SEGMENTER_RUN + options,
+            options=cli.short_run["seg"] + options,
         ),
     )
     assert complaint in refused
@@ -97,4 +93,4 @@ def test_nothing_to_resume_yet_starts_from_the_beginning(cli):
     flags = ["--weights", "none", "--work-dir", "new"]
     said = cli.train("seg", *flags, "--resume", options="train_cfg.max_iters=1")
     assert "note: --resume: no checkpoint in new yet, starting from the beginning" in said
-    assert load("new/iter_1.pth")["meta"]["iter"] == 1
+    assert cli.load("new/iter_1.pth")["meta"]["iter"] == 1

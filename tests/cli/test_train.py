@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from convnext_dense import ConvNeXt
-from tests.cli.conftest import load, scalars
 
 ARCH = dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64))
 METRICS = {
@@ -19,8 +21,9 @@ LAST = {"det": "epoch_3.pth", "seg": "iter_6.pth"}
 @pytest.mark.parametrize("kind", METRICS)
 def test_test_gives_the_metrics_of_the_last_validation(cli, trained, kind):
     cli.test(kind, trained[kind] / LAST[kind], "--work-dir", "tested")
-    (tested,) = scalars("tested")
-    validated = [entry for entry in scalars(trained[kind]) if METRICS[kind][0] in entry][-1]
+    (file,) = Path("tested").glob("*/*.json")
+    tested = json.loads(file.read_text())
+    validated = [entry for entry in cli.logged(trained[kind]) if METRICS[kind][0] in entry][-1]
     for metric in METRICS[kind]:
         assert tested[metric] == validated[metric] >= 0
 
@@ -58,7 +61,7 @@ def test_weights_in_metas_layout_are_in(cli, trained):
         " val_dataloader=None val_evaluator=None",
     )
     assert f"meta.pth: {len(net.state_dict())} backbone parameters loaded, none left out" in said
-    saved = load("w/iter_1.pth")["state_dict"]
+    saved = cli.load("w/iter_1.pth")["state_dict"]
     for name, value in net.state_dict().items():
         assert torch.equal(saved[f"backbone.{name}"], value)
 
@@ -70,7 +73,7 @@ def test_trains_boxes_alone_on_a_file_without_masks(cli, boxes):
     assert "--box-only" in refused
 
     cli.train("det", *flags, "--box-only", options="train_cfg.max_epochs=1")
-    assert not any("mask_head" in name for name in load("w/epoch_1.pth")["state_dict"])
-    validated = scalars("w")[-1]
+    assert not any("mask_head" in name for name in cli.load("w/epoch_1.pth")["state_dict"])
+    validated = cli.logged("w")[-1]
     assert validated["coco/bbox_mAP"] >= 0
     assert not any("segm" in name for name in validated)

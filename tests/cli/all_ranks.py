@@ -1,0 +1,22 @@
+"""What a config of the tests imports: a hook that keeps every process's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module(force=True)
+class KeepWeightsHook(Hook):
+    """Write the model, buffers included, after training: ``rank0.pth``, ``rank1.pth``."""
+
+    def after_train(self, runner) -> None:
+        model = runner.model
+        if is_model_wrapper(model):
+            assert not model.find_unused_parameters
+            model = model.module
+        torch.save(model.state_dict(), Path(runner.work_dir) / f"rank{runner.rank}.pth")

@@ -1,0 +1,147 @@
+"""Two processes on CPUs, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
+)
+ROOT = Path(__file__).parents[2]
+CASCADE = ROOT / "configs" / "det" / "cascade_convnext_t_coco.py"
+TINY_CASCADE = """
+    model.neck.in_channels=8,16,32,64 model.neck.out_channels=16
+    model.rpn_head.in_channels=16 model.rpn_head.feat_channels=16
+    model.roi_head.bbox_roi_extractor.out_channels=16
+    model.roi_head.mask_roi_extractor.out_channels=16 model.roi_head.mask_head.in_channels=16
+    model.roi_head.mask_head.conv_out_channels=16
+    model.train_cfg.rpn_proposal.nms_pre=50 model.train_cfg.rpn_proposal.max_per_img=50
+""" + " ".join(
+    f"model.roi_head.bbox_head.{i}.in_channels=16 model.roi_head.bbox_head.{i}.conv_out_channels=16"
+    f" model.roi_head.bbox_head.{i}.fc_out_channels=32 model.train_cfg.rcnn.{i}.sampler.num=16"
+    for i in range(3)
+)
+KEEPING = """
+_base_ = {recipe!r}
+
+custom_imports = dict(imports=["convnext_dense", "all_ranks"])
+custom_hooks = [dict(type="KeepWeightsHook")]
+"""
+# All that two processes would do otherwise than one: batch norm, chance, images of several sizes.
+PLAIN = """
+group_norm = dict(type="GN", num_groups=4)
+model = dict(
+    backbone=dict(drop_path_rate=0.0),
+    decode_head=dict(norm_cfg=group_norm, dropout_ratio=0.0),
+    auxiliary_head=dict(norm_cfg=group_norm, dropout_ratio=0.0),
+)
+train_dataloader = dict(
+    sampler=dict(shuffle=False),
+    dataset=dict(
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="LoadAnnotations", reduce_zero_label=True),
+            dict(type="RandomCrop", crop_size=(64, 80)),
+            dict(type="PackSegInputs"),
+        ]
+    ),
+)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9))
+param_scheduler = None
+"""
+NO_VALIDATION = "val_cfg=None val_dataloader=None val_evaluator=None"
+
+
+@pytest.fixture
+def two_processes(tmp_path):
+    """Run ``tools/dist_train.sh``; give what it said."""
+
+    def train(argv: list[str]) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        done = subprocess.run(
+            ["bash", str(ROOT / "tools" / "dist_train.sh"), argv[0], "2", *argv[1:]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            env={
+                **os.environ,
+                **dict(
+                    PORT=str(port), PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent)
+                ),
+                **dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""),
+            },
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return train
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a config that inherits from a recipe and keeps every process's weights."""
+
+    def write(recipe: Path, more: str = "") -> Path:
+        path = tmp_path / "config.py"
+        path.write_text(KEEPING.format(recipe=str(recipe)) + more)
+        return path
+
+    return write
+
+
+def weights(file: str) -> dict[str, torch.Tensor]:
+    return torch.load(file, weights_only=True)
+
+
+def test_a_recipe_trains_to_equal_weights(cli, config, two_processes):
+    cli_options = f"{NO_VALIDATION} train_cfg.max_epochs=1 param_scheduler.0.end=2"
+    options = [
+        *cli.tiny_backbone,
+        *TINY_CASCADE.split(),
+        *cli_options.split(),
+        "train_dataloader.num_workers=0",
+    ]
+    said = two_processes(
+        [
+            str(config(CASCADE)),
+            *cli.flags["det"],
+            *("--weights", "none", "--seed", "0", "--work-dir", "w", "--batch-size", "1"),
+            *("--cfg-options", *options),
+        ]
+    )
+    assert said.count("note: SyncBN needs CUDA: batch norm works per process instead") == 1
+    first, second = weights("w/rank0.pth"), weights("w/rank1.pth")
+    differing = {name for name in first if not torch.equal(first[name], second[name])}
+    # What batch norm saw is each process's own.
+    assert all("running_" in name for name in differing)
+    assert any(name.startswith("roi_head.mask_head") for name in first)
+
+
+def test_two_processes_equal_one_with_twice_the_batch(cli, config, two_processes, monkeypatch):
+    cli.config["plain"] = config(cli.config["seg"], PLAIN)
+    cli.flags["plain"], cli.options["plain"] = cli.flags["seg"], cli.options["seg"]
+
+    def argv(work_dir: str, batch: int) -> list[str]:
+        flags = ["--weights", "none", "--seed", 0, "--work-dir", work_dir, "--batch-size", batch]
+        return cli.argv("plain", *flags, options=f"{NO_VALIDATION} train_cfg.max_iters=3")
+
+    two_processes(argv("two", 1))
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    status, _, err = cli.call("train", argv("one", 2))
+    assert status == 0, err
+    one, first, second = (
+        weights(f"{name}.pth") for name in ("one/rank0", "two/rank0", "two/rank1")
+    )
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    torch.testing.assert_close(first, one, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,114 @@
+"""What tools/test.py writes, and what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def detector(trained) -> Path:
+    return trained["det"] / "epoch_3.pth"
+
+
+@pytest.fixture
+def segmenter(trained) -> Path:
+    return trained["seg"] / "iter_6.pth"
+
+
+def test_detector_writes_predictions_and_pictures(cli, detector):
+    cli.test(
+        "det",
+        detector,
+        *("--work-dir", "w", "--out", "kept/predictions.pkl", "--show-dir", "pictures"),
+        # A detector so little trained is sure of nothing.
+        options="default_hooks.visualization.score_thr=0.0",
+    )
+    predictions = pickle.loads(Path("kept/predictions.pkl").read_bytes())
+    assert len(predictions) == 4
+    for prediction in predictions:
+        instances = prediction["pred_instances"]
+        assert len(instances["bboxes"]) == len(instances["masks"]) == len(instances["scores"])
+    assert any(len(prediction["pred_instances"]["bboxes"]) for prediction in predictions)
+    pictures = sorted(Path("pictures").iterdir())
+    assert [path.suffix for path in pictures] == [".jpg"] * 4
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (2 * 96, 96)  # truth and prediction side by side
+
+
+def test_segmenter_writes_labels_and_pictures(cli, ade, segmenter):
+    flags = ["--work-dir", "w", "--show-dir", "pictures"]
+    cli.test("seg", segmenter, *flags, "--out", "labels")
+    written = sorted(Path("labels").iterdir())
+    assert [path.name for path in written] == ["0.png", "1.png", "2.png"]
+    labels = np.stack([np.array(Image.open(path)) for path in written])
+    # As in the label maps, where 0 is unlabelled.
+    assert labels.shape == (3, 64, 80)
+    assert set(np.unique(labels)) <= {1, 2, 3}
+    pictures = [path for path in Path("pictures").rglob("*") if path.suffix in (".png", ".jpg")]
+    assert len(pictures) == 3
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (2 * 80, 64)
+
+    cli.test("seg", segmenter, "--work-dir", "w", "--out", "predictions.pkl")
+    kept = pickle.loads(Path("predictions.pkl").read_bytes())
+    predicted = np.stack([sample["pred_sem_seg"]["data"][0].numpy() for sample in kept])
+    assert np.array_equal(predicted + 1, labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "wanted"),
+    [("det", "out.json", "a .pkl file, got"), ("seg", "out.json", "a folder for PNGs, got")],
+)
+def test_refuses_to_write_what_it_cannot(cli, trained, kind, out, wanted):
+    checkpoint = next(trained[kind].glob("[ei]*.pth"))
+    message = cli.refused("test", cli.argv(kind, checkpoint, "--out", out))
+    assert message.startswith("--out takes")
+    assert wanted in message
+
+
+def test_tta_sees_every_picture_at_six_scales_and_flipped(cli, segmenter, monkeypatch):
+    from mmseg.models import SegTTAModel
+
+    seen = []
+    test_step = SegTTAModel.test_step
+
+    def spy(self, data):
+        seen.append([tuple(view.shape[-2:]) for views in data["inputs"] for view in views])
+        return test_step(self, data)
+
+    monkeypatch.setattr(SegTTAModel, "test_step", spy)
+    said = cli.test("seg", segmenter, "--tta", "--work-dir", "w")
+    assert "mIoU" in said
+    assert len(seen) == 3
+    # The test size is 64 on the short side of 80 x 64, times the published ratios.
+    sizes = [(32, 40), (48, 60), (64, 80), (80, 100), (96, 120), (112, 140)]
+    assert all(sorted(views) == sorted(2 * sizes) for views in seen)
+
+
+def test_tta_is_refused_where_a_recipe_has_none(cli, detector):
+    message = cli.refused("test", cli.argv("det", detector, "--tta"))
+    assert "--tta needs tta_model and tta_pipeline" in message
+
+
+def test_refuses_a_checkpoint_of_another_arch(cli, segmenter):
+    argv = cli.argv("seg", segmenter, options="model.backbone.arch.depths=1,1,2,1")
+    message = cli.refused("test", argv)
+    assert f"{segmenter} does not fit this model: it lacks backbone.stages.2.1." in message
+
+
+@pytest.mark.parametrize(("kind", "other"), [("det", "seg"), ("seg", "det")])
+def test_refuses_a_checkpoint_of_another_model(cli, trained, kind, other):
+    checkpoint = next(trained[other].glob("[ei]*.pth"))
+    assert "does not fit this model" in cli.refused("test", cli.argv(kind, checkpoint))
+
+
+def test_names_the_classes_of_a_checkpoint_for_others(cli, segmenter):
+    message = cli.refused("test", cli.argv("seg", segmenter, "--classes", "left,right,disc,more"))
+    assert "--classes left,right,disc" in message

@@ -1,0 +1,125 @@
+"""Each flag of tools/train.py does what it says, seen in what the run leaves behind."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+# No warm-up, so that the first step already counts.
+SHORT = """
+    val_cfg=None val_dataloader=None val_evaluator=None param_scheduler=None
+    default_hooks.logger.interval=1 default_hooks.checkpoint.interval=2
+"""
+cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
+
+
+@pytest.fixture
+def short_run(cli):
+    """Train a segmenter without validation; give what was said."""
+
+    def train(work_dir: str, *flags: object, iterations: int = 2) -> str:
+        return cli.train(
+            "seg",
+            *("--weights", "none", "--seed", 0, "--work-dir", work_dir, *flags),
+            options=f"{SHORT} train_cfg.max_iters={iterations}",
+        )
+
+    return train
+
+
+@pytest.fixture
+def rates(cli):
+    """Give the learning rates of a checkpoint's parameter groups."""
+
+    def read(checkpoint: str) -> list[float]:
+        return [group["lr"] for group in cli.load(checkpoint)["optimizer"]["param_groups"]]
+
+    return read
+
+
+def dumped(work_dir: str) -> Config:
+    (file,) = Path(work_dir).glob("upernet*.py")
+    return Config.fromfile(file)
+
+
+@cpu_only
+@pytest.mark.parametrize(
+    ("flags", "noted"), [(["--amp"], True), (["--amp", "bfloat16"], False)], ids=["", "bfloat16"]
+)
+def test_amp_trains_in_bfloat16(cli, short_run, flags, noted):
+    said = short_run("amp", *flags)
+    assert ("note: no CUDA: autocast runs in bfloat16" in said) == noted
+    assert "training in float32" not in said
+    assert dumped("amp").optim_wrapper.type == "CpuAmpOptimWrapper"
+    losses = [entry["loss"] for entry in cli.logged("amp")]
+    short_run("float32")
+    exact = [entry["loss"] for entry in cli.logged("float32")]
+    assert losses != exact
+    assert losses == pytest.approx(exact, rel=0.02)
+
+
+def test_seed_makes_runs_equal(cli, short_run):
+    short_run("first")
+    short_run("second")
+    assert not cli.differing_weights("first/iter_2.pth", "second/iter_2.pth")
+    short_run("other", "--seed", 1)
+    assert cli.differing_weights("first/iter_2.pth", "other/iter_2.pth")
+
+
+def test_auto_scale_lr_scales_with_the_images_per_step(short_run, rates):
+    short_run("plain")
+    short_run("scaled", "--auto-scale-lr", "--batch-size", 4)
+    assert rates("scaled/iter_2.pth") == pytest.approx(
+        [rate * 4 / 16 for rate in rates("plain/iter_2.pth")]
+    )
+
+
+def test_accumulate_makes_one_step_of_several_batches(cli, short_run, rates):
+    said = short_run("w", "--accumulate", 2, "--auto-scale-lr", iterations=4)
+    # 1e-4 is published for 16 images.
+    assert "note: --accumulate 2: 4 images per optimizer step at learning rate 2.5e-05" in said
+    saved = cli.load("w/iter_4.pth")
+    assert {int(state["step"]) for state in saved["optimizer"]["state"].values()} == {2}
+    assert max(rates("w/iter_4.pth")) == pytest.approx(2.5e-5)
+
+
+def test_ema_is_saved_and_goes_on(cli, short_run):
+    said = short_run("whole", "--ema", iterations=4)
+    assert "EMAHook" in said
+    short_run("half", "--ema", "--resume", "whole/iter_2.pth", iterations=4)
+    assert not cli.differing_weights("half/iter_4.pth", "whole/iter_4.pth")
+    one, two = (cli.load(f"{name}/iter_4.pth") for name in ("whole", "half"))
+    trained, averaged = one["ema_state_dict"], one["state_dict"]
+    name = "backbone.stages.0.0.pwconv1.weight"
+    assert not torch.equal(trained[f"module.{name}"], averaged[name])
+    assert all(torch.equal(trained[key], two["ema_state_dict"][key]) for key in trained)
+
+
+def test_deterministic(cli, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", lambda on, **kw: chosen.append((on, kw))
+    )
+    flags = ["--weights", "none", "--deterministic", "--work-dir", "w"]
+    cli.train("seg", *flags, options=f"{SHORT} train_cfg.max_iters=1")
+    assert chosen[0] == (True, dict(warn_only=True))
+    assert torch.backends.cudnn.deterministic
+
+
+@pytest.mark.skipif(not find_spec("tensorboard"), reason="tensorboard is an extra")
+def test_tensorboard(short_run):
+    short_run("w", "--tensorboard")
+    assert list(Path("w").glob("*/vis_data/events.out.tfevents.*"))
+    assert list(Path("w").glob("*/vis_data/scalars.json"))
+
+
+def test_tensorboard_is_asked_for_by_its_extra(cli, monkeypatch):
+    monkeypatch.setattr("convnext_dense.cli.train.find_spec", lambda name: None)
+    argv = cli.argv("seg", "--weights", "none", "--tensorboard", "--work-dir", "w")
+    assert cli.refused("train", argv) == (
+        "--tensorboard: pip install 'convnext-dense[tensorboard]'"
+    )
