@@ -25,9 +25,7 @@ def keep_predictions(cfg: Config, out: str) -> None:
         dump = "mmengine.DumpResults" if segmenter else "mmdet.DumpDetResults"
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
     elif segmenter and not Path(out).suffix:
-        cfg.test_evaluator = [
-            dict(evaluator, output_dir=out) for evaluator in evaluators
-        ]
+        cfg.test_evaluator = [dict(evaluator, output_dir=out) for evaluator in evaluators]
     else:
         wanted = "a .pkl file, or a folder for PNGs" if segmenter else "a .pkl file"
         raise ValueError(f"--out takes {wanted}, got {out!r}")

@@ -46,10 +46,13 @@ TINY_SEGMENTER = f"""
     model.auxiliary_head.in_channels=32 model.auxiliary_head.channels=8
     param_scheduler.0.end=2
 """.split()
-NO_WORKERS = """
-    train_dataloader.num_workers=0 val_dataloader.num_workers=0 test_dataloader.num_workers=0
-    val_dataloader.persistent_workers=False test_dataloader.persistent_workers=False
-""".split()
+NO_WORKERS = [
+    "train_dataloader.num_workers=0",
+    "val_dataloader.num_workers=0",
+    "test_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "test_dataloader.persistent_workers=False",
+]
 DETECTOR_RUN = "train_cfg.max_epochs=3 default_hooks.logger.interval=1"
 SEGMENTER_RUN = """
     train_cfg.max_iters=6 train_cfg.val_interval=2 default_hooks.checkpoint.interval=2
