@@ -146,4 +146,4 @@ def test_two_processes_equal_one_with_twice_the_batch(cli, config, two_processes
     tolerance = 1e-6
     torch.testing.assert_close(first, one, rtol=tolerance, atol=tolerance)
     # The tolerance is small beside what the second image changes.
-    assert all((first[name] - half[name]).abs().max() > 10 * tolerance for name in first)
+    assert max((first[name] - half[name]).abs().max() for name in first) > 100 * tolerance
