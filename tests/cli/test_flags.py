@@ -101,6 +101,8 @@ def test_ema_is_saved_and_goes_on(cli, short_run):
 
 def test_deterministic(cli, monkeypatch):
     chosen = []
+    for switch in ("deterministic", "benchmark"):  # given back after the test
+        monkeypatch.setattr(torch.backends.cudnn, switch, False)
     monkeypatch.setattr(
         torch, "use_deterministic_algorithms", lambda on, **kw: chosen.append((on, kw))
     )

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 
@@ -12,6 +13,29 @@ def test_sigterm_raises_as_ctrl_c_does_and_is_given_back():
         os.kill(os.getpid(), signal.SIGTERM)
         signal.sigtimedwait([], 1)  # the handler runs here at the latest
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_that_became_another_error_is_one_again():
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.sigtimedwait([], 1)
+        except BaseException:
+            raise SyntaxError("could not be formatted")  # noqa: B904  as mmengine does
+
+
+def test_an_interrupt_that_was_ignored_comes_again(monkeypatch):
+    monkeypatch.setattr("convnext_dense.training.interrupt.AGAIN", 1)
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.sigtimedwait([], 1)
+        signal.sigtimedwait([], 30)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(ValueError, match="mine"), sigterm_as_interrupt():
+        raise ValueError("mine")
 
 
 def test_names_the_last_checkpoint_and_the_command(make_runner, tmp_path):
