@@ -27,8 +27,9 @@ $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 		$(PIP) install -c constraints.txt opencv-python-headless; }
 	@touch $@
 
+# Without lite, which would bring opencv-python back over its headless twin.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install -c constraints.txt --editable '.[lite,test]'
+	$(PIP) install -c constraints.txt --editable '.[test]'
 	@touch $@
 
 demo: setup

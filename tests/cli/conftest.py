@@ -202,7 +202,9 @@ def cli(shapes, ade):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CONVNEXT_DENSE_DATA", raising=False)
         # mmengine lays its config out anew for every checkpoint: most of the time of a short run.
-        patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        # The forks import yapf's function when they call it.
+        for name in ("mmengine.config.config.FormatCode", "yapf.yapflib.yapf_api.FormatCode"):
+            patch.setattr(name, lambda text, **_: (text, True), raising=False)
         yield Cli(shapes, ade)
 
 
