@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from rich.console import Console
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.analysis.flops import as_table, count
 from convnext_dense.cli.errors import run
-from convnext_dense.cli.options import read_config
+from convnext_dense.cli.options import add_config_options, read_config
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -27,15 +26,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         metavar=("H", "W"),
         help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="override any key, such as model.backbone.arch=atto",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

@@ -26,6 +26,14 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
     parser.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
+    # torchrun sets LOCAL_RANK; older launchers pass the flag.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    add_config_options(parser)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every tool that takes a config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -34,9 +42,6 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override any key, such as model.backbone.arch=atto",
     )
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
-    # torchrun sets LOCAL_RANK; older launchers pass the flag.
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
