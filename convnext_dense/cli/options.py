@@ -9,14 +9,16 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
 
+from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
 from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
+from convnext_dense.swap import plan_swap
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for data, work directory, config and launcher."""
+    """Add the flags for data, backbone, work directory, config and launcher."""
     data = parser.add_argument_group("your data")
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
     data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
@@ -25,6 +27,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--ann-val", metavar="F", help="validation annotations below the data root")
     data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
+    add_backbone_options(parser)
     parser.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
     # torchrun sets LOCAL_RANK; older launchers pass the flag.
@@ -55,6 +58,8 @@ def load_config(args: argparse.Namespace) -> Config:
         ImportError: Where the config inherits from a package that is not installed.
     """
     cfg = read_config(args.config)
+    if args.backbone:
+        cfg = _swap(cfg, args)
     if args.data_root is None:
         cfg = follow_environment(cfg)
     cfg = retarget(
@@ -71,6 +76,19 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def _swap(cfg: Config, args: argparse.Namespace) -> Config:
+    """Apply ``--backbone``. In a test the checkpoint brings the weights."""
+    weights = getattr(args, "weights", None)
+    arguments = backbone_arguments(args.backbone, weights)
+    swap = plan_swap(cfg, args.backbone, recipe=args.recipe, **arguments)
+    note(
+        f"--backbone {args.backbone}: {swap.tier}; tools/swap_backbone.py --diff says what changed"
+    )
+    for message in swap.warnings:
+        note(message)
+    return swap.config
 
 
 def read_config(name: str) -> Config:

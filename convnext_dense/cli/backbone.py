@@ -1,0 +1,50 @@
+"""The flags that put a ConvNeXt under any config."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from convnext_dense.backbone.archs import ARCHS, resolve_arch
+from convnext_dense.swap.plan import RECIPES
+from convnext_dense.zoo import WEIGHTS, published_weights
+
+
+def add_backbone_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backbone`` and ``--recipe``."""
+    group = parser.add_argument_group("a ConvNeXt under your config")
+    group.add_argument(
+        "--backbone",
+        metavar="ARCH",
+        help=f"put this ConvNeXt in the place of the config's backbone: {', '.join(ARCHS)}, same",
+    )
+    add_recipe_option(group)
+
+
+def add_recipe_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--recipe``."""
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="keep",
+        help="keep the optimizer of the config, or take the published one; default: keep",
+    )
+
+
+def backbone_arguments(arch: str, weights: str | None, options: Mapping | None = None) -> dict:
+    """Give the arguments of the new backbone that the flags name.
+
+    Args:
+        arch: ``--arch`` or ``--backbone``.
+        weights: ``--weights``: a path, URL, name of published weights, ``none`` or None.
+        options: ``--backbone-options``.
+
+    Raises:
+        ValueError: Where there are no such published weights.
+    """
+    arguments = dict(options or {})
+    if weights in WEIGHTS:
+        weights = published_weights(arch if arch == "same" else resolve_arch(arch), weights)
+    if weights not in (None, "none"):
+        arguments["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
+    return arguments

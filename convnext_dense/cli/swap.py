@@ -1,0 +1,113 @@
+"""What tools/swap_backbone.py does with a config and its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
+from convnext_dense.cli.options import note, read_config
+from convnext_dense.swap import Swap, plan_swap
+from convnext_dense.swap.delta import write_config
+from convnext_dense.swap.plan import MODES
+from convnext_dense.zoo import WEIGHTS
+
+
+def add_swap_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of tools/swap_backbone.py."""
+    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    parser.add_argument("--arch", required=True, help=f"same, or one of {', '.join(ARCHS)}")
+    parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")
+    parser.add_argument(
+        "--weights",
+        metavar="PATH|URL|" + "|".join(WEIGHTS),
+        help="the weights that training starts from; default: none",
+    )
+    add_recipe_option(parser)
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="auto",
+        help="native refuses what would need an adapter, adapter always puts one; default: auto",
+    )
+    parser.add_argument(
+        "--backbone-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="arguments of the new backbone, such as drop_path_rate=0.4 with_cp=True",
+    )
+    parser.add_argument("--diff", action="store_true", help="print what changes, and why")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="build it, and run one loss, one backward and one prediction on random input",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def swap(args: argparse.Namespace) -> None:
+    """Do what tools/swap_backbone.py was asked to.
+
+    Raises:
+        ValueError: Where nothing was asked for, or on a wrong value.
+        SwapRefusedError: Where the config cannot have another backbone.
+        TrialError: Where ``--check`` fails; nothing is written then.
+    """
+    if not (args.out or args.diff or args.check):
+        raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
+    original = read_config(args.config)
+    result = plan_swap(
+        original,
+        args.arch,
+        recipe=args.recipe,
+        mode=args.mode,
+        **backbone_arguments(args.arch, args.weights, args.backbone_options),
+    )
+    if args.diff:
+        print_changes(result)
+    for message in result.warnings:
+        note(message)
+    if args.check:
+        check(result.config)
+    if args.out:
+        command = shlex.join(["tools/swap_backbone.py", *sys.argv[1:]])
+        write_config(result, original, args.config, Path(args.out), command)
+        print(f"wrote {args.out} ({result.tier})")
+
+
+def print_changes(result: Swap) -> None:
+    """Print every change with its reason."""
+    print(f"tier: {result.tier}")
+    for change in result.changes:
+        print(f"{change.path}: {change.why}")
+        for sign, value in (("-", change.old), ("+", change.new)):
+            if value is not None:
+                print(f"  {sign} {value!r}")
+
+
+def check(cfg: Config) -> None:
+    """Try a config out on random input, and print what it did.
+
+    Raises:
+        TrialError: Where a step fails.
+        RuntimeError: Where a parameter of the backbone gets no gradient.
+    """
+    from convnext_dense.swap.trial import try_out
+
+    trial = try_out(cfg)
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in trial.losses.items())
+    print(f"check: losses {losses}")
+    if trial.no_gradient:
+        raise RuntimeError(
+            f"{len(trial.no_gradient)} parameters of the backbone get no gradient, on which "
+            f"training in several processes fails: {', '.join(trial.no_gradient[:5])}"
+        )
+    seconds = ", ".join(f"{name} {value:.1f} s" for name, value in trial.seconds.items())
+    print(f"check: every parameter of the backbone has a gradient; prediction runs ({seconds})")

@@ -1,0 +1,100 @@
+"""The changes that a swap makes to a config, each with its reason."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+
+MISSING = object()
+
+
+class SwapRefusedError(ValueError):
+    """A config that cannot mean anything with another backbone; the message says why."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key that a swap set or dropped.
+
+    Attributes:
+        path: Where, such as ``model.neck.in_channels`` or ``model.decode_head[1].in_index``.
+        old: Value before; None where the key is new.
+        new: Value after; None where the key is dropped.
+        why: The reason, in a few words.
+    """
+
+    path: str
+    old: Any
+    new: Any
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_brief(self.old)} -> {_brief(self.new)}  ({self.why})"
+
+
+class Edits:
+    """A copy of a config under change, and the list of changes.
+
+    The copy is plain dicts and lists, and no two of its keys share an object, so that a change
+    under one head never reaches another.
+
+    Args:
+        cfg: The config; it stays as it is.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg: dict = _unshared(cfg._cfg_dict.to_dict())
+        self.changes: list[Change] = []
+        self.warnings: list[str] = []
+        self._undo: list[tuple[dict, str, Any]] = []
+
+    def set(self, path: str, owner: dict, key: str, value: Any, why: str) -> None:
+        """Set ``owner[key]``, which stands at ``path``, unless it is so already."""
+        old = owner.get(key)
+        if key in owner and type(old) is type(value) and old == value:
+            return
+        self._undo.append((owner, key, old if key in owner else MISSING))
+        owner[key] = value
+        self.changes.append(Change(_join(path, key), copy.deepcopy(old), value, why))
+
+    def drop(self, path: str, owner: dict, key: str, why: str) -> None:
+        """Delete ``owner[key]`` if it is there."""
+        old = owner.pop(key, MISSING)
+        if old is not MISSING:
+            self._undo.append((owner, key, old))
+            self.changes.append(Change(_join(path, key), old, None, why))
+
+    def undo(self, number: int) -> None:
+        """Take back all changes but the first ``number``."""
+        while len(self.changes) > number:
+            self.changes.pop()
+            owner, key, old = self._undo.pop()
+            if old is MISSING:
+                del owner[key]
+            else:
+                owner[key] = old
+
+    def warn(self, message: str) -> None:
+        """Add something that the user should know."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _unshared(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _unshared(value) for key, value in node.items()}
+    if type(node) in (list, tuple):
+        return type(node)(_unshared(value) for value in node)
+    return node
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

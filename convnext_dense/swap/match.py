@@ -1,0 +1,67 @@
+"""Which of ConvNeXt's stages stand for the maps of another backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from convnext_dense.swap.probe import Pyramid
+
+# The stride of the last of four stages that are not dilated.
+FULL_STRIDE = 32
+OUTPUT_STRIDES = (8, 16, FULL_STRIDE)
+
+
+def match_stages(
+    pyramid: Pyramid, positions: Sequence[int], num_stages: int = 4
+) -> tuple[tuple[int, ...], int] | None:
+    """Find stages with the strides of some of a backbone's maps, in the same order.
+
+    Where the backbone is dilated, its last map is the last stage's, at whatever stride; the stages
+    before it are matched from the deepest on, so that 4, 8, 8, 8 are the four stages at an output
+    stride of 8.
+
+    Args:
+        pyramid: What the backbone gives out.
+        positions: The maps that are read.
+        num_stages: Number of stages of the new backbone.
+
+    Returns:
+        A stage for each position, ascending, and the output stride; None where there are none.
+
+    Example:
+        >>> from convnext_dense.swap.probe import Level
+        >>> dilated = Pyramid((Level(1024, 8), Level(2048, 8)), dilated=True, ceil=True)
+        >>> match_stages(dilated, [0, 1])
+        ((2, 3), 8)
+    """
+    strides = [pyramid.strides[p] for p in positions]
+    output_stride = pyramid.strides[-1] if pyramid.dilated else 4 * 2 ** (num_stages - 1)
+    if pyramid.dilated and output_stride not in OUTPUT_STRIDES:
+        return None
+    available = [min(4 * 2**stage, output_stride) for stage in range(num_stages)]
+    stages: list[int] = []
+    stage = num_stages
+    for stride in reversed(strides):
+        stage = next((s for s in reversed(range(stage)) if available[s] == stride), -1)
+        if stage < 0:
+            return None
+        stages.insert(0, stage)
+    return tuple(stages), min(output_stride, FULL_STRIDE)
+
+
+def choose_sources(strides: Sequence[int], num_stages: int = 4) -> list[int]:
+    """Choose the stage that an adapter makes each map from.
+
+    The stage of the nearest stride; but where there are as many maps as stages, all at one stride,
+    as transformers give them, the maps stand for depths, and each stage makes one.
+
+    Example:
+        >>> choose_sources([2, 4, 64]), choose_sources([16, 16, 16, 16])
+        ([0, 0, 3], [0, 1, 2, 3])
+    """
+    if len(strides) == num_stages and len(set(strides)) == 1:
+        return list(range(num_stages))
+    return [
+        min(range(num_stages), key=lambda stage: abs(stride.bit_length() - 3 - stage))
+        for stride in strides
+    ]

@@ -1,0 +1,90 @@
+"""Methods that are tied to their backbone: what is refused, what is replaced, what is lost."""
+
+from __future__ import annotations
+
+from convnext_dense.data.tree import type_name
+from convnext_dense.swap.edits import Edits, SwapRefusedError
+
+# Models in which the features of the one network are the method.
+REFUSED_MODELS = {
+    "Detectron2Wrapper": "it wraps a whole detector of detectron2, whose backbone mmdet cannot set",
+    "MultimodalEncoderDecoder": "its mask proposals steer the attention inside a frozen CLIP "
+    "vision transformer, which is the classifier too",
+}
+REFUSED_BACKBONES = {
+    "VPD": "its features are those of a diffusion model under a text prompt, with the attention "
+    "maps of the prompt's words among them",
+}
+# What a config may be about that lives inside the old backbone.
+LOST = {
+    "dcn": "deformable convolutions",
+    "plugins": "the plugins in its blocks",
+    "conv_cfg": "its kind of convolution",
+    "sac": "switchable atrous convolutions",
+    "multi_grid": "the multi-grid dilations of its last stage",
+}
+ORDINARY_CONVS = (None, "Conv", "Conv2d")
+
+
+def find_part(model: dict | None, name: str) -> tuple[str, dict]:
+    """Give the dict that holds the backbone to swap, and its path.
+
+    That is the model itself, or the detector inside a tracker or a semi-supervised model.
+
+    Raises:
+        SwapRefusedError: Where there is no such backbone, or the method is the backbone.
+    """
+    if not model:
+        raise SwapRefusedError(f"{name} has no model: it is a part of a config")
+    kind = type_name(model)
+    if kind in REFUSED_MODELS:
+        raise SwapRefusedError(f"{name}: a {kind} keeps its network, since {REFUSED_MODELS[kind]}")
+    for path, part in (("model", model), ("model.detector", model.get("detector"))):
+        backbone = part.get("backbone") if isinstance(part, dict) else None
+        if isinstance(backbone, dict):
+            reason = REFUSED_BACKBONES.get(type_name(backbone))
+            if reason:
+                raise SwapRefusedError(
+                    f"{name}: {type_name(backbone)} is no backbone to replace, since {reason}"
+                )
+            return path, part
+    raise SwapRefusedError(
+        f"{name}: neither model ({kind}) nor model.detector has a backbone; model has the keys "
+        f"{', '.join(model)}"
+    )
+
+
+def untie(part: dict, path: str, edits: Edits) -> None:
+    """Replace what works with the old backbone alone, and say what is lost with it."""
+    backbone = part["backbone"]
+    for key, meaning in LOST.items():
+        value = backbone.get(key)
+        if value and not (key == "conv_cfg" and value.get("type") in ORDINARY_CONVS):
+            edits.warn(f"{path}.backbone.{key}: the swap loses {meaning}")
+    if type_name(backbone) == "TridentResNet":
+        _untie_trident(part, path, edits)
+    neck = part.get("neck")
+    if isinstance(neck, dict) and type_name(neck) == "RFP":
+        _untie_recursive_pyramid(neck, path, edits)
+
+
+def _untie_trident(part: dict, path: str, edits: Edits) -> None:
+    why = "TridentNet's branches are those of its backbone"
+    edits.warn(f"{path}: the swap loses the branches of TridentNet; a plain Faster R-CNN remains")
+    backbone = part["backbone"]
+    backbone["type"] = "ResNet"
+    for key in ("trident_dilations", "num_branch", "test_branch_idx"):
+        backbone.pop(key, None)
+    edits.set(path, part, "type", "FasterRCNN", why)
+    roi_head = part["roi_head"]
+    edits.set(f"{path}.roi_head", roi_head, "type", "StandardRoIHead", why)
+    for key in ("num_branch", "test_branch_idx"):
+        edits.drop(f"{path}.roi_head", roi_head, key, why)
+
+
+def _untie_recursive_pyramid(neck: dict, path: str, edits: Edits) -> None:
+    why = "the recursive pyramid runs a second copy of its own backbone"
+    edits.warn(f"{path}.neck: the swap loses the recursive pyramid (RFP); a plain FPN remains")
+    edits.set(f"{path}.neck", neck, "type", "FPN", why)
+    for key in ("rfp_steps", "rfp_backbone", "aspp_out_channels", "aspp_dilations"):
+        edits.drop(f"{path}.neck", neck, key, why)

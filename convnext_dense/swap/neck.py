@@ -1,0 +1,103 @@
+"""The first neck of a model: which maps it reads, and how it takes maps of other channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from convnext_dense.data.tree import type_name
+from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
+from convnext_dense.swap.readers import WHY_CHANNELS, NotNative
+
+
+def first_neck(part: dict, path: str) -> tuple[str, dict]:
+    """Give the neck that reads the backbone, which may be the first of a list, and its path."""
+    neck = part["neck"]
+    return (
+        (f"{path}.neck.0", neck[0]) if isinstance(neck, (list, tuple)) else (f"{path}.neck", neck)
+    )
+
+
+def rewire_neck(
+    path: str,
+    neck: dict,
+    scope: str,
+    old: Pyramid,
+    trace: NeckTrace,
+    new: tuple[Level, ...],
+    edits: Edits,
+) -> NeckTrace:
+    """Make a neck read new maps in the place of the old ones that it read.
+
+    What it writes is tried out: the neck then reads every new map, and gives out as many maps as
+    before, of the same sizes. Only a neck that cannot run here (``trace.outputs`` is empty) is
+    written without a trial.
+
+    Args:
+        path: Where the neck stands.
+        neck: Its dict, changed in place.
+        scope: The model's scope.
+        old: What the old backbone gave.
+        trace: What the neck did with that.
+        new: The new maps, one for each of ``trace.reads``.
+        edits: Records the changes.
+
+    Returns:
+        What the neck does with the new maps.
+
+    Raises:
+        NotNative: Where no way of writing the new channels stands the trial.
+    """
+    tried = []
+    for values in _candidates(neck, old, trace, tuple(level.channels for level in new)):
+        try:
+            result = trace_neck({**neck, **values}, scope, new) if trace.outputs else trace
+        except Exception as error:
+            tried.append(f"{values}: {type(error).__name__}: {error}")
+            continue
+        if trace.outputs and len(result.reads) < len(new):
+            tried.append(f"{values}: it reads only the maps {result.reads}")
+        elif [o[1:] for o in result.outputs] != [o[1:] for o in trace.outputs]:
+            tried.append(f"{values}: it gives out {result.outputs}, before {trace.outputs}")
+        else:
+            for key, value in values.items():
+                why = WHY_CHANNELS if "channels" in key else "the stages that it read are the first"
+                edits.set(path, neck, key, value, why)
+            return result
+    raise NotNative(
+        f"{path} ({type_name(neck)}) takes no other channels"
+        + (f"; tried {'; '.join(tried)}" if tried else "")
+    )
+
+
+def _candidates(
+    neck: dict, old: Pyramid, trace: NeckTrace, channels: tuple[int, ...]
+) -> Iterator[dict]:
+    stated = neck.get("in_channels")
+    if stated is None:
+        yield {}
+    elif not isinstance(stated, (list, tuple)):
+        if [stated] == [old.channels[p] for p in trace.reads]:
+            yield dict(in_channels=channels[0])
+    else:
+        kind, before = type(stated), list(old.channels)
+        if list(stated) == before[::-1] and before != before[::-1]:
+            yield dict(in_channels=kind(channels[::-1]))
+        elif list(stated) in (before, before[-len(stated) :]):
+            yield dict(in_channels=kind(channels), **_shifted(neck, len(stated) - len(channels)))
+            # SSD's neck passes the maps on, and lists them among its own outputs.
+            passed = neck.get("out_channels")
+            if isinstance(passed, (list, tuple)) and list(passed[: len(before)]) == before:
+                yield dict(
+                    in_channels=kind(channels),
+                    out_channels=type(passed)((*channels, *passed[len(before) :])),
+                )
+
+
+def _shifted(neck: dict, dropped: int) -> dict:
+    """Count levels from the first map that is read, where the maps before it are not built."""
+    return {
+        key: neck[key] - dropped
+        for key in ("start_level", "end_level")
+        if dropped and isinstance(neck.get(key), int) and neck[key] > 0
+    }

@@ -1,0 +1,233 @@
+"""Swap the backbone of a config: the one function that the command lines and users call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mmengine.config import Config
+
+from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.data.tree import type_name
+from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
+from convnext_dense.swap.imports import set_imports
+from convnext_dense.swap.match import FULL_STRIDE
+from convnext_dense.swap.methods import find_part, untie
+from convnext_dense.swap.neck import first_neck
+from convnext_dense.swap.optimizer import follow_optimizer
+from convnext_dense.swap.preprocessing import set_normalisation
+from convnext_dense.swap.probe import Level, Pyramid, probe_backbone
+from convnext_dense.swap.readers import NotNative
+from convnext_dense.swap.relatives import arch_of, carried_arguments, is_convnext, pyramid_of
+from convnext_dense.swap.wiring import Wiring, wire
+
+RECIPES = ("keep", "convnext")
+MODES = ("auto", "native", "adapter")
+# The swap finds these out itself.
+DECIDED = ("type", "out_indices", "output_stride", "norm_out")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A swapped config and how it came about.
+
+    Attributes:
+        config: The new config.
+        tier: ``native`` (the heads read ConvNeXt's stages in their own channels) or ``adapter``
+            (a :class:`~convnext_dense.swap.adapter.PyramidAdapter` stands between them).
+        changes: What was set and dropped, in order, each with its reason.
+        warnings: What the user should know: what is lost, inferred or unlikely to train.
+    """
+
+    config: Config
+    tier: Literal["native", "adapter"]
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+
+
+def swap_backbone(
+    cfg: Config,
+    arch: str | Mapping | Arch = "tiny",
+    *,
+    recipe: Literal["keep", "convnext"] = "keep",
+    mode: Literal["auto", "native", "adapter"] = "auto",
+    **backbone_kwargs: object,
+) -> Config:
+    """Put a ConvNeXt under any detector or segmenter of mmdet or mmseg.
+
+    The heads consume what they consumed before: as many maps, at the same strides, in the same
+    order. Normalisation follows the new weights. See :func:`plan_swap` for what was changed and
+    why.
+
+    Args:
+        cfg: The config; it is not changed.
+        arch: As for :class:`~convnext_dense.ConvNeXt`, or ``same`` to keep the depths and widths
+            of the ConvNeXt (mmpretrain's, Meta's) that the config has.
+        recipe: ``keep`` leaves optimizer and schedule as they are; ``convnext`` puts AdamW with the
+            published layer decay (see :mod:`convnext_dense.swap.optimizer`).
+        mode: ``native`` refuses what would need an adapter, ``adapter`` always puts one, ``auto``
+            puts one where the strides have no counterpart.
+        **backbone_kwargs: Further arguments of the backbone, such as ``init_cfg``,
+            ``drop_path_rate`` and ``with_cp``.
+
+    Returns:
+        A new config. What the user should know is given as Python warnings.
+
+    Raises:
+        SwapRefusedError: Where the config cannot mean anything with another backbone.
+        ValueError: On a wrong ``arch``, ``recipe``, ``mode`` or argument.
+
+    Example:
+        >>> from convnext_dense.cli.options import read_config
+        >>> cfg = read_config('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py')
+        >>> swap_backbone(cfg, 'nano', recipe='convnext').model.neck.in_channels
+        [160, 320, 640]
+    """
+    swap = plan_swap(cfg, arch, recipe=recipe, mode=mode, **backbone_kwargs)
+    for message in swap.warnings:
+        warnings.warn(message, stacklevel=2)
+    return swap.config
+
+
+def plan_swap(
+    cfg: Config,
+    arch: str | Mapping | Arch = "tiny",
+    *,
+    recipe: Literal["keep", "convnext"] = "keep",
+    mode: Literal["auto", "native", "adapter"] = "auto",
+    **backbone_kwargs: object,
+) -> Swap:
+    """Swap like :func:`swap_backbone`, and say what was changed and why.
+
+    Args, errors: As for :func:`swap_backbone`.
+    """
+    _check_choice("recipe", recipe, RECIPES)
+    _check_choice("mode", mode, MODES)
+    decided = [key for key in backbone_kwargs if key in DECIDED]
+    if decided:
+        raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
+    edits = Edits(cfg)
+    name = cfg.filename or "the config"
+    path, part = find_part(edits.cfg.get("model"), name)
+    if arch == "same":
+        if not is_convnext(part["backbone"]):
+            raise ValueError(
+                f"arch 'same' keeps the size of a ConvNeXt, but {path}.backbone is a "
+                f"{type_name(part['backbone'])}"
+            )
+        found = arch_of(part["backbone"])
+        arch = dict(depths=found.depths, channels=found.channels, grn=found.grn)
+    resolve_arch(arch)  # a wrong one is refused before anything is built
+    scope = part.get("_scope_") or edits.cfg.get("default_scope")
+    scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
+    untie(part, path, edits)
+    old = _ask(part, path, scope, edits)
+    try:
+        wiring = wire(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
+    except NotNative as reason:
+        raise SwapRefusedError(f"{name}: not without an adapter: {reason}") from None
+    set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
+    forget_weights(edits, path, part)
+    set_normalisation(edits)
+    follow_optimizer(edits, recipe, scope, old, part["backbone"])
+    set_imports(edits)
+    return Swap(
+        config=Config(edits.cfg, filename=cfg.filename),
+        tier=wiring.tier,
+        changes=tuple(edits.changes),
+        warnings=tuple(edits.warnings),
+    )
+
+
+def set_backbone(
+    edits: Edits,
+    part: dict,
+    path: str,
+    old: Pyramid,
+    arch: str | Mapping | Arch,
+    wiring: Wiring,
+    kwargs: dict,
+) -> None:
+    """Put the new backbone in the place of the old, and say which of its arguments remain."""
+    before = part["backbone"]
+    backbone = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
+    if wiring.output_stride != FULL_STRIDE:
+        backbone["output_stride"] = wiring.output_stride
+    if old.ceil:
+        backbone["ceil_mode"] = True
+    backbone |= carried_arguments(before)
+    if is_convnext(before) and arch_of(before) == resolve_arch(arch) and before.get("init_cfg"):
+        backbone["init_cfg"] = before["init_cfg"]
+    backbone |= kwargs
+    frozen = before.get("frozen_stages", -1)
+    if frozen >= 0 and "frozen_stages" not in kwargs:
+        if backbone.get("init_cfg"):
+            backbone["frozen_stages"] = min(frozen, len(resolve_arch(arch).depths))
+        else:
+            edits.warn(
+                f"{path}.backbone.frozen_stages={frozen} is dropped: without weights the frozen "
+                "stages would stay random"
+            )
+    if not backbone.get("init_cfg"):
+        edits.warn("the backbone starts from scratch, on a schedule that is left alone")
+    why = f"{wiring.tier}: maps of strides {old.strides}, of which the heads read {wiring.reads}"
+    edits.set(path, part, "backbone", backbone, why)
+
+
+def forget_weights(edits: Edits, path: str, part: dict) -> None:
+    """Drop the old backbone's weights, and those of the whole model, which hold another network."""
+    why = "weights of the old network"
+    for where, owner, key in (
+        (path, part, "pretrained"),
+        (path, part, "init_cfg"),
+        ("model", edits.cfg["model"], "init_cfg"),
+        ("", edits.cfg, "load_from"),
+    ):
+        if owner.get(key):
+            if key != "pretrained":
+                edits.warn(f"{where}.{key} ".lstrip(".") + f"is dropped: {why} ({owner[key]})")
+            edits.set(where, owner, key, None, why)
+
+
+def _ask(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
+    backbone = part["backbone"]
+    known = pyramid_of(backbone)
+    if known:
+        return known
+    try:
+        return probe_backbone(backbone, scope)
+    except Exception as error:
+        inferred = _infer(part)
+        if inferred is None:
+            raise SwapRefusedError(
+                f"{path}.backbone ({type_name(backbone)}) cannot be asked for its maps, since "
+                f"building it fails: {type(error).__name__}: {error}"
+            ) from error
+        edits.warn(
+            f"{path}.backbone ({backbone['type']}) cannot be built here ({error}): its strides are "
+            f"taken to be {inferred.strides}, the usual ones for {len(inferred.levels)} maps"
+        )
+        return inferred
+
+
+def _infer(part: dict) -> Pyramid | None:
+    """Take the maps from what a neck or a head says of them, at the strides of a plain pyramid."""
+    neck = first_neck(part, "")[1] if part.get("neck") else {}
+    heads = [part[key] for key in ("decode_head", "panoptic_head") if key in part]
+    for reader in (neck, *heads):
+        channels = reader.get("in_channels") if isinstance(reader, dict) else None
+        if isinstance(channels, (list, tuple)) and 2 <= len(channels) <= 4:
+            strides = (4, 8, 16, 32)[-len(channels) :]
+            levels = tuple(Level(c, s) for c, s in zip(channels, strides, strict=True))
+            return Pyramid(levels, dilated=False, ceil=True)
+    head = part.get("head")
+    if isinstance(head, dict) and isinstance(head.get("in_channels"), int):
+        return Pyramid((Level(head["in_channels"], 32),), dilated=False, ceil=True)
+    return None
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,224 @@
+"""Ask a backbone or a neck what it gives out, by building and running it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+# Keys that change neither channels nor sizes, and would cost time, files or operators.
+NOT_SHAPES = (
+    "init_cfg", "pretrained", "with_cp", "convert_weights", "dcn", "stage_with_dcn", "plugins",
+    "sac", "stage_with_sac", "output_img", "rfp_inplanes", "frozen_stages", "norm_eval",
+)  # fmt: skip
+# Where to build and where to run: the meta device costs neither memory nor time, but a constructor
+# that computes with values needs the CPU, and so may a forward pass.
+DEVICES = (("meta", "meta"), ("cpu", "meta"), ("cpu", "cpu"))
+SIZE = 256
+# SSD's neck has no size left at 256.
+NECK_SIZE = 512
+# Every stride up to 32 leaves a rest, so that floor and ceil differ.
+ODD_SIZE = 253
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One map of features: its channels, and the stride of its grid to the image in pixels."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """What a backbone gives out.
+
+    Attributes:
+        levels: The maps, in order, in training mode.
+        dilated: Whether it has dilated convolutions, which keep a deep stage at a fine stride.
+        ceil: Whether a map covers an image that is no multiple of its stride (ceil, not floor).
+        eval_output: In evaluation it gives this one of the maps, bare; None: it gives them all.
+        class_tokens: Whether each map comes with a token, as ``[map, token]``.
+        parameters: Names of its parameters.
+    """
+
+    levels: tuple[Level, ...]
+    dilated: bool
+    ceil: bool
+    eval_output: int | None = None
+    class_tokens: bool = False
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each map."""
+        return tuple(level.channels for level in self.levels)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride of each map."""
+        return tuple(level.stride for level in self.levels)
+
+
+@dataclass(frozen=True)
+class NeckTrace:
+    """What a neck does with maps of given channels and strides.
+
+    Attributes:
+        reads: Positions of the maps that it reads.
+        outputs: (channels, height, width) of each map that it gives out.
+    """
+
+    reads: tuple[int, ...]
+    outputs: tuple[tuple[int, int, int], ...]
+
+
+def probe_backbone(backbone: dict, scope: str) -> Pyramid:
+    """Build a backbone without its weights and run it on an empty image.
+
+    On the meta device, which costs no memory and no time, where its code allows that.
+
+    Args:
+        backbone: Its config.
+        scope: The scope that its type is looked up in, ``mmdet`` or ``mmseg``.
+
+    Raises:
+        Exception: Whatever building and running it raises, such as ImportError.
+    """
+    cfg = _shapes_only(backbone)
+    sizes = [SIZE, *([cfg["img_size"]] if isinstance(cfg.get("img_size"), int) else [])]
+    return _first_that_works(
+        lambda devices, size: _run_backbone(cfg, scope, devices, size),
+        list(itertools.product(DEVICES, sizes)),
+    )
+
+
+def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
+    """Run a neck on empty maps and see which of them it reads.
+
+    Args:
+        neck: Its config.
+        scope: As for :func:`probe_backbone`.
+        levels: Channels and strides of the maps.
+
+    Raises:
+        Exception: Whatever building and running it raises.
+    """
+    return _first_that_works(
+        lambda devices: _run_neck(neck, scope, levels, devices), [(d,) for d in DEVICES]
+    )
+
+
+def _first_that_works(attempt: Callable[..., T], choices: list[tuple]) -> T:
+    for choice in choices[:-1]:
+        with contextlib.suppress(Exception):
+            return attempt(*choice)
+    return attempt(*choices[-1])
+
+
+def _shapes_only(cfg: Any) -> Any:
+    if isinstance(cfg, dict):
+        return {k: _shapes_only(v) for k, v in cfg.items() if k not in NOT_SHAPES}
+    if type(cfg) in (list, tuple):
+        return type(cfg)(_shapes_only(value) for value in cfg)
+    return cfg
+
+
+@contextlib.contextmanager
+def _quietly(scope: str) -> Iterator[None]:
+    """Look types up in a scope, and leave no trace in the random state."""
+    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng(devices=[]):
+        yield
+
+
+def build(cfg: dict, scope: str, device: str) -> nn.Module:
+    """Build a module of a config on a device."""
+    with _quietly(scope), torch.device(device):
+        return MODELS.build(dict(cfg))
+
+
+def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) -> Pyramid:
+    built_on, device = devices
+    net = build(cfg, scope, built_on).to(device)
+    in_channels = cfg.get("in_channels")
+    if in_channels is None:
+        in_channels = next(m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d))
+
+    def run(size: int) -> tuple[list[Tensor], Any]:
+        with torch.no_grad(), _quietly(scope):
+            outputs = net(torch.zeros(2, in_channels, size, size, device=device))
+        listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return [_map(output) for output in listed], outputs
+
+    # mmdet's ResNet.train() and its eval() return None, so neither is chained.
+    net.train()
+    maps, outputs = run(size)
+    net.eval()
+    eval_maps, eval_outputs = run(size)
+    levels = tuple(Level(m.shape[1], _stride(size, m.shape[-1])) for m in maps)
+    eval_output = None
+    if len(maps) > 1 and isinstance(eval_outputs, Tensor):
+        eval_output = [m.shape[1:] for m in maps].index(eval_maps[0].shape[1:])
+    try:
+        odd = [m.shape[-1] for m in run(size - SIZE + ODD_SIZE)[0]]
+        floors = [(size - SIZE + ODD_SIZE) // level.stride for level in levels]
+        ceil = any(a > b for a, b in zip(odd, floors, strict=False))
+    except Exception:
+        # It takes no such size, and so says nothing about it.
+        ceil = True
+    return Pyramid(
+        levels=levels,
+        dilated=any(
+            isinstance(m, nn.Conv2d) and max(m.dilation) > 1 and max(m.kernel_size) > 1
+            for m in net.modules()
+        ),
+        ceil=ceil,
+        eval_output=eval_output,
+        class_tokens=not isinstance(outputs, Tensor)
+        and all(isinstance(output, (list, tuple)) for output in outputs),
+        parameters=tuple(name for name, _ in net.named_parameters()),
+    )
+
+
+def _map(output: Any) -> Tensor:
+    tensor = output[0] if isinstance(output, (list, tuple)) else output
+    if not isinstance(tensor, Tensor) or tensor.ndim != 4:
+        raise TypeError(f"a backbone gives maps (N, C, H, W), got {type(output).__name__}")
+    return tensor
+
+
+def _stride(image: int, size: int) -> int:
+    """Round to the nearest power of two: borders make 15 or 17 of a 16."""
+    return 2 ** round(math.log2(image / size))
+
+
+def _run_neck(
+    neck: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
+) -> NeckTrace:
+    built_on, device = devices
+    net = build(_shapes_only(neck), scope, built_on).to(device)
+    net.train()
+    maps = tuple(
+        torch.zeros(
+            2, level.channels, *2 * (NECK_SIZE // level.stride,), device=device, requires_grad=True
+        )
+        for level in levels
+    )
+    with _quietly(scope):
+        outputs = net(maps)
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    outputs = [_map(output) if output.ndim == 4 else output[..., None, None] for output in outputs]
+    sum(output.sum() for output in outputs).backward()
+    return NeckTrace(
+        reads=tuple(i for i, m in enumerate(maps) if m.grad is not None),
+        outputs=tuple(tuple(output.shape[1:]) for output in outputs),
+    )

@@ -1,0 +1,194 @@
+"""Who reads the backbone's maps, which of them, and how to tell it of other channels.
+
+A reader answers two questions: ``reads``, the positions of the maps that it reads, and
+``rewire``, which writes the channels of new maps, and their positions, into its config. What a
+reader says of its channels must agree with what the maps have; where it does not, the maps are not
+read as this file believes, and :class:`NotNative` is raised rather than a number guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from convnext_dense.data.tree import type_name
+from convnext_dense.swap.edits import Edits
+
+WHY_CHANNELS = "channels of ConvNeXt's stages"
+WHY_INDEX = "position among the stages that are built"
+HEADS = (
+    "decode_head", "auxiliary_head", "rpn_head", "bbox_head", "mask_head", "panoptic_head",
+    "semantic_head", "track_head", "head",
+)  # fmt: skip
+# A head of mmseg that names no index reads the last map.
+MMSEG_DEFAULT_INDEX = -1
+
+
+class NotNative(Exception):
+    """The maps cannot be replaced by ones of other channels; the message says why."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps that readers find after a swap.
+
+    Attributes:
+        channels: New channels of each old position that is kept.
+        index: New position of each old position that is kept.
+    """
+
+    channels: Mapping[int, int]
+    index: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that reads maps by the keys ``in_channels`` and, in mmseg, ``in_index``.
+
+    Attributes:
+        path: Where it stands in the config.
+        cfg: Its dict.
+        key: The key that holds the channels.
+        positions: The maps that it reads, in its order.
+        extra: Position of a further map with the key of its channels (DeepLabV3+'s first stage).
+    """
+
+    path: str
+    cfg: dict
+    key: str
+    positions: tuple[int, ...]
+    extra: tuple[int, str] | None = None
+
+    @property
+    def reads(self) -> set[int]:
+        """Positions of the maps that it reads."""
+        return {*self.positions, *([self.extra[0]] if self.extra else [])}
+
+    def check(self, channels: tuple[int, ...]) -> None:
+        """Raise NotNative unless the config agrees with the channels of the old maps."""
+        stated = self.cfg.get(self.key)
+        held = [channels[p] for p in self.positions]
+        if isinstance(stated, (list, tuple)):
+            agrees = list(stated) == held
+        else:
+            agrees = stated == (sum(held) if self._concatenates else held[0])
+        if self.extra and self.cfg[self.extra[1]] != channels[self.extra[0]]:
+            agrees = False
+        if not agrees:
+            raise NotNative(f"{self.path}.{self.key} is {stated!r}, but the maps have {held}")
+
+    @property
+    def _concatenates(self) -> bool:
+        return len(self.positions) > 1
+
+    def rewire(self, edits: Edits, maps: Maps, num_old: int) -> None:
+        """Write channels and positions of the new maps."""
+        self.reindex(edits, maps, num_old)
+        new = [maps.channels[p] for p in self.positions]
+        stated = self.cfg[self.key]
+        if isinstance(stated, (list, tuple)):
+            value = type(stated)(new)
+        else:
+            value = sum(new) if self._concatenates else new[0]
+        if self.cfg.get("num_convs") == 0 and self.cfg.get("channels") == stated:
+            edits.set(self.path, self.cfg, "channels", value, "without convs, equal to in_channels")
+        edits.set(self.path, self.cfg, self.key, value, WHY_CHANNELS)
+        if self.extra:
+            position, key = self.extra
+            edits.set(self.path, self.cfg, key, maps.channels[position], WHY_CHANNELS)
+
+    def reindex(self, edits: Edits, maps: Maps, num_old: int) -> None:
+        """Write the positions of the new maps alone."""
+        stated = self.cfg.get("in_index", MMSEG_DEFAULT_INDEX)
+        if "in_index" not in self.cfg and num_old - 1 in maps.index:
+            return  # still the last
+        num_new = len(maps.index)
+
+        def moved(index: int) -> int:
+            new = maps.index[index % num_old]
+            return index if index < 0 and index % num_new == new else new
+
+        value = (
+            type(stated)(moved(i) for i in stated)
+            if isinstance(stated, (list, tuple))
+            else moved(stated)
+        )
+        edits.set(self.path, self.cfg, "in_index", value, WHY_INDEX)
+
+
+def find_heads(
+    part: dict, path: str, scope: str, num_maps: int, consumed_whole: bool = False
+) -> list[Head]:
+    """List the heads of a model that read the backbone's, or the neck's, maps.
+
+    Args:
+        part: The dict that holds the backbone.
+        path: Where it stands.
+        scope: ``mmdet`` or ``mmseg``, whose heads choose their maps in different ways.
+        num_maps: How many maps there are.
+        consumed_whole: Every head of mmseg reads every map, whatever its index says.
+
+    Raises:
+        NotNative: Where a head does not say what it reads.
+    """
+    heads = []
+    for head_path, head in _heads(part, path):
+        if scope == "mmseg" and ("in_index" in head or not _lists_channels(head)):
+            heads.append(_mmseg_head(head_path, head, num_maps, consumed_whole))
+        elif _lists_channels(head) or num_maps == 1:
+            heads.append(Head(head_path, head, _channels_key(head), tuple(range(num_maps))))
+        else:
+            raise NotNative(f"{head_path} ({type_name(head)}) does not say which maps it reads")
+    if "roi_head" in part:
+        heads += _roi_readers(part["roi_head"], f"{path}.roi_head")
+    if not heads:
+        raise NotNative("no head says which maps it reads")
+    return heads
+
+
+def _heads(part: dict, path: str) -> Iterator[tuple[str, dict]]:
+    for key in HEADS:
+        value = part.get(key)
+        listed = value if isinstance(value, (list, tuple)) else [value]
+        for i, head in enumerate(listed):
+            if isinstance(head, dict):
+                where = f"{path}.{key}" if head is value else f"{path}.{key}.{i}"
+                if "kernel_generate_head" in head:
+                    # K-Net: its other channels are those of its own kernels.
+                    yield f"{where}.kernel_generate_head", head["kernel_generate_head"]
+                else:
+                    yield where, head
+
+
+def _lists_channels(head: dict) -> bool:
+    return isinstance(head.get("in_channels"), (list, tuple))
+
+
+def _channels_key(head: dict) -> str:
+    if "in_channels" not in head:
+        raise NotNative(f"{type_name(head)} has no in_channels")
+    return "in_channels"
+
+
+def _mmseg_head(path: str, head: dict, num_maps: int, consumed_whole: bool) -> Head:
+    index = head.get("in_index", MMSEG_DEFAULT_INDEX)
+    listed = index if isinstance(index, (list, tuple)) else [index]
+    positions = tuple(i % num_maps for i in listed)
+    if consumed_whole:
+        positions = tuple(range(num_maps))
+    extra = (0, "c1_in_channels") if head.get("c1_in_channels") else None
+    return Head(path, head, _channels_key(head), positions, extra)
+
+
+def _roi_readers(roi_head: dict, path: str) -> list[Head]:
+    """List what a two-stage head without a neck reads from its one map (C4, DC5)."""
+    if "shared_head" in roi_head:
+        raise NotNative(f"{path}.shared_head is a stage of the old network")
+    readers = []
+    for key, value in roi_head.items():
+        if key.endswith("_roi_extractor"):
+            readers.append(Head(f"{path}.{key}", value, "out_channels", (0,)))
+        elif key in HEADS:
+            heads = value if isinstance(value, (list, tuple)) else [value]
+            readers += [Head(f"{path}.{key}", head, "in_channels", (0,)) for head in heads]
+    return readers

@@ -1,0 +1,68 @@
+"""Other implementations of ConvNeXt under a config, and the arguments that they share with ours."""
+
+from __future__ import annotations
+
+from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.data.tree import type_name
+from convnext_dense.swap.probe import Level, Pyramid
+
+META_ARGUMENTS = {"in_chans", "depths", "dims"}
+# Of any old backbone.
+CARRIED = ("in_channels", "drop_path_rate", "with_cp")
+# Of an old ConvNeXt.
+CARRIED_FROM_CONVNEXT = (*CARRIED, "layer_scale_init_value")
+
+
+def is_convnext(backbone: dict) -> bool:
+    """Tell whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
+    return type_name(backbone) == "ConvNeXt"
+
+
+def arch_of(backbone: dict) -> Arch:
+    """Give the architecture of a ConvNeXt by whatever names its implementation has for it.
+
+    Example:
+        >>> arch_of(dict(type='mmpretrain.ConvNeXt', arch='tiny', use_grn=True)).grn
+        True
+    """
+    if META_ARGUMENTS & set(backbone):
+        tiny = resolve_arch("tiny")
+        return Arch(
+            tuple(backbone.get("depths", tiny.depths)), tuple(backbone.get("dims", tiny.channels))
+        )
+    stated = backbone.get("arch", "tiny")
+    if stated == "huge":
+        stated = "v2_huge"  # mmpretrain's name for it, which its use_grn makes a V2
+    arch = resolve_arch(stated)
+    return Arch(arch.depths, arch.channels, bool(backbone.get("use_grn", arch.grn)))
+
+
+def pyramid_of(backbone: dict) -> Pyramid | None:
+    """Tell what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
+
+    Returns:
+        None for any other backbone, ours among them, which can be asked.
+    """
+    foreign = str(backbone.get("type")).startswith(("mmpretrain.", "mmcls."))
+    if not is_convnext(backbone) or not (foreign or META_ARGUMENTS & set(backbone)):
+        return None
+    arch = arch_of(backbone)
+    out_indices = backbone.get("out_indices", -1 if foreign else range(len(arch.depths)))
+    listed = [out_indices] if isinstance(out_indices, int) else out_indices
+    levels = tuple(
+        Level(arch.channels[i], 4 * 2**i) for i in (index % len(arch.depths) for index in listed)
+    )
+    return Pyramid(levels, dilated=False, ceil=False)
+
+
+def carried_arguments(backbone: dict) -> dict:
+    """Give the arguments of an old backbone that mean the same to ours."""
+    keys = CARRIED_FROM_CONVNEXT if is_convnext(backbone) else CARRIED
+    carried = {key: backbone[key] for key in keys if key in backbone}
+    if "in_chans" in backbone:
+        carried["in_channels"] = backbone["in_chans"]
+    if carried.get("in_channels") == 3:
+        del carried["in_channels"]
+    if not isinstance(carried.get("drop_path_rate", 0.0), (int, float)):
+        del carried["drop_path_rate"]
+    return {key: value for key, value in carried.items() if value}

@@ -1,0 +1,236 @@
+"""Connect the stages of a ConvNeXt to what read the maps of the old backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.match import FULL_STRIDE, choose_sources, match_stages
+from convnext_dense.swap.neck import first_neck, rewire_neck
+from convnext_dense.swap.probe import NECK_SIZE, Level, NeckTrace, Pyramid, trace_neck
+from convnext_dense.swap.readers import Head, Maps, NotNative, find_heads
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What the new backbone has to give out.
+
+    Attributes:
+        tier: ``native`` or ``adapter``.
+        stages: The stages that are read, ascending.
+        output_stride: Stride that the deep stages stop at.
+        reads: Strides of the old maps that are read, for the report.
+    """
+
+    tier: Literal["native", "adapter"]
+    stages: tuple[int, ...]
+    output_stride: int
+    reads: tuple[int, ...]
+
+
+def wire(
+    edits: Edits,
+    part: dict,
+    path: str,
+    scope: str,
+    old: Pyramid,
+    widths: Sequence[int],
+    mode: str,
+) -> Wiring:
+    """Rewrite the necks and heads of a model for the stages of a ConvNeXt.
+
+    Args:
+        edits: Records the changes.
+        part: The dict that holds the backbone; its necks and heads are changed.
+        path: Where it stands in the config.
+        scope: ``mmdet`` or ``mmseg``.
+        old: What the old backbone gives out.
+        widths: Channels of each stage of the new one.
+        mode: ``auto``, ``native`` or ``adapter``.
+
+    Raises:
+        NotNative: In mode ``native``, where an adapter would be needed; the message says why.
+    """
+    model = _Model(edits, part, path, scope, old, tuple(widths))
+    if mode == "adapter":
+        return model.wire_adapter("an adapter was asked for")
+    done = len(edits.changes)
+    try:
+        return model.wire_natively()
+    except NotNative as reason:
+        edits.undo(done)
+        flattened = model.without_rescaling_neck()
+        if flattened:
+            try:
+                return flattened.wire_natively()
+            except NotNative:
+                edits.undo(done)
+        if mode == "native":
+            raise
+        return model.wire_adapter(str(reason))
+
+
+@dataclass(frozen=True)
+class _Model:
+    edits: Edits
+    part: dict
+    path: str
+    scope: str
+    old: Pyramid
+    widths: tuple[int, ...]
+
+    def wire_natively(self) -> Wiring:
+        """Let necks and heads read the stages themselves."""
+        if self.old.eval_output is not None:
+            raise NotNative("the old backbone gives fewer maps in evaluation than in training")
+        if self.old.class_tokens:
+            raise NotNative("the old backbone gives a class token with each map")
+        if self.part.get("neck"):
+            trace = self._trace_or_believe()
+            stages, output_stride = self._match(trace.reads)
+            levels = self._levels(stages, output_stride)
+            result = self._rewire_neck(trace, levels)
+            self._follow_neck(trace, result)
+            reads = trace.reads
+        else:
+            heads = find_heads(self.part, self.path, self.scope, len(self.old.levels))
+            for head in heads:
+                head.check(self.old.channels)
+            reads = _union(heads)
+            stages, output_stride = self._match(reads)
+            channels = {p: self.widths[s] for p, s in zip(reads, stages, strict=True)}
+            self._rewire(heads, Maps(channels, _ranks(reads)))
+        return Wiring("native", stages, output_stride, self._strides(reads))
+
+    def wire_adapter(self, reason: str) -> Wiring:
+        """Put a neck before the others that gives the maps of the old backbone."""
+        reads = tuple(range(len(self.old.levels)))
+        if self.part.get("neck"):
+            reads = self._narrow_neck(reads)
+        elif not self.old.eval_output and not self.old.class_tokens:
+            reads = self._narrow_heads(reads)
+        old = [self.old.levels[p] for p in reads]
+        matched = match_stages(self.old, reads, len(self.widths))
+        if matched:
+            stages, output_stride = matched
+            sources = list(range(len(stages)))
+        else:
+            output_stride = FULL_STRIDE
+            chosen = choose_sources([level.stride for level in old], len(self.widths))
+            stages = tuple(range(min(chosen), len(self.widths)))
+            sources = [stage - stages[0] for stage in chosen]
+        new = self._levels(stages, output_stride)
+        adapter = dict(
+            type="PyramidAdapter",
+            in_channels=[level.channels for level in new],
+            in_strides=[level.stride for level in new],
+            out_channels=[level.channels for level in old],
+            out_strides=[level.stride for level in old],
+            sources=sources,
+        )
+        if self.old.eval_output is not None:
+            adapter["eval_output"] = self.old.eval_output
+        if self.old.class_tokens:
+            adapter["class_tokens"] = True
+        neck = self.part.get("neck") or []
+        necks = list(neck) if isinstance(neck, (list, tuple)) else [neck]
+        value = [adapter, *necks] if necks else adapter
+        self.edits.set(self.path, self.part, "neck", value, reason)
+        return Wiring("adapter", stages, output_stride, self._strides(reads))
+
+    def without_rescaling_neck(self) -> _Model | None:
+        """Drop a neck that only makes a pyramid of equal maps, which ConvNeXt is by itself."""
+        strides = self.old.strides
+        if len(strides) < 2 or len(set(strides)) > 1 or not self.part.get("neck"):
+            return None
+        try:
+            outputs = self._trace().outputs
+        except NotNative:
+            return None
+        levels = tuple(Level(c, NECK_SIZE // h) for c, h, _ in outputs)
+        if len({level.stride for level in levels}) < len(levels):
+            return None
+        why = "it makes a pyramid of equal maps, and the stages are one"
+        self.edits.set(self.path, self.part, "neck", None, why)
+        return replace(self, old=replace(self.old, levels=levels, dilated=False))
+
+    def _trace(self) -> NeckTrace:
+        path, neck = first_neck(self.part, self.path)
+        try:
+            return trace_neck(neck, self.scope, self.old.levels)
+        except Exception as error:
+            raise NotNative(f"{path} cannot be tried: {type(error).__name__}: {error}") from error
+
+    def _trace_or_believe(self) -> NeckTrace:
+        """Trace the neck, or take from its arguments what it reads where it cannot run here."""
+        try:
+            return self._trace()
+        except NotNative as reason:
+            _, neck = first_neck(self.part, self.path)
+            if not neck.get("in_channels"):
+                raise
+            self.edits.warn(f"{reason}; its new channels were written without a trial")
+            first = neck.get("start_level") or 0
+            return NeckTrace(tuple(range(first, len(self.old.levels))), outputs=())
+
+    def _match(self, reads: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        matched = match_stages(self.old, reads, len(self.widths))
+        if matched is None:
+            raise NotNative(f"no stages have the strides {self._strides(reads)}")
+        return matched
+
+    def _levels(self, stages: tuple[int, ...], output_stride: int) -> tuple[Level, ...]:
+        return tuple(Level(self.widths[s], min(4 * 2**s, output_stride)) for s in stages)
+
+    def _rewire_neck(self, trace: NeckTrace, levels: tuple[Level, ...]) -> NeckTrace:
+        path, neck = first_neck(self.part, self.path)
+        return rewire_neck(path, neck, self.scope, self.old, trace, levels, self.edits)
+
+    def _follow_neck(self, before: NeckTrace, after: NeckTrace) -> None:
+        """Tell the heads of maps that a neck passes on, and whose channels have changed."""
+        old, new = ([c for c, _, _ in trace.outputs] for trace in (before, after))
+        if old == new:
+            return
+        heads = find_heads(self.part, self.path, self.scope, len(old))
+        for head in heads:
+            head.check(tuple(old))
+        self._rewire(heads, Maps(dict(enumerate(new)), _ranks(tuple(range(len(new))))))
+
+    def _rewire(self, heads: list[Head], maps: Maps) -> None:
+        for head in heads:
+            head.rewire(self.edits, maps, self._num_maps(maps))
+
+    def _num_maps(self, maps: Maps) -> int:
+        return max(len(maps.index), len(self.old.levels))
+
+    def _narrow_neck(self, everything: tuple[int, ...]) -> tuple[int, ...]:
+        """Let a neck have only the maps that it reads, so that no output is without a gradient."""
+        try:
+            trace = self._trace()
+            self._rewire_neck(trace, tuple(self.old.levels[p] for p in trace.reads))
+        except NotNative:
+            return everything
+        return trace.reads
+
+    def _narrow_heads(self, everything: tuple[int, ...]) -> tuple[int, ...]:
+        try:
+            heads = find_heads(self.part, self.path, self.scope, len(self.old.levels))
+        except NotNative:
+            return everything
+        reads = _union(heads)
+        for head in heads:
+            head.reindex(self.edits, Maps({}, _ranks(reads)), len(self.old.levels))
+        return reads
+
+    def _strides(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.old.strides[p] for p in positions)
+
+
+def _union(heads: list[Head]) -> tuple[int, ...]:
+    return tuple(sorted(set().union(*(head.reads for head in heads))))
+
+
+def _ranks(positions: tuple[int, ...]) -> dict[int, int]:
+    return {position: rank for rank, position in enumerate(positions)}
