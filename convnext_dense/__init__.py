@@ -1,7 +1,8 @@
 """ConvNeXt V1 and V2 for dense prediction on the OpenMMLab 2.x stack.
 
 Importing this package makes the stack run on today's torch (:mod:`convnext_dense.upstream`) and
-registers the backbone, the optimizer constructor and the hooks. It needs torch and mmengine alone.
+registers the backbone, the adapter, the optimizer constructor and the hooks. It needs torch and
+mmengine alone.
 """
 
 from convnext_dense import upstream
@@ -10,7 +11,8 @@ upstream.install()
 
 from convnext_dense import training  # noqa: E402, F401  registers itself
 from convnext_dense.backbone import ConvNeXt  # noqa: E402
+from convnext_dense.swap import SwapRefusedError, swap_backbone  # noqa: E402
 from convnext_dense.version import __version__  # noqa: E402
 from convnext_dense.weights import load_weights  # noqa: E402
 
-__all__ = ["ConvNeXt", "__version__", "load_weights"]
+__all__ = ["ConvNeXt", "SwapRefusedError", "__version__", "load_weights", "swap_backbone"]

@@ -9,7 +9,9 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import Registry
 
-MODELS = Registry("model", parent=ROOT_MODELS, locations=["convnext_dense.backbone"])
+MODELS = Registry(
+    "model", parent=ROOT_MODELS, locations=["convnext_dense.backbone", "convnext_dense.swap"]
+)
 HOOKS = Registry("hook", parent=ROOT_HOOKS, locations=["convnext_dense.training"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.hub import get_config
+from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
 from convnext_dense.data.paths import follow_environment
@@ -57,7 +58,8 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: Where there is no such config.
         ImportError: Where the config inherits from a package that is not installed.
     """
-    cfg = read_config(args.config)
+    # What only the old backbone needs is not imported: mmpretrain for its ConvNeXt.
+    cfg = read_config(args.config, import_custom_modules=not args.backbone)
     if args.backbone:
         cfg = _swap(cfg, args)
     if args.data_root is None:
@@ -88,11 +90,21 @@ def _swap(cfg: Config, args: argparse.Namespace) -> Config:
     )
     for message in swap.warnings:
         note(message)
+    import_modules_from_strings(**swap.config.custom_imports)
     return swap.config
 
 
-def read_config(name: str) -> Config:
-    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``."""
+def read_config(name: str, import_custom_modules: bool = True) -> Config:
+    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``.
+
+    Args:
+        name: The path or name.
+        import_custom_modules: Import what the config's ``custom_imports`` names.
+
+    Raises:
+        FileNotFoundError: Where there is no such config.
+        ImportError: Where the config needs a package that is not installed.
+    """
     if "::" not in name and not Path(name).is_file():
         found = sorted(str(path) for path in Path("configs").glob("[!_]*/*.py"))
         raise FileNotFoundError(
@@ -100,12 +112,27 @@ def read_config(name: str) -> Config:
             + (f"; here are {', '.join(found)}" if found else "; run from the repository's root")
         )
     try:
-        return get_config(name) if "::" in name else Config.fromfile(name)
+        path = _installed_config(name) if "::" in name else name
+        return Config.fromfile(path, import_custom_modules=import_custom_modules)
     except ModuleNotFoundError as error:
         raise ImportError(
             f"config {name} needs {error.name}, which is not installed: "
             "pip install 'convnext-dense[lite]', or the package itself"
         ) from error
+
+
+def _installed_config(name: str) -> Path:
+    package, _, relative = name.partition("::")
+    configs = Path(get_installed_path(package)) / ".mim" / "configs"
+    path = configs / relative
+    if not path.is_file():
+        known = [str(p.relative_to(configs)) for p in configs.rglob("*.py")]
+        close = [f"{package}::{match}" for match in get_close_matches(relative, known, n=3)]
+        raise FileNotFoundError(
+            f"{package} has no config {relative!r}"
+            + (f"; near it are {', '.join(close)}" if close else f", of those in {configs}")
+        )
+    return path
 
 
 def rank() -> int:

@@ -62,7 +62,7 @@ def swap(args: argparse.Namespace) -> None:
     """
     if not (args.out or args.diff or args.check):
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
-    original = read_config(args.config)
+    original = read_config(args.config, import_custom_modules=False)
     result = plan_swap(
         original,
         args.arch,

@@ -24,7 +24,8 @@ class PyramidAdapter(BaseModule):
     Args:
         in_channels: Channels of the levels that come in, from fine to coarse.
         in_strides: Their strides, ascending.
-        out_channels: Channels of each output.
+        out_channels: Channels of each output; 0 gives a map without channels, for a neck that wants
+            a map in a place but does not read it.
         out_strides: Stride of each output, in any order.
         sources: For each output, the position of the level that it is made from.
         channels: Width of the merged levels.
@@ -79,7 +80,7 @@ class PyramidAdapter(BaseModule):
         self.class_tokens = class_tokens
         self.lateral_convs = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.output_convs = nn.ModuleList(
-            nn.Conv2d(channels, c, 3, padding=1) for c in out_channels
+            nn.Conv2d(channels, c, 3, padding=1) if c else NoChannels() for c in out_channels
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple | Tensor:
@@ -120,3 +121,11 @@ class PyramidAdapter(BaseModule):
         if stride > self.in_strides[source]:
             return F.adaptive_avg_pool2d(x, size)
         return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+class NoChannels(nn.Module):
+    """Give a map of no channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take (N, C, H, W), give (N, 0, H, W)."""
+        return x[:, :0]

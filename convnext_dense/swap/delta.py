@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -104,20 +105,26 @@ def as_source(content: dict) -> str:
     """
     from yapf.yapflib.yapf_api import FormatCode
 
-    text = "\n".join(f"{key} = {_expression(value)}" for key, value in content.items())
+    text = "\n".join(f"{key} = {_expression(value, key)}" for key, value in content.items())
     return FormatCode(text, style_config=STYLE)[0]
 
 
-def _expression(value: Any) -> str:
+def _expression(value: Any, path: str) -> str:
     if isinstance(value, dict):
+        items = [(key, _expression(item, f"{path}.{key}")) for key, item in value.items()]
         if all(isinstance(key, str) and key.isidentifier() for key in value):
-            return f"dict({', '.join(f'{key}={_expression(v)}' for key, v in value.items())})"
-        return f"{{{', '.join(f'{key!r}: {_expression(v)}' for key, v in value.items())}}}"
-    if type(value) is list:
-        return f"[{', '.join(map(_expression, value))}]"
-    if type(value) is tuple:
-        return f"({', '.join(map(_expression, value))}{',' if len(value) == 1 else ''})"
-    return repr(value)
+            return f"dict({', '.join(f'{key}={item}' for key, item in items)})"
+        return f"{{{', '.join(f'{key!r}: {item}' for key, item in items)}}}"
+    if type(value) in (list, tuple):
+        items = [_expression(item, f"{path}.{i}") for i, item in enumerate(value)]
+        if type(value) is list:
+            return f"[{', '.join(items)}]"
+        return f"({', '.join(items)}{',' if len(value) == 1 else ''})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+        return repr(value)
+    raise RuntimeError(f"the config cannot be written as a file: {path} is {value!r}")
 
 
 def _is_pure_python(cfg: Config) -> bool:

@@ -34,19 +34,33 @@ def match_stages(
         >>> match_stages(dilated, [0, 1])
         ((2, 3), 8)
     """
-    strides = [pyramid.strides[p] for p in positions]
-    output_stride = pyramid.strides[-1] if pyramid.dilated else 4 * 2 ** (num_stages - 1)
+    everything = range(len(pyramid.levels))
+    if pyramid.dilated:
+        output_stride = pyramid.strides[-1]
+    else:
+        output_stride = 4 * 2 ** (num_stages - 1)
     if pyramid.dilated and output_stride not in OUTPUT_STRIDES:
         return None
     available = [min(4 * 2**stage, output_stride) for stage in range(num_stages)]
+    # Among all maps, since those that are read may begin anywhere; a map that nobody reads may also
+    # be one that no stage stands for.
+    for candidates in (everything, positions):
+        stages = _assign([pyramid.strides[p] for p in candidates], available)
+        if stages:
+            chosen = dict(zip(candidates, stages, strict=True))
+            return tuple(chosen[p] for p in positions), min(output_stride, FULL_STRIDE)
+    return None
+
+
+def _assign(strides: list[int], available: list[int]) -> list[int] | None:
     stages: list[int] = []
-    stage = num_stages
+    stage = len(available)
     for stride in reversed(strides):
         stage = next((s for s in reversed(range(stage)) if available[s] == stride), -1)
         if stage < 0:
             return None
         stages.insert(0, stage)
-    return tuple(stages), min(output_stride, FULL_STRIDE)
+    return stages
 
 
 def choose_sources(strides: Sequence[int], num_stages: int = 4) -> list[int]:

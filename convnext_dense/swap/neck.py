@@ -30,7 +30,7 @@ def rewire_neck(
     """Make a neck read new maps in the place of the old ones that it read.
 
     What it writes is tried out: the neck then reads every new map, and gives out as many maps as
-    before, of the same sizes. Only a neck that cannot run here (``trace.outputs`` is empty) is
+    before, of the same strides. Only a neck that cannot run here (``trace.outputs`` is empty) is
     written without a trial.
 
     Args:
@@ -57,8 +57,8 @@ def rewire_neck(
             continue
         if trace.outputs and len(result.reads) < len(new):
             tried.append(f"{values}: it reads only the maps {result.reads}")
-        elif [o[1:] for o in result.outputs] != [o[1:] for o in trace.outputs]:
-            tried.append(f"{values}: it gives out {result.outputs}, before {trace.outputs}")
+        elif _strides(result) != _strides(trace):
+            tried.append(f"{values}: it gives strides {_strides(result)}, before {_strides(trace)}")
         else:
             for key, value in values.items():
                 why = WHY_CHANNELS if "channels" in key else "the stages that it read are the first"
@@ -75,7 +75,8 @@ def _candidates(
 ) -> Iterator[dict]:
     stated = neck.get("in_channels")
     if stated is None:
-        yield {}
+        if not trace.learns:
+            yield {}
     elif not isinstance(stated, (list, tuple)):
         if [stated] == [old.channels[p] for p in trace.reads]:
             yield dict(in_channels=channels[0])
@@ -101,3 +102,7 @@ def _shifted(neck: dict, dropped: int) -> dict:
         for key in ("start_level", "end_level")
         if dropped and isinstance(neck.get(key), int) and neck[key] > 0
     }
+
+
+def _strides(trace: NeckTrace) -> list[int]:
+    return [level.stride for level in trace.outputs]

@@ -32,6 +32,8 @@ UPSTREAM_LAYER_DECAY = (
     "LayerDecayOptimizerConstructor",
 )
 OUR_MULTS = ("norm_decay_mult", "bias_decay_mult", "flat_decay_mult")
+# Parts of transformers that recipes name even for those that lack them.
+OF_TRANSFORMERS = ("absolute_pos_embed", "relative_position_bias_table")
 # Ten times the published rate.
 HIGH_LR = 1e-3
 PREFIX = "backbone."
@@ -115,7 +117,11 @@ def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, s
         key: value
         for key, value in custom.items()
         if key.rstrip(".") not in ("", "backbone")
-        and (key.startswith(PREFIX) or any(key in name for name in old_names))
+        and (
+            key.startswith(PREFIX)
+            or key in OF_TRANSFORMERS
+            or any(key in name for name in old_names)
+        )
         and not any(key in name for name in new_names)
     }
     if not dead:

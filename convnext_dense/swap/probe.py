@@ -22,8 +22,8 @@ NOT_SHAPES = (
 # that computes with values needs the CPU, and so may a forward pass.
 DEVICES = (("meta", "meta"), ("cpu", "meta"), ("cpu", "cpu"))
 SIZE = 256
-# SSD's neck has no size left at 256.
-NECK_SIZE = 512
+# SSD's neck has no size left at 256, and a larger one costs nothing on the meta device.
+META_SIZE = 512
 # Every stride up to 32 leaves a rest, so that floor and ceil differ.
 ODD_SIZE = 253
 
@@ -75,11 +75,13 @@ class NeckTrace:
 
     Attributes:
         reads: Positions of the maps that it reads.
-        outputs: (channels, height, width) of each map that it gives out.
+        outputs: The maps that it gives out.
+        learns: Whether it has parameters.
     """
 
     reads: tuple[int, ...]
-    outputs: tuple[tuple[int, int, int], ...]
+    outputs: tuple[Level, ...]
+    learns: bool = True
 
 
 def probe_backbone(backbone: dict, scope: str) -> Pyramid:
@@ -95,7 +97,9 @@ def probe_backbone(backbone: dict, scope: str) -> Pyramid:
         Exception: Whatever building and running it raises, such as ImportError.
     """
     cfg = _shapes_only(backbone)
-    sizes = [SIZE, *([cfg["img_size"]] if isinstance(cfg.get("img_size"), int) else [])]
+    # Some transformers take images of one size alone.
+    own = cfg.get("img_size", ())
+    sizes = dict.fromkeys([SIZE, *([own] if isinstance(own, int) else own)])
     return _first_that_works(
         lambda devices, size: _run_backbone(cfg, scope, devices, size),
         list(itertools.product(DEVICES, sizes)),
@@ -149,9 +153,7 @@ def build(cfg: dict, scope: str, device: str) -> nn.Module:
 def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) -> Pyramid:
     built_on, device = devices
     net = build(cfg, scope, built_on).to(device)
-    in_channels = cfg.get("in_channels")
-    if in_channels is None:
-        in_channels = next(m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d))
+    in_channels = cfg.get("in_channels", 3)
 
     def run(size: int) -> tuple[list[Tensor], Any]:
         with torch.no_grad(), _quietly(scope):
@@ -207,9 +209,10 @@ def _run_neck(
     built_on, device = devices
     net = build(_shapes_only(neck), scope, built_on).to(device)
     net.train()
+    size = META_SIZE if device == "meta" else SIZE
     maps = tuple(
         torch.zeros(
-            2, level.channels, *2 * (NECK_SIZE // level.stride,), device=device, requires_grad=True
+            2, level.channels, *2 * (size // level.stride,), device=device, requires_grad=True
         )
         for level in levels
     )
@@ -220,5 +223,6 @@ def _run_neck(
     sum(output.sum() for output in outputs).backward()
     return NeckTrace(
         reads=tuple(i for i, m in enumerate(maps) if m.grad is not None),
-        outputs=tuple(tuple(output.shape[1:]) for output in outputs),
+        outputs=tuple(Level(o.shape[1], _stride(size, o.shape[-1])) for o in outputs),
+        learns=any(True for _ in net.parameters()),
     )

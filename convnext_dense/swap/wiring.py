@@ -9,7 +9,7 @@ from typing import Literal
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.match import FULL_STRIDE, choose_sources, match_stages
 from convnext_dense.swap.neck import first_neck, rewire_neck
-from convnext_dense.swap.probe import NECK_SIZE, Level, NeckTrace, Pyramid, trace_neck
+from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 from convnext_dense.swap.readers import Head, Maps, NotNative, find_heads
 
 
@@ -106,29 +106,28 @@ class _Model:
 
     def wire_adapter(self, reason: str) -> Wiring:
         """Put a neck before the others that gives the maps of the old backbone."""
-        reads = tuple(range(len(self.old.levels)))
+        kept = reads = tuple(range(len(self.old.levels)))
         if self.part.get("neck"):
-            reads = self._narrow_neck(reads)
-        elif not self.old.eval_output and not self.old.class_tokens:
-            reads = self._narrow_heads(reads)
-        old = [self.old.levels[p] for p in reads]
+            kept, reads = self._narrow_neck()
+        elif self.old.eval_output is None and not self.old.class_tokens:
+            kept = reads = self._narrow_heads()
         matched = match_stages(self.old, reads, len(self.widths))
         if matched:
             stages, output_stride = matched
-            sources = list(range(len(stages)))
+            chosen = list(stages)
         else:
             output_stride = FULL_STRIDE
-            chosen = choose_sources([level.stride for level in old], len(self.widths))
+            chosen = choose_sources(self._strides(reads), len(self.widths))
             stages = tuple(range(min(chosen), len(self.widths)))
-            sources = [stage - stages[0] for stage in chosen]
+        source = {p: stages.index(stage) for p, stage in zip(reads, chosen, strict=True)}
         new = self._levels(stages, output_stride)
         adapter = dict(
             type="PyramidAdapter",
             in_channels=[level.channels for level in new],
             in_strides=[level.stride for level in new],
-            out_channels=[level.channels for level in old],
-            out_strides=[level.stride for level in old],
-            sources=sources,
+            out_channels=[self.old.channels[p] if p in reads else 0 for p in kept],
+            out_strides=list(self._strides(kept)),
+            sources=[source.get(p, 0) for p in kept],
         )
         if self.old.eval_output is not None:
             adapter["eval_output"] = self.old.eval_output
@@ -146,10 +145,9 @@ class _Model:
         if len(strides) < 2 or len(set(strides)) > 1 or not self.part.get("neck"):
             return None
         try:
-            outputs = self._trace().outputs
+            levels = self._trace().outputs
         except NotNative:
             return None
-        levels = tuple(Level(c, NECK_SIZE // h) for c, h, _ in outputs)
         if len({level.stride for level in levels}) < len(levels):
             return None
         why = "it makes a pyramid of equal maps, and the stages are one"
@@ -190,7 +188,7 @@ class _Model:
 
     def _follow_neck(self, before: NeckTrace, after: NeckTrace) -> None:
         """Tell the heads of maps that a neck passes on, and whose channels have changed."""
-        old, new = ([c for c, _, _ in trace.outputs] for trace in (before, after))
+        old, new = ([level.channels for level in trace.outputs] for trace in (before, after))
         if old == new:
             return
         heads = find_heads(self.part, self.path, self.scope, len(old))
@@ -205,20 +203,25 @@ class _Model:
     def _num_maps(self, maps: Maps) -> int:
         return max(len(maps.index), len(self.old.levels))
 
-    def _narrow_neck(self, everything: tuple[int, ...]) -> tuple[int, ...]:
-        """Let a neck have only the maps that it reads, so that no output is without a gradient."""
+    def _narrow_neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Let a neck have only the maps that it reads; give those that it takes, and reads."""
+        everything = tuple(range(len(self.old.levels)))
         try:
             trace = self._trace()
+        except NotNative:
+            return everything, everything
+        try:
             self._rewire_neck(trace, tuple(self.old.levels[p] for p in trace.reads))
         except NotNative:
-            return everything
-        return trace.reads
+            return everything, trace.reads
+        return trace.reads, trace.reads
 
-    def _narrow_heads(self, everything: tuple[int, ...]) -> tuple[int, ...]:
+    def _narrow_heads(self) -> tuple[int, ...]:
+        """Let the heads have only the maps that they read."""
         try:
             heads = find_heads(self.part, self.path, self.scope, len(self.old.levels))
         except NotNative:
-            return everything
+            return tuple(range(len(self.old.levels)))
         reads = _union(heads)
         for head in heads:
             head.reindex(self.edits, Maps({}, _ranks(reads)), len(self.old.levels))

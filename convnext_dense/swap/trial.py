@@ -1,0 +1,348 @@
+"""Tries a config out: one training step and one prediction on random input, on the CPU.
+
+Nothing is downloaded and no data set is read: checkpoints are left out, and weights stay as they
+are initialised. Images are small; whatever else the config says (queries, decoder layers,
+assigners, losses) is as in training.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from convnext_dense.swap.trial_inputs import (
+    ENTITIES,
+    Annotations,
+    prediction_batch,
+    training_batch,
+    walk,
+)
+from convnext_dense.swap.trial_text import replace_language_models
+
+STEPS = ("build", "loss", "backward", "step", "predict")
+CANVAS = (96, 128)
+PROPOSALS = 100
+# The optimizer's step is the first one of a warm-up: the whole rate makes a random net diverge.
+WARM_UP = 1e-3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a config did.
+
+    Attributes:
+        losses: By name, as they are logged.
+        no_gradient: Names of the backbone's trainable parameters that the losses do not reach.
+            Training in several processes fails on them.
+        optimizer: What took the step.
+        seconds: By step: build, loss, backward, step, predict.
+        predicted: Whether the prediction ran.
+        dropped: What of the config was left out of the trial.
+    """
+
+    losses: dict[str, float] = field(default_factory=dict)
+    no_gradient: tuple[str, ...] = ()
+    optimizer: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    predicted: bool = False
+    dropped: tuple[str, ...] = ()
+
+
+class TrialError(RuntimeError):
+    """A config that cannot be built, trained or used for prediction.
+
+    Attributes:
+        step: Where it failed: build, loss, backward, step or predict.
+        cause: The error.
+        trial: What ran before.
+    """
+
+    def __init__(self, step: str, cause: Exception, trial: Trial) -> None:
+        self.step = step
+        self.cause = cause
+        self.trial = trial
+        super().__init__(f"the config fails at {step}: {type(cause).__name__}: {cause}")
+
+
+def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) -> Trial:
+    """Build a config's model, take one training step and make one prediction.
+
+    The wrapper of a semi-supervised detector or of a tracker that trains its detector alone is
+    left out, and the detector in it tried. A language model is replaced by random embeddings.
+    Two-stage detectors train on and classify 100 proposals at most.
+
+    Args:
+        cfg: A config with a ``model`` of mmdet or mmseg. It is not changed.
+        seed: Of weights and input. The generators' states are put back afterwards.
+        size: Height and width in pixels of the padded images; None takes 96 x 128, or 97 x 129
+            where the config crops to odd sizes, or what a model of a fixed size takes.
+
+    Raises:
+        TrialError: At the first step that fails: the model does not build, a loss or a gradient
+            or a parameter after the step is not finite, or something else is raised.
+    """
+    trial = Trial()
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        nonlocal trial
+        start = time.perf_counter()
+        try:
+            yield
+        except Exception as cause:  # whatever a model of somebody else's raises
+            raise TrialError(name, cause, trial) from cause
+        trial = replace(trial, seconds={**trial.seconds, name: time.perf_counter() - start})
+
+    with _seeded(seed), _quiet(), DefaultScope.overwrite_default_scope(_scope(cfg)):
+        with step("build"):
+            model_cfg, dropped = _model_config(cfg)
+            trial = replace(trial, dropped=tuple(dropped))
+            canvas = size or _canvas(cfg, model_cfg)
+            _shrink(model_cfg, canvas)
+            annotations = _annotations(cfg, model_cfg)
+            model = revert_sync_batchnorm(MODELS.build(model_cfg))
+            model.init_weights()
+            batch = training_batch(model, annotations, canvas)
+            wrapper, optimizer = _optim_wrapper(cfg, model)
+        trial = replace(trial, optimizer=optimizer)
+        with step("loss"):
+            model.train()
+            inputs = model.data_preprocessor(batch, True)
+            total, log = model.parse_losses(model._run_forward(inputs, mode="loss"))
+            trial = replace(trial, losses={name: value.item() for name, value in log.items()})
+            _check_losses(trial.losses)
+        with step("backward"):
+            total.backward()
+            trial = replace(trial, no_gradient=_no_gradient(model))
+            _check_finite("gradient", {n: p.grad for n, p in model.named_parameters()})
+        with step("step"):
+            for group in wrapper.optimizer.param_groups:
+                group["lr"] *= WARM_UP
+            wrapper.step()
+            wrapper.zero_grad()
+            _check_finite("value after the step", dict(model.named_parameters()))
+        with step("predict"), torch.no_grad():
+            model.eval()
+            model.test_step(prediction_batch(model, annotations, canvas))
+    return replace(trial, predicted=True)
+
+
+def _scope(cfg: Config) -> str:
+    return cfg.get("default_scope") or "mmengine"
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """mmengine logs how each parameter was initialised, and each that the optimizer skips."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
+    """The part of the config to build, without checkpoints; and what was dropped."""
+    if "model" not in cfg:
+        raise ValueError(f"config {cfg.filename} has no model: name one that has")
+    dropped = _import_modules(cfg)
+    model = copy.deepcopy(cfg.model)
+    if cfg.get("data_preprocessor"):
+        model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
+    if "type" in model.get("detector", {}) and "track_head" not in model:
+        dropped.append(f"{_name(model.type)} around its detector")
+        model = _inner_detector(model)
+    dropped += replace_language_models(model)
+    for node in walk(model):
+        for key in ("pretrained", "teacher_ckpt"):
+            if node.get(key):
+                dropped.append(f"{key}={node[key]!r}")
+                node[key] = False if node[key] is True else None
+        if node.get("num_cp"):
+            dropped.append(f"num_cp={node['num_cp']} (activation checkpointing)")
+            node["num_cp"] = 0
+        if any("checkpoint" in init for init in walk(node.get("init_cfg"))):
+            dropped.append(f"init_cfg={node.pop('init_cfg')!r}")
+        if isinstance(node.get("teacher_config"), str):
+            node["teacher_config"] = _find_config(node["teacher_config"], _scope(cfg))
+    return model, dropped
+
+
+def _import_modules(cfg: Config) -> list[str]:
+    """Import what the config registers itself with; answer with the modules that are not there."""
+    names = (cfg.get("custom_imports") or {}).get("imports", [])
+    missing = []
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            missing.append(f"custom import {name} ({error})")
+    # A runner sets them; some heads and batch augmentations read them.
+    hub = MessageHub.get_current_instance()
+    for counter in ("iter", "epoch"):
+        if hub.get_info(counter) is None:
+            hub.update_info(counter, 0)
+    return missing
+
+
+def _inner_detector(model: ConfigDict) -> ConfigDict:
+    """The detector of a semi-supervised model or of a tracker, with a preprocessor for images."""
+    detector = model.detector
+    outer = model.get("data_preprocessor") or ConfigDict()
+    preprocessor = outer.get("data_preprocessor") or outer
+    if preprocessor and not detector.get("data_preprocessor"):
+        detector.data_preprocessor = ConfigDict(preprocessor, type="DetDataPreprocessor")
+        detector.data_preprocessor.pop("use_det_processor", None)
+    return detector
+
+
+def _find_config(path: str, scope: str) -> str:
+    """A teacher's config, which the zoo names relative to the root of its repository."""
+    if Path(path).exists():
+        return path
+    package = importlib.util.find_spec(scope)
+    installed = Path(package.origin).parent / ".mim" / path if package else Path(path)
+    return str(installed if installed.exists() else path)
+
+
+def _canvas(cfg: Config, model: ConfigDict) -> tuple[int, int]:
+    crop = (model.get("data_preprocessor") or {}).get("size") or cfg.get("crop_size") or (0, 0)
+    side = _only_side(model)
+    if side:
+        return side, side
+    height, width = CANVAS
+    # A two-stage detection transformer chooses its queries among the positions of its levels,
+    # strides 8 to 64.
+    while height * width / 50 < model.get("num_queries", 0):
+        height, width = 2 * height, 2 * width
+    odd = min(crop) % 2
+    return height + odd, width + odd
+
+
+def _only_side(model: ConfigDict) -> int | None:
+    """The height and width of all images of an SSD, whose anchors and last levels fit one size."""
+    return next((node["input_size"] for node in walk(model) if "input_size" in node), None)
+
+
+def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
+    """Replace sizes in pixels by the trial's, and classify fewer proposals."""
+    height, width = canvas
+    for node in walk(model.get("data_preprocessor")):
+        if "size" in node:
+            node["size"] = canvas
+        if "scale" in node:
+            node["scale"] = (width, height)
+    for node in walk(model):
+        if "max_per_img" in node:
+            node["max_per_img"] = min(node["max_per_img"], PROPOSALS)
+        if (node.get("sampler") or {}).get("num", 0) > PROPOSALS:
+            node["sampler"]["num"] = PROPOSALS
+    test_cfg = model.get("test_cfg") or {}
+    if "slide" in (test_cfg.get("mode") or ""):
+        test_cfg.update(crop_size=canvas, stride=(height * 2 // 3, width * 2 // 3))
+
+
+def _annotations(cfg: Config, model: ConfigDict) -> Annotations:
+    heads = {key: value for key, value in model.items() if key != "backbone"}
+    semantic = [node["semantic_head"] for node in walk(heads) if "semantic_head" in node]
+    semantic += [node for node in walk(heads) if node.get("num_stuff_classes")]
+    pad_seg = any(node.get("pad_seg") for node in walk(model.get("data_preprocessor")))
+    # A text-prompted detector knows the classes that its prompt names.
+    prompt = [len(ENTITIES)] if "language_model" in model else []
+    return Annotations(
+        num_classes=min([*_class_counts(heads), *prompt], default=1),
+        num_semantic_classes=min(map(_semantic_classes, semantic), default=0) if pad_seg else 0,
+        polygons=any(node.get("poly2mask") is False for node in walk(cfg.get("train_pipeline"))),
+        proposals="roi_head" in model and not model.get("rpn_head"),
+        one_size=_only_side(model) is not None,
+    )
+
+
+def _class_counts(heads: dict) -> Iterator[int]:
+    for node in walk(heads):
+        for key in ("num_classes", "num_things_classes"):
+            if isinstance(node.get(key), int) and node[key] > 0:
+                yield node[key]
+
+
+def _semantic_classes(head: dict) -> int:
+    return head.get("num_classes") or head["num_things_classes"] + head["num_stuff_classes"]
+
+
+def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:
+    """The config's, in float32; plain SGD where it does not build."""
+    wrapper_cfg = copy.deepcopy(cfg.get("optim_wrapper"))
+    reason = "the config has no optim_wrapper"
+    if wrapper_cfg:
+        wrapper_cfg.type = "OptimWrapper"
+        for key in ("loss_scale", "dtype", "use_fp16"):
+            wrapper_cfg.pop(key, None)
+        try:
+            wrapper = build_optim_wrapper(model, wrapper_cfg)
+            return wrapper, _name(wrapper_cfg.optimizer.type)
+        except Exception as error:  # whatever a constructor of somebody else's raises
+            reason = f"the config's does not build: {type(error).__name__}: {error}"
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return OptimWrapper(torch.optim.SGD(parameters, lr=0.01)), f"plain SGD ({reason})"
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else kind.__name__
+
+
+def _check_losses(losses: dict[str, float]) -> None:
+    wrong = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if wrong:
+        raise FloatingPointError(f"losses that are not finite: {wrong}")
+
+
+def _check_finite(what: str, tensors: dict[str, torch.Tensor | None]) -> None:
+    wrong = [name for name, t in tensors.items() if t is not None and not t.isfinite().all()]
+    if wrong:
+        raise FloatingPointError(
+            f"{len(wrong)} parameters have a {what} that is not finite: {', '.join(wrong[:5])}"
+        )
+
+
+def _no_gradient(model: nn.Module) -> tuple[str, ...]:
+    """Trainable parameters of the model's or its detector's backbone without a gradient."""
+    return tuple(
+        name
+        for name, parameter in model.named_parameters()
+        if name.removeprefix("detector.").startswith("backbone.")
+        and parameter.requires_grad
+        and parameter.grad is None
+    )

@@ -1,0 +1,120 @@
+"""Swapped configs as files."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from convnext_dense.cli.options import read_config
+from convnext_dense.swap import plan_swap
+from convnext_dense.swap.delta import as_source, delta, write_config
+
+RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        RETINANET,
+        "mmdet::ssd/ssd300_coco.py",
+        "mmdet::mask2former/mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py",
+        "mmdet::nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py",
+        "mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py",
+        "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py",
+    ],
+)
+def test_a_written_config_builds_the_same_model(name, tmp_path):
+    original = read_config(name, import_custom_modules=False)
+    swap = plan_swap(original, "atto", recipe="convnext")
+    out = tmp_path / "new" / "swapped.py"
+    write_config(swap, original, name, out, "tools/swap_backbone.py ...")
+    text = out.read_text()
+    assert f"_base_ = '{name}'" in text
+    assert len(text.splitlines()) < 90
+    read = Config.fromfile(out)
+    assert read.model.backbone == swap.config.model.backbone
+    assert read.optim_wrapper.optimizer.lr == swap.config.optim_wrapper.optimizer.lr
+
+
+def test_a_local_config_is_named_by_a_relative_path(tmp_path):
+    base = tmp_path / "mine" / "base.py"
+    base.parent.mkdir()
+    base.write_text(f"_base_ = '{RETINANET}'\n")
+    original = read_config(str(base))
+    write_config(plan_swap(original, "atto"), original, str(base), tmp_path / "out.py", "command")
+    assert "_base_ = 'mine/base.py'" in (tmp_path / "out.py").read_text()
+
+
+def test_a_file_that_exists_is_left_alone(tmp_path):
+    out = tmp_path / "out.py"
+    out.write_text("precious = True\n")
+    original = read_config(RETINANET)
+    with pytest.raises(FileExistsError, match="choose another name"):
+        write_config(plan_swap(original, "atto"), original, RETINANET, out, "command")
+    assert out.read_text() == "precious = True\n"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
+    original = read_config(RETINANET)
+    swap = plan_swap(original, "atto")
+    swap.config.model.bbox_head.num_classes = Path  # a class is no literal
+    with pytest.raises(RuntimeError, match=r"cannot be written .*model\.bbox_head.num_classes"):
+        write_config(swap, original, RETINANET, tmp_path / "out.py", "command")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_stand_in_the_file(tmp_path):
+    original = read_config(RETINANET)
+    write_config(
+        plan_swap(original, "atto"), original, RETINANET, tmp_path / "out.py", "the command"
+    )
+    text = (tmp_path / "out.py").read_text()
+    assert text.startswith("# Written by: the command\n# Note: ")
+    assert "SGD at lr=0.01 is kept" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"a": [1, 2]}, {"a": (1, 2)}),
+        ({"a": {"type": "X", "b": 1}}, {"a": {"type": "Y", "b": 1}}),
+        ({"a": None}, {"a": {"b": 1}}),
+        ({"a": [{"b": 1}]}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {"a": [{"b": 1}, 2]}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2}, "d": {"e": 1}}),
+        ({"a": 1}, {"a": True}),
+    ],
+)
+def test_merging_the_delta_gives_the_new(old, new, tmp_path):
+    (tmp_path / "base.py").write_text(as_source(old))
+    (tmp_path / "out.py").write_text(as_source({"_base_": "base.py", **delta(old, new)}))
+    merged = Config.fromfile(tmp_path / "out.py")._cfg_dict.to_dict()
+    assert merged == new
+    assert type(merged["a"]) is type(new["a"])
+
+
+def test_equal_configs_have_no_delta():
+    assert delta({"a": {"b": [1, (2,)]}}, {"a": {"b": [1, (2,)]}}) == {}
+
+
+def test_infinity_is_written():
+    assert as_source({"a": [float("inf")]}) == "a = [float('inf')]\n"
+
+
+def test_source_is_python_for_every_kind_of_value():
+    content = {
+        "a": {"b-c": (1,), "d": [None, True, 1.5, "x'y"]},
+        "e": {},
+        "f": (),
+        "g": {1: 2},
+        "h": 1e-6,
+    }
+    module = ast.parse(as_source(content))
+    read = {
+        node.targets[0].id: eval(ast.unparse(node.value), {"dict": dict}) for node in module.body
+    }
+    assert read == content

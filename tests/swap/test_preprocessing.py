@@ -1,0 +1,61 @@
+"""Images as the weights expect them, wherever a config normalises."""
+
+from __future__ import annotations
+
+import pytest
+
+from convnext_dense.cli.options import read_config
+from convnext_dense.data.tree import walk
+from convnext_dense.swap import plan_swap
+from convnext_dense.swap.preprocessing import MEAN, STD
+
+PREPROCESSORS = [
+    ("mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "model.data_preprocessor"),  # BGR
+    ("mmdet::yolo/yolov3_d53_8xb8-320-273e_coco.py", "model.data_preprocessor"),  # 0 to 255
+    ("mmdet::yolox/yolox_nano_8xb8-300e_coco.py", "model.data_preprocessor"),  # not at all
+    (
+        "mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py",
+        "model.data_preprocessor.data_preprocessor",
+    ),
+    (
+        "mmdet::qdtrack/qdtrack_faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py",
+        "model.data_preprocessor",
+    ),
+    ("mmseg::setr/setr_vit-l_naive_8xb1-80k_cityscapes-768x768.py", "data_preprocessor"),
+]
+
+
+@pytest.mark.parametrize(("name", "path"), PREPROCESSORS)
+def test_every_kind_of_preprocessor(name, path):
+    cfg = plan_swap(read_config(name, import_custom_modules=False), "atto").config
+    found = dict(walk(cfg._cfg_dict))[path]
+    assert (found["mean"], found["std"], found["bgr_to_rgb"]) == (MEAN, STD, True)
+    assert "rgb_to_bgr" not in found
+
+
+def test_paddings_stay():
+    name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
+    cfg = read_config(name)
+    cfg.model.data_preprocessor.mean = [0.0, 0.0, 0.0]
+    before, after = (c.model.data_preprocessor for c in (cfg, plan_swap(cfg, "atto").config))
+    assert {**after, "mean": None} == {**before, "mean": None}
+    assert after.batch_augments and after.pad_size_divisor == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mmdet::ssd/ssd300_coco.py", "Expand"),
+        ("mmdet::centernet/centernet_r18_8xb16-crop512-140e_coco.py", "RandomCenterCropPad"),
+    ],
+)
+def test_what_fills_borders_fills_them_with_the_mean(name, kind):
+    cfg = read_config(name)
+    cfg.model.data_preprocessor.mean = [1.0, 2.0, 3.0]
+    filling = [
+        node
+        for _, node in walk(plan_swap(cfg, "atto").config._cfg_dict)
+        if node.get("type") == kind and node.get("mean") is not None
+    ]
+    assert filling
+    assert all(node["mean"] == MEAN and node["to_rgb"] for node in filling)
