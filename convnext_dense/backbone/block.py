@@ -92,6 +92,23 @@ class DepthwiseConv2d(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
 
+class CeilConv2d(nn.Conv2d):
+    """Convolution whose kernel is its stride, which pads where pixels would be left over.
+
+    The zeros come on the right and at the bottom. Where the stride divides the size, this is the
+    plain convolution.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        bottom, right = (-size % step for size, step in zip(x.shape[-2:], self.stride, strict=True))
+        # While a graph is exported with free sizes they are no ints, and it pads whatever it gets.
+        free = not (isinstance(bottom, int) and isinstance(right, int))
+        if free or bottom or right:
+            x = F.pad(x, (0, right, 0, bottom))
+        return super().forward(x)
+
+
 class SameSizeDownsample(nn.Conv2d):
     """The 2x2 downsampling convolution with its stride taken away.
 

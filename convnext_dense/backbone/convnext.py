@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from convnext_dense.backbone.archs import Arch, resolve_arch
-from convnext_dense.backbone.block import Block, LayerNorm2d, SameSizeDownsample
+from convnext_dense.backbone.block import Block, CeilConv2d, LayerNorm2d, SameSizeDownsample
 from convnext_dense.registry import MODELS
 
 # The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
@@ -47,6 +47,9 @@ class ConvNeXt(BaseModule):
             downsampling and output norms. What is frozen stays in eval mode.
         with_cp: Recompute each block in the backward pass to save memory.
         norm_out: Whether a layer norm ``norm{i}`` follows each output. False gives the raw stages.
+        ceil_mode: Whether sizes round up at each downsampling, as in a ResNet: the stem and the
+            strided downsamplings pad with zeros on the right and at the bottom where their stride
+            leaves pixels over. False drops those pixels, as published.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL)`` or None, which leaves the
             published random initialisation (truncated normal, std 0.02).
 
@@ -78,6 +81,7 @@ class ConvNeXt(BaseModule):
         frozen_stages: int = -1,
         with_cp: bool = False,
         norm_out: bool = True,
+        ceil_mode: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -112,18 +116,20 @@ class ConvNeXt(BaseModule):
         self.stages = nn.ModuleList()
         stage_strides = []
         stride, dilation = 4, 1
+        strided_conv = CeilConv2d if ceil_mode else nn.Conv2d
         for stage in range(num_built):
             if stage == 0:
-                stem = nn.Conv2d(in_channels, channels[0], kernel_size=4, stride=4)
+                stem = strided_conv(in_channels, channels[0], kernel_size=4, stride=4)
                 downsample = nn.Sequential(stem, LayerNorm2d(channels[0]))
             else:
+                widths = channels[stage - 1 : stage + 1]
                 if stride < output_stride:
-                    conv = nn.Conv2d(channels[stage - 1], channels[stage], kernel_size=2, stride=2)
+                    conv = strided_conv(*widths, kernel_size=2, stride=2)
                     stride *= 2
                 else:
-                    conv = SameSizeDownsample(channels[stage - 1], channels[stage], dilation)
+                    conv = SameSizeDownsample(*widths, dilation)
                     dilation *= 2
-                downsample = nn.Sequential(LayerNorm2d(channels[stage - 1]), conv)
+                downsample = nn.Sequential(LayerNorm2d(widths[0]), conv)
             self.downsample_layers.append(downsample)
             first = sum(self.arch.depths[:stage])
             self.stages.append(
@@ -155,11 +161,13 @@ class ConvNeXt(BaseModule):
         """Compute the features of the stages in ``out_indices``.
 
         Args:
-            x: Images, (N, in_channels, H, W), at least as large as the last stride.
+            x: Images, (N, in_channels, H, W), at least as large as the last stride; of any size
+                with ``ceil_mode``.
 
         Returns:
-            One map (N, ``out_channels[i]``, H // ``out_strides[i]``, W // ``out_strides[i]``) per
-            output, laid out in memory as the images are: contiguous or channels-last.
+            One map (N, ``out_channels[i]``, H / ``out_strides[i]``, W / ``out_strides[i]``) per
+            output, rounded down, or up with ``ceil_mode``; laid out in memory as the images are:
+            contiguous or channels-last.
         """
         # Inside, memory is channels-last. A compiled mmcv reads feature maps as contiguous whatever
         # their strides are, and its RoIAlign would return other values without an error.
