@@ -7,8 +7,15 @@ rest of the package.
 
 def install() -> None:
     """Put every workaround in place. Called once by ``import convnext_dense``; safe to repeat."""
-    from convnext_dense.upstream import cpu_amp, mmcv_ext, package_paths, safe_checkpoint  # noqa: F401
+    from convnext_dense.upstream import (
+        config_format,
+        cpu_amp,  # noqa: F401
+        mmcv_ext,
+        package_paths,
+        safe_checkpoint,
+    )
 
+    config_format.install()
     mmcv_ext.install()
     package_paths.install()
     safe_checkpoint.install()

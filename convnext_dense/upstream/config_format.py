@@ -1,0 +1,45 @@
+"""A config's text, formatted once.
+
+Fault: mmengine 0.10.7 lays the whole config out anew with yapf each time that something asks for
+its text: at the start of a run for the log, for the copy in the work directory and for the
+visualizer, then for each checkpoint, at some seconds each. This file can go when mmengine keeps the
+text or drops yapf. The forks look yapf up at each call, and are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
+# A run has one config; a process of tests has some in turn.
+NUM_TEXTS = 8
+
+
+def install() -> None:
+    """Let mmengine remember what yapf gave for the last configs."""
+    import mmengine.config.config as config
+
+    format_code = getattr(config, "FormatCode", None)
+    if format_code is not None and not hasattr(format_code, "__wrapped__"):
+        config.FormatCode = remembering(format_code)
+
+
+def remembering(format_code: Callable[..., tuple[str, bool]]) -> Callable[..., tuple[str, bool]]:
+    """Wrap yapf's ``FormatCode``, which gives the formatted text and whether it changed.
+
+    The result takes the arguments that mmengine gives: the text, the style as a dict, and options
+    that can be hashed. An error is not remembered.
+    """
+
+    @lru_cache(maxsize=NUM_TEXTS)
+    def remembered(text: str, style: tuple, options: tuple) -> tuple[str, bool]:
+        return format_code(text, style_config=dict(style), **dict(options))
+
+    @wraps(format_code)
+    def remembering_format_code(
+        text: str, *, style_config: dict[str, Any], **options: Any
+    ) -> tuple[str, bool]:
+        return remembered(text, tuple(style_config.items()), tuple(options.items()))
+
+    return remembering_format_code
