@@ -115,8 +115,9 @@ def read_config(name: str, import_custom_modules: bool = True) -> Config:
         path = _installed_config(name) if "::" in name else name
         return Config.fromfile(path, import_custom_modules=import_custom_modules)
     except ModuleNotFoundError as error:
+        package = error.name or name.partition("::")[0]
         raise ImportError(
-            f"config {name} needs {error.name}, which is not installed: "
+            f"config {name} needs {package}, which is not installed: "
             "pip install 'convnext-dense[lite]', or the package itself"
         ) from error
 
