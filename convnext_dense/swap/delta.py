@@ -76,7 +76,7 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; choose another name or remove it")
-    new, old = swap.config._cfg_dict.to_dict(), original._cfg_dict.to_dict()
+    new, old = swap.config.to_dict(), original.to_dict()
     if _is_pure_python(original):
         content = new
     else:
@@ -87,7 +87,7 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
     draft = path.with_name(f".{path.stem}_draft.py")
     try:
         draft.write_text("\n".join([*notes, "", as_source(content)]))
-        read = Config.fromfile(draft, import_custom_modules=False)._cfg_dict.to_dict()
+        read = Config.fromfile(draft, import_custom_modules=False).to_dict()
         wrong = [key for key in new if not _same(read.get(key), new[key])]
         if wrong:
             raise RuntimeError(f"{path} would not read back as the same config: {', '.join(wrong)}")

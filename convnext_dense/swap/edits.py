@@ -46,7 +46,7 @@ class Edits:
     """
 
     def __init__(self, cfg: Config) -> None:
-        self.cfg: dict = _unshared(cfg._cfg_dict.to_dict())
+        self.cfg: dict = _unshared(cfg.to_dict())
         self.changes: list[Change] = []
         self.warnings: list[str] = []
         self._undo: list[tuple[dict, str, Any]] = []

@@ -118,3 +118,23 @@ def test_source_is_python_for_every_kind_of_value():
         node.targets[0].id: eval(ast.unparse(node.value), {"dict": dict}) for node in module.body
     }
     assert read == content
+
+
+def test_a_pure_python_config_is_written_whole(tmp_path):
+    base = tmp_path / "base.py"
+    base.write_text(
+        "from mmengine.config import read_base\n"
+        "from mmseg.models import EncoderDecoder, FCNHead, ResNet, SegDataPreProcessor\n"
+        "default_scope = 'mmseg'\n"
+        "model = dict(type=EncoderDecoder, data_preprocessor=dict(type=SegDataPreProcessor),\n"
+        "    backbone=dict(type=ResNet, depth=18, norm_cfg=dict(type='BN')),\n"
+        "    decode_head=dict(type=FCNHead, in_channels=512, channels=8, num_classes=2))\n"
+    )
+    original = read_config(str(base))
+    swap = plan_swap(original, "atto")
+    write_config(swap, original, str(base), tmp_path / "out.py", "command")
+    text = (tmp_path / "out.py").read_text()
+    assert "_base_" not in text and "read_base" not in text
+    model = Config.fromfile(tmp_path / "out.py").model
+    assert model.decode_head.in_channels == 320
+    assert model.decode_head.type == "mmseg.models.FCNHead"
