@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.tree import type_name
+from convnext_dense.data.tree import type_name, walk
 from convnext_dense.swap.edits import Edits, SwapRefusedError
 
 # Models in which the features of the one network are the method.
@@ -52,6 +52,16 @@ def find_part(model: dict | None, name: str) -> tuple[str, dict]:
         f"{name}: neither model ({kind}) nor model.detector has a backbone; model has the keys "
         f"{', '.join(model)}"
     )
+
+
+def name_others(model: dict, path: str, edits: Edits) -> None:
+    """Note the backbones that stay: of a teacher, or of a tracker's re-identification."""
+    for where, node in walk(model, "model"):
+        key = where.rpartition(".")[2]
+        if key.endswith("backbone") and not f"{where}.".startswith(
+            (f"{path}.backbone.", f"{path}.neck")
+        ):
+            edits.warn(f"{where} ({type_name(node)}) is left as it is")
 
 
 def untie(part: dict, path: str, edits: Edits) -> None:

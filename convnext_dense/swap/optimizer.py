@@ -136,7 +136,9 @@ def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, s
     why = f"{len(dead)} keys named parts of the old backbone" + (
         ", those of its norms now name the new norms" if translated else ""
     )
-    edits.set("optim_wrapper.paramwise_cfg", paramwise, "custom_keys", {**kept, **translated}, why)
+    path = "optim_wrapper.paramwise_cfg"
+    edits.set(path, paramwise, "custom_keys", {**kept, **translated}, why)
+    edits.warn(f"{path}.custom_keys: {why}")
 
 
 def _norms(net: ConvNeXt) -> list[str]:

@@ -14,7 +14,7 @@ from convnext_dense.data.tree import type_name
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.imports import set_imports
 from convnext_dense.swap.match import FULL_STRIDE
-from convnext_dense.swap.methods import find_part, untie
+from convnext_dense.swap.methods import find_part, name_others, untie
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.optimizer import follow_optimizer
 from convnext_dense.swap.preprocessing import set_normalisation
@@ -123,6 +123,7 @@ def plan_swap(
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
     untie(part, path, edits)
+    name_others(edits.cfg["model"], path, edits)
     old = _ask(part, path, scope, edits)
     try:
         wiring = wire(edits, part, path, scope, old, resolve_arch(arch).channels, mode)

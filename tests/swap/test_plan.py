@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from convnext_dense.backbone import ARCHS
 from convnext_dense.cli.options import read_config
+from convnext_dense.data.tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
 from convnext_dense.swap.trial import try_out
 
@@ -261,6 +262,24 @@ def test_weights_of_the_whole_old_model_go_with_a_note():
     assert swap.config.load_from is None and swap.config.model.init_cfg is None
     assert any("load_from is dropped" in message for message in swap.warnings)
     assert any("model.init_cfg is dropped" in message for message in swap.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        (
+            "mmdet::deepsort/deepsort_faster-rcnn_r50_fpn_8xb2-4e_mot17halftrain_test-mot17halfval.py",
+            "model.reid.backbone",
+        ),
+        ("mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py", "model.teacher_backbone"),
+    ],
+)
+def test_teachers_and_others_keep_their_backbones(name, left):
+    cfg = zoo(name)
+    swap = plan_swap(cfg, "atto")
+    assert any(message.startswith(f"{left} (") for message in swap.warnings)
+    before, after = (dict(walk(c.model, "model"))[left] for c in (cfg, swap.config))
+    assert before == after
 
 
 @pytest.mark.parametrize(
