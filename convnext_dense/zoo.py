@@ -1,7 +1,8 @@
-"""The published results, one row per recipe: the only place that holds these numbers.
+"""The published results, one row per recipe, and the published weights of the backbone.
 
-Sources: facebookresearch/ConvNeXt, ``object_detection/README.md`` and
-``semantic_segmentation/README.md``; arXiv 2201.03545, tables 3 and 4.
+Sources: facebookresearch/ConvNeXt, ``README.md``, ``object_detection/README.md`` and
+``semantic_segmentation/README.md``; arXiv 2201.03545, tables 3 and 4; facebookresearch/ConvNeXt-V2,
+``README.md``; timm's ``convnext.py`` for atto to nano without GRN.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from convnext_dense.backbone.archs import ARCHS, Arch
+
 OFFICIAL = "https://dl.fbaipublicfiles.com/convnext/"
+OFFICIAL_V2 = f"{OFFICIAL}convnextv2/"
+TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-rsb-weights/"
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,85 @@ PUBLISHED: tuple[Published, ...] = (
 )
 # fmt: on
 
+# By the data that the weights saw: `fcmae` is V2's pre-training without labels. V2's files of
+# ImageNet-22k were fine-tuned on ImageNet-1k at last. Meta has no V1 below tiny, timm has.
+WEIGHTS: dict[str, dict[str, str]] = {
+    "imagenet1k": {
+        "atto": f"{TIMM}convnext_atto_d2-01bb0f51.pth",
+        "femto": f"{TIMM}convnext_femto_d1-d71d5b4c.pth",
+        "pico": f"{TIMM}convnext_pico_d1-10ad7f0d.pth",
+        "nano": f"{TIMM}convnext_nano_d1h-7eb4bdea.pth",
+        "tiny": f"{OFFICIAL}convnext_tiny_1k_224.pth",
+        "small": f"{OFFICIAL}convnext_small_1k_224.pth",
+        "base": f"{OFFICIAL}convnext_base_1k_224.pth",
+        "large": f"{OFFICIAL}convnext_large_1k_224_ema.pth",
+        **{
+            f"v2_{size}": f"{OFFICIAL_V2}im1k/convnextv2_{size}_1k_224_ema.pt"
+            for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+        },
+    },
+    "imagenet22k": {
+        **{
+            size: f"{OFFICIAL}convnext_{size}_22k_224.pth"
+            for size in ("tiny", "small", "base", "large", "xlarge")
+        },
+        **{
+            f"v2_{size}": f"{OFFICIAL_V2}im22k/convnextv2_{size}_22k_224_ema.pt"
+            for size in ("nano", "tiny", "base", "large")
+        },
+        "v2_huge": f"{OFFICIAL_V2}im22k/convnextv2_huge_22k_384_ema.pt",
+    },
+    "fcmae": {
+        f"v2_{size}": f"{OFFICIAL_V2}pt_only/convnextv2_{size}_1k_224_fcmae.pt"
+        for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+    },
+}
+
+
+def published_weights(arch: str | Arch, name: str) -> str:
+    """Give the URL of the published weights of a backbone.
+
+    Args:
+        arch: A name in :data:`convnext_dense.backbone.ARCHS`, or the architecture itself.
+        name: ``imagenet1k``, ``imagenet22k`` or ``fcmae``.
+
+    Raises:
+        ValueError: Where there are no such weights; the message lists what exists.
+
+    Example:
+        >>> published_weights("tiny", "imagenet1k")
+        'https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224.pth'
+    """
+    if name not in WEIGHTS:
+        raise ValueError(f"there are no weights {name!r}, choose one of {', '.join(WEIGHTS)}")
+    if isinstance(arch, Arch):
+        arch = next((known for known, value in ARCHS.items() if value == arch), arch)
+    if arch in WEIGHTS[name]:
+        return WEIGHTS[name][arch]
+    existing = [data for data in WEIGHTS if arch in WEIGHTS[data]]
+    raise ValueError(
+        f"there are no published weights {name!r} for arch {arch!r}: "
+        + (f"it has {', '.join(existing)}" if existing else "no published file fits this arch")
+        + f", and {name!r} exists for {', '.join(WEIGHTS[name])}"
+    )
+
+
+def published_model(config: str | Path) -> str:
+    """Give the URL of the fine-tuned model that was published for a recipe.
+
+    Args:
+        config: Path of the recipe, such as ``configs/det/cascade_convnext_t_coco.py``.
+
+    Raises:
+        ValueError: Where it is not one of the published recipes; the message lists them.
+    """
+    models = {Path(row.config).name: row.checkpoint for row in PUBLISHED}
+    if Path(config).stem not in models:
+        raise ValueError(
+            f"there is no published model of {Path(config).name}, only of {', '.join(models)}"
+        )
+    return models[Path(config).stem]
+
 
 def render_model_zoo(configs: Path) -> str:
     """Write the page of the model zoo from this table and the recipes.
@@ -168,5 +252,21 @@ def render_model_zoo(configs: Path) -> str:
         "The weights come under the licence of facebookresearch/ConvNeXt, not under that of this "
         "project.",
         "",
+        "## Weights of the backbone",
+        "",
+        "`tools/train.py CONFIG --weights imagenet1k` takes those of the config's arch; "
+        "[weights.md](weights.md) says what else loads. Those of V2 are CC BY-NC 4.0, those of V1 "
+        "atto to nano are timm's.",
+        "",
+        f"| arch | {' | '.join(WEIGHTS)} |",
+        "|---" * (1 + len(WEIGHTS)) + "|",
+        *(_weights_row(arch) for arch in ARCHS),
+        "",
     ]
     return "\n".join(lines)
+
+
+def _weights_row(arch: str) -> str:
+    urls = [files.get(arch) for files in WEIGHTS.values()]
+    links = [f"[{Path(url).name}]({url})" if url else "" for url in urls]
+    return f"| {arch} | {' | '.join(links)} |"

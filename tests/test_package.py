@@ -76,9 +76,12 @@ def test_upstream_imports_nothing_of_ours():
             assert not outside, f"{path} imports {outside}"
 
 
-def test_checkpoints_are_loaded_as_data_only():
+def test_checkpoints_are_loaded_as_data_only_but_on_the_users_word():
+    others = []
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                assert given.get("weights_only") == "True", f"{path}:{node.lineno}"
+                if given.get("weights_only") != "True":
+                    others.append((path.name, given.get("weights_only")))
+    assert others == [("safe_checkpoint.py", "not trust")]

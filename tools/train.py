@@ -17,8 +17,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
     parser.add_argument(
         "--weights",
-        metavar="PATH|none",
-        help="the backbone's weights instead of the config's; none trains from scratch",
+        metavar="FILE|URL|NAME",
+        help="the backbone's weights instead of the config's, in any published layout; or "
+        "imagenet1k, imagenet22k, fcmae: those published for its arch; none trains from scratch",
     )
     parser.add_argument(
         "--amp",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -12,10 +14,15 @@ from torch import nn
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.registry import HOOKS
+from convnext_dense.weights.find import find_convnext
+from convnext_dense.weights.fit import is_of_classes
+from convnext_dense.weights.naming import describe_arch
 
 # Where the record stands in a checkpoint's `meta`.
 RECORD = "convnext_dense"
 SHOWN = 4
+# mmdet 2.x kept moving averages as buffers of the model.
+OLD_AVERAGES = "ema_"
 
 
 @ROOT_HOOKS.register_module()
@@ -26,6 +33,10 @@ class StrictLoadHook(Hook):
     mmengine loads what fits and logs the rest as a warning, so that a run could train or test on
     random weights. Works for test, ``load_from`` and resume; in ``checkpoint['state_dict']``, which
     with EMA holds the averaged weights.
+
+    A whole model whose backbone has another layout, such as Meta's fine-tuned models or those with
+    mmpretrain's ConvNeXt, is converted first. Under the config key ``reinit_heads=True`` heads of
+    another number of classes keep their random values when training starts from a checkpoint.
 
     Raises:
         RuntimeError: Naming the file, and the parameters that are missing, unexpected or of another
@@ -39,8 +50,15 @@ class StrictLoadHook(Hook):
         """Compare a checkpoint with the model before mmengine loads it."""
         path = _checkpoint_path(runner)
         model = _unwrap(runner.model)
-        given = _shapes(_state_dict(checkpoint, path))
+        state = _state_dict(checkpoint, path)
         own = _shapes(model.state_dict())
+        if _shapes(state) != own and not runner._resume:  # what is resumed is a run of this model
+            state = _convert(state, model, path)
+            if getattr(runner, "cfg", {}).get("reinit_heads"):
+                own = _reinit_heads(state, own, path)
+        if state is not checkpoint:  # where mmengine looks for it
+            checkpoint["state_dict"] = state
+        given = _shapes(state)
         missing = [n for n in own if n not in given and not n.endswith("num_batches_tracked")]
         unexpected = [name for name in given if name not in own]
         reshaped = [name for name in own if name in given and given[name] != own[name]]
@@ -56,7 +74,8 @@ class StrictLoadHook(Hook):
         if only_heads and classes and num_classes and len(classes) != num_classes:
             raise RuntimeError(
                 f"{path} was trained for another number of classes than this config's "
-                f"{num_classes}. Pass the file's own {len(classes)}: --classes {','.join(classes)}"
+                f"{num_classes}. Train its heads anew with --cfg-options reinit_heads=True, or "
+                f"pass the file's own {len(classes)}: --classes {','.join(classes)}"
             )
         complaints = [
             f"{label} {_some(names)}"
@@ -137,6 +156,35 @@ def _state_dict(checkpoint: object, path: str) -> Mapping:
         if isinstance(state, Mapping):
             return state
     raise RuntimeError(f"{path} holds no state dict but a {type(checkpoint).__name__}")
+
+
+def _convert(state: Mapping, model: nn.Module, path: str) -> dict:
+    """Give a ConvNeXt in a whole model our names, if it has other ones."""
+    own = model.state_dict()
+    state = {n: v for n, v in state.items() if n in own or not n.startswith(OLD_AVERAGES)}
+    if not isinstance(getattr(model, "backbone", None), ConvNeXt):
+        return state
+    try:
+        found = find_convnext(state, path)
+    except RuntimeError:  # the comparison says what the file lacks
+        return state
+    if not found.beside:
+        return state
+    message = f"{path}: {describe_arch(found.arch)} in the layout {found.layout.name!r}"
+    print_log(f"{message}, {len(found.own)} backbone parameters", logger="current")
+    return found.whole("backbone.")
+
+
+def _reinit_heads(state: dict, own: dict, path: str) -> dict:
+    """Leave out what differs in the number of classes alone, and say so."""
+    shapes = _shapes(state)
+    heads = [n for n in own if n in shapes and is_of_classes(n, shapes[n], own[n])]
+    for name in heads:
+        del state[name]
+    if heads:
+        message = f"{path}: heads of other classes keep their random values: {', '.join(heads)}"
+        print_log(message, logger="current", level=logging.WARNING)
+    return {name: shape for name, shape in own.items() if name not in heads}
 
 
 def _shapes(state: Mapping) -> dict[str, tuple[int, ...] | None]:

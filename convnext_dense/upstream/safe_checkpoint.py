@@ -9,10 +9,12 @@ newer refuse to load, so that ``--resume`` fails; it loads files from the web wi
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
 is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
+Meta's and timm's training checkpoints name one more, ``argparse.Namespace``, which is plain data.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import pickle
 import re
@@ -35,7 +37,9 @@ except ImportError:  # numpy 1
 
 STATISTICS = ("mean", "max", "min", "current")
 # A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
-HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.pth$")
+HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
+# Every model of the hub calls its file so.
+SHARED_NAMES = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 
 
 def install() -> None:
@@ -50,15 +54,27 @@ def install() -> None:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint from disk with ``weights_only=True``.
+    """Load a checkpoint from disk and run nothing that it contains: see :func:`read_checkpoint`."""
+    return read_checkpoint(filename, map_location)
+
+
+def read_checkpoint(
+    filename: str | Path, map_location: Any = None, *, mmap: bool = False, trust: bool = False
+) -> Any:
+    """Load a checkpoint of torch or of safetensors with ``weights_only=True``.
 
     Args:
         filename: Path; ``~`` is the home folder.
         map_location: As for ``torch.load``.
+        mmap: Whether to leave the parameters on disk until they are used, where the format allows
+            it. The file must then stay as it is.
+        trust: Whether to unpickle whatever the file contains, which can run any code.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is not a whole checkpoint, or names a global that is not allowed.
+        ImportError: If it is a safetensors file and that library is not installed.
+        RuntimeError: If the file is not a whole checkpoint, is named as another format, or names a
+            global that is not allowed.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -66,8 +82,11 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     flaw = _flaw(path)
     if flaw:
         raise RuntimeError(f"checkpoint {path} {flaw}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, map_location)
     try:
-        return _read(path, map_location)
+        # Files of torch before 1.6 cannot be mapped.
+        return _read(path, map_location, mmap=mmap and zipfile.is_zipfile(path), trust=trust)
     except pickle.UnpicklingError as error:
         raise RuntimeError(f"checkpoint {path} {_refusal(str(error))}") from None
     except Exception as error:
@@ -81,27 +100,43 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 def load_from_http(
     filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
 ) -> Any:
-    """Download a checkpoint once, to torch's cache, and load it as from disk.
+    """Download a checkpoint once and load it as from disk: see :func:`download`."""
+    return read_checkpoint(download(filename, model_dir, progress), map_location)
+
+
+def download(url: str, model_dir: str | None = None, progress: bool = True) -> Path:
+    """Download a file once, to torch's cache.
 
     In distributed runs rank 0 downloads first, and the others only where they do not see its cache.
 
     Args:
-        filename: URL. Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked.
-        map_location: As for ``torch.load``.
+        url: Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked.
         model_dir: Folder to keep the file in, instead of torch's cache.
         progress: Whether to show a progress bar.
 
+    Returns:
+        Where the file lies.
+
     Raises:
         ConnectionError: If the file could not be downloaded.
-        RuntimeError: As :func:`load_from_local`, or if the hash is not the one in the name.
+        RuntimeError: If the hash is not the one in the name.
     """
-    name = Path(urlparse(filename).path).name
+    address = urlparse(url)
+    name = Path(address.path).name
+    if name in SHARED_NAMES:
+        name = address.path.strip("/").replace("/", "--")
     path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / name
+    failure = None
     if is_main_process():
-        _download(filename, path, progress)
+        try:
+            _download(url, path, progress)
+        except Exception as error:  # the others wait below
+            failure = error
     barrier()
-    _download(filename, path, progress=False)
-    return load_from_local(str(path), map_location)
+    if failure:
+        raise failure
+    _download(url, path, progress=False)
+    return path
 
 
 def _download(url: str, path: Path, progress: bool) -> None:
@@ -119,11 +154,28 @@ def _download(url: str, path: Path, progress: bool) -> None:
         raise RuntimeError(f"could not download {url}: {error}") from error
 
 
-def _read(file: Any, map_location: Any = None) -> Any:
+def _read(file: Any, map_location: Any = None, mmap: bool = False, trust: bool = False) -> Any:
     with _mmengine_globals():
-        checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(
+            file, map_location=map_location, weights_only=not trust, mmap=mmap or None
+        )
     _forget_code(checkpoint)
     return checkpoint
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise ImportError(f"checkpoint {path} needs safetensors: pip install safetensors") from None
+    try:
+        return load_file(path, device=map_location if isinstance(map_location, str) else "cpu")
+    except SafetensorError as error:
+        # Fewer bytes than its table of contents says.
+        is_short = "incomplete metadata" in str(error)
+        says = "is truncated; get it anew" if is_short else f"could not be read: {error}"
+        raise RuntimeError(f"checkpoint {path} {says}") from error
 
 
 def _forget_code(checkpoint: Any) -> None:
@@ -149,6 +201,7 @@ def _mmengine_globals() -> contextlib.AbstractContextManager:
     ]
     return torch.serialization.safe_globals(
         [
+            (argparse.Namespace, "argparse.Namespace"),
             (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
             (np.ndarray, "numpy.ndarray"),
             (np.dtype, "numpy.dtype"),
@@ -168,18 +221,29 @@ def _history_buffer_statistic(owner: Any, name: str) -> Any:
 
 
 def _flaw(path: Path) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(64).lstrip()
-    if not path.stat().st_size:
+    """Say what is wrong with a file by its first bytes, before anything reads it."""
+    size = path.stat().st_size
+    if not size:
         return "is empty; get it anew"
+    with path.open("rb") as file:
+        head = file.read(64)
+    header = int.from_bytes(head[:8], "little")
+    named_safetensors = path.suffix == ".safetensors"
+    if head[8:9] == b"{" and header < 2**30:
+        if not named_safetensors:
+            return f"is a safetensors file, but is called *{path.suffix}: rename it"
+        return None if header + 8 <= size else "is truncated; get it anew"
     if head.startswith(b"PK"):
         # The table of contents stands at the end of a zip file.
-        return None if zipfile.is_zipfile(path) else "is truncated; get it anew"
-    if head.startswith(b"<"):
+        if not zipfile.is_zipfile(path):
+            return "is truncated; get it anew"
+    elif head.lstrip().startswith(b"<"):
         return "is a web page, not a checkpoint; get it anew"
-    if not head.startswith(b"\x80"):  # a pickle, as torch before 1.6 wrote them
-        return "is not a PyTorch checkpoint"
-    return None
+    elif not head.startswith(b"\x80"):  # a pickle, as torch before 1.6 wrote them
+        return f"is not a {'safetensors file' if named_safetensors else 'PyTorch checkpoint'}"
+    return (
+        "is a PyTorch file, but is called *.safetensors: rename it" if named_safetensors else None
+    )
 
 
 def _refusal(message: str) -> str:

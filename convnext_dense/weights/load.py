@@ -1,192 +1,150 @@
-"""Load a checkpoint in the layout of facebookresearch/ConvNeXt, and prove that it loaded."""
+"""Load published weights, whatever their layout, and prove that they loaded."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mmengine.logging import print_log
-from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
 
-from convnext_dense.backbone.archs import ARCHS, Arch
 from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.weights.find import Found, find_convnext
+from convnext_dense.weights.fit import Fit, fit_backbone, fit_others, refuse_faults
+from convnext_dense.weights.origin import licence_of, normalisation_of
+from convnext_dense.weights.report import LoadReport
+from convnext_dense.weights.source import Source, below, read_source
 
-# A classifier's last norm and linear layer have no counterpart in dense prediction.
-CLASSIFIER = re.compile(r"(norm|head)\.")
-# The output norms are the only parameters that a classification file does not have.
-OUTPUT_NORM = re.compile(r"norm(\d+)\.")
-STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
-BLOCK_NORM = re.compile(r"stages\.(\d+)\.\d+\.norm\.weight")
-STEM = "downsample_layers.0.0.weight"
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of a checkpoint.
-
-    Attributes:
-        source: Path or URL, or ``state dict``.
-        loaded: Names of the parameters that came from the checkpoint.
-        dropped: Names in the checkpoint that dense prediction has no use for.
-        missing: Output norms that the checkpoint does not hold; they stay at 1 and 0.
-    """
-
-    source: str
-    loaded: tuple[str, ...]
-    dropped: tuple[str, ...]
-    missing: tuple[str, ...]
-
-    def __str__(self) -> str:
-        text = f"{self.source}: {len(self.loaded)} backbone parameters loaded, none left out"
-        if self.dropped:
-            text += f"; dropped {', '.join(self.dropped)}"
-        if self.missing:
-            text += f"; not in the file and left at 1 and 0: {', '.join(self.missing)}"
-        return text
+FINAL_NORM = ("drop", "use")
 
 
 def load_weights(
-    backbone: ConvNeXt,
+    model: nn.Module,
     source: str | os.PathLike | Mapping[str, Tensor],
     prefix: str | None = None,
+    *,
+    strict: bool = True,
+    trust: bool = False,
+    ema: bool = False,
+    final_norm: str = "drop",
+    adapt_input: bool = False,
+    reinit_heads: bool = False,
 ) -> LoadReport:
-    """Load published weights into a backbone.
+    """Load published weights into a backbone, or into a whole model that holds one.
+
+    The layout is told from the names; ``docs/weights.md`` lists what is known. Everything is
+    compared before anything is loaded, so that an error leaves the model as it was.
 
     Args:
-        backbone: The network; it is changed only if everything fits.
-        source: Path, URL or state dict in Meta's layout, bare or under the key ``model`` or
-            ``state_dict``.
+        model: A :class:`~convnext_dense.ConvNeXt`, or a detector or segmenter that holds one. A
+            checkpoint of a whole model loads into a whole model, heads included; one of a backbone
+            loads into either.
+        source: Path, URL, hub id (``timm/convnext_tiny.fb_in1k``) or state dict.
         prefix: Load only the names below it, such as ``backbone`` of a whole model.
+        strict: Whether anything that does not fit stops the load. False loads what fits, and the
+            report names the rest.
+        trust: Whether to unpickle a file that holds more than parameters and plain data. It can run
+            any code.
+        ema: Whether to take the moving averages of a checkpoint that holds both (``model_ema``,
+            ``state_dict_ema``).
+        final_norm: The norm before the classifier, which acts on the pooled features there:
+            ``drop`` it, or ``use`` it as the last output norm.
+        adapt_input: Whether to fit a stem for another number of input channels: summed over the
+            channels for one, repeated and scaled for more.
+        reinit_heads: Whether heads of another number of classes keep their random values.
 
     Returns:
         What was loaded, dropped and missing; also logged.
 
     Raises:
         OSError: Where the source cannot be had.
-        RuntimeError: Where it is damaged, or a parameter is missing, left over or of another shape.
+        ImportError: Where it needs a library that is not installed.
+        RuntimeError: Where it is damaged or refused, or does not fit: the message names the file's
+            architecture and the model's.
+        ValueError: Where an argument asks for what this model has not.
     """
-    if isinstance(source, Mapping):
-        name, state_dict = "state dict", _unwrap(source, "state dict")
+    if final_norm not in FINAL_NORM:
+        raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
+    while is_model_wrapper(model):
+        model = model.module
+    path, backbone = find_backbone(model)
+    read = read_source(source, trust=trust, ema=ema)
+    state = below(prefix, read.state, read.name) if prefix else read.state
+    found = find_convnext(state, read.name)
+
+    fit = fit_backbone(backbone, path, found, final_norm, adapt_input)
+    if found.beside and path:
+        fit_others(fit, model, found, path, reinit_heads)
+    elif found.beside:
+        fit.faults["beside the backbone"] = list(found.beside)
+    if strict or not fit.backbone:
+        refuse_faults(fit, read.name, found, backbone)
     else:
-        name = os.fspath(source)
-        state_dict = _unwrap(_read(name), name)
-    if prefix:
-        state_dict = _below(prefix, state_dict, name)
-    held = _describe(state_dict)
-    dropped = tuple(key for key in state_dict if _is_unused(key, backbone))
-    # Meta stores GRN as (1, 1, 1, 4C).
-    state_dict = {
-        key: value.flatten() if ".grn." in key else value
-        for key, value in state_dict.items()
-        if key not in dropped
-    }
-    missing = _compare(backbone, state_dict, f"{name} holds {held}")
-    backbone.load_state_dict(state_dict, strict=False)
-    report = LoadReport(name, tuple(state_dict), dropped, missing)
-    print_log(str(report), logger="current")
+        for fault, names in fit.faults.items():
+            if fault != "missing":
+                fit.dropped |= dict.fromkeys(names, fault)
+    own = {path + name: value for name, value in fit.backbone.items()} | fit.others
+    model.load_state_dict(own, strict=False)
+    report = _report(read, found, fit, path)
+    print_log(f"weights loaded\n{report}", logger="current")
     return report
 
 
-def _read(source: str) -> object:
-    try:
-        return CheckpointLoader.load_checkpoint(source, map_location="cpu")
-    except (OSError, RuntimeError) as error:
-        raise type(error)(
-            f"the backbone's weights {source} cannot be had ({error}): give a local copy with "
-            "--weights PATH (config key model.backbone.init_cfg.checkpoint), or train from scratch "
-            "with --weights none"
-        ) from error
+def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
+    """Find the one ConvNeXt in a model.
+
+    Returns:
+        The prefix of its parameters (empty for a backbone itself), and the backbone.
+
+    Raises:
+        ValueError: Where there is none, or more than one.
+    """
+    found = [(name, part) for name, part in model.named_modules() if isinstance(part, ConvNeXt)]
+    if len(found) != 1:
+        raise ValueError(
+            f"a {type(model).__name__} holds {len(found)} ConvNeXt backbones, and weights load "
+            "into one: give the backbone itself"
+        )
+    name, backbone = found[0]
+    return f"{name}." if name else "", backbone
 
 
-def _unwrap(checkpoint: object, source: str) -> Mapping[str, Tensor]:
-    state_dict = checkpoint
-    if isinstance(checkpoint, Mapping):
-        nested = (checkpoint.get(key) for key in ("model", "state_dict"))
-        state_dict = next((value for value in nested if isinstance(value, Mapping)), checkpoint)
-    if not isinstance(state_dict, Mapping):
-        held = type(state_dict).__name__
-    elif state_dict and all(isinstance(value, Tensor) for value in state_dict.values()):
-        return state_dict
-    else:
-        held = ", ".join(map(repr, state_dict)) or "nothing"
-    raise RuntimeError(
-        f"{source} holds no parameters, neither bare nor under the key 'model' or 'state_dict', "
-        f"but {held}"
+def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
+    mean, std = normalisation_of(read.name, found)
+    renamed = {name for name in fit.backbone if found.prefix + name != found.names.get(name)} | set(
+        found.reshaped
     )
-
-
-def _below(prefix: str, state_dict: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
-    prefix = prefix.removesuffix(".") + "."
-    below = {
-        name.removeprefix(prefix): value
-        for name, value in state_dict.items()
-        if name.startswith(prefix)
-    }
-    if not below:
-        raise RuntimeError(
-            f"{source} has no name that begins with the prefix {prefix!r}: it holds "
-            f"{_describe(state_dict)}, and its first name is {next(iter(state_dict))!r}"
+    notes = []
+    if found.obstacle:
+        notes.append(found.obstacle)
+    if gammas := [v for n, v in fit.backbone.items() if n.endswith(".grn.gamma")]:
+        size = sum(value.float().abs().mean().item() for value in gammas) / len(gammas)
+        notes.append(f"mean size of GRN's gamma: {size:.3g} (0 would be untrained)")
+    if "norm.weight" in found.names and found.names["norm.weight"] not in fit.dropped:
+        eps = found.layout.final_norm_eps
+        notes.append(
+            f"the classifier's norm serves the last output; it acted on pooled features, with eps "
+            f"{eps:g}"
         )
-    return below
-
-
-def _is_unused(name: str, backbone: ConvNeXt) -> bool:
-    """Tell what the backbone leaves out on purpose from what does not fit it."""
-    if CLASSIFIER.match(name):
-        return True
-    if norm := OUTPUT_NORM.match(name):
-        return not (backbone.norm_out and int(norm[1]) in backbone.out_indices)
-    stage = STAGE.match(name)
-    return bool(stage) and len(backbone.stages) <= int(stage[1]) < len(backbone.arch.depths)
-
-
-def _compare(backbone: ConvNeXt, state_dict: Mapping[str, Tensor], what: str) -> tuple[str, ...]:
-    """Refuse what does not fit, and return the output norms that ``what`` lacks."""
-    wanted = {name: value.shape for name, value in backbone.state_dict().items()}
-    absent = [name for name in wanted if name not in state_dict]
-    missing = tuple(name for name in absent if OUTPUT_NORM.match(name))
-    faults = {
-        "missing": [name for name in absent if name not in missing],
-        "not in the model": [name for name in state_dict if name not in wanted],
-        "of another shape": [
-            f"{name} {tuple(value.shape)} for {tuple(wanted[name])}"
-            for name, value in state_dict.items()
-            if name in wanted and value.shape != wanted[name]
-        ],
-    }
-    if any(faults.values()):
-        listed = "; ".join(
-            f"{len(names)} {fault} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-            for fault, names in faults.items()
-            if names
-        )
-        raise RuntimeError(
-            f"{what} and does not fit the backbone, which is {_name(backbone.arch)}: {listed}"
-        )
-    return missing
-
-
-def _describe(state_dict: Mapping[str, Tensor]) -> str:
-    """Say what a checkpoint holds: which architecture, or where in it to look for one."""
-    widths: dict[int, list[int]] = {}
-    for name, value in state_dict.items():
-        if block := BLOCK_NORM.fullmatch(name):
-            widths.setdefault(int(block[1]), []).append(value.numel())
-    if widths:
-        stages = [widths[stage] for stage in sorted(widths)]
-        depths, channels = zip(*((len(stage), stage[0]) for stage in stages), strict=True)
-        return _name(Arch(depths, channels, grn=any(".grn." in name for name in state_dict)))
-    for name in state_dict:
-        if name.endswith(f".{STEM}"):
-            return f"a whole model, whose backbone loads with prefix={name.removesuffix(STEM)!r}"
-    return "no ConvNeXt in Meta's layout"
-
-
-def _name(arch: Arch) -> str:
-    for name, published in ARCHS.items():
-        if arch == published:
-            return f"arch {name!r}"
-    return f"arch {dict(depths=arch.depths, channels=arch.channels, grn=arch.grn)}"
+    if path and not found.beside:
+        notes.append("a backbone alone: the other parts of the model are as they were")
+    missing = fit.missing + fit.faults.get("missing", [])
+    return LoadReport(
+        source=read.name,
+        layout=found.layout.name,
+        key=read.key,
+        left=read.left,
+        prefix=found.prefix,
+        arch=found.arch,
+        loaded=(*(path + name for name in fit.backbone), *fit.others),
+        converted=tuple(path + name for name in fit.backbone if name in renamed),
+        dropped=fit.dropped,
+        missing=tuple(missing),
+        reinitialised=tuple(fit.reinitialised),
+        checksum=read.checksum,
+        licence=licence_of(read.name, found),
+        mean=mean,
+        std=std,
+        notes=tuple(notes),
+    )

@@ -60,7 +60,8 @@ def test_weights_in_metas_layout_are_in(cli, trained):
         options="optim_wrapper.optimizer.lr=0.0 train_cfg.max_iters=1 val_cfg=None"
         " val_dataloader=None val_evaluator=None",
     )
-    assert f"meta.pth: {len(net.state_dict())} backbone parameters loaded, none left out" in said
+    assert "weights      meta.pth" in said
+    assert f"loaded       {len(net.state_dict())} parameters" in said
     saved = cli.load("w/iter_1.pth")["state_dict"]
     for name, value in net.state_dict().items():
         assert torch.equal(saved[f"backbone.{name}"], value)

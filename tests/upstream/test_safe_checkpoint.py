@@ -1,7 +1,9 @@
+import argparse
 import builtins
 import getpass
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,7 +15,12 @@ from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 
 from convnext_dense import upstream
 from convnext_dense.upstream import safe_checkpoint
-from convnext_dense.upstream.safe_checkpoint import load_from_http, load_from_local
+from convnext_dense.upstream.safe_checkpoint import (
+    download,
+    load_from_http,
+    load_from_local,
+    read_checkpoint,
+)
 
 
 class Call:
@@ -260,3 +267,98 @@ def test_an_older_torch_refuses_training_state_with_the_way_out(tmp_path, monkey
     assert load(plain)["user"] == "getpass"
     with pytest.raises(RuntimeError, match=r"upgrade torch 2\.4\.1 to 2\.6 or newer"):
         load(path)
+
+
+class TestSafetensors:
+    @pytest.fixture
+    def whole(self, tmp_path):
+        save_file = pytest.importorskip("safetensors.torch").save_file
+        save_file(dict(w=torch.arange(1000.0)), tmp_path / "a.safetensors")
+        return tmp_path / "a.safetensors"
+
+    def test_loads(self, whole):
+        assert load(whole)["w"].tolist() == list(range(1000))
+
+    @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+    def test_renamed_files_are_told_by_their_content(self, whole, suffix, tmp_path):
+        path = whole.rename(whole.with_suffix(suffix))
+        with pytest.raises(RuntimeError, match=rf"is a safetensors file, but is called \*{suffix}"):
+            load(path)
+        save_as(tmp_path / "b.safetensors", w=1)
+        with pytest.raises(RuntimeError, match=r"is a PyTorch file, but is called \*\.safetensors"):
+            load(tmp_path / "b.safetensors")
+
+    @pytest.mark.parametrize(
+        ("damage", "says"),
+        [
+            (lambda data: data[:-100], "is truncated"),
+            (lambda data: data[:30], "is truncated"),
+            (lambda data: data[:8] + b"{not json" + data[17:], "could not be read: "),
+            (lambda data: b"", "is empty"),
+            (lambda data: b"hello", "is not a safetensors file"),
+            (lambda data: b"\xff" * 100, "is not a safetensors file"),
+        ],
+    )
+    def test_damaged_files_are_named_in_one_line(self, whole, damage, says):
+        whole.write_bytes(damage(whole.read_bytes()))
+        with pytest.raises(RuntimeError) as caught:
+            load(whole)
+        assert str(caught.value).startswith(f"checkpoint {whole} {says}")
+        assert "\n" not in str(caught.value)
+
+    def test_without_the_library(self, whole, monkeypatch):
+        monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+        with pytest.raises(ImportError, match="pip install safetensors"):
+            load(whole)
+
+
+def test_a_mapped_file_reads_the_same(tmp_path):
+    weight = torch.randn(100)
+    for legacy in (False, True):
+        path = tmp_path / f"{legacy}.pth"
+        torch.save(dict(w=weight), path, _use_new_zipfile_serialization=not legacy)
+        assert torch.equal(read_checkpoint(path, mmap=True)["w"], weight)
+
+
+def test_arguments_of_a_training_script_are_plain_data(tmp_path):
+    path = save_as(tmp_path / "a.pth", args=argparse.Namespace(lr=0.1, opt="adamw"))
+    assert load(path)["args"] == argparse.Namespace(lr=0.1, opt="adamw")
+
+
+def test_a_file_runs_what_it_contains_only_when_trusted(tmp_path):
+    path = save_as(tmp_path / "a.pth", a=Call(os.mkdir, str(tmp_path / "ran")))
+    with pytest.raises(RuntimeError, match="is refused"):
+        read_checkpoint(path, mmap=True)
+    assert not (tmp_path / "ran").exists()
+    read_checkpoint(path, trust=True)
+    assert (tmp_path / "ran").is_dir()
+
+
+def test_files_of_the_hub_that_share_a_name_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        torch.hub,
+        "download_url_to_file",
+        lambda url, target, hash_prefix, progress: Path(target).write_text(url),
+    )
+    urls = [f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors" for name in "ab"]
+    paths = [download(url, model_dir=str(tmp_path)) for url in urls]
+    assert [path.read_text() for path in paths] == urls
+    assert all(path.suffix == ".safetensors" for path in paths)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pt", "bin", "safetensors"])
+def test_a_hash_in_the_name_is_checked(suffix, tmp_path):
+    # As a proxy or a mirror could send other bytes than the publisher's.
+    source = tmp_path / f"served-0123abcd.{suffix}"
+    source.write_bytes(b"other bytes")
+    with pytest.raises(RuntimeError, match=r"could not download .*0123abcd"):
+        download(source.as_uri(), model_dir=str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_failed_download_of_rank_0_releases_the_others(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(safe_checkpoint, "barrier", lambda: waited.append(True))
+    with pytest.raises(ConnectionError):
+        download("http://127.0.0.1:9/a.pth", model_dir=str(tmp_path))
+    assert waited == [True]

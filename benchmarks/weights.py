@@ -1,0 +1,93 @@
+"""Measures the memory and time that loading published weights takes beyond the model itself.
+
+    python benchmarks/weights.py [--arch xlarge]
+
+Each load runs in a process of its own, into a model whose memory is already in use. The peak counts
+every page in memory, those of the mapped file among them, which the system can take back. Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.logging import MMLogger
+
+from convnext_dense import ConvNeXt, load_weights
+from convnext_dense.backbone import ARCHS
+from convnext_dense.weights.convert import convert
+
+FILES = {
+    "meta .pth": ("meta", "meta.pth"),
+    "mmpretrain .pth": ("mmpretrain", "mmpretrain.pth"),
+    "torchvision .pth": ("torchvision", "torchvision.pth"),
+    "timm .safetensors": ("timm", "timm.safetensors"),
+    "transformers .safetensors": ("transformers", "transformers.safetensors"),
+}
+GOAL = 1.2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--arch", default="xlarge", choices=ARCHS, help="default: xlarge")
+    arch = parser.parse_args().arch
+    print(f"torch {torch.__version__}, arch {arch}, into a model of float32")
+    print(f"{'file':<28}{'size, MB':>10}{'extra, MB':>11}{'ratio':>7}{'seconds':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        for title, (to, name) in FILES.items():
+            if ARCHS[arch].grn and to == "torchvision":
+                continue
+            path = Path(folder) / name
+            in_own_process(write, arch, path, to)
+            size = path.stat().st_size / 1e6
+            extra, seconds = in_own_process(load, arch, path)
+            ratio = extra / size
+            row = f"{title:<28}{size:>10.0f}{extra:>11.0f}{ratio:>7.2f}{seconds:>9.1f}"
+            print(row + ("" if ratio <= GOAL else f"  more than {GOAL}"))
+            path.unlink()
+
+
+def in_own_process(function: Callable, *args: object) -> object:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, args)
+
+
+def write(arch: str, path: Path, to: str) -> None:
+    convert(build(arch).state_dict(), path, to)
+
+
+def load(arch: str, path: Path) -> tuple[float, float]:
+    """Give the peak beyond what the model took, in MB, and the time."""
+    MMLogger.get_instance("benchmark", log_level="ERROR")
+    net = build(arch)
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    start = time.perf_counter()
+    load_weights(net, path)
+    return status("VmHWM") - before, time.perf_counter() - start
+
+
+def build(arch: str) -> ConvNeXt:
+    with torch.device("meta"):
+        net = ConvNeXt(arch)
+    net = net.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(0.1)
+    return net
+
+
+def status(key: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise KeyError(key)
+
+
+if __name__ == "__main__":
+    main()

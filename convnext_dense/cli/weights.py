@@ -1,0 +1,113 @@
+"""What tools/weights.py does: inspect, convert and verify checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from convnext_dense.weights.convert import convert
+from convnext_dense.weights.find import find_convnext
+from convnext_dense.weights.naming import describe_arch
+from convnext_dense.weights.origin import licence_of, normalisation_of
+from convnext_dense.weights.report import is_output_norm, listed
+from convnext_dense.weights.source import Source, below, read_source
+from convnext_dense.weights.verify import verify
+
+TOLERANCE = 1e-5
+
+
+def inspect_weights(args: argparse.Namespace) -> None:
+    """Print what a checkpoint holds.
+
+    Raises:
+        OSError: Where it cannot be had.
+        RuntimeError: Where it is damaged, refused, or holds no ConvNeXt.
+    """
+    read = read_source(args.source, trust=args.trust, ema=args.ema)
+    state = below(args.prefix, read.state, read.name) if args.prefix else read.state
+    found = find_convnext(state, read.name)
+    norms = [name for name in found.own if is_output_norm(name) and name.endswith("weight")]
+    heads = Counter(name.partition(".")[0] for name in found.others("backbone."))
+    mean, std = normalisation_of(read.name, found)
+    dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in state.values())
+    rows = {
+        "file": f"{read.name}{_size(args.source)}",
+        "sha256": read.checksum,
+        "layout": found.layout.name
+        + (f", under {read.key!r}" if read.key else "")
+        + (f", prefix {found.prefix!r}" if found.prefix else ""),
+        "also holds": ", ".join(read.left),
+        "architecture": describe_arch(found.arch).removeprefix("arch "),
+        "parameters": f"{_millions(found.own)} in the backbone, "
+        + ", ".join(f"{count} tensors {dtype}" for dtype, count in dtypes.items()),
+        "kind": f"whole model: {', '.join(f'{part} ({n})' for part, n in heads.items())}"
+        if heads
+        else "backbone" + (" with classifier" if "head.weight" in found.own else ""),
+        "output norms": ", ".join(norms) or "none",
+        "classes": _classes(read),
+        "unused": listed(list(found.unused)),
+        "unknown": listed(list(found.unknown)),
+        "unlike ours": found.obstacle,
+        "licence": licence_of(read.name, found),
+        "images": f"RGB, mean {mean}, std {std}",
+    }
+    for title, text in rows.items():
+        if text:
+            print(f"{title:<13}{text}")
+
+
+def convert_weights(args: argparse.Namespace) -> None:
+    """Write a checkpoint in another layout, and print what was written.
+
+    Raises:
+        OSError: Where it cannot be had or written, or the file exists.
+        RuntimeError: Where it is damaged, refused, incomplete or another network.
+        ValueError: Where the layout cannot hold it.
+    """
+    conversion = convert(
+        args.source,
+        args.out,
+        args.to,
+        prefix=args.prefix,
+        ema=args.ema,
+        trust=args.trust,
+        overwrite=args.overwrite,
+    )
+    print(f"{args.out}: {conversion}")
+
+
+def verify_weights(args: argparse.Namespace) -> None:
+    """Print how far our features are from the source's own, stage by stage.
+
+    Raises:
+        OSError: Where it cannot be had.
+        RuntimeError: Where it is damaged, refused or incomplete, or the features differ.
+    """
+    checks = verify(args.source, prefix=args.prefix, ema=args.ema, trust=args.trust)
+    print(f"{'output':<10}{'shape':<24}relative error")
+    for check in checks:
+        print(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
+    # Not a number is no success.
+    if wrong := [check for check in checks if not check.error <= TOLERANCE]:
+        raise RuntimeError(
+            f"{args.source}: the features of {wrong[0].name} differ by {wrong[0].error:.1e} of "
+            "their size"
+        )
+    print(f"equal to {TOLERANCE:g} of their size")
+
+
+def _size(source: str) -> str:
+    path = Path(source)
+    return f" ({path.stat().st_size / 1e6:.1f} MB)" if path.is_file() else ""
+
+
+def _millions(own: dict) -> str:
+    backbone = (v.numel() for n, v in own.items() if not n.startswith(("head.", "norm.")))
+    return f"{sum(backbone) / 1e6:.2f}M"
+
+
+def _classes(read: Source) -> str:
+    meta = read.meta
+    classes = meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES") or ()
+    return f"{len(classes)}: {listed(tuple(map(str, classes)))}" if classes else ""

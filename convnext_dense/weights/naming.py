@@ -1,0 +1,40 @@
+"""How an architecture is called in a message."""
+
+from __future__ import annotations
+
+from convnext_dense.backbone.archs import ARCHS, Arch
+
+
+def describe_arch(arch: Arch) -> str:
+    """Name an architecture, and where it has no name, the published one that is closest.
+
+    Example:
+        >>> describe_arch(ARCHS["tiny"])
+        "arch 'tiny'"
+    """
+    name = closest_arch(arch)
+    if ARCHS[name] == arch:
+        return f"arch {name!r}"
+    own = dict(depths=arch.depths, channels=arch.channels, grn=arch.grn)
+    return f"arch {own} (closest to {name!r})"
+
+
+def closest_arch(arch: Arch) -> str:
+    """Give the name of the published architecture that is most like one."""
+
+    def distance(name: str) -> tuple[bool, float]:
+        other = ARCHS[name]
+        stages = max(len(arch.depths), len(other.depths))
+        sizes = [
+            abs(a - b) / max(a, b)
+            for ours, theirs in ((arch.depths, other.depths), (arch.channels, other.channels))
+            for a, b in zip(_padded(ours, stages), _padded(theirs, stages), strict=True)
+        ]
+        return arch.grn != other.grn, sum(sizes)
+
+    return min(ARCHS, key=distance)
+
+
+def _padded(sizes: tuple[int, ...], length: int) -> list[float]:
+    # A stage that is not there differs from any other by all of its size.
+    return [*sizes, *[1e-9] * (length - len(sizes))]

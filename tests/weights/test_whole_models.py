@@ -1,0 +1,120 @@
+"""Whole models of mmdet 2.x and mmseg 0.x: their heads' names are today's, their backbone's not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import convnext_dense  # noqa: F401  first, since it makes mmdet importable
+from convnext_dense.training import StrictLoadHook
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def plain(*modules):
+    return {f"{module}.{parameter}" for module in modules for parameter in ("weight", "bias")}
+
+
+def normed(*modules):
+    """A convolution without bias and its batch norm, as mmcv's ConvModule names them."""
+    return {f"{m}.conv.weight" for m in modules} | {f"{m}.bn.{p}" for m in modules for p in NORM}
+
+
+# Spelt out from mmdet 2.x and mmseg 0.x.
+FPN = plain(*(f"neck.{kind}_convs.{i}.conv" for kind in ("lateral", "fpn") for i in range(4)))
+RPN = plain("rpn_head.rpn_conv", "rpn_head.rpn_cls", "rpn_head.rpn_reg")
+
+
+def mask_head(at):
+    return plain(*(f"{at}.convs.{i}.conv" for i in range(4)), f"{at}.upsample", f"{at}.conv_logits")
+
+
+def box_head(at, shared):
+    return plain(f"{at}.fc_cls", f"{at}.fc_reg", *(f"{at}.shared_fcs.{i}" for i in range(shared)))
+
+
+MASK_RCNN = FPN | RPN | box_head("roi_head.bbox_head", 2) | mask_head("roi_head.mask_head")
+CASCADE = FPN | RPN
+for i in range(3):
+    CASCADE |= box_head(f"roi_head.bbox_head.{i}", 1) | mask_head(f"roi_head.mask_head.{i}")
+    CASCADE |= normed(*(f"roi_head.bbox_head.{i}.shared_convs.{j}" for j in range(4)))
+UPERNET = (
+    plain("decode_head.conv_seg", "auxiliary_head.conv_seg")
+    | normed(*(f"decode_head.psp_modules.{i}.1" for i in range(4)))
+    | normed(*(f"decode_head.{kind}_convs.{i}" for kind in ("lateral", "fpn") for i in range(3)))
+    | normed("decode_head.bottleneck", "decode_head.fpn_bottleneck", "auxiliary_head.convs.0")
+)
+
+
+def build(recipe, **backbone):
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg.model.backbone.init_cfg = None
+    cfg.model.backbone.update(backbone)
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        return MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "heads"),
+    [
+        ("det/mask_rcnn_convnext_t_coco", MASK_RCNN),
+        ("det/cascade_convnext_t_coco", CASCADE),
+        ("seg/upernet_convnext_t_ade20k", UPERNET),
+    ],
+)
+def test_the_heads_of_the_recipes_are_called_as_in_the_old_files(recipe, heads):
+    state = build(recipe).state_dict()
+    assert {name for name in state if not name.startswith("backbone.")} == heads
+
+
+@pytest.mark.parametrize("names", ["meta", "mmpretrain"])
+def test_the_guard_converts_the_backbone_and_then_compares(names):
+    model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
+    own = model.state_dict()
+    state = {}
+    for name, value in own.items():
+        if name.startswith("backbone.") and names == "mmpretrain":
+            name = name.replace("dwconv", "depthwise_conv").replace("pwconv", "pointwise_conv")
+        elif ".grn." in name:
+            value = value.reshape(1, 1, 1, -1)
+        state[f"module.{name}"] = value
+    state["ema_decode_head_conv_seg_weight"] = torch.ones(1)
+    runner = SimpleNamespace(model=model, _load_from="old.pth", _resume=False, cfg={})
+    checkpoint = dict(state_dict=state, meta=dict(CLASSES=("a",)))
+    StrictLoadHook().after_load_checkpoint(runner, checkpoint)
+    shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+    assert shapes == {name: value.shape for name, value in own.items()}
+
+    strange = state | {"module.backbone.stages.0.0.extra": torch.ones(1)}
+    with pytest.raises(RuntimeError, match=r"unexpected backbone\.stages\.0\.0\.extra"):
+        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=strange))
+    del state["module.backbone.norm2.weight"]
+    with pytest.raises(RuntimeError, match=r"old\.pth .* lacks backbone\.norm2\.weight"):
+        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state))
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict", None])
+def test_the_guard_puts_the_parameters_where_mmengine_looks(key):
+    model = build("seg/upernet_convnext_t_ade20k", arch="atto")
+    state = dict(model.state_dict())
+    runner = SimpleNamespace(model=model, _load_from="a.pth", _resume=False, cfg={})
+    checkpoint = {key: state} if key else state
+    StrictLoadHook().after_load_checkpoint(runner, checkpoint)
+    assert checkpoint.get("state_dict", checkpoint).keys() == state.keys()
+
+
+def test_a_run_is_resumed_as_what_it_was():
+    # The optimizer's state is by the order of the parameters.
+    model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
+    state = {n.replace("dwconv", "depthwise_conv"): v for n, v in model.state_dict().items()}
+    runner = SimpleNamespace(model=model, _load_from="a.pth", _resume=True, cfg={})
+    with pytest.raises(RuntimeError, match=r"a\.pth does not fit this model"):
+        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state))
