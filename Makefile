@@ -27,9 +27,11 @@ $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 		$(PIP) install -c constraints.txt opencv-python-headless; }
 	@touch $@
 
-# Without lite, which would bring opencv-python back over its headless twin.
+# Without lite, which would bring opencv-python back over its headless twin; and timm without
+# torchvision, which its convnext does not use and which has no build for a CPU's torch.
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) install -c constraints.txt --editable '.[test]'
+	$(PIP) install -c constraints.txt --no-deps timm
 	@touch $@
 
 demo: setup

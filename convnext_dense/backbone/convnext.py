@@ -18,6 +18,8 @@ from convnext_dense.registry import MODELS
 
 # The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
 BLOCKS_PER_LAYER = 3
+# What init_cfg may ask of load_weights.
+WEIGHT_OPTIONS = ("prefix", "ema", "final_norm", "adapt_input")
 
 
 # In the root registry, since siblings are not searched: so the bare name builds in the scopes of
@@ -50,8 +52,9 @@ class ConvNeXt(BaseModule):
         ceil_mode: Whether sizes round up at each downsampling, as in a ResNet: the stem and the
             strided downsamplings pad with zeros on the right and at the bottom where their stride
             leaves pixels over. False drops those pixels, as published.
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL)`` or None, which leaves the
-            published random initialisation (truncated normal, std 0.02).
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL)``, with the options ``prefix``,
+            ``ema``, ``final_norm`` and ``adapt_input`` of :func:`convnext_dense.load_weights`; or
+            None, which leaves the published random initialisation (truncated normal, std 0.02).
 
     Attributes:
         out_channels: Channels of each output.
@@ -192,7 +195,8 @@ class ConvNeXt(BaseModule):
 
         Raises:
             RuntimeError: Where the file's parameters are not this network's.
-            ValueError: Where ``init_cfg`` lists something beside the weights.
+            ValueError: Where ``init_cfg`` lists something beside the weights, or an option that
+                there is not.
         """
         init_cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg or {}]
         pretrained = [cfg for cfg in init_cfgs if cfg.get("type") in ("Pretrained", PretrainedInit)]
@@ -206,7 +210,14 @@ class ConvNeXt(BaseModule):
             )
         from convnext_dense.weights import load_weights
 
-        load_weights(self, pretrained[0]["checkpoint"], prefix=pretrained[0].get("prefix"))
+        options = {k: v for k, v in pretrained[0].items() if k not in ("type", "checkpoint")}
+        unknown = set(options) - set(WEIGHT_OPTIONS)
+        if unknown:
+            raise ValueError(
+                f"init_cfg has no option {', '.join(sorted(unknown))}: beside type and checkpoint "
+                f"it takes {', '.join(WEIGHT_OPTIONS)}"
+            )
+        load_weights(self, pretrained[0]["checkpoint"], **options)
         self._is_init = True
 
     def train(self, mode: bool = True) -> ConvNeXt:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
+from mmengine.config import Config, ConfigDict
+
 from convnext_dense.backbone.archs import ARCHS, resolve_arch
 from convnext_dense.swap.plan import RECIPES
 from convnext_dense.zoo import WEIGHTS, published_weights
@@ -31,11 +33,19 @@ def add_recipe_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def backbone_arguments(arch: str, weights: str | None, options: Mapping | None = None) -> dict:
+def find_backbone(cfg: Config) -> ConfigDict | None:
+    """Give the backbone of a model, or of the detector in a tracker or semi-supervised model."""
+    detector = cfg.model.get("detector") or {}
+    return cfg.model.get("backbone") or detector.get("backbone")
+
+
+def backbone_arguments(
+    arch: str | Mapping, weights: str | None, options: Mapping | None = None
+) -> dict:
     """Give the arguments of the new backbone that the flags name.
 
     Args:
-        arch: ``--arch`` or ``--backbone``.
+        arch: ``--arch`` or ``--backbone``, or the config's.
         weights: ``--weights``: a path, URL, name of published weights, ``none`` or None.
         options: ``--backbone-options``.
 
@@ -44,7 +54,7 @@ def backbone_arguments(arch: str, weights: str | None, options: Mapping | None =
     """
     arguments = dict(options or {})
     if weights in WEIGHTS:
-        weights = published_weights(arch if arch == "same" else resolve_arch(arch), weights)
+        weights = published_weights("same" if arch == "same" else resolve_arch(arch), weights)
     if weights not in (None, "none"):
         arguments["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
     return arguments

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from convnext_dense.cli.backbone import find_backbone
 from convnext_dense.upstream import roi_precision
 
 
@@ -26,9 +27,10 @@ def build_runner(cfg: Config) -> Runner:
     if "train_dataloader" in cfg:
         # Workers that outlive an epoch keep their random state, and a resumed run would differ.
         cfg.train_dataloader.persistent_workers = False
-    if cfg.get("resume") and "backbone" in cfg.model:
+    backbone = find_backbone(cfg)
+    if cfg.get("resume") and backbone:
         # The checkpoint holds the backbone; its first weights need not even be reachable.
-        cfg.model.backbone.init_cfg = None
+        backbone.init_cfg = None
     if cfg.get("default_scope") == "mmdet":
         roi_precision.install()
     return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
@@ -36,6 +38,6 @@ def build_runner(cfg: Config) -> Runner:
 
 def initial_weights(cfg: Config) -> str | None:
     """Name the file that the backbone's weights come from, or None for random values."""
-    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    init_cfg = (find_backbone(cfg) or {}).get("init_cfg") or {}
     checkpoint = init_cfg.get("checkpoint")
     return Path(checkpoint).name if checkpoint else None

@@ -13,14 +13,14 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.cli.backbone import backbone_arguments, find_backbone
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
 from convnext_dense.weights.source import is_remote
-from convnext_dense.zoo import WEIGHTS, published_model, published_weights
+from convnext_dense.zoo import WEIGHTS, published_model
 
 
 def train(cfg: Config, args: argparse.Namespace) -> None:
@@ -76,17 +76,19 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
             for its arch, or no published model of the config.
     """
     if weights is not None:
-        if "backbone" not in cfg.model:
+        backbone = find_backbone(cfg)
+        if backbone is None:
             raise ValueError(f"--weights: the model {cfg.model.get('type')} has no key backbone")
         if weights == "none":
             note("--weights none: the backbone starts from random values")
-            cfg.model.backbone.init_cfg = None
-        else:
-            if weights in WEIGHTS:
-                weights = published_weights(_arch(cfg), weights)
-            elif not is_remote(weights) and not Path(weights).is_file():
-                raise FileNotFoundError(f"--weights {weights}: there is no such file")
-            cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=weights)
+        elif weights in WEIGHTS and str(backbone.get("type")).rpartition(".")[2] != "ConvNeXt":
+            raise ValueError(
+                f"--weights: the backbone {backbone.get('type')} is no ConvNeXt, give a file or URL"
+            )
+        elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).is_file():
+            raise FileNotFoundError(f"--weights {weights}: there is no such file")
+        arguments = backbone_arguments(backbone.get("arch", "tiny"), weights)
+        backbone.init_cfg = arguments.get("init_cfg")
     if cfg.get("load_from") == "published":
         cfg.load_from = published_model(cfg.filename)
     latest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
@@ -102,15 +104,6 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
         raise FileNotFoundError(f"--resume {checkpoint}: there is no such file")
     cfg.resume = True
     cfg.load_from = checkpoint
-
-
-def _arch(cfg: Config) -> Arch:
-    backbone = cfg.model.backbone
-    if str(backbone.get("type")).rpartition(".")[2] != "ConvNeXt":
-        raise ValueError(
-            f"--weights: the backbone {backbone.get('type')} is no ConvNeXt, give a file or URL"
-        )
-    return resolve_arch(backbone.get("arch", "tiny"))
 
 
 def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:

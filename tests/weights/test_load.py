@@ -246,6 +246,21 @@ class TestInitCfg:
         with pytest.raises(RuntimeError, match="does not fit the backbone"):
             net.init_weights()
 
+    def test_passes_its_options_on(self, saved):
+        state = published(backbone(in_channels=4))
+        path = saved({"model": state})
+        init_cfg = dict(type="Pretrained", checkpoint=path, adapt_input=True)
+        net = backbone(in_channels=1, init_cfg=init_cfg)
+        net.init_weights()
+        stem = "downsample_layers.0.0.weight"
+        summed = state[stem].sum(1, keepdim=True)
+        assert torch.allclose(net.state_dict()[stem], summed, atol=1e-6)
+
+    def test_refuses_an_option_that_there_is_not(self, checkpoint):
+        init_cfg = dict(type="Pretrained", checkpoint=checkpoint, strict=False)
+        with pytest.raises(ValueError, match=r"no option strict.*takes prefix, ema, final_norm"):
+            backbone(init_cfg=init_cfg).init_weights()
+
     def test_refuses_a_second_initialisation_beside_the_weights(self, checkpoint):
         init_cfg = [dict(type="Xavier", layer="Linear"), dict(type="Pretrained", checkpoint="x")]
         with pytest.raises(ValueError, match=r"pretrained weights alone.*Xavier"):
