@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import importlib
+import io
 import logging
 import math
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from convnext_dense.swap.trial_inputs import (
-    ENTITIES,
-    Annotations,
+    image_size,
     prediction_batch,
+    read_annotations,
     training_batch,
     walk,
 )
@@ -39,6 +40,10 @@ from convnext_dense.swap.trial_text import replace_language_models
 
 STEPS = ("build", "loss", "backward", "step", "predict")
 CANVAS = (96, 128)
+# LR-ASPP's head averages over 49 x 49 positions of stride 8.
+WIDE_CANVAS = (416, 448)
+# Necks that join two levels need sides that fit the coarser one's stride, 64 at most.
+DIVISOR = 64
 PROPOSALS = 100
 # The optimizer's step is the first one of a warm-up: the whole rate makes a random net diverge.
 WARM_UP = 1e-3
@@ -92,8 +97,8 @@ def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) 
     Args:
         cfg: A config with a ``model`` of mmdet or mmseg. It is not changed.
         seed: Of weights and input. The generators' states are put back afterwards.
-        size: Height and width in pixels of the padded images; None takes 96 x 128, or 97 x 129
-            where the config crops to odd sizes, or what a model of a fixed size takes.
+        size: Height and width in pixels of the padded images; None takes 96 x 128, one more where
+            the config crops to odd sizes, and more where a model needs it.
 
     Raises:
         TrialError: At the first step that fails: the model does not build, a loss or a gradient
@@ -117,7 +122,7 @@ def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) 
             trial = replace(trial, dropped=tuple(dropped))
             canvas = size or _canvas(cfg, model_cfg)
             _shrink(model_cfg, canvas)
-            annotations = _annotations(cfg, model_cfg)
+            annotations = read_annotations(cfg, model_cfg)
             model = revert_sync_batchnorm(MODELS.build(model_cfg))
             model.init_weights()
             batch = training_batch(model, annotations, canvas)
@@ -165,11 +170,12 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mmengine logs how each parameter was initialised, and each that the optimizer skips."""
+    """mmengine logs, and mmseg prints, what becomes of each parameter."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(level)
 
@@ -239,22 +245,22 @@ def _find_config(path: str, scope: str) -> str:
 
 
 def _canvas(cfg: Config, model: ConfigDict) -> tuple[int, int]:
-    crop = (model.get("data_preprocessor") or {}).get("size") or cfg.get("crop_size") or (0, 0)
-    side = _only_side(model)
-    if side:
-        return side, side
-    height, width = CANVAS
+    for node in walk(model):
+        if "input_size" in node:  # SSD's anchors and last levels fit one size
+            return node["input_size"], node["input_size"]
+    lraspp = any(node.get("type") == "LRASPPHead" for node in walk(model))
+    height, width = WIDE_CANVAS if lraspp else CANVAS
     # A two-stage detection transformer chooses its queries among the positions of its levels,
     # strides 8 to 64.
     while height * width / 50 < model.get("num_queries", 0):
         height, width = 2 * height, 2 * width
-    odd = min(crop) % 2
-    return height + odd, width + odd
-
-
-def _only_side(model: ConfigDict) -> int | None:
-    """The height and width of all images of an SSD, whose anchors and last levels fit one size."""
-    return next((node["input_size"] for node in walk(model) if "input_size" in node), None)
+    crop = model.get("data_preprocessor", {}).get("size") or cfg.get("crop_size")
+    if crop:
+        odd = int(any(side % 2 for side in crop))
+        return height + odd, width + odd
+    if not any(side % DIVISOR for side in image_size(cfg) or (1,)):
+        return math.ceil(height / DIVISOR) * DIVISOR, math.ceil(width / DIVISOR) * DIVISOR
+    return height, width
 
 
 def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
@@ -266,40 +272,17 @@ def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
         if "scale" in node:
             node["scale"] = (width, height)
     for node in walk(model):
-        if "max_per_img" in node:
-            node["max_per_img"] = min(node["max_per_img"], PROPOSALS)
-        if (node.get("sampler") or {}).get("num", 0) > PROPOSALS:
-            node["sampler"]["num"] = PROPOSALS
+        for proposals in walk([node.get("rpn"), node.get("rpn_proposal")]):
+            if proposals.get("max_per_img", 0) > PROPOSALS:
+                proposals["max_per_img"] = PROPOSALS
+        for sampler in walk([node.get("sampler")]):
+            if sampler.get("num", 0) > PROPOSALS:
+                sampler["num"] = PROPOSALS
+    if "img_size" in model.get("backbone", {}):
+        model.backbone.img_size = canvas
     test_cfg = model.get("test_cfg") or {}
     if "slide" in (test_cfg.get("mode") or ""):
         test_cfg.update(crop_size=canvas, stride=(height * 2 // 3, width * 2 // 3))
-
-
-def _annotations(cfg: Config, model: ConfigDict) -> Annotations:
-    heads = {key: value for key, value in model.items() if key != "backbone"}
-    semantic = [node["semantic_head"] for node in walk(heads) if "semantic_head" in node]
-    semantic += [node for node in walk(heads) if node.get("num_stuff_classes")]
-    pad_seg = any(node.get("pad_seg") for node in walk(model.get("data_preprocessor")))
-    # A text-prompted detector knows the classes that its prompt names.
-    prompt = [len(ENTITIES)] if "language_model" in model else []
-    return Annotations(
-        num_classes=min([*_class_counts(heads), *prompt], default=1),
-        num_semantic_classes=min(map(_semantic_classes, semantic), default=0) if pad_seg else 0,
-        polygons=any(node.get("poly2mask") is False for node in walk(cfg.get("train_pipeline"))),
-        proposals="roi_head" in model and not model.get("rpn_head"),
-        one_size=_only_side(model) is not None,
-    )
-
-
-def _class_counts(heads: dict) -> Iterator[int]:
-    for node in walk(heads):
-        for key in ("num_classes", "num_things_classes"):
-            if isinstance(node.get(key), int) and node[key] > 0:
-                yield node[key]
-
-
-def _semantic_classes(head: dict) -> int:
-    return head.get("num_classes") or head["num_things_classes"] + head["num_stuff_classes"]
 
 
 def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:

@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-# What the images of a training batch lack in height and width to the canvas.
+# Sides are odd, and the images of a batch differ.
 MARGINS = ((1, 1), (5, 17))
 INSTANCES = (4, 3)
 IGNORED_LABEL = 255
+# Networks that refuse images whose sides are no multiple of their strides, or fail on them.
+REFUSE_ODD_SIZES = ("UNet", "DDRNet")
 ENTITIES = ("cat", "dog", "traffic light", "person")
 
 
@@ -30,16 +33,20 @@ class Annotations:
     Attributes:
         num_classes: Classes of the instances, or of a segmenter's pixels.
         num_semantic_classes: Classes of a detector's semantic map; 0 where it takes none.
-        polygons: Whether instance masks come as polygons, not as bitmaps.
+        masks: Whether instances have masks.
+        polygons: Whether masks come as polygons, not as bitmaps.
         proposals: Whether the boxes to classify come with the image (Fast R-CNN).
-        one_size: Whether images are resized to one size, that of the canvas (SSD).
+        ignored: Whether pixels of a segmenter are left unlabelled.
+        margins: What the images of a training batch lack in height and width to the canvas.
     """
 
     num_classes: int
     num_semantic_classes: int = 0
+    masks: bool = False
     polygons: bool = False
     proposals: bool = False
-    one_size: bool = False
+    ignored: bool = True
+    margins: tuple[tuple[int, int], tuple[int, int]] = MARGINS
 
 
 def training_batch(model: nn.Module, annotations: Annotations, canvas: tuple[int, int]) -> dict:
@@ -55,8 +62,8 @@ def training_batch(model: nn.Module, annotations: Annotations, canvas: tuple[int
     """
     make = _maker(model)
     samples = [
-        make(_fit(canvas, annotations, margin), annotations, count)
-        for margin, count in zip(MARGINS, INSTANCES, strict=True)
+        make(_fit(canvas, margin), annotations, count)
+        for margin, count in zip(annotations.margins, INSTANCES, strict=True)
     ]
     return {key: [sample[key] for sample in samples] for key in ("inputs", "data_samples")}
 
@@ -67,9 +74,76 @@ def prediction_batch(model: nn.Module, annotations: Annotations, canvas: tuple[i
     A segmenter that slides a window over the image gets one that takes several windows.
     """
     sliding = "slide" in ((getattr(model, "test_cfg", None) or {}).get("mode") or "")
-    shape = _fit(canvas, annotations, (-15, -31) if sliding else MARGINS[0])
+    shape = _fit(canvas, (-15, -31) if sliding else annotations.margins[0])
     sample = _maker(model)(shape, annotations, INSTANCES[0])
     return {key: [value] for key, value in sample.items()}
+
+
+def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
+    """Tell from a config what its images are annotated with.
+
+    Args:
+        cfg: The config, of which the training pipeline is read.
+        model: The part of it that is tried.
+    """
+    heads = {key: value for key, value in model.items() if key != "backbone"}
+    transforms = _training_transforms(cfg)
+    preprocessor = list(walk(model.get("data_preprocessor")))
+    pad_seg = any(node.get("pad_seg") for node in preprocessor)
+    # mmseg's cross entropy with class weights fails on ignored pixels, so on padding too.
+    losses = walk([node.get("loss_decode") for node in walk(heads)])
+    weighted = any(loss.get("class_weight") for loss in losses)
+    margins = MARGINS
+    size = image_size(cfg)
+    if size:
+        margins = ((1, 1),) * 2 if any(side % 32 for side in size) else ((0, 0),) * 2
+    elif weighted or model.get("backbone", {}).get("type") in REFUSE_ODD_SIZES:
+        margins = ((0, 0),) * 2
+    return Annotations(
+        num_classes=min(_class_counts(heads), default=1),
+        num_semantic_classes=min(_semantic_class_counts(heads), default=0) if pad_seg else 0,
+        masks=any(node.get("with_mask") for node in transforms)
+        or any(node.get("pad_mask") for node in preprocessor),
+        polygons=any(node.get("poly2mask") is False for node in transforms),
+        proposals="roi_head" in model and not model.get("rpn_head"),
+        ignored=not weighted,
+        margins=margins,
+    )
+
+
+def image_size(cfg: Config) -> tuple[int, int] | None:
+    """Give height and width of a detector's images, where the pipeline brings all to one size."""
+    for transform in _training_transforms(cfg):
+        kind = str(transform.get("type"))
+        if kind == "Pad" and transform.get("size"):
+            return transform["size"]
+        if kind == "Resize" and transform.get("keep_ratio") is False:
+            return transform["scale"][::-1]
+    return None
+
+
+def _training_transforms(cfg: Config) -> list[dict]:
+    """Every dict of the training data's config, the transforms among them."""
+    return list(walk([cfg.get("train_pipeline"), cfg.get("train_dataloader")]))
+
+
+def _class_counts(heads: dict) -> Iterator[int]:
+    # A text-prompted detector knows the classes that its prompt names.
+    if "language_model" in heads:
+        yield len(ENTITIES)
+    for node in walk(heads):
+        for key in ("num_classes", "num_things_classes"):
+            if isinstance(node.get(key), int) and node[key] > 0:
+                yield node[key]
+
+
+def _semantic_class_counts(heads: dict) -> Iterator[int]:
+    for node in walk(heads):
+        if "semantic_head" in node:
+            head = node["semantic_head"]
+            yield head.get("num_classes") or head["num_things_classes"] + head["num_stuff_classes"]
+        elif node.get("num_stuff_classes"):
+            yield node["num_things_classes"] + node["num_stuff_classes"]
 
 
 def walk(node: Any) -> Iterator[dict]:
@@ -82,10 +156,8 @@ def walk(node: Any) -> Iterator[dict]:
             yield from walk(child)
 
 
-def _fit(
-    canvas: tuple[int, int], annotations: Annotations, margin: tuple[int, int]
-) -> tuple[int, int]:
-    return canvas if annotations.one_size else (canvas[0] - margin[0], canvas[1] - margin[1])
+def _fit(canvas: tuple[int, int], margin: tuple[int, int]) -> tuple[int, int]:
+    return canvas[0] - margin[0], canvas[1] - margin[1]
 
 
 def _maker(model: nn.Module) -> Any:
@@ -108,7 +180,8 @@ def _segmented_image(shape: tuple[int, int], annotations: Annotations, count: in
     from mmseg.structures import SegDataSample
 
     labels = torch.randint(annotations.num_classes, (1, *shape))
-    labels[:, : shape[0] // 8] = IGNORED_LABEL
+    if annotations.ignored:
+        labels[:, : shape[0] // 8] = IGNORED_LABEL
     sample = SegDataSample(metainfo=_meta(shape))
     sample.gt_sem_seg = PixelData(data=labels)
     sample.gt_edge_map = PixelData(data=torch.randint(2, (1, *shape)))
@@ -170,11 +243,10 @@ def _image(shape: tuple[int, int]) -> Tensor:
 
 def _instances(count: int, shape: tuple[int, int], annotations: Annotations) -> InstanceData:
     boxes = _boxes(count, shape)
-    return InstanceData(
-        bboxes=boxes,
-        labels=torch.randint(annotations.num_classes, (count,)),
-        masks=_masks(boxes, shape, annotations.polygons),
-    )
+    instances = InstanceData(bboxes=boxes, labels=torch.randint(annotations.num_classes, (count,)))
+    if annotations.masks:
+        instances.masks = _masks(boxes, shape, annotations.polygons)
+    return instances
 
 
 def _boxes(count: int, shape: tuple[int, int]) -> Tensor:

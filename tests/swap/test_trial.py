@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt
-from convnext_dense.swap import trial as trials
 from convnext_dense.swap.trial import STEPS, TrialError, try_out
-from convnext_dense.swap.trial_inputs import Annotations, training_batch
+from convnext_dense.swap.trial import _canvas as trial_canvas
+from convnext_dense.swap.trial_inputs import Annotations, read_annotations, training_batch
+from convnext_dense.swap.trial_text import WordEmbeddings
 
 
 def test_detector_passes(detector):
@@ -99,8 +100,8 @@ def test_polygons_where_the_pipeline_keeps_them(detector):
     from mmdet.structures.mask import PolygonMasks
 
     detector.train_pipeline = [dict(type="LoadAnnotations", with_mask=True, poly2mask=False)]
-    annotations = trials._annotations(detector, detector.model)
-    assert annotations == Annotations(num_classes=3, polygons=True)
+    annotations = read_annotations(detector, detector.model)
+    assert annotations == Annotations(num_classes=3, masks=True, polygons=True)
     batch = training_batch(build(detector), annotations, (96, 128))
     first, second = (sample.gt_instances for sample in batch["data_samples"])
     assert isinstance(first.masks, PolygonMasks)
@@ -119,6 +120,35 @@ def test_images_of_a_batch_differ_and_have_odd_sides(segmenter):
     assert all(side % 2 for shape in shapes for side in shape)
     labels = batch["data_samples"][0].gt_sem_seg.data
     assert set(labels.unique().tolist()) == {0, 1, 2, 3, 4, 255}
+
+
+def test_images_have_one_size_where_the_pipeline_gives_them_one(detector):
+    detector.train_pipeline = [dict(type="Resize", scale=(640, 1280), keep_ratio=False)]
+    annotations = read_annotations(detector, detector.model)
+    batch = training_batch(build(detector), annotations, (128, 128))
+    assert {tuple(image.shape) for image in batch["inputs"]} == {(3, 128, 128)}
+    detector.train_pipeline[0].scale = (550, 550)
+    assert read_annotations(detector, detector.model).margins == ((1, 1), (1, 1))
+
+
+def test_canvas_has_a_position_for_every_query(detector):
+    detector.model.num_queries = 900
+    height, width = trial_canvas(detector, detector.model)
+    assert sum((height // s) * (width // s) for s in (8, 16, 32, 64)) >= 900
+
+
+def test_stand_in_for_a_language_model():
+    model = WordEmbeddings(max_tokens=12, pad_to_max=False, pairwise_masks=True)
+    tokens = model.tokenizer(["traffic light. cat. "])
+    # The words, the points, a start and an end.
+    assert tokens.input_ids.shape == (1, 7)
+    assert [tokens.char_to_token(i) for i in (0, 7, 8, 13, 15)] == [1, None, 2, 3, 4]
+    output = model(["traffic light. cat. ", "cat. "])
+    assert output["embedded"].shape == (2, 7, 768)
+    assert output["text_token_mask"].sum(1).tolist() == [7, 4]
+    assert output["masks"].shape == (2, 7, 7)
+    assert torch.equal(output["embedded"][0, 4], output["embedded"][1, 1])  # cat
+    assert WordEmbeddings(max_tokens=12)(["cat. "])["masks"].shape == (1, 12)
 
 
 def test_plain_sgd_where_the_optimizer_does_not_build(segmenter):
