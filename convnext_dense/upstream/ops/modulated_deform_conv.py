@@ -9,6 +9,8 @@ compiled version and stay untouched.
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convnext_dense.upstream.ops import deformable
@@ -45,7 +47,10 @@ def modulated_deform_conv_forward(
         group,
         deformable_group,
     )
-    output.copy_(deformable.forward(input, offset, mask, weight, geometry))
+    size = output.shape[-2:]
+    output.copy_(
+        deformable.forward(input, _as_read(offset, size), _as_read(mask, size), weight, geometry)
+    )
     if with_bias:
         output.add_(bias.view(-1, 1, 1))
 
@@ -85,10 +90,34 @@ def modulated_deform_conv_backward(
         group,
         deformable_group,
     )
-    grads = deformable.backward(grad_output, input, offset, mask, weight, geometry)
+    size = grad_output.shape[-2:]
+    grads = deformable.backward(
+        grad_output, input, _as_read(offset, size), _as_read(mask, size), weight, geometry
+    )
     grad_input.add_(grads.input)
-    grad_offset.copy_(grads.offset)
-    grad_mask.copy_(grads.mask)
+    for target, grad in ((grad_offset, grads.offset), (grad_mask, grads.mask)):
+        unread = target[0].numel() - grad[0].numel()
+        target.copy_(F.pad(grad.flatten(1), (0, unread)).reshape(target.shape))
     grad_weight.add_(grads.weight)
     if with_bias:
         grad_bias.add_(grad_output.sum((0, 2, 3)))
+
+
+def _as_read(values: Tensor, size: torch.Size) -> Tensor:
+    """Give offsets or masks as the compiled operator reads them.
+
+    mmdet's DyHead convolves a coarse level with the offsets of a finer one. The compiled operator
+    does not compare the sizes: it takes the first values of each image for those of its own size,
+    and published DyHead and GLIP models were trained so.
+
+    Args:
+        values: (N, C, H, W).
+        size: Height and width of the output, of at most H * W positions.
+
+    Returns:
+        (N, C, *size).
+    """
+    number = values.shape[1] * size.numel()
+    if values.shape[-2:] == size or values[0].numel() < number:
+        return values  # what is too small is refused by its shape
+    return values.flatten(1)[:, :number].unflatten(1, (values.shape[1], *size))

@@ -47,6 +47,39 @@ def test_gradcheck(ours, geometry, with_bias):
     )
 
 
+def finer(values: torch.Tensor) -> torch.Tensor:
+    """Offsets or masks of a level of twice the size, whose first values are the given ones."""
+    batch, channels, height, width = values.shape
+    rest = torch.randn(batch, values[0].numel() * 3, dtype=values.dtype)
+    return torch.cat([values.flatten(1), rest], 1).view(batch, channels, 2 * height, 2 * width)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_offsets_of_a_finer_level_are_read_from_their_first_value_on(ours, geometry):
+    # mmdet's DyHead gives them, and the compiled operator does not mind.
+    input, offset, mask, weight, bias = make_case(geometry)
+    larger = [finer(tensor.detach()).requires_grad_() for tensor in (offset, mask)]
+    expected = wrapper.modulated_deform_conv2d(input, offset, mask, weight, bias, *geometry)
+    output = wrapper.modulated_deform_conv2d(input, *larger, weight, bias, *geometry)
+    torch.testing.assert_close(output, expected)
+    grad = torch.randn_like(output)
+    wanted = torch.autograd.grad(expected, (input, offset, mask), grad)
+    found = torch.autograd.grad(output, (input, *larger), grad)
+    torch.testing.assert_close(found[0], wanted[0])
+    for large, small in zip(found[1:], wanted[1:], strict=True):
+        number = small[0].numel()
+        torch.testing.assert_close(large.flatten(1)[:, :number], small.flatten(1))
+        assert not large.flatten(1)[:, number:].any()
+
+
+def test_offsets_of_a_coarser_level_are_refused(ours):
+    input, offset, mask, weight, bias = make_case(GEOMETRIES[0])
+    with pytest.raises(ValueError, match="offset has shape"):
+        wrapper.modulated_deform_conv2d(
+            input, offset[..., :2, :2], mask[..., :2, :2], weight, bias, *GEOMETRIES[0]
+        )
+
+
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_zero_offsets_and_a_constant_mask_make_a_convolution(ours, geometry):
     input, offset, mask, weight, bias = make_case(geometry, reach=0.0)
