@@ -143,7 +143,7 @@ def set_annotations(cfg: Config, flag: str, annotations: str) -> None:
                 img_path=_image_folder_of_maps(flag, annotations), seg_map_path=annotations
             )
             dataset.pop("ann_file", None)
-        elif reads_coco(dataset) and "seg" not in dataset.get("data_prefix", {}):
+        elif reads_coco(dataset) and not _reads_semantic_maps(dataset):
             prefix = dataset.get("data_prefix", {}).get("img", "")
             known = (place, prefix, root)
             if known not in image_folders:  # val and test mostly share one large file
@@ -172,6 +172,14 @@ def _image_folder_of_maps(flag: str, annotations: str) -> str:
     raise ValueError(
         f"{flag} {annotations}: its images cannot be found by name; known are {pairs}, such as "
         "annotations/training with images/training"
+    )
+
+
+def _reads_semantic_maps(dataset: ConfigDict) -> bool:
+    """Tell whether the ``seg`` prefix is read; instance recipes inherit it from panoptic ones."""
+    return "seg" in dataset.get("data_prefix", {}) and any(
+        node.get("with_seg") or type_name(node) == "LoadPanopticAnnotations"
+        for _, node in walk(dataset.get("pipeline"))
     )
 
 

@@ -117,6 +117,15 @@ def test_annotations_for_another_layout_are_refused(load, tmp_path):
         retarget(cfg, data_root=str(tmp_path), ann_val="x.json")
 
 
+def test_instance_recipes_may_inherit_a_prefix_that_they_do_not_read(load, coco_set):
+    cfg = retarget(
+        load("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"),
+        data_root=str(coco_set()),
+        ann_train="annotations/instances_train.json",
+    )
+    assert list(cfg.train_dataloader.dataset.data_prefix) == ["img"]
+
+
 def test_several_roots_are_refused(mask_rcnn):
     mask_rcnn.val_dataloader.dataset.data_root = "data/other/"
     with pytest.raises(
