@@ -39,8 +39,13 @@ def set_image_size(cfg: Config, size: int) -> None:
     factor = size / (training_crop(cfg) if segments else test_short_side(cfg))
     for _, transform in transforms(cfg):
         _scale(transform, factor)
-    for _, node in walk(cfg.model.get("data_preprocessor")):
+    preprocessor = cfg.model.get("data_preprocessor") or {}
+    for _, node in walk(preprocessor):
         _scale(node, factor)
+        if type_name(node) == "BatchFixedSizePad":
+            # The images come padded to the divisor, and a smaller canvas would not hold them.
+            divisor = preprocessor.get("pad_size_divisor", 1)
+            node["size"] = tuple(-(-side // divisor) * divisor for side in node["size"])
     test_cfg = cfg.model.get("test_cfg") or {}
     if test_cfg.get("mode") == "slide":
         old_crop, old_stride = test_cfg.crop_size, test_cfg.stride

@@ -114,3 +114,11 @@ def test_nothing_to_start_from_is_refused(mask_rcnn):
     del mask_rcnn.test_dataloader.dataset.pipeline[1]
     with pytest.raises(ValueError, match="test_dataloader has no Resize with scale to start from"):
         retarget(mask_rcnn, img_size=400)
+
+
+def test_a_fixed_canvas_holds_the_padded_images(load):
+    cfg = load("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py")
+    cfg = retarget(cfg, img_size=256)
+    crop = cfg.train_dataloader.dataset.pipeline[4].crop_size
+    canvas = cfg.model.data_preprocessor.batch_augments[0].size
+    assert (crop, canvas) == ((328, 328), (352, 352))
