@@ -7,7 +7,7 @@ Sources: facebookresearch/ConvNeXt, ``README.md``, ``object_detection/README.md`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from convnext_dense.backbone.archs import ARCHS, Arch
@@ -114,6 +114,47 @@ PUBLISHED: tuple[Published, ...] = (
             "upernet_convnext_xlarge_22k_640x640", 391, 3335, 53.6, 54.0),
 )
 # fmt: on
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another backbone under the heads, data and schedule of a recipe of ConvNeXt-T.
+
+    Attributes:
+        config: Path of the recipe below ``configs``, without ``.py``.
+        name: What the row is called.
+        params: Parameters, counted here.
+        flops: Multiply-adds in billions, counted here, with those of attention.
+        published_params: In millions, as the papers print them; None where no paper has the row.
+        published_flops: In billions, likewise.
+        metrics: Published figures in percent, as in :class:`Published`.
+    """
+
+    config: str
+    name: str
+    params: int
+    flops: float
+    published_params: int | None = None
+    published_flops: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def _box_and_mask(box: float, mask: float) -> dict[str, float]:
+    return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
+
+
+# Figures as ConvNeXt's paper prints them for comparison (tables 3 and 4).
+PEERS: tuple[Peer, ...] = (
+    Peer("det/mask_rcnn_swin_t_coco", "Mask R-CNN Swin-T", 47_794_602, 266.5,
+         48, 267, _box_and_mask(46.0, 41.6)),
+    Peer("det/mask_rcnn_r50_coco", "Mask R-CNN ResNet-50", 44_396_336, 259.3),
+    Peer("det/cascade_swin_t_coco", "Cascade Mask R-CNN Swin-T", 85_629_804, 744.8,
+         86, 745, _box_and_mask(50.4, 43.7)),
+    Peer("det/cascade_r50_coco", "Cascade Mask R-CNN ResNet-50", 82_231_538, 737.6,
+         82, 739, _box_and_mask(46.3, 40.1)),
+    Peer("seg/upernet_swin_t_ade20k", "UperNet Swin-T", 59_941_862, 944.4, 60, 945),
+    Peer("seg/upernet_r50_ade20k", "UperNet ResNet-50", 66_516_108, 951.3),
+)  # fmt: skip
 
 # By the data that the weights saw: `fcmae` is V2's pre-training without labels. V2's files of
 # ImageNet-22k were fine-tuned on ImageNet-1k at last. Meta has no V1 below tiny, timm has.
@@ -249,6 +290,16 @@ def render_model_zoo(configs: Path) -> str:
         "",
         *table([row for row in PUBLISHED if not row.is_detector]),
         "",
+        "## Other backbones under the same heads, data and schedule",
+        "",
+        "Swin-T and ResNet-50 of mmdet and mmseg, for comparison. Parameters and FLOPs are counted "
+        "here (those of attention included), with the published ones in brackets; no paper has the "
+        "rows without them. None was trained here.",
+        "",
+        "| recipe | box AP | mask AP | params (M) | FLOPs (G) |",
+        "|---|---|---|---|---|",
+        *map(_peer_row, PEERS),
+        "",
         "The weights come under the licence of facebookresearch/ConvNeXt, not under that of this "
         "project.",
         "",
@@ -264,6 +315,17 @@ def render_model_zoo(configs: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _peer_row(peer: Peer) -> str:
+    cells = [
+        f"[{peer.name}](../configs/{peer.config}.py)",
+        *(peer.metrics.get(name, "") for name in ("coco/bbox_mAP", "coco/segm_mAP")),
+        f"{peer.params / 1e6:.1f}"
+        + (f" ({peer.published_params})" if peer.published_params else ""),
+        f"{peer.flops}" + (f" ({peer.published_flops})" if peer.published_flops else ""),
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _weights_row(arch: str) -> str:

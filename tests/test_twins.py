@@ -14,19 +14,15 @@ from torch.optim import Optimizer
 
 import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import Complexity, build_without_data, count
+from convnext_dense.zoo import PEERS
 
 ROOT = Path(__file__).parents[1]
 
-# Parameters (M) and FLOPs (G) of the papers (Swin, tables 2 and 3; ConvNeXt, tables 3 and 4), then
-# the same counted with torch's FlopCounterMode over the whole model. Swin's FLOPs hold the matrix
-# products of attention, 3.1 on COCO and 3.3 on ADE20K. UperNet with ResNet-50 stands in no paper.
+# Parameters (M) and FLOPs (G) of the papers, then the same counted with torch's FlopCounterMode on
+# the whole model. Swin's FLOPs hold the products of attention, 3.1 on COCO and 3.3 on ADE20K.
 TWINS = {
-    "det/mask_rcnn_swin_t_coco": (48, 267, 47_794_602, 266.5),
-    "det/mask_rcnn_r50_coco": (None, None, 44_396_336, 259.3),
-    "det/cascade_swin_t_coco": (86, 745, 85_629_804, 744.8),
-    "det/cascade_r50_coco": (82, 739, 82_231_538, 737.6),
-    "seg/upernet_swin_t_ade20k": (60, 945, 59_941_862, 944.4),
-    "seg/upernet_r50_ade20k": (None, None, 66_516_108, 951.3),
+    peer.config: (peer.published_params, peer.published_flops, peer.params, peer.flops)
+    for peer in PEERS
 }
 # The same model, or one with the same backbone, in mmdet's and mmseg's zoos.
 ZOO = {
