@@ -122,6 +122,25 @@ def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
     )
 
 
+def trace_head(head: dict, scope: str, levels: tuple[Level, ...]) -> tuple[int, ...]:
+    """Run a head of mmseg on empty maps and see which of them it reads.
+
+    Args:
+        head: Its config.
+        scope: As for :func:`probe_backbone`.
+        levels: Channels and strides of all maps, of which the head chooses its own.
+
+    Returns:
+        Positions of the maps that it reads.
+
+    Raises:
+        Exception: Whatever building and running it raises.
+    """
+    return _first_that_works(
+        lambda devices: _run(head, scope, levels, devices)[0], [(d,) for d in DEVICES]
+    )
+
+
 def _first_that_works(attempt: Callable[..., T], choices: list[tuple]) -> T:
     for choice in choices[:-1]:
         with contextlib.suppress(Exception):
@@ -203,13 +222,14 @@ def _stride(image: int, size: int) -> int:
     return 2 ** round(math.log2(image / size))
 
 
-def _run_neck(
-    neck: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
-) -> NeckTrace:
+def _run(
+    reader: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
+) -> tuple[tuple[int, ...], list[Tensor], nn.Module]:
+    """Give the maps that a module reads, by their gradient, its outputs, and the module."""
     built_on, device = devices
-    net = build(_shapes_only(neck), scope, built_on).to(device)
+    net = build(_shapes_only(reader), scope, built_on).to(device)
     net.train()
-    size = META_SIZE if device == "meta" else SIZE
+    size = _input_size(device)
     maps = tuple(
         torch.zeros(
             2, level.channels, *2 * (size // level.stride,), device=device, requires_grad=True
@@ -219,10 +239,22 @@ def _run_neck(
     with _quietly(scope):
         outputs = net(maps)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    outputs = [_map(output) if output.ndim == 4 else output[..., None, None] for output in outputs]
     sum(output.sum() for output in outputs).backward()
+    return tuple(i for i, m in enumerate(maps) if m.grad is not None), outputs, net
+
+
+def _run_neck(
+    neck: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
+) -> NeckTrace:
+    reads, outputs, net = _run(neck, scope, levels, devices)
+    size = _input_size(devices[1])
+    outputs = [_map(output) if output.ndim == 4 else output[..., None, None] for output in outputs]
     return NeckTrace(
-        reads=tuple(i for i, m in enumerate(maps) if m.grad is not None),
+        reads=reads,
         outputs=tuple(Level(o.shape[1], _stride(size, o.shape[-1])) for o in outputs),
         learns=any(True for _ in net.parameters()),
     )
+
+
+def _input_size(device: str) -> int:
+    return META_SIZE if device == "meta" else SIZE

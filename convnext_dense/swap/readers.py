@@ -8,11 +8,13 @@ read as this file believes, and :class:`NotNative` is raised rather than a numbe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from convnext_dense.data.tree import type_name
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.probe import Level, trace_head
 
 WHY_CHANNELS = "channels of ConvNeXt's stages"
 WHY_INDEX = "position among the stages that are built"
@@ -49,7 +51,8 @@ class Head:
         path: Where it stands in the config.
         cfg: Its dict.
         key: The key that holds the channels.
-        positions: The maps that it reads, in its order.
+        positions: The maps that it states, in its order.
+        kept: Those of them that it reads.
         extra: Position of a further map with the key of its channels (DeepLabV3+'s first stage).
     """
 
@@ -57,12 +60,13 @@ class Head:
     cfg: dict
     key: str
     positions: tuple[int, ...]
+    kept: tuple[int, ...]
     extra: tuple[int, str] | None = None
 
     @property
     def reads(self) -> set[int]:
         """Positions of the maps that it reads."""
-        return {*self.positions, *([self.extra[0]] if self.extra else [])}
+        return {*self.kept, *([self.extra[0]] if self.extra else [])}
 
     def check(self, channels: tuple[int, ...]) -> None:
         """Raise NotNative unless the config agrees with the channels of the old maps."""
@@ -71,25 +75,20 @@ class Head:
         if isinstance(stated, (list, tuple)):
             agrees = list(stated) == held
         else:
-            agrees = stated == (sum(held) if self._concatenates else held[0])
+            agrees = stated == sum(held)  # of one map, or of all that it concatenates
         if self.extra and self.cfg[self.extra[1]] != channels[self.extra[0]]:
             agrees = False
         if not agrees:
             raise NotNative(f"{self.path}.{self.key} is {stated!r}, but the maps have {held}")
 
-    @property
-    def _concatenates(self) -> bool:
-        return len(self.positions) > 1
-
     def rewire(self, edits: Edits, maps: Maps, num_old: int) -> None:
         """Write channels and positions of the new maps."""
-        self.reindex(edits, maps, num_old)
-        new = [maps.channels[p] for p in self.positions]
+        self._reindex(edits, maps, num_old)
         stated = self.cfg[self.key]
         if isinstance(stated, (list, tuple)):
-            value = type(stated)(new)
+            value = type(stated)(maps.channels[p] for p in self.kept)
         else:
-            value = sum(new) if self._concatenates else new[0]
+            value = sum(maps.channels[p] for p in self.positions)
         if self.cfg.get("num_convs") == 0 and self.cfg.get("channels") == stated:
             edits.set(self.path, self.cfg, "channels", value, "without convs, equal to in_channels")
         edits.set(self.path, self.cfg, self.key, value, WHY_CHANNELS)
@@ -97,8 +96,7 @@ class Head:
             position, key = self.extra
             edits.set(self.path, self.cfg, key, maps.channels[position], WHY_CHANNELS)
 
-    def reindex(self, edits: Edits, maps: Maps, num_old: int) -> None:
-        """Write the positions of the new maps alone."""
+    def _reindex(self, edits: Edits, maps: Maps, num_old: int) -> None:
         stated = self.cfg.get("in_index", MMSEG_DEFAULT_INDEX)
         if "in_index" not in self.cfg and num_old - 1 in maps.index:
             return  # still the last
@@ -108,35 +106,32 @@ class Head:
             new = maps.index[index % num_old]
             return index if index < 0 and index % num_new == new else new
 
-        value = (
-            type(stated)(moved(i) for i in stated)
-            if isinstance(stated, (list, tuple))
-            else moved(stated)
-        )
+        if isinstance(stated, (list, tuple)):
+            value = type(stated)(moved(i) for i in stated if i % num_old in self.kept)
+        else:
+            value = moved(stated)
         edits.set(self.path, self.cfg, "in_index", value, WHY_INDEX)
 
 
-def find_heads(
-    part: dict, path: str, scope: str, num_maps: int, consumed_whole: bool = False
-) -> list[Head]:
+def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> list[Head]:
     """List the heads of a model that read the backbone's, or the neck's, maps.
 
     Args:
         part: The dict that holds the backbone.
         path: Where it stands.
         scope: ``mmdet`` or ``mmseg``, whose heads choose their maps in different ways.
-        num_maps: How many maps there are.
-        consumed_whole: Every head of mmseg reads every map, whatever its index says.
+        levels: The maps.
 
     Raises:
         NotNative: Where a head does not say what it reads.
     """
     heads = []
+    everything = tuple(range(len(levels)))
     for head_path, head in _heads(part, path):
         if scope == "mmseg" and ("in_index" in head or not _lists_channels(head)):
-            heads.append(_mmseg_head(head_path, head, num_maps, consumed_whole))
-        elif _lists_channels(head) or num_maps == 1:
-            heads.append(Head(head_path, head, _channels_key(head), tuple(range(num_maps))))
+            heads.append(_mmseg_head(head_path, head, levels))
+        elif _lists_channels(head) or len(levels) == 1:
+            heads.append(Head(head_path, head, _channels_key(head), everything, everything))
         else:
             raise NotNative(f"{head_path} ({type_name(head)}) does not say which maps it reads")
     if "roi_head" in part:
@@ -170,14 +165,18 @@ def _channels_key(head: dict) -> str:
     return "in_channels"
 
 
-def _mmseg_head(path: str, head: dict, num_maps: int, consumed_whole: bool) -> Head:
+def _mmseg_head(path: str, head: dict, levels: tuple[Level, ...]) -> Head:
     index = head.get("in_index", MMSEG_DEFAULT_INDEX)
-    listed = index if isinstance(index, (list, tuple)) else [index]
-    positions = tuple(i % num_maps for i in listed)
-    if consumed_whole:
-        positions = tuple(range(num_maps))
+    listed = isinstance(index, (list, tuple))
+    positions = tuple(i % len(levels) for i in (index if listed else [index]))
     extra = (0, "c1_in_channels") if head.get("c1_in_channels") else None
-    return Head(path, head, _channels_key(head), positions, extra)
+    kept = positions
+    if listed and _lists_channels(head):
+        # EncNet's head lists maps that it reads on request alone.
+        with contextlib.suppress(Exception):  # one that cannot run alone is believed
+            read = trace_head(head, "mmseg", levels)
+            kept = tuple(p for p in positions if p in read) or positions
+    return Head(path, head, _channels_key(head), positions, kept, extra)
 
 
 def _roi_readers(roi_head: dict, path: str) -> list[Head]:
@@ -187,8 +186,8 @@ def _roi_readers(roi_head: dict, path: str) -> list[Head]:
     readers = []
     for key, value in roi_head.items():
         if key.endswith("_roi_extractor"):
-            readers.append(Head(f"{path}.{key}", value, "out_channels", (0,)))
+            readers.append(Head(f"{path}.{key}", value, "out_channels", (0,), (0,)))
         elif key in HEADS:
             heads = value if isinstance(value, (list, tuple)) else [value]
-            readers += [Head(f"{path}.{key}", head, "in_channels", (0,)) for head in heads]
+            readers += [Head(f"{path}.{key}", head, "in_channels", (0,), (0,)) for head in heads]
     return readers

@@ -95,13 +95,13 @@ class _Model:
             self._follow_neck(trace, result)
             reads = trace.reads
         else:
-            heads = find_heads(self.part, self.path, self.scope, len(self.old.levels))
+            heads = find_heads(self.part, self.path, self.scope, self.old.levels)
             for head in heads:
                 head.check(self.old.channels)
             reads = _union(heads)
             stages, output_stride = self._match(reads)
             channels = {p: self.widths[s] for p, s in zip(reads, stages, strict=True)}
-            self._rewire(heads, Maps(channels, _ranks(reads)))
+            self._rewire(heads, Maps(channels, _ranks(reads)), len(self.old.levels))
         return Wiring("native", stages, output_stride, self._strides(reads))
 
     def wire_adapter(self, reason: str) -> Wiring:
@@ -191,17 +191,14 @@ class _Model:
         old, new = ([level.channels for level in trace.outputs] for trace in (before, after))
         if old == new:
             return
-        heads = find_heads(self.part, self.path, self.scope, len(old))
+        heads = find_heads(self.part, self.path, self.scope, before.outputs)
         for head in heads:
             head.check(tuple(old))
-        self._rewire(heads, Maps(dict(enumerate(new)), _ranks(tuple(range(len(new))))))
+        self._rewire(heads, Maps(dict(enumerate(new)), _ranks(tuple(range(len(new))))), len(old))
 
-    def _rewire(self, heads: list[Head], maps: Maps) -> None:
+    def _rewire(self, heads: list[Head], maps: Maps, num_old: int) -> None:
         for head in heads:
-            head.rewire(self.edits, maps, self._num_maps(maps))
-
-    def _num_maps(self, maps: Maps) -> int:
-        return max(len(maps.index), len(self.old.levels))
+            head.rewire(self.edits, maps, num_old)
 
     def _narrow_neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Let a neck have only the maps that it reads; give those that it takes, and reads."""
@@ -219,12 +216,12 @@ class _Model:
     def _narrow_heads(self) -> tuple[int, ...]:
         """Let the heads have only the maps that they read."""
         try:
-            heads = find_heads(self.part, self.path, self.scope, len(self.old.levels))
+            heads = find_heads(self.part, self.path, self.scope, self.old.levels)
         except NotNative:
             return tuple(range(len(self.old.levels)))
         reads = _union(heads)
-        for head in heads:
-            head.reindex(self.edits, Maps({}, _ranks(reads)), len(self.old.levels))
+        maps = Maps(dict(enumerate(self.old.channels)), _ranks(reads))
+        self._rewire(heads, maps, len(self.old.levels))
         return reads
 
     def _strides(self, positions: tuple[int, ...]) -> tuple[int, ...]:

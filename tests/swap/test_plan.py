@@ -115,6 +115,12 @@ CASES = [
         },
     ),
     (
+        "mmseg::encnet/encnet_r50-d8_4xb4-80k_ade20k-512x512.py",
+        "native", (2, 3), 8,
+        # It lists three maps, and reads the last.
+        {"decode_head.in_channels": [320], "decode_head.in_index": (1,)},
+    ),
+    (
         "mmseg::mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py",
         "native", (0, 1, 2, 3), 32, {"neck": None, "decode_head.in_channels": list(ATTO)},
     ),
