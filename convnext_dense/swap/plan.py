@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mmengine.config import Config
@@ -109,7 +110,7 @@ def plan_swap(
     if decided:
         raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
     edits = Edits(cfg)
-    name = cfg.filename or "the config"
+    name = Path(cfg.filename).name if cfg.filename else "the config"
     path, part = find_part(edits.cfg.get("model"), name)
     if arch == "same":
         if not is_convnext(part["backbone"]):
