@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import add_debug_option, run
 from convnext_dense.data.shapes import make_shapes
 
 
@@ -16,7 +16,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--val", metavar="N", type=int, default=40, help="validation images")
     parser.add_argument("--size", metavar="S", type=int, default=288, help="side in pixels")
     parser.add_argument("--seed", metavar="K", type=int, default=0, help="same seed, same data")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug_option(parser)
     args = parser.parse_args(argv)
     made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
     print(f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import add_debug_option, run
 from convnext_dense.cli.weights import convert_weights, inspect_weights, verify_weights
 from convnext_dense.weights.convert import TARGETS
 
@@ -18,7 +18,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     shared.add_argument(
         "--trust", action="store_true", help="unpickle anything the file holds: it can run any code"
     )
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug_option(shared)
 
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="inspect|convert|verify")

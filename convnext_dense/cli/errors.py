@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
 # Their messages are written to stand alone; another type is a surprise, and worth naming.
 SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
+
+
+def add_debug_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--debug``, which :func:`run` heeds."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:

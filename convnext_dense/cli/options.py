@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
+from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
 from convnext_dense.swap import plan_swap
@@ -46,7 +47,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override any key, such as model.backbone.arch=atto",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug_option(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:

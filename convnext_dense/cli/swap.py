@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
+from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.options import note, read_config
 from convnext_dense.swap import Swap, plan_swap
 from convnext_dense.swap.delta import write_config
@@ -49,7 +50,7 @@ def add_swap_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="build it, and run one loss, one backward and one prediction on random input",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug_option(parser)
 
 
 def swap(args: argparse.Namespace) -> None:
