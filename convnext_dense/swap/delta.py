@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -114,7 +115,7 @@ def _expression(value: Any, path: str) -> str:
         items = [(key, _expression(item, f"{path}.{key}")) for key, item in value.items()]
         if all(isinstance(key, str) and key.isidentifier() for key in value):
             return f"dict({', '.join(f'{key}={item}' for key, item in items)})"
-        return f"{{{', '.join(f'{key!r}: {item}' for key, item in items)}}}"
+        return f"{{{', '.join(f'{_expression(key, path)}: {item}' for key, item in items)}}}"
     if type(value) in (list, tuple):
         items = [_expression(item, f"{path}.{i}") for i, item in enumerate(value)]
         if type(value) is list:
@@ -122,7 +123,9 @@ def _expression(value: Any, path: str) -> str:
         return f"({', '.join(items)}{',' if len(value) == 1 else ''})"
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
-    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a Python literal in double quotes
+    if value is None or isinstance(value, (bytes, bool, int, float)):
         return repr(value)
     raise RuntimeError(f"the config cannot be written as a file: {path} is {value!r}")
 

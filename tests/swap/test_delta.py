@@ -32,7 +32,7 @@ def test_a_written_config_builds_the_same_model(name, tmp_path):
     out = tmp_path / "new" / "swapped.py"
     write_config(swap, original, name, out, "tools/swap_backbone.py ...")
     text = out.read_text()
-    assert f"_base_ = '{name}'" in text
+    assert f'_base_ = "{name}"' in text
     assert len(text.splitlines()) < 90
     read = Config.fromfile(out)
     assert read.model.backbone == swap.config.model.backbone
@@ -45,7 +45,7 @@ def test_a_local_config_is_named_by_a_relative_path(tmp_path):
     base.write_text(f"_base_ = '{RETINANET}'\n")
     original = read_config(str(base))
     write_config(plan_swap(original, "atto"), original, str(base), tmp_path / "out.py", "command")
-    assert "_base_ = 'mine/base.py'" in (tmp_path / "out.py").read_text()
+    assert '_base_ = "mine/base.py"' in (tmp_path / "out.py").read_text()
 
 
 def test_a_file_that_exists_is_left_alone(tmp_path):
@@ -107,7 +107,7 @@ def test_infinity_is_written():
 
 def test_source_is_python_for_every_kind_of_value():
     content = {
-        "a": {"b-c": (1,), "d": [None, True, 1.5, "x'y"]},
+        "a": {"b-c": (1,), "d": [None, True, 1.5, "x'y", 'a"\\n']},
         "e": {},
         "f": (),
         "g": {1: 2},
