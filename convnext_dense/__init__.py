@@ -11,8 +11,16 @@ upstream.install()
 
 from convnext_dense import training  # noqa: E402, F401  registers itself
 from convnext_dense.backbone import ConvNeXt  # noqa: E402
+from convnext_dense.inference import Predictor  # noqa: E402
 from convnext_dense.swap import SwapRefusedError, swap_backbone  # noqa: E402
 from convnext_dense.version import __version__  # noqa: E402
 from convnext_dense.weights import load_weights  # noqa: E402
 
-__all__ = ["ConvNeXt", "SwapRefusedError", "__version__", "load_weights", "swap_backbone"]
+__all__ = [
+    "ConvNeXt",
+    "Predictor",
+    "SwapRefusedError",
+    "__version__",
+    "load_weights",
+    "swap_backbone",
+]

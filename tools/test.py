@@ -14,11 +14,12 @@ from convnext_dense.cli.test import test
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
-    parser.add_argument("checkpoint", help="path or URL of a checkpoint of that model")
+    parser.add_argument("checkpoint", help="path or URL of a model, or published")
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="keep the predictions: a .pkl, or for a segmenter a folder of PNGs",
+        help="keep the predictions in the benchmark's format: for a detector a .json of COCO's "
+        "results, for a segmenter a folder of PNGs; or the data samples in a .pkl",
     )
     parser.add_argument("--show-dir", metavar="D", help="draw truth and predictions into a folder")
     parser.add_argument("--tta", action="store_true", help="the published multi-scale and flip")

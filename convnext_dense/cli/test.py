@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 
 from convnext_dense.cli.device import fit_to_device
+from convnext_dense.cli.options import rank
 from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
-from convnext_dense.evaluation.outputs import draw_predictions, keep_predictions
+from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures, write_figures
+from convnext_dense.evaluation.outputs import (
+    draw_predictions,
+    keep_predictions,
+    use_benchmark_metrics,
+)
+from convnext_dense.evaluation.published import compare
+from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.evaluation.tta import use_tta
+from convnext_dense.zoo import published_model
+
+# Flags that make a test another one than the published.
+_CHANGING = ("classes", "img_size", "box_only", "backbone")
 
 
 def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     """Evaluate ``args.checkpoint`` on the test data of a config.
+
+    The official figures are printed and written to the work directory.
 
     Returns:
         The metrics by name, which are also logged.
 
     Raises:
         FileNotFoundError: Where there is no such checkpoint.
+        ValueError: Where ``published`` is asked of a config that is no published recipe, or the
+            model cannot write to ``--out``.
         RuntimeError: Where the checkpoint is not of this model.
+        OSError: Where the figures or predictions cannot be written; they are printed before.
     """
+    if args.checkpoint == "published":
+        args.checkpoint = published_model(args.config)
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint!r}")
     fit_to_device(cfg, args.cfg_options)
@@ -31,9 +52,58 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     cfg.resume = False
     if args.tta:
         use_tta(cfg)
+    use_benchmark_metrics(cfg)
     if args.out:
         keep_predictions(cfg, args.out)
     if args.show_dir:
         draw_predictions(cfg, args.show_dir)
     check_data(cfg, splits=("test",))
-    return build_runner(cfg).test()
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    if rank() == 0:
+        images = len(runner.test_dataloader.dataset)
+        report(runner.test_evaluator.metrics, metrics, images, cfg.work_dir, args)
+    return metrics
+
+
+def report(
+    benchmarks: Sequence[BaseMetric],
+    metrics: dict[str, float],
+    images: int,
+    work_dir: str,
+    args: argparse.Namespace,
+) -> None:
+    """Print the figures of a test, then write them and the predictions in COCO's format.
+
+    Args:
+        benchmarks: The metrics that collected the figures.
+        metrics: What the runner gives, for metrics of another kind.
+        images: How many images there were.
+        work_dir: Where to write.
+        args: ``config``, ``checkpoint``, ``tta``, ``out`` and the flags that change the test.
+    """
+    figures = next((m.figures for m in benchmarks if getattr(m, "figures", None)), None)
+    about = dict(config=args.config, checkpoint=args.checkpoint, tta=args.tta, images=images)
+    if figures is None:
+        figures = Figures(metrics)
+    else:
+        print(f"\n{per_class_table(figures)}\n{summary_table(figures)}")
+        comparison = compare(
+            args.config, figures, tta=args.tta, images=images, changes=_changes(args)
+        )
+        if comparison:
+            print(comparison_table(comparison))
+            about["published"] = comparison.as_dict()
+    write_figures(work_dir, figures, **about)
+    print(f"figures: {Path(work_dir) / METRICS_FILE} and {PER_CLASS_FILE}")
+    if args.out and args.out.endswith(".json"):
+        for metric in benchmarks:
+            if hasattr(metric, "save"):
+                print(f"predictions: {', '.join(map(str, metric.save(args.out)))}")
+
+
+def _changes(args: argparse.Namespace) -> list[str]:
+    flags = [f"--{name.replace('_', '-')}" for name in _CHANGING if getattr(args, name)]
+    if any(key.startswith("model.") for key in args.cfg_options):
+        flags.append("--cfg-options model")
+    return flags

@@ -4,31 +4,75 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.evaluation.coco_input import TYPES
+
+COCO = "mmdet.BenchmarkCocoMetric"
+IOU = "mmseg.BenchmarkIoUMetric"
 
 
-def keep_predictions(cfg: Config, out: str) -> None:
-    """Write every prediction to ``out`` when the test is over.
+def use_benchmark_metrics(cfg: Config) -> None:
+    """Let the test collect the official figures where its metric is COCO's or mmseg's IoU.
+
+    Others, such as of proposals or with other thresholds, stay as they are.
 
     Args:
         cfg: Changed in place: ``test_evaluator``.
-        out: A ``.pkl`` file (mmdet's and mmengine's dump of the data samples), or for a segmenter
-            also a folder that takes one PNG of labels per image.
+    """
+    cfg.test_evaluator = [_benchmark(evaluator) for evaluator in _evaluators(cfg)]
+
+
+def keep_predictions(cfg: Config, out: str) -> None:
+    """Make the test keep every prediction, after :func:`use_benchmark_metrics`.
+
+    Args:
+        cfg: Changed in place: ``test_evaluator``.
+        out: A ``.pkl`` file (mmdet's and mmengine's dump of the data samples); for a segmenter also
+            a folder that takes one PNG of labels per image; for a detector also a ``.json`` file in
+            COCO's result format, which :meth:`BenchmarkCocoMetric.save` writes after the test.
 
     Raises:
         ValueError: Where the model cannot write to that.
+        OSError: Where the folder cannot be made.
     """
     segmenter = cfg.default_scope == "mmseg"
-    evaluators = cfg.test_evaluator
-    evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
+    evaluators = _evaluators(cfg)
+    kinds = {evaluator.type for evaluator in evaluators}
     if out.endswith((".pkl", ".pickle")):
         dump = "mmengine.DumpResults" if segmenter else "mmdet.DumpDetResults"
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
-    elif segmenter and not Path(out).suffix:
-        cfg.test_evaluator = [dict(evaluator, output_dir=out) for evaluator in evaluators]
+    elif segmenter and not Path(out).suffix and IOU in kinds:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        for evaluator in evaluators:
+            if evaluator.type == IOU:
+                evaluator.out = out
+    elif not segmenter and out.endswith(".json") and COCO in kinds:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
     else:
-        wanted = "a .pkl file, or a folder for PNGs" if segmenter else "a .pkl file"
-        raise ValueError(f"--out takes {wanted}, got {out!r}")
+        wanted = "a folder for PNGs" if segmenter else "a .json file in COCO's result format"
+        raise ValueError(f"--out takes {wanted}, or a .pkl file, got {out!r}")
+
+
+def _evaluators(cfg: Config) -> list[ConfigDict]:
+    evaluators = cfg.test_evaluator
+    return list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
+
+
+def _benchmark(evaluator: ConfigDict) -> ConfigDict:
+    kind = str(evaluator.type).rpartition(".")[2]
+    if kind == "IoUMetric":
+        from convnext_dense.evaluation import iou_metric  # noqa: F401  registers itself
+
+        return ConfigDict(evaluator, type=IOU)
+    metrics = evaluator.get("metric", "bbox")
+    metrics = {metrics} if isinstance(metrics, str) else set(metrics)
+    official = evaluator.get("ann_file") and not evaluator.get("iou_thrs")
+    if kind == "CocoMetric" and official and metrics <= set(TYPES):
+        from convnext_dense.evaluation import coco_metric  # noqa: F401  registers itself
+
+        return ConfigDict(evaluator, type=COCO)
+    return evaluator
 
 
 def draw_predictions(cfg: Config, show_dir: str) -> None:

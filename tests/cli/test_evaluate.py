@@ -64,7 +64,10 @@ def test_segmenter_writes_labels_and_pictures(cli, ade, segmenter):
 
 @pytest.mark.parametrize(
     ("kind", "out", "wanted"),
-    [("det", "out.json", "a .pkl file, got"), ("seg", "out.json", "a folder for PNGs, got")],
+    [
+        ("det", "out.txt", "a .json file in COCO's result format, or a .pkl file, got 'out.txt'"),
+        ("seg", "out.json", "a folder for PNGs, or a .pkl file, got 'out.json'"),
+    ],
 )
 def test_refuses_to_write_what_it_cannot(cli, trained, kind, out, wanted):
     checkpoint = next(trained[kind].glob("[ei]*.pth"))

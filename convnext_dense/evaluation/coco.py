@@ -1,0 +1,151 @@
+"""COCO's figures, from results and annotations alone.
+
+Source: https://cocodataset.org/#detection-eval and pycocotools' ``cocoeval.py``, which computes
+them, or faster-coco-eval, its equal in C++.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import numpy as np
+
+from convnext_dense.evaluation.coco_input import TYPES
+from convnext_dense.evaluation.figures import Figures
+
+# In the order of pycocotools' `stats`: name, IoU, area of the object, detections per image.
+OFFICIAL = (
+    ("AP", "0.50:0.95", "all", 100),
+    ("AP50", "0.50", "all", 100),
+    ("AP75", "0.75", "all", 100),
+    ("APs", "0.50:0.95", "small", 100),
+    ("APm", "0.50:0.95", "medium", 100),
+    ("APl", "0.50:0.95", "large", 100),
+    ("AR1", "0.50:0.95", "all", 1),
+    ("AR10", "0.50:0.95", "all", 10),
+    ("AR100", "0.50:0.95", "all", 100),
+    ("ARs", "0.50:0.95", "small", 100),
+    ("ARm", "0.50:0.95", "medium", 100),
+    ("ARl", "0.50:0.95", "large", 100),
+)
+# Of `precision`: the rows of its first axis, all thresholds or one, and the area range.
+_PER_CLASS = {
+    "AP": (slice(None), 0),
+    "AP50": (0, 0),
+    "AP75": (5, 0),
+    "APs": (slice(None), 1),
+    "APm": (slice(None), 2),
+    "APl": (slice(None), 3),
+}
+BACKENDS = ("pycocotools", "faster-coco-eval")
+
+
+def choose_backend(name: str | None = None) -> str:
+    """Give the backend to use: the named one, or the fastest that is installed.
+
+    Raises:
+        ValueError: Where there is no such backend.
+        ImportError: Where it is not installed.
+    """
+    if name is None:
+        return BACKENDS[1] if find_spec("faster_coco_eval") else BACKENDS[0]
+    if name not in BACKENDS:
+        raise ValueError(f"there is no backend {name!r}, choose one of {', '.join(BACKENDS)}")
+    if find_spec(name.replace("-", "_")) is None:
+        raise ImportError(f"--backend {name} is not installed: pip install {name}")
+    return name
+
+
+def evaluate_coco(
+    results: Sequence[dict],
+    truth: dict,
+    types: Sequence[str] = ("bbox",),
+    *,
+    backend: str | None = None,
+    cat_ids: Sequence[int] | None = None,
+) -> Figures:
+    """Evaluate results in COCO's format.
+
+    For masks the area of a result is that of its mask also where it has a box, as mmdet has it.
+
+    Args:
+        results: As :func:`~convnext_dense.evaluation.coco_input.read_results` gives them. They are
+            not changed.
+        truth: As :func:`~convnext_dense.evaluation.coco_input.read_truth` gives it.
+        types: ``bbox``, ``segm`` or both.
+        backend: ``pycocotools``, ``faster-coco-eval``, or None for the fastest installed.
+        cat_ids: The categories that count, or None for all.
+
+    Returns:
+        The twelve official figures of each type, and those of each class.
+
+    Raises:
+        ValueError: Where there is no such type or backend.
+        ImportError: Where the backend is not installed.
+    """
+    unknown = [name for name in types if name not in TYPES]
+    if unknown:
+        raise ValueError(f"there is no type {unknown[0]!r}, choose from {', '.join(TYPES)}")
+    backend = choose_backend(backend)
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    # The evaluation goes through the ids in this order.
+    cat_ids = sorted(names if cat_ids is None else cat_ids)
+    summary: dict[str, float] = {}
+    objects = Counter(a["category_id"] for a in truth["annotations"] if not a["iscrowd"])
+    rows = [{"class": names[cat_id], "objects": objects[cat_id]} for cat_id in cat_ids]
+    for iou_type in types:
+        evaluated = _run(results, truth, iou_type, backend, cat_ids)
+        stats = zip(OFFICIAL, evaluated.stats, strict=True)
+        summary |= {f"{iou_type}_{name}": float(value) for (name, *_), value in stats}
+        precision = np.asarray(evaluated.eval["precision"])  # IoU, recall, class, area, detections
+        for index, row in enumerate(rows):
+            row |= {
+                f"{iou_type}_{name}": _mean(precision[thresholds, ..., index, area, -1])
+                for name, (thresholds, area) in _PER_CLASS.items()
+            }
+    return Figures(summary, rows)
+
+
+def _run(
+    results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[int]
+) -> object:
+    # Both backends write into the entries they are given.
+    key = TYPES[iou_type]
+    needed = ("image_id", "category_id", "score", key)
+    results = [{name: result[name] for name in needed} for result in results]
+    if backend == "pycocotools":
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    else:
+        from faster_coco_eval import COCO
+        from faster_coco_eval import COCOeval_faster as COCOeval
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        # A match is noted by the annotation's id, and 0 stands for none.
+        numbered = [dict(a, id=n) for n, a in enumerate(truth["annotations"], start=1)]
+        coco.dataset = dict(truth, annotations=numbered)
+        coco.createIndex()
+        evaluation = COCOeval(coco, _found(COCO, coco, results), iou_type)
+        evaluation.params.catIds = list(cat_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _found(kind: type, coco: object, results: list[dict]) -> object:
+    if results:
+        return coco.loadRes(results)
+    none = kind()  # loadRes looks at the first result
+    none.dataset = dict(coco.dataset, annotations=[])
+    none.createIndex()
+    return none
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[values > -1]
+    return float(values.mean()) if values.size else float("nan")

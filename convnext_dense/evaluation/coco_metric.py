@@ -1,0 +1,119 @@
+"""mmdet's CocoMetric with COCO's official figures, which keeps its results in COCO's format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+
+from convnext_dense.evaluation.coco import evaluate_coco
+from convnext_dense.evaluation.figures import Figures
+from convnext_dense.evaluation.files import write_whole
+
+# mmdet's names of the official figures that it logs.
+_LOGGED = {
+    "AP": "mAP",
+    "AP50": "mAP_50",
+    "AP75": "mAP_75",
+    "APs": "mAP_s",
+    "APm": "mAP_m",
+    "APl": "mAP_l",
+}
+
+
+@METRICS.register_module()
+class BenchmarkCocoMetric(CocoMetric):
+    """mmdet's CocoMetric, with the official figures and those of every class in :attr:`figures`.
+
+    mmdet counts up to 1000 detections per image where COCO counts 100.
+
+    Args:
+        kwargs: Those of CocoMetric, with ``ann_file`` and the metrics ``bbox`` and ``segm`` alone.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.figures: Figures | None = None
+        self._found: dict[str, list[dict]] = {}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Evaluate the collected results."""
+        truth = self._coco_api.dataset
+        cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
+        predictions = [prediction for _, prediction in results]
+        self._found = {
+            name: list(entries(predictions, cat_ids, masks=name == "segm")) for name in self.metrics
+        }
+        if self.format_only:
+            return super().compute_metrics(results)
+        summary: dict[str, float] = {}
+        rows: list[dict] = [{} for _ in cat_ids]
+        for name, found in self._found.items():
+            figures = evaluate_coco(found, truth, (name,), cat_ids=cat_ids)
+            summary |= figures.summary
+            rows = [row | more for row, more in zip(rows, figures.per_class, strict=True)]
+        self.figures = Figures(summary, rows)
+        return {
+            f"{name}_{logged}": round(summary[f"{name}_{official}"], 3)
+            for name in self._found
+            for official, logged in _LOGGED.items()
+        }
+
+    def save(self, out: str | Path) -> list[Path]:
+        """Write what was evaluated last, in COCO's result format.
+
+        Args:
+            out: A ``.json`` file. A model that scores masks and boxes apart has two:
+                ``.bbox.json`` and ``.segm.json``.
+
+        Returns:
+            The files.
+
+        Raises:
+            OSError: Where a file cannot be written.
+        """
+        out = Path(out)
+        scores = {tuple(entry["score"] for entry in found) for found in self._found.values()}
+        if len(scores) == 1:
+            # The entries of masks have boxes too.
+            files = {out: self._found.get("segm", self._found.get("bbox"))}
+        else:
+            files = {out.with_suffix(f".{n}.json"): found for n, found in self._found.items()}
+        for path, found in files.items():
+            write_whole(path, json.dumps(found))
+        return list(files)
+
+
+def entries(predictions: Sequence[dict], cat_ids: Sequence[int], masks: bool) -> Iterator[dict]:
+    """Give predictions in COCO's result format.
+
+    Args:
+        predictions: As CocoMetric collects them: ``img_id``, ``bboxes`` (N, 4) as x1, y1, x2, y2 in
+            pixels, ``scores`` (N,), ``labels`` (N,), and ``masks``, N RLEs.
+        cat_ids: The category of each label.
+        masks: Whether to give the masks, and their scores where they have their own.
+
+    Yields:
+        One object per detection.
+    """
+    for prediction in predictions:
+        scores = prediction["scores"]
+        if masks:
+            scores = prediction.get("mask_scores", scores)
+        boxes = prediction["bboxes"].tolist()
+        labels = prediction["labels"].tolist()
+        for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
+            entry = dict(
+                image_id=prediction["img_id"],
+                category_id=cat_ids[label],
+                bbox=[x1, y1, x2 - x1, y2 - y1],
+                score=float(scores[index]),
+            )
+            if masks:
+                size, counts = (prediction["masks"][index][key] for key in ("size", "counts"))
+                counts = counts.decode() if isinstance(counts, bytes) else counts
+                entry["segmentation"] = dict(size=list(size), counts=counts)
+            yield entry

@@ -1,0 +1,61 @@
+"""The figures of an evaluation, and the files that keep them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from convnext_dense.evaluation.files import write_whole
+
+METRICS_FILE = "metrics.json"
+PER_CLASS_FILE = "per_class.csv"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a benchmark's evaluation gives.
+
+    Attributes:
+        summary: The official figures by name: ``bbox_AP``, ``segm_AR100``, ... from 0 to 1, and -1
+            where there is nothing to find, as pycocotools has it; or ``mIoU``, ``mAcc``, ``aAcc``
+            in percent, as mmseg has it.
+        per_class: One row per class: ``class`` and its figures in the same units, NaN where there
+            is nothing to find.
+    """
+
+    summary: Mapping[str, float]
+    per_class: list[dict[str, object]] = field(default_factory=list)
+
+
+def write_figures(folder: str | Path, figures: Figures, **about: object) -> None:
+    """Write ``metrics.json`` and ``per_class.csv``, each whole or not at all.
+
+    Args:
+        folder: Made where it is missing.
+        figures: What to write. Without rows per class there is no ``per_class.csv``.
+        about: Further keys of ``metrics.json``, beside ``metrics``.
+
+    Raises:
+        OSError: Where a file cannot be written; an earlier one stays as it was.
+    """
+    content = dict(about, metrics=dict(figures.summary))
+    write_whole(Path(folder) / METRICS_FILE, json.dumps(content, indent=2) + "\n")
+    if figures.per_class:
+        write_whole(Path(folder) / PER_CLASS_FILE, _csv(figures.per_class))
+
+
+def _csv(rows: list[dict[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if _is_nan(v) else v for name, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,84 @@
+"""mmseg's IoUMetric that keeps its figures, and writes label maps whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import MMLogger
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
+from PIL import Image
+
+from convnext_dense.evaluation.figures import Figures
+from convnext_dense.evaluation.files import write_whole
+
+
+@METRICS.register_module()
+class BenchmarkIoUMetric(IoUMetric):
+    """mmseg's IoUMetric, with the figures of every class in :attr:`figures`.
+
+    Args:
+        out: A folder that takes one PNG of labels per image, named as the image. Where the truth
+            has 0 for unlabelled (``reduce_zero_label``), the labels begin at 1, as ADE20K's
+            benchmark wants it.
+        kwargs: Those of IoUMetric.
+    """
+
+    def __init__(self, out: str | None = None, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.out = out
+        self.figures: Figures | None = None
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch, and write its label maps."""
+        super().process(data_batch, data_samples)
+        if self.out:
+            for sample in data_samples:
+                self._write(sample, Path(self.out))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute the figures from the pixels that were counted."""
+        if self.format_only:
+            return {}
+        with quiet_logger():  # its own table of the classes
+            metrics = super().compute_metrics(results)
+        areas = [sum(counts) for counts in zip(*results, strict=True)]
+        per_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
+        per_class.pop("aAcc")
+        classes = self.dataset_meta["classes"]
+        rows = [
+            {"class": name} | {key: _percent(values[i]) for key, values in per_class.items()}
+            for i, name in enumerate(classes)
+        ]
+        self.figures = Figures({name: round(float(v), 2) for name, v in metrics.items()}, rows)
+        return metrics
+
+    @staticmethod
+    def _write(sample: dict, folder: Path) -> None:
+        labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
+        if sample.get("reduce_zero_label", False):
+            labels = labels + 1
+        png = io.BytesIO()
+        Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
+        write_whole(folder / f"{Path(sample['img_path']).stem}.png", png.getvalue())
+
+
+@contextlib.contextmanager
+def quiet_logger() -> Iterator[None]:
+    """Keep what is not an error out of mmengine's log."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _percent(fraction: float) -> float:
+    # Rounded as IoUMetric's own table is.
+    return round(float(np.round(fraction * 100, 2)), 2)

@@ -1,0 +1,145 @@
+"""mIoU from two folders of label maps, by mmseg's IoUMetric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from convnext_dense.evaluation.figures import Figures
+
+IGNORED = 255
+SUFFIX = ".png"
+_SHOWN = 5
+
+
+def evaluate_label_maps(
+    pred_dir: str | Path,
+    gt_dir: str | Path,
+    classes: Sequence[str],
+    *,
+    reduce_zero_label: bool = False,
+    progress: bool = False,
+) -> Figures:
+    """Compare every PNG of labels in a folder with the one of its name in another.
+
+    Args:
+        pred_dir: The predictions, uint8.
+        gt_dir: The truth, uint8; 255 is left out of the count.
+        classes: Their names, in the order of the labels.
+        reduce_zero_label: Whether 0 means unlabelled in both folders and the labels begin at 1, as
+            in ADE20K's. A pixel that is predicted as unlabelled is a miss.
+        progress: Whether to show a bar on stderr.
+
+    Returns:
+        mIoU, mAcc and aAcc in percent, and IoU and Acc of each class.
+
+    Raises:
+        FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
+        ValueError: Where a map cannot be read, is no map of labels, is of another size than the
+            truth, has a label that is no class, or has no truth.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
+
+    pairs = pair_up(Path(pred_dir), Path(gt_dir))
+    areas = []
+    console = Console(stderr=True, quiet=not progress)
+    for pred_file, gt_file in track(pairs, "Comparing", console=console, transient=True):
+        truth = read_labels(gt_file, len(classes), reduce_zero_label)
+        pred = read_labels(pred_file, len(classes), reduce_zero_label)
+        if pred.shape != truth.shape:
+            (height, width), (gt_height, gt_width) = pred.shape, truth.shape
+            raise ValueError(
+                f"{pred_file} is {width} x {height} pixels, but its truth {gt_file} is "
+                f"{gt_width} x {gt_height}: predictions are in the size of the image"
+            )
+        maps = torch.from_numpy(pred), torch.from_numpy(truth)
+        areas.append(BenchmarkIoUMetric.intersect_and_union(*maps, len(classes), IGNORED))
+    with quiet_logger():
+        metric = BenchmarkIoUMetric()
+    metric.dataset_meta = dict(classes=tuple(classes))
+    metric.compute_metrics(areas)
+    return metric.figures
+
+
+def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
+    """Pair the PNGs of two folders by name.
+
+    Raises:
+        FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
+        ValueError: Where a prediction has no truth.
+    """
+    found = []
+    for title, folder in (("predictions", pred_dir), ("truth", gt_dir)):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} of {title}")
+        files = {path.name: path for path in folder.iterdir() if path.suffix.lower() == SUFFIX}
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no {SUFFIX} file: {title} are PNGs of labels")
+        found.append(files)
+    preds, truths = found
+    without = sorted(truths.keys() - preds.keys())
+    if without:
+        raise FileNotFoundError(
+            f"{pred_dir} lacks {len(without)} of the {len(truths)} label maps of {gt_dir}: "
+            f"{_list(without)}"
+        )
+    unknown = sorted(preds.keys() - truths.keys())
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of the {len(preds)} label maps of {pred_dir} have no truth in "
+            f"{gt_dir}: {_list(unknown)}"
+        )
+    return [(preds[name], truths[name]) for name in sorted(truths)]
+
+
+def read_labels(file: Path, num_classes: int, reduce_zero_label: bool) -> np.ndarray:
+    """Read a map of labels from 0 to ``num_classes`` - 1, and 255.
+
+    Args:
+        file: A PNG of one channel.
+        num_classes: How many classes there are.
+        reduce_zero_label: Whether the file's labels begin at 1, and 0 becomes 255.
+
+    Returns:
+        (H, W), uint8.
+
+    Raises:
+        ValueError: Where it cannot be read, has more than one channel, or a label is no class.
+    """
+    try:
+        with Image.open(file) as picture:
+            labels = np.array(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{file} is no whole PNG: {error}") from error
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise ValueError(
+            f"{file} holds {labels.dtype} of shape {labels.shape}: a map of labels has one channel "
+            "of uint8, not colours"
+        )
+    if reduce_zero_label:
+        # As mmseg's LoadAnnotations: unlabelled and ignored become one.
+        labels = np.where(labels == IGNORED, IGNORED, labels - np.uint8(1))
+    wrong = np.unique(labels[(labels >= num_classes) & (labels != IGNORED)])
+    if wrong.size:
+        values = wrong.astype(int) + reduce_zero_label
+        hint = ""
+        if not reduce_zero_label and values.tolist() == [num_classes]:
+            hint = "; where labels begin at 1 and 0 is unlabelled, give --reduce-zero-label"
+        raise ValueError(
+            f"{file} has labels out of range: {_list(values)}; {num_classes} classes have "
+            f"{int(reduce_zero_label)} to {num_classes - 1 + reduce_zero_label}, and {IGNORED} is "
+            f"left out{hint}"
+        )
+    return labels
+
+
+def _list(values: Iterable[object]) -> str:
+    values = list(map(str, values))
+    return ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")

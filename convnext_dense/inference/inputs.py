@@ -1,0 +1,63 @@
+"""Which pictures a command line means, and what their outputs are called."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlparse
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def find_pictures(inputs: Iterable[str], leave_out: Path | None = None) -> dict[str, str]:
+    """Find the pictures that files, folders, globs and URLs mean.
+
+    Args:
+        inputs: Any of them. Of folders, those below are searched too.
+        leave_out: A folder whose pictures are no input: that of the outputs.
+
+    Returns:
+        The path or URL of each picture by a name for its outputs, without suffix: the path below
+        the folder that was given, or the name of the file. Where two would be the same, a number
+        follows.
+
+    Raises:
+        FileNotFoundError: Where there is no such file, or no picture in a folder or glob.
+    """
+    found: dict[str, str] = {}
+    for given in inputs:
+        for source, name in _pictures(given, leave_out):
+            stem, number = str(PurePosixPath(name).with_suffix("")), 2
+            unique = stem
+            while unique in found:
+                unique, number = f"{stem}-{number}", number + 1
+            found[unique] = source
+    return found
+
+
+def _pictures(given: str, leave_out: Path | None) -> list[tuple[str, str]]:
+    if "://" in given:
+        return [(given, PurePosixPath(unquote(urlparse(given).path)).name or "picture")]
+    path = Path(given)
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if _is_input(file, leave_out)]
+        if not files:
+            raise FileNotFoundError(
+                f"there is no picture in the folder {given}: they end in {', '.join(SUFFIXES)}"
+            )
+        return [(str(file), file.relative_to(path).as_posix()) for file in files]
+    if path.is_file():  # before globs, since a name may hold brackets
+        return [(given, path.name)]
+    # Path.glob takes no absolute pattern.
+    files = sorted(map(Path, glob.glob(given, recursive=True)))  # noqa: PTH207
+    files = [file for file in files if _is_input(file, leave_out)]
+    if not files:
+        kind = "no picture matches" if glob.has_magic(given) else "there is no picture or folder"
+        raise FileNotFoundError(f"{kind} {given}")
+    return [(str(file), file.name) for file in files]
+
+
+def _is_input(file: Path, leave_out: Path | None) -> bool:
+    is_output = leave_out is not None and leave_out.resolve() in file.resolve().parents
+    return file.suffix.lower() in SUFFIXES and file.is_file() and not is_output

@@ -1,0 +1,243 @@
+"""A trained model on pictures, through its test pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.inference.ahead import map_ahead
+from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
+from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
+
+Image = str | Path | np.ndarray
+# Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
+# several may run at once.
+STATELESS = ("FasterRCNN", "MaskRCNN", "CascadeRCNN", "RetinaNet", "EncoderDecoder")
+MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A picture and what the test pipeline makes of it, or why it could not be read."""
+
+    source: Image
+    picture: np.ndarray | None = None
+    packed: dict | None = None
+    unreadable: str = ""
+
+    def shares_batch(self, other: _Decoded) -> bool:
+        if self.packed is None or other.packed is None:
+            return False
+        return self.packed["inputs"].shape == other.packed["inputs"].shape
+
+
+class Predictor:
+    """Run a detector or segmenter of mmdet or mmseg on pictures.
+
+    Pictures are decoded by threads while the model works on those before. A picture's result does
+    not depend on the others of its batch: only pictures that the test pipeline gives one size
+    share one.
+
+    Args:
+        config: A config, or the path of one. That which training left in its work directory holds
+            the classes and sizes that it was trained with.
+        checkpoint: Path or URL of a whole model, or ``published`` for that of a published recipe.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None takes CUDA where there is one.
+        batch_size: Pictures per forward pass, at most.
+        score: Leave out detections whose score is not above it. A two-stage detector then does not
+            compute their masks.
+
+    Raises:
+        FileNotFoundError: Where there is no such config or checkpoint.
+        ValueError: Where the config has no test pipeline, or ``batch_size`` or ``score`` is out of
+            range.
+        RuntimeError: Where the checkpoint is not of this model, or the device is not there.
+
+    Example::
+
+        predictor = Predictor("work_dirs/shapes/config.py", "work_dirs/shapes/epoch_36.pth")
+        for result in predictor(["a.jpg", "b.jpg"]):
+            print(result.boxes, result.scores, [result.classes[i] for i in result.labels])
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        batch_size: int = 1,
+        score: float = 0.0,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"a batch has at least 1 picture, got {batch_size}")
+        if not 0 <= score < 1:
+            raise ValueError(f"a score is at least 0 and below 1, got {score}")
+        if not isinstance(config, Config):
+            if not Path(config).is_file():
+                raise FileNotFoundError(f"there is no config {str(config)!r}")
+            config = Config.fromfile(config)
+        config = copy.deepcopy(config)
+        self.batch_size = batch_size
+        self.score = score
+        self.device = choose_device(device)
+        self.model, meta = build_model(config, str(checkpoint), self.device, score)
+        self.meta = dataset_meta(config, meta)
+        dataset = test_dataset(config)
+        self._load, self._transform = _pipeline(dataset.pipeline, config.default_scope)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return tuple(self.meta["classes"])
+
+    def __call__(self, images: Image | Sequence[Image]) -> list[Detections | Segmentation]:
+        """Give the results of pictures, in their order.
+
+        Args:
+            images: Paths, URLs, or (H, W, 3) uint8 arrays in BGR order, as cv2 reads them; or one.
+
+        Raises:
+            ValueError: Where a picture cannot be read, naming it.
+        """
+        if isinstance(images, Image):
+            images = [images]
+        results = []
+        for seen in self.stream(images):
+            if isinstance(seen.result, Unreadable):
+                raise ValueError(seen.result.reason)
+            results.append(seen.result)
+        return results
+
+    def stream(self, images: Iterable[Image]) -> Iterator[Seen]:
+        """Give pictures with their results one by one, in their order.
+
+        Memory holds a few pictures, however many there are.
+
+        Args:
+            images: As for calling.
+
+        Yields:
+            Every picture. The result of one that cannot be read is :class:`Unreadable`.
+        """
+        decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
+        with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
+            decoded = map_ahead(decoding, self._decode, images, self.batch_size + decoders)
+            for batch in map_ahead(models, self._forward, self._batches(decoded), many):
+                yield from batch
+
+    @contextlib.contextmanager
+    def _forward_pool(self, images: Iterable[Image]) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+        """Give threads for the forward passes, and their number.
+
+        On the CPU the threads of one operator wait for each other, the more so the smaller it is:
+        several pictures at once keep the cores busier than one at a time.
+        """
+        cores = torch.get_num_threads()
+        at_once = self.device.type == "cpu" and type(self.model).__name__ in STATELESS
+        batches = -(-len(images) // self.batch_size) if isinstance(images, Sequence) else cores
+        many = min(cores, MOST_THREADS, max(1, batches)) if at_once else 1
+        start = functools.partial(torch.set_num_threads, cores // many)
+        try:
+            with ThreadPoolExecutor(many, initializer=start) as pool:
+                yield pool, many
+        finally:
+            torch.set_num_threads(cores)  # for threads that begin later
+
+    def _batches(self, decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
+        batch: list[_Decoded] = []
+        for one in decoded:
+            if batch and not batch[-1].shares_batch(one):
+                yield batch
+                batch = []
+            batch.append(one)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _decode(self, image: Image) -> _Decoded:
+        try:
+            loaded = _from_array(image) if isinstance(image, np.ndarray) else self._read(image)
+        except Exception as error:  # whatever a decoder or a server comes up with
+            reason = " ".join(str(error).split()) or type(error).__name__
+            name = "an array" if isinstance(image, np.ndarray) else str(image)
+            return _Decoded(image, unreadable=reason if name in reason else f"{name}: {reason}")
+        return _Decoded(image, loaded["img"], self._transform(loaded))
+
+    def _read(self, image: str | Path) -> dict:
+        path = str(image)
+        if "://" not in path and not Path(path).is_file():
+            raise FileNotFoundError(f"there is no picture {path}")
+        try:
+            return self._load(dict(img_path=path))
+        except AssertionError:  # that of mmcv's LoadImageFromFile
+            raise ValueError(f"{path} is no picture that can be decoded") from None
+
+    def _forward(self, batch: list[_Decoded]) -> list[Seen]:
+        if batch[0].packed is None:
+            return [Seen(one.source, None, Unreadable(one.unreadable)) for one in batch]
+        inputs = {key: [one.packed[key] for one in batch] for key in batch[0].packed}
+        with torch.inference_mode():
+            results = [self._result(sample) for sample in self.model.test_step(inputs)]
+        return [
+            Seen(one.source, one.picture, result)
+            for one, result in zip(batch, results, strict=True)
+        ]
+
+    def _result(self, sample: object) -> Detections | Segmentation:
+        if "pred_sem_seg" in sample:
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+            if len(self.classes) <= 256:
+                labels = labels.astype(np.uint8)
+            return Segmentation(labels, self.classes, self.meta["first_label"])
+        found = sample.pred_instances
+        found = found[found.scores > self.score].cpu()
+        masks = found.get("masks")
+        return Detections(
+            found.bboxes.numpy(),
+            found.scores.numpy(),
+            found.labels.numpy(),
+            None if masks is None else masks.numpy().astype(bool, copy=False),
+            self.classes,
+        )
+
+
+def _pipeline(steps: Sequence[ConfigDict], scope: str) -> tuple[object, object]:
+    """Build a test pipeline in two parts: what reads the picture, and the rest."""
+    from mmcv.transforms import Compose
+    from mmengine.registry import TRANSFORMS, DefaultScope
+
+    kinds = [str(step.type).rpartition(".")[2] for step in steps]
+    if kinds[0] != "LoadImageFromFile":
+        raise ValueError(
+            f"the test pipeline begins with {kinds[0]}; pictures are read by LoadImageFromFile"
+        )
+    rest = []
+    for kind, step in zip(kinds[1:], steps[1:], strict=True):
+        if kind == "LoadAnnotations":
+            continue
+        if "meta_keys" in step:
+            keys = tuple(key for key in step.meta_keys if key not in ("img_id", "seg_map_path"))
+            step = ConfigDict(step, meta_keys=keys)
+        rest.append(step)
+    with DefaultScope.overwrite_default_scope(scope):
+        return TRANSFORMS.build(steps[0]), Compose(rest)
+
+
+def _from_array(image: np.ndarray) -> dict:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"an array is (H, W, 3) of uint8 in BGR order, got {image.dtype} of shape {image.shape}"
+        )
+    return dict(img=image, img_path=None, img_shape=image.shape[:2], ori_shape=image.shape[:2])

@@ -1,0 +1,73 @@
+"""What a model found in a picture, as plain numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects that a detector found, by falling score.
+
+    Attributes:
+        boxes: (N, 4) float32: x1, y1, x2, y2 in pixels of the picture, as it was given.
+        scores: (N,) float32 from 0 to 1.
+        labels: (N,) int64, indices into ``classes``.
+        masks: (N, H, W) bool in the size of the picture, or None where the model has no masks.
+        classes: Names of all classes of the model.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The class of every pixel.
+
+    Attributes:
+        labels: (H, W) uint8 in the size of the picture, indices into ``classes``; int64 where
+            there are more than 256 classes.
+        classes: Names of all classes of the model.
+        first_label: What label 0 is called in the label maps of the data set: 1 where 0 stands for
+            unlabelled (``reduce_zero_label``), else 0.
+    """
+
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    first_label: int = 0
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be read.
+
+    Attributes:
+        reason: Why, in one line.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture and what was found in it.
+
+    Attributes:
+        source: What was given: a path, URL or array.
+        picture: (H, W, 3) uint8 in BGR order, or None where it could not be read.
+        result: What the model found.
+    """
+
+    source: str | Path | np.ndarray
+    picture: np.ndarray | None
+    result: Detections | Segmentation | Unreadable

@@ -1,0 +1,117 @@
+"""Results kept in files: pictures, JSON and masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from convnext_dense.evaluation.files import write_whole
+from convnext_dense.inference.results import Detections, Seen, Segmentation
+
+KINDS = ("pictures", "json", "masks")
+
+
+class Saver:
+    """Writes results below a folder, each file whole or not at all. For one thread.
+
+    ``pictures/NAME.jpg`` is the drawing, ``json/NAME.json`` the numbers. ``masks/NAME.png`` is for
+    a segmentation the map of labels, as in the data set's own maps; for detections a map of their
+    numbers, from 1 in the order of the JSON, the surest on top, 0 where nothing is.
+
+    Args:
+        out: The folder, made where it is missing.
+        kinds: Which of :data:`KINDS`.
+        classes: Names of the classes.
+        palette: RGB colours from 0 to 255, one per class, or None.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        kinds: Collection[str],
+        classes: Collection[str],
+        palette: list | None,
+    ) -> None:
+        self.out = Path(out)
+        self.kinds = kinds
+        self._draw = None
+        if "pictures" in kinds:
+            from convnext_dense.inference.drawing import Drawer
+
+            self._draw = Drawer(classes, palette)
+
+    def save(self, name: str, seen: Seen) -> None:
+        """Write one result.
+
+        Args:
+            name: Its path below the folders, without suffix.
+            seen: The picture and what was found.
+
+        Raises:
+            OSError: Where a file cannot be written.
+        """
+        if self._draw:
+            self._image(f"pictures/{name}.jpg", self._draw(seen.picture, seen.result))
+        if "json" in self.kinds:
+            write_whole(self.out / f"json/{name}.json", json.dumps(as_json(seen)) + "\n")
+        if "masks" in self.kinds:
+            labels = as_label_map(seen.result)
+            if labels is not None:
+                self._image(f"masks/{name}.png", labels)
+
+    def _image(self, name: str, image: np.ndarray) -> None:
+        path = self.out / name
+        _, encoded = cv2.imencode(path.suffix, image)
+        write_whole(path, encoded.tobytes())
+
+
+def as_json(seen: Seen) -> dict:
+    """Give a result as JSON can hold it.
+
+    Returns:
+        ``picture``, ``width`` and ``height``. Of detections ``boxes`` (x1, y1, x2, y2 in pixels),
+        ``scores``, ``labels``, ``names`` and ``masks`` (COCO's compressed RLE), one entry each per
+        object; of a segmentation ``shares``, the part of the pixels that each class found has.
+    """
+    height, width = seen.picture.shape[:2]
+    about = dict(picture=str(seen.source), width=width, height=height)
+    found = seen.result
+    if isinstance(found, Segmentation):
+        counts = np.bincount(found.labels.ravel(), minlength=len(found.classes))
+        shares = {found.classes[i]: counts[i] / found.labels.size for i in np.flatnonzero(counts)}
+        return about | dict(shares=shares)
+    return about | dict(
+        boxes=found.boxes.tolist(),
+        scores=found.scores.tolist(),
+        labels=found.labels.tolist(),
+        names=[found.classes[label] for label in found.labels],
+        **({} if found.masks is None else dict(masks=[_rle(mask) for mask in found.masks])),
+    )
+
+
+def as_label_map(found: Detections | Segmentation) -> np.ndarray | None:
+    """Give a result as one map of numbers; None for detections without masks.
+
+    Returns:
+        (H, W), uint8, or uint16 where the numbers need it.
+    """
+    if isinstance(found, Segmentation):
+        labels = found.labels.astype(np.int64) + found.first_label
+    elif found.masks is None:
+        return None
+    else:
+        labels = np.zeros(found.masks.shape[1:], np.int64)
+        for number in range(len(found), 0, -1):
+            labels[found.masks[number - 1]] = number
+    return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
+
+
+def _rle(mask: np.ndarray) -> dict:
+    from pycocotools.mask import encode
+
+    rle = encode(np.asfortranarray(mask, np.uint8))
+    return dict(size=list(rle["size"]), counts=rle["counts"].decode())

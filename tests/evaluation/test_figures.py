@@ -1,0 +1,88 @@
+"""The files that keep figures, and the published row beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from convnext_dense.evaluation import Figures
+from convnext_dense.evaluation.figures import write_figures
+from convnext_dense.evaluation.files import write_whole
+from convnext_dense.evaluation.published import compare
+from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
+
+MASKS = Figures(
+    dict(bbox_AP=0.4721, segm_AP=0.41),
+    [
+        {"class": "cat, tame", "objects": 3, "bbox_AP": 0.5, "bbox_APs": float("nan")},
+        {"class": "dog", "objects": 0, "bbox_AP": 0.25, "bbox_APs": 1.0},
+    ],
+)
+LABELS = Figures(dict(mIoU=46.71, mAcc=58.0, aAcc=81.2), [{"class": "wall", "IoU": 0.5}])
+TINY = "configs/det/mask_rcnn_convnext_t_coco.py"
+UPERNET = "configs/seg/upernet_convnext_t_ade20k.py"
+
+
+def test_files_hold_every_digit(tmp_path):
+    write_figures(tmp_path / "new", MASKS, config="c.py")
+    written = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert written == dict(config="c.py", metrics=dict(bbox_AP=0.4721, segm_AP=0.41))
+    with (tmp_path / "new" / "per_class.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["cat, tame", "dog"]
+    assert [row["bbox_APs"] for row in rows] == ["", "1.0"]
+
+
+def test_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.json"
+    write_whole(file, "earlier")
+
+    def full(self, data):
+        with self.open("wb") as part:
+            part.write(data[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"could not write .*metrics\.json: No space left on device"):
+        write_whole(file, "later")
+    assert file.read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_the_published_row_stands_beside():
+    comparison = compare(TINY, MASKS, tta=False, images=5000, changes=[])
+    assert comparison.name == "Mask R-CNN ConvNeXt-T, IN-1K"
+    box, mask = comparison.figures
+    assert (box.metric, box.here, box.published, box.difference) == ("box AP", 47.21, 46.2, 1.01)
+    assert (mask.metric, mask.here, mask.difference) == ("mask AP", 41.0, -0.7)
+    assert not comparison.unlike
+    assert "not comparable" not in comparison_table(comparison)
+
+
+def test_the_multi_scale_test_has_its_own_figure():
+    for tta, published in ((False, 46.0), (True, 46.7)):
+        (beside,) = compare(UPERNET, LABELS, tta=tta, images=2000, changes=[]).figures
+        assert beside.published == published
+
+
+def test_other_data_or_another_model_is_named():
+    comparison = compare(TINY, MASKS, tta=False, images=19, changes=["--classes"])
+    assert comparison.unlike == ["--classes", "19 images, published on 5000"]
+    text = comparison_table(comparison)
+    assert "not comparable: --classes; 19 images, published on 5000" in text
+
+
+def test_no_row_where_none_was_published():
+    assert compare("my_config.py", MASKS, tta=False, images=5000, changes=[]) is None
+
+
+def test_tables_are_never_cut():
+    wide = [{"class": "a" * 90, **{f"segm_AP{i}": 0.5 for i in range(30)}}]
+    lines = per_class_table(Figures({}, wide)).splitlines()
+    assert "a" * 90 in lines[-1]
+    assert lines[-1].count("0.500") == 30
+    assert per_class_table(MASKS).splitlines()[2].split()[-2:] == ["0.500", "-"]
+    assert "46.71" in summary_table(LABELS)
