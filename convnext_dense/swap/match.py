@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from convnext_dense.swap.probe import Pyramid
 
-# The stride of the last of four stages that are not dilated.
-FULL_STRIDE = 32
-OUTPUT_STRIDES = (8, 16, FULL_STRIDE)
+# The backbone's default output stride, and what it may be.
+DEFAULT_OUTPUT_STRIDE = 32
+OUTPUT_STRIDES = (8, 16, DEFAULT_OUTPUT_STRIDE)
 
 
 def match_stages(
@@ -38,7 +38,7 @@ def match_stages(
     if pyramid.dilated:
         output_stride = pyramid.strides[-1]
     else:
-        output_stride = 4 * 2 ** (num_stages - 1)
+        output_stride = undilated_stride(num_stages)
     if pyramid.dilated and output_stride not in OUTPUT_STRIDES:
         return None
     available = [min(4 * 2**stage, output_stride) for stage in range(num_stages)]
@@ -48,8 +48,18 @@ def match_stages(
         stages = _assign([pyramid.strides[p] for p in candidates], available)
         if stages:
             chosen = dict(zip(candidates, stages, strict=True))
-            return tuple(chosen[p] for p in positions), min(output_stride, FULL_STRIDE)
+            return tuple(chosen[p] for p in positions), output_stride
     return None
+
+
+def undilated_stride(num_stages: int) -> int:
+    """Give the output stride under which none of the stages is dilated.
+
+    Example:
+        >>> undilated_stride(4), undilated_stride(5)
+        (32, 64)
+    """
+    return max(DEFAULT_OUTPUT_STRIDE, 4 * 2 ** (num_stages - 1))
 
 
 def _assign(strides: list[int], available: list[int]) -> list[int] | None:

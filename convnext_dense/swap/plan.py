@@ -14,7 +14,7 @@ from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.data.tree import type_name
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.imports import set_imports
-from convnext_dense.swap.match import FULL_STRIDE
+from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.methods import find_part, name_others, untie
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.optimizer import follow_optimizer
@@ -155,7 +155,7 @@ def set_backbone(
     """Put the new backbone in the place of the old, and say which of its arguments remain."""
     before = part["backbone"]
     backbone = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
-    if wiring.output_stride != FULL_STRIDE:
+    if wiring.output_stride != DEFAULT_OUTPUT_STRIDE:
         backbone["output_stride"] = wiring.output_stride
     if old.ceil:
         backbone["ceil_mode"] = True

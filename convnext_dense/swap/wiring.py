@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from convnext_dense.swap.edits import Edits
-from convnext_dense.swap.match import FULL_STRIDE, choose_sources, match_stages
+from convnext_dense.swap.match import choose_sources, match_stages, undilated_stride
 from convnext_dense.swap.neck import first_neck, rewire_neck
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 from convnext_dense.swap.readers import Head, Maps, NotNative, find_heads
@@ -116,7 +116,7 @@ class _Model:
             stages, output_stride = matched
             chosen = list(stages)
         else:
-            output_stride = FULL_STRIDE
+            output_stride = undilated_stride(len(self.widths))
             chosen = choose_sources(self._strides(reads), len(self.widths))
             stages = tuple(range(min(chosen), len(self.widths)))
         source = {p: stages.index(stage) for p, stage in zip(reads, chosen, strict=True)}

@@ -54,7 +54,7 @@ def test_the_first_maps_of_a_dilated_backbone_are_the_first_stages():
 
 
 def test_a_backbone_of_more_stages_reaches_further():
-    assert match_stages(pyramid((8, 16, 32, 64)), range(4), num_stages=5) == ((1, 2, 3, 4), 32)
+    assert match_stages(pyramid((8, 16, 32, 64)), range(4), num_stages=5) == ((1, 2, 3, 4), 64)
 
 
 def test_sources_are_the_nearest_stages():

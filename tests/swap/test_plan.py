@@ -193,6 +193,15 @@ def test_every_arch(arch):
     assert swapped.model.neck.in_channels == list(channels[1:])
 
 
+def test_five_stages_reach_stride_64_without_an_adapter():
+    arch = dict(depths=[1, 1, 1, 1, 1], channels=[8, 16, 24, 32, 40])
+    swap = plan_swap(zoo("mmdet::rtmdet/rtmdet_x_p6_4xb8-300e_coco.py"), arch)
+    backbone = swap.config.model.backbone
+    assert swap.tier == "native"
+    assert (backbone.out_indices, backbone.output_stride) == ((1, 2, 3, 4), 64)
+    assert swap.config.model.neck.in_channels == [16, 24, 32, 40]
+
+
 def swap_quietly(cfg: Config, arch: object, **kwargs: object) -> Config:
     return plan_swap(cfg, arch, **kwargs).config
 
