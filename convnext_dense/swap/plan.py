@@ -132,7 +132,8 @@ def plan_swap(
         raise SwapRefusedError(f"{name}: not without an adapter: {reason}") from None
     set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
     forget_weights(edits, path, part)
-    set_normalisation(edits)
+    init_cfg = part["backbone"].get("init_cfg") or {}
+    set_normalisation(edits, str(init_cfg.get("checkpoint", "")))
     follow_optimizer(edits, recipe, scope, old, part["backbone"])
     set_imports(edits)
     return Swap(

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 from convnext_dense.data.tree import type_name, walk
 from convnext_dense.swap.edits import Edits
+from convnext_dense.weights.origin import normalisation_of
 
-# ImageNet's, which every published ConvNeXt but the CLIP ones was trained with; RGB, in 0 to 255.
-MEAN = [123.675, 116.28, 103.53]
-STD = [58.395, 57.12, 57.375]
-WHY = "RGB, with ImageNet's mean and deviation, as the weights expect"
+WHY = "RGB, with the mean and deviation that the weights expect"
 WRAPPERS = ("MultiBranchDataPreprocessor",)
 # Transforms that fill borders with the mean, which then becomes 0.
 FILLING = ("Expand", "RandomCenterCropPad")
 
 
-def set_normalisation(edits: Edits) -> None:
+def set_normalisation(edits: Edits, weights: str) -> None:
     """Set mean, deviation and channel order in every data preprocessor and pipeline.
 
     Paddings stay as they are.
+
+    Args:
+        edits: The config and its changes.
+        weights: Name of the new backbone's weights; empty for none, which means ImageNet's values.
     """
+    mean, std = map(list, normalisation_of(weights))
     preprocessors = [
         (path, node)
         for path, node in walk(edits.cfg)
         if path.rpartition(".")[2] == "data_preprocessor" and type_name(node) not in WRAPPERS
     ]
     for path, node in preprocessors:
-        edits.set(path, node, "mean", MEAN, WHY)
-        edits.set(path, node, "std", STD, WHY)
+        edits.set(path, node, "mean", mean, WHY)
+        edits.set(path, node, "std", std, WHY)
         edits.set(path, node, "bgr_to_rgb", True, WHY)
         edits.drop(path, node, "rgb_to_bgr", WHY)
     if not preprocessors:
         edits.warn(
             "the config has no data_preprocessor to set: the images are not normalised, and the "
-            f"weights expect {WHY}"
+            f"weights expect RGB with mean {mean} and deviation {std}"
         )
     for path, node in walk(edits.cfg):
         if type_name(node) in FILLING and "mean" in node:
-            edits.set(path, node, "mean", MEAN, WHY)
+            edits.set(path, node, "mean", mean, WHY)
             edits.set(path, node, "to_rgb", True, WHY)
             if "std" in node:
-                edits.set(path, node, "std", STD, WHY)
+                edits.set(path, node, "std", std, WHY)

@@ -33,7 +33,14 @@ def licence_of(name: str, found: Found) -> str:
     return "not told by the name: see where the file comes from"
 
 
-def normalisation_of(name: str, found: Found) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Give the mean and standard deviation that images are normalised with, in 0 to 255, RGB."""
-    is_clip = "visual." in found.prefix or "clip" in name.lower()
+def normalisation_of(
+    name: str, found: Found | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Give the mean and standard deviation that images are normalised with, in 0 to 255, RGB.
+
+    Args:
+        name: Path, URL or hub id of the weights.
+        found: What the file holds; None where it has not been read.
+    """
+    is_clip = "clip" in name.lower() or (found is not None and "visual." in found.prefix)
     return CLIP if is_clip else IMAGENET

@@ -7,7 +7,8 @@ import pytest
 from convnext_dense.cli.options import read_config
 from convnext_dense.data.tree import walk
 from convnext_dense.swap import plan_swap
-from convnext_dense.swap.preprocessing import MEAN, STD
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 PREPROCESSORS = [
     ("mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", "model.data_preprocessor"),  # BGR
@@ -31,6 +32,13 @@ def test_every_kind_of_preprocessor(name, path):
     found = dict(walk(cfg._cfg_dict))[path]
     assert (found["mean"], found["std"], found["bgr_to_rgb"]) == (MEAN, STD, True)
     assert "rgb_to_bgr" not in found
+
+
+def test_weights_of_clip_expect_clips_images():
+    cfg = read_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+    weights = dict(type="Pretrained", checkpoint="timm/convnext_base.clip_laion2b_augreg")
+    found = plan_swap(cfg, "base", init_cfg=weights).config.model.data_preprocessor
+    assert found.mean == [122.7709, 116.7460, 104.0937]
 
 
 def test_paddings_stay():
