@@ -201,11 +201,15 @@ class Cli:
 def cli(shapes, ade):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CONVNEXT_DENSE_DATA", raising=False)
-        # mmengine lays its config out anew for every checkpoint: most of the time of a short run.
-        # The forks import yapf's function when they call it.
-        for name in ("mmengine.config.config.FormatCode", "yapf.yapflib.yapf_api.FormatCode"):
-            patch.setattr(name, lambda text, **_: (text, True), raising=False)
         yield Cli(shapes, ade)
+
+
+@pytest.fixture(autouse=True)
+def _configs_as_they_are(monkeypatch):
+    """Let no run lay its config out, which takes most of the time of a short one."""
+    # The forks import yapf's function when they call it.
+    for name in ("mmengine.config.config.FormatCode", "yapf.yapflib.yapf_api.FormatCode"):
+        monkeypatch.setattr(name, lambda text, **_: (text, True), raising=False)
 
 
 @pytest.fixture(autouse=True)
