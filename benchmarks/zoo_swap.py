@@ -32,8 +32,8 @@ from typing import Any
 from mmengine.config import Config
 
 import convnext_dense  # noqa: F401  makes mmdet importable
+from convnext_dense.data.tree import walk
 from convnext_dense.swap.trial import STEPS, TrialError, try_out
-from convnext_dense.swap.trial_inputs import walk
 
 ZOOS = ("mmdet", "mmseg")
 ROOT = Path(__file__).parents[1]
@@ -268,7 +268,7 @@ def attempt(name: Name, arch: str | None) -> dict:
             except SwapRefusedError as refusal:
                 return dict(outcome="refused", error=str(refusal))
             record["swap_seconds"] = round(time.perf_counter() - start, 1)
-            adapted = any(node.get("type") == "PyramidAdapter" for node in walk(cfg.model))
+            adapted = any(node.get("type") == "PyramidAdapter" for _, node in walk(cfg.model))
             record["tier"] = "adapter" if adapted else "native"
         trial = try_out(cfg)
         outcome = "no gradient" if trial.no_gradient else "ok"

@@ -29,12 +29,12 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from convnext_dense.data.tree import walk
 from convnext_dense.swap.trial_inputs import (
     image_size,
     prediction_batch,
     read_annotations,
     training_batch,
-    walk,
 )
 from convnext_dense.swap.trial_text import replace_language_models
 
@@ -192,7 +192,7 @@ def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
         dropped.append(f"{_name(model.type)} around its detector")
         model = _inner_detector(model)
     dropped += replace_language_models(model)
-    for node in walk(model):
+    for _, node in walk(model):
         for key in ("pretrained", "teacher_ckpt"):
             if node.get(key):
                 dropped.append(f"{key}={node[key]!r}")
@@ -200,7 +200,7 @@ def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
         if node.get("num_cp"):
             dropped.append(f"num_cp={node['num_cp']} (activation checkpointing)")
             node["num_cp"] = 0
-        if any("checkpoint" in init for init in walk(node.get("init_cfg"))):
+        if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
             dropped.append(f"init_cfg={node.pop('init_cfg')!r}")
         if isinstance(node.get("teacher_config"), str):
             node["teacher_config"] = _find_config(node["teacher_config"], _scope(cfg))
@@ -245,10 +245,10 @@ def _find_config(path: str, scope: str) -> str:
 
 
 def _canvas(cfg: Config, model: ConfigDict) -> tuple[int, int]:
-    for node in walk(model):
+    for _, node in walk(model):
         if "input_size" in node:  # SSD's anchors and last levels fit one size
             return node["input_size"], node["input_size"]
-    lraspp = any(node.get("type") == "LRASPPHead" for node in walk(model))
+    lraspp = any(node.get("type") == "LRASPPHead" for _, node in walk(model))
     height, width = WIDE_CANVAS if lraspp else CANVAS
     # A two-stage detection transformer chooses its queries among the positions of its levels,
     # strides 8 to 64.
@@ -266,16 +266,16 @@ def _canvas(cfg: Config, model: ConfigDict) -> tuple[int, int]:
 def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
     """Replace sizes in pixels by the trial's, and classify fewer proposals."""
     height, width = canvas
-    for node in walk(model.get("data_preprocessor")):
+    for _, node in walk(model.get("data_preprocessor")):
         if "size" in node:
             node["size"] = canvas
         if "scale" in node:
             node["scale"] = (width, height)
-    for node in walk(model):
-        for proposals in walk([node.get("rpn"), node.get("rpn_proposal")]):
+    for _, node in walk(model):
+        for _, proposals in walk([node.get("rpn"), node.get("rpn_proposal")]):
             if proposals.get("max_per_img", 0) > PROPOSALS:
                 proposals["max_per_img"] = PROPOSALS
-        for sampler in walk([node.get("sampler")]):
+        for _, sampler in walk([node.get("sampler")]):
             if sampler.get("num", 0) > PROPOSALS:
                 sampler["num"] = PROPOSALS
     if "img_size" in model.get("backbone", {}):

@@ -17,6 +17,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
+from convnext_dense.data.tree import walk
+
 # Sides are odd, and the images of a batch differ.
 MARGINS = ((1, 1), (5, 17))
 INSTANCES = (4, 3)
@@ -88,11 +90,11 @@ def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
     """
     heads = {key: value for key, value in model.items() if key != "backbone"}
     transforms = _training_transforms(cfg)
-    preprocessor = list(walk(model.get("data_preprocessor")))
+    preprocessor = [node for _, node in walk(model.get("data_preprocessor"))]
     pad_seg = any(node.get("pad_seg") for node in preprocessor)
     # mmseg's cross entropy with class weights fails on ignored pixels, so on padding too.
-    losses = walk([node.get("loss_decode") for node in walk(heads)])
-    weighted = any(loss.get("class_weight") for loss in losses)
+    losses = walk([node.get("loss_decode") for _, node in walk(heads)])
+    weighted = any(loss.get("class_weight") for _, loss in losses)
     margins = MARGINS
     size = image_size(cfg)
     if size:
@@ -124,36 +126,26 @@ def image_size(cfg: Config) -> tuple[int, int] | None:
 
 def _training_transforms(cfg: Config) -> list[dict]:
     """Every dict of the training data's config, the transforms among them."""
-    return list(walk([cfg.get("train_pipeline"), cfg.get("train_dataloader")]))
+    return [node for _, node in walk([cfg.get("train_pipeline"), cfg.get("train_dataloader")])]
 
 
 def _class_counts(heads: dict) -> Iterator[int]:
     # A text-prompted detector knows the classes that its prompt names.
     if "language_model" in heads:
         yield len(ENTITIES)
-    for node in walk(heads):
+    for _, node in walk(heads):
         for key in ("num_classes", "num_things_classes"):
             if isinstance(node.get(key), int) and node[key] > 0:
                 yield node[key]
 
 
 def _semantic_class_counts(heads: dict) -> Iterator[int]:
-    for node in walk(heads):
+    for _, node in walk(heads):
         if "semantic_head" in node:
             head = node["semantic_head"]
             yield head.get("num_classes") or head["num_things_classes"] + head["num_stuff_classes"]
         elif node.get("num_stuff_classes"):
             yield node["num_things_classes"] + node["num_stuff_classes"]
-
-
-def walk(node: Any) -> Iterator[dict]:
-    """Every dict in a tree of dicts, lists and tuples, parents first."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from walk(child)
 
 
 def _fit(canvas: tuple[int, int], margin: tuple[int, int]) -> tuple[int, int]:
