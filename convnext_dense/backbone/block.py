@@ -6,9 +6,14 @@ one the memory stays channels-last and the permutes are free.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from convnext_dense import kernels
+from convnext_dense.kernels import reference
 
 # Every published ConvNeXt but timm's xxlarge.
 LAYER_NORM_EPS = 1e-6
@@ -40,12 +45,7 @@ class GRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a (N, H, W, C) map by its response over H and W."""
-        # A half-precision norm over a large map would overflow.
-        response = torch.linalg.vector_norm(
-            x, dim=(1, 2), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32)
-        )
-        scale = response / (response.mean(dim=-1, keepdim=True) + self.eps)
-        return x + self.gamma * (x * scale.to(x.dtype)) + self.beta
+        return reference.global_response_norm(x, self.gamma, self.beta, self.eps)
 
 
 class DropPath(nn.Module):
@@ -57,11 +57,25 @@ class DropPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero whole samples of (N, ...) at ``rate`` and scale up the others."""
-        if self.rate == 0.0 or not self.training:
+        if self.is_off():
             return x
-        keep = 1.0 - self.rate
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * mask.div_(keep)
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(1.0 - self.rate)
+        return x * mask.mul_(self.scale)
+
+    @property
+    def scale(self) -> float:
+        """What the kept samples are multiplied with."""
+        return 1.0 / (1.0 - self.rate)
+
+    def is_off(self) -> bool:
+        """Tell whether every sample is kept as it is."""
+        return self.rate == 0.0 or not self.training
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Choose the samples of (N, ...) to keep; gives their indices, on the device of ``x``."""
+        # Drawn on the CPU: how many there are must be known without waiting for a GPU.
+        kept = (torch.rand(x.shape[0], device="cpu") >= self.rate).nonzero().squeeze(1)
+        return kept.to(x.device, non_blocking=True)
 
     def extra_repr(self) -> str:
         """Show the rate in the model's printout."""
@@ -166,8 +180,85 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
+        if self.drop_path.is_off():
+            return self._residual(x)
+        if kernels.is_transformed():
+            return x + self.drop_path(self._branch(x))
+        # Dropped samples cost no work. Where all are, an empty batch still goes through, so that
+        # every parameter has a gradient.
+        kept = self.drop_path.draw(x)
+        if len(kept) == len(x):
+            return self._residual(x, self.drop_path.scale)
+        x = x.permute(0, 2, 3, 1)
+        part = x.index_select(0, kept).permute(0, 3, 1, 2)
+        part = self._residual(part, self.drop_path.scale).permute(0, 2, 3, 1)
+        return x.to(part.dtype).index_copy(0, kept, part).permute(0, 3, 1, 2)
+
+    def _residual(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        """Add ``scale`` times the branch to its (N, C, H, W) input."""
+        fast = self._fast_path(x)
+        if fast is None:
+            return x + (self._branch(x) if scale == 1.0 else scale * self._branch(x))
+        shortcut = x.permute(0, 2, 3, 1).contiguous()
+        y = fast.conv_norm(
+            shortcut,
+            self.dwconv.weight,
+            self.dwconv.bias,
+            self.dwconv.dilation[0],
+            self.norm.weight,
+            self.norm.bias,
+            self.norm.eps,
+            kernels.compute_dtype(x),
+        )
+        first, second = self.pwconv1, self.pwconv2
+        if isinstance(self.grn, GRN):
+            grn = (self.grn.gamma, self.grn.beta, self.grn.eps)
+            out = fast.grn_mlp(
+                shortcut,
+                y,
+                first.weight,
+                first.bias,
+                *grn,
+                second.weight,
+                second.bias,
+                self.gamma,
+                scale,
+            )
+        else:
+            out = fast.mlp(
+                shortcut,
+                y,
+                first.weight,
+                first.bias,
+                second.weight,
+                second.bias,
+                self.gamma,
+                scale,
+            )
+        return out.permute(0, 3, 1, 2)
+
+    def _branch(self, x: Tensor) -> Tensor:
+        """Compute what is added to the input, layer by layer, in plain torch."""
         y = self.dwconv(x).permute(0, 2, 3, 1)
         y = self.pwconv2(self.grn(self.act(self.pwconv1(self.norm(y)))))
         if self.gamma is not None:
             y = self.gamma * y
-        return x + self.drop_path(y.permute(0, 3, 1, 2))
+        return y.permute(0, 3, 1, 2)
+
+    def _fast_path(self, x: Tensor) -> ModuleType | None:
+        """Give the kernels that compute this block for ``x``, or None for plain torch."""
+        fast = kernels.fast_path(x, *self.parameters())
+        if fast is None:
+            return None
+        untouched = all(kernels.is_untouched(layer, *kinds) for layer, kinds in self._layers())
+        return fast if untouched else None
+
+    def _layers(self) -> list[tuple[nn.Module, tuple[type[nn.Module], ...]]]:
+        return [
+            (self.dwconv, (DepthwiseConv2d,)),
+            (self.norm, (nn.LayerNorm,)),
+            (self.pwconv1, (nn.Linear,)),
+            (self.act, (nn.GELU,)),
+            (self.grn, (GRN, nn.Identity)),
+            (self.pwconv2, (nn.Linear,)),
+        ]

@@ -1,0 +1,108 @@
+"""Which kernels run: the fastest that can, for the device, the type and the mode at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as global_hooks
+
+from convnext_dense.kernels import onednn
+
+_plain_torch = ContextVar("convnext_dense_plain_torch", default=False)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Run every part in plain torch inside the ``with`` block, to compare or to debug.
+
+    Example:
+        >>> import torch
+        >>> from convnext_dense import ConvNeXt
+        >>> net = ConvNeXt("atto").eval()
+        >>> with plain_torch():
+        ...     outputs = net(torch.zeros(1, 3, 32, 32))
+    """
+    token = _plain_torch.set(True)
+    try:
+        yield
+    finally:
+        _plain_torch.reset(token)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Give the type that convolutions and products of ``x`` compute in: autocast's, or its own."""
+    return _autocast_dtype(x.device.type) or x.dtype
+
+
+def fast_path(x: Tensor, *parameters: Tensor) -> ModuleType | None:
+    """Give the module whose functions compute fastest here, or None for plain torch.
+
+    Args:
+        x: What a part of the network is given.
+        parameters: The parameters of that part.
+    """
+    if is_transformed() or _plain_torch.get():
+        return None
+    device = x.device.type
+    if device not in ("cpu", "cuda") or x.numel() == 0:
+        return None
+    tensors = (x, *parameters)
+    if any(type(t) not in (Tensor, nn.Parameter) or t.device != x.device for t in tensors):
+        return None
+    if _autocast_dtype(device) is None and any(p.dtype != x.dtype for p in parameters):
+        # Plain torch refuses mixed types with its own message.
+        return None
+    if device == "cpu" and onednn.available(compute_dtype(x)):
+        return onednn
+    if device == "cuda":
+        from convnext_dense.kernels import triton
+
+        if triton.available(x.device):
+            return triton
+    return None
+
+
+def is_transformed() -> bool:
+    """Tell whether something follows torch's operators one by one: a compiler, vmap, a counter.
+
+    It would not know the fast paths' operators, and no shape may depend on chance before it.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or forward_ad._current_level >= 0
+    )
+
+
+def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Tell whether a module is of one of these very classes and nobody listens to its calls.
+
+    A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
+    itself.
+    """
+    return (
+        type(module) in kinds
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and not (module._backward_hooks or module._backward_pre_hooks)
+        and not global_hooks._has_any_global_hook()
+    )
+
+
+def _autocast_dtype(device: str) -> torch.dtype | None:
+    """Give autocast's type on a kind of device, or None where it is off."""
+    if device not in ("cpu", "cuda"):
+        return None
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    # Before torch 2.4.
+    if device == "cpu":
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
