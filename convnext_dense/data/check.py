@@ -49,8 +49,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     for split in splits:
         for key, dataset in datasets(cfg, split):
             check_root(key, dataset)
-            dialect = type_name(dataset).startswith(_COCO_DIALECTS)
-            if not (reads_label_maps(dataset) or (reads_coco(dataset) and not dialect)):
+            if not (reads_label_maps(dataset) or is_coco(dataset)):
                 continue
             built = build_unread(cfg, key, dataset)
             check_heads(cfg.model, key, built.metainfo["classes"])
@@ -58,6 +57,11 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
                 check_label_maps(key, split, built)
             else:
                 check_coco(cfg, key, split, built, read)
+
+
+def is_coco(dataset: ConfigDict) -> bool:
+    """Tell whether a data set reads one COCO file of objects, and no dialect of it."""
+    return reads_coco(dataset) and not type_name(dataset).startswith(_COCO_DIALECTS)
 
 
 def check_root(key: str, dataset: ConfigDict) -> None:

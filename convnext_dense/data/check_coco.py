@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from convnext_dense.data.check_files import flag_of, missing_files
 from convnext_dense.data.tree import evaluators, walk
@@ -41,19 +41,37 @@ def check_coco(
     content = read(file, f"{key}.ann_file")
     wanted = check_categories(file, key, content["categories"], dataset.metainfo["classes"])
     check_images(file, key, split, content["images"], dataset)
-    metrics = [node for _, node in evaluators(cfg, split) if "metric" in node]
+    check_evaluators(cfg, split)
+    if truth_is_hidden(cfg, split):
+        return
+    check_annotations(file, split, content, wanted, dataset)
+    if wants_masks(cfg, split):
+        check_masks(file, content["annotations"], wanted)
+
+
+def check_evaluators(cfg: Config, split: str) -> None:
+    """Refuse an evaluator whose annotation file is not there."""
     for path, node in evaluators(cfg, split):
         if node.get("ann_file") and not Path(node.ann_file).is_file():
             raise FileNotFoundError(
                 f"annotation file {node.ann_file} ({path}.ann_file) does not exist: --data-root "
                 "and --ann-val move it along with the data"
             )
-    if any(node.get("format_only") for node in metrics):
-        return  # a test set whose truth is not public
-    check_annotations(file, split, content, wanted, dataset)
-    loads_masks = any(node.get("with_mask") for _, node in walk(cfg[f"{split}_dataloader"]))
-    if loads_masks or any("segm" in node.metric for node in metrics):
-        check_masks(file, content["annotations"], wanted)
+
+
+def truth_is_hidden(cfg: Config, split: str) -> bool:
+    """Tell whether a split is a test set whose truth is not public."""
+    return any(node.get("format_only") for node in _metrics(cfg, split))
+
+
+def wants_masks(cfg: Config, split: str) -> bool:
+    """Tell whether a split's pipeline loads masks, or its evaluator compares them."""
+    loads = any(node.get("with_mask") for _, node in walk(cfg[f"{split}_dataloader"]))
+    return loads or any("segm" in node.metric for node in _metrics(cfg, split))
+
+
+def _metrics(cfg: Config, split: str) -> list[ConfigDict]:
+    return [node for _, node in evaluators(cfg, split) if "metric" in node]
 
 
 def check_is_there(file: str, key: str, split: str, root: str) -> None:
@@ -143,8 +161,7 @@ def check_images(file: str, key: str, split: str, images: list[dict], dataset: o
     """Refuse a file without images, and images that are not on the disk."""
     if not images:
         raise ValueError(f"annotation file {file} lists no images: {flag_of(split)} names another")
-    folder = dataset.data_prefix["img"]
-    missing = missing_files(str(Path(folder, image["file_name"])) for image in images)
+    missing = missing_files(image_files(images, dataset))
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of the {len(images)} images of {file} are missing, the first is "
@@ -153,17 +170,40 @@ def check_images(file: str, key: str, split: str, images: list[dict], dataset: o
         )
 
 
+def image_files(images: list[dict], dataset: object) -> list[str]:
+    """Give the path of each image."""
+    folder = dataset.data_prefix["img"]
+    return [str(Path(folder, image["file_name"])) for image in images]
+
+
 def check_annotations(
     file: str, split: str, content: dict, wanted: set[int], dataset: object
 ) -> None:
-    """Refuse a file of which nothing is left to learn from or to compare with."""
+    """Refuse ids that clash, fields that evaluation lacks, and a file of which nothing is left."""
     annotations = content["annotations"]
     if len({annotation["id"] for annotation in annotations}) < len(annotations):
         raise ValueError(f"annotation file {file}: two annotations have the same id: number them")
     if split != "train":
-        require_fields(file, "annotation", annotations, (*_ANNOTATION_FIELDS, "iscrowd"))
-    # mmdet drops small images from training alone.
-    min_size = (dataset.filter_cfg or {}).get("min_size", 0) if split == "train" else 0
+        require_iscrowd(file, annotations)
+    check_something_counts(file, split, content, wanted, dataset)
+
+
+def require_iscrowd(file: str, annotations: list[dict]) -> None:
+    """Refuse annotations without the field that pycocotools alone needs."""
+    require_fields(file, "annotation", annotations, (*_ANNOTATION_FIELDS, "iscrowd"))
+
+
+def smallest_side(split: str, dataset: object) -> int:
+    """Give the side in pixels below which mmdet leaves images out, in training alone."""
+    return (dataset.filter_cfg or {}).get("min_size", 0) if split == "train" else 0
+
+
+def check_something_counts(
+    file: str, split: str, content: dict, wanted: set[int], dataset: object
+) -> None:
+    """Refuse a file of which nothing is left to learn from or to compare with."""
+    annotations = content["annotations"]
+    min_size = smallest_side(split, dataset)
     used = {
         image["id"]
         for image in content["images"]
@@ -188,14 +228,19 @@ def _counts(annotation: dict, wanted: Iterable[int]) -> bool:
 
 def check_masks(file: str, annotations: list[dict], wanted: set[int]) -> None:
     """Refuse boxes without masks where the config wants masks."""
-    without = [
-        annotation["id"]
-        for annotation in annotations
-        if annotation["category_id"] in wanted and not annotation.get("segmentation")
-    ]
+    without = without_masks(annotations, wanted)
     if without:
         raise ValueError(
             f"annotation file {file}: {len(without)} of {len(annotations)} annotations have no "
             f"segmentation, the first is id {without[0]}, but the config wants masks: --box-only "
             "trains and tests boxes alone"
         )
+
+
+def without_masks(annotations: list[dict], wanted: set[int]) -> list[object]:
+    """Give the ids of the wanted annotations that have no segmentation."""
+    return [
+        annotation["id"]
+        for annotation in annotations
+        if annotation["category_id"] in wanted and not annotation.get("segmentation")
+    ]

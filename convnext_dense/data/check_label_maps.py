@@ -10,6 +10,7 @@ from convnext_dense.data.paths import IMAGE_SUFFIXES
 
 _MAPS_READ = 8
 IGNORED = 255
+PAIR = {"img_path": "images", "seg_map_path": "label maps"}
 
 
 def check_label_maps(key: str, split: str, dataset: object) -> None:
@@ -24,11 +25,34 @@ def check_label_maps(key: str, split: str, dataset: object) -> None:
         FileNotFoundError: Where a folder, an image or a label map is missing.
         ValueError: Where there are no images, or the maps hold other labels than the classes'.
     """
+    if None in dataset.data_prefix.values():
+        return  # a test set whose truth is not public
+    pairs = list_pairs(key, split, dataset)
+    for field, kind in PAIR.items():
+        missing = missing_files(pair[field] for pair in pairs)
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(pairs)} {kind} are missing, the first is {missing[0]}: an "
+                f"image's label map has its name with {dataset.seg_map_suffix} for "
+                f"{dataset.img_suffix}, in {key}.data_prefix.seg_map_path"
+            )
+    for pair in pairs[:: max(1, len(pairs) // _MAPS_READ)]:
+        check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+
+
+def list_pairs(key: str, split: str, dataset: object) -> list[dict]:
+    """List a data set's images and label maps, whether they are there or not.
+
+    Returns:
+        At least one dict with ``img_path`` and ``seg_map_path``.
+
+    Raises:
+        FileNotFoundError: Where a folder or the list of names is missing.
+        ValueError: Where there are no images, or some that mmseg would not read.
+    """
     images = dataset.data_prefix["img_path"]
-    for prefix in ("img_path", "seg_map_path"):
+    for prefix in PAIR:
         folder = dataset.data_prefix[prefix]
-        if folder is None:
-            return  # a test set whose truth is not public
         if not Path(folder).is_dir():
             raise FileNotFoundError(
                 f"folder {folder} ({key}.data_prefix.{prefix}) does not exist: name the folder of "
@@ -46,16 +70,7 @@ def check_label_maps(key: str, split: str, dataset: object) -> None:
         )
     if not dataset.ann_file:
         check_no_other_images(images, key, dataset.img_suffix)
-    for field, kind in (("img_path", "images"), ("seg_map_path", "label maps")):
-        missing = missing_files(pair[field] for pair in pairs)
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(pairs)} {kind} are missing, the first is {missing[0]}: an "
-                f"image's label map has its name with {dataset.seg_map_suffix} for "
-                f"{dataset.img_suffix}, in {key}.data_prefix.seg_map_path"
-            )
-    for pair in pairs[:: max(1, len(pairs) // _MAPS_READ)]:
-        check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+    return pairs
 
 
 def check_no_other_images(folder: str, key: str, suffix: str) -> None:

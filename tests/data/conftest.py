@@ -55,7 +55,8 @@ def coco_set(tmp_path):
         for split in ("train", "val"):
             (tmp_path / split).mkdir()
             for i in (1, 2):
-                Image.new("RGB", (64, 48)).save(tmp_path / split / f"{i}.jpg")
+                picture = Image.new("RGB", (64, 48), (60 * i, 99 * (split == "val"), 0))
+                picture.save(tmp_path / split / f"{i}.jpg")
             content = dict(
                 images=[dict(id=i, file_name=f"{i}.jpg", width=64, height=48) for i in (1, 2)],
                 categories=[dict(id=3, name="cat"), dict(id=7, name="dog")],
@@ -91,7 +92,8 @@ def label_maps(tmp_path):
             images.mkdir(parents=True)
             maps.mkdir(parents=True)
             for i in (1, 2):
-                Image.new("RGB", (64, 48)).save(images / f"{i}{image_suffix}")
+                picture = Image.new("RGB", (64, 48), (60 * i, 99 * (split == "validation"), 0))
+                picture.save(images / f"{i}{image_suffix}")
                 content = np.resize(np.array(labels, np.uint8), (48, 64))
                 Image.fromarray(content).save(maps / f"{i}.png")
         return tmp_path

@@ -1,0 +1,151 @@
+"""What tools/data.py does: check a config's data, and show it as the network sees it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from convnext_dense.cli.options import add_shared_options, load_config
+from convnext_dense.data.audit import Audit, Finding, audit_data
+from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
+from convnext_dense.evaluation.files import write_whole
+
+# Where the output is a file: wide enough for most paths.
+_WIDTH = 160
+
+
+def add_data_commands(parser: argparse.ArgumentParser) -> None:
+    """Add ``check`` and ``show`` as subcommands."""
+    commands = parser.add_subparsers(required=True, metavar="check|show")
+    check = _add(
+        commands,
+        "check",
+        check_command,
+        "count what is there, and name all that is wrong",
+        "tools/data.py check configs/det/mask_rcnn_convnext_t_coco.py --data-root droplets \\\n"
+        "      --classes droplet --ann-train annotations/instances_train.json \\\n"
+        "      --ann-val annotations/instances_val.json",
+    )
+    check.add_argument("--fast", action="store_true", help="read the pictures' headers alone")
+    check.add_argument("--workers", metavar="N", type=int, help="processes; default: one per core")
+    check.add_argument("--strict", action="store_true", help="fail on warnings too")
+    check.add_argument(
+        "--max-examples", metavar="N", type=int, default=3, help="per finding; %(default)s"
+    )
+    check.add_argument("--json", metavar="FILE", help="write all counts and findings")
+    add_shared_options(check)
+    show = _add(
+        commands,
+        "show",
+        show_command,
+        "draw samples after augmentation, as the network sees them",
+        "tools/data.py show configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
+    )
+    show.add_argument("-n", dest="number", metavar="N", type=int, default=16, help="%(default)s")
+    show.add_argument("--split", choices=SPLITS_SHOWN, default="train", help="%(default)s")
+    show.add_argument("-o", "--out", metavar="PNG", help="default: samples.png in the work dir")
+    show.add_argument("--seed", type=int, default=0, help="of choice and augmentation; %(default)s")
+    add_shared_options(show)
+
+
+def _add(
+    commands: argparse._SubParsersAction, name: str, command: object, title: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=title,
+        description=command.__doc__,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def check_command(args: argparse.Namespace) -> None:
+    """Check the data of a config: fails where training would fail or be wrong."""
+    if args.max_examples < 0:
+        raise ValueError(f"--max-examples is at least 0, got {args.max_examples}")
+    if args.workers is not None and args.workers < 0:
+        raise ValueError(f"--workers is at least 0, got {args.workers}")
+    audit = audit_data(load_config(args), fast=args.fast, workers=args.workers)
+    if args.json:
+        content = dict(config=args.config, fast=args.fast, **audit.as_dict())
+        write_whole(args.json, json.dumps(content, indent=2) + "\n")
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    print_counts(console, audit)
+    print_findings(console, audit.findings, args.max_examples)
+    if args.fast:
+        print("--fast: of the pictures and label maps the headers alone were read")
+    errors, warnings = audit.count("error"), audit.count("warning")
+    summary = f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
+    if errors:
+        raise RuntimeError(f"{summary}: training would fail or be wrong")
+    if warnings and args.strict:
+        raise RuntimeError(f"{summary}, and --strict fails on them")
+    print(summary)
+
+
+def print_counts(console: Console, audit: Audit) -> None:
+    """Print a table of the classes for each data set."""
+    for checked in audit.checked:
+        title = f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}"
+        console.print(f"\n{escape(title)}", highlight=False, soft_wrap=True)
+        if not checked.rows:
+            continue
+        titles = list(checked.rows[0])
+        table = Table(box=box.SIMPLE)
+        for column in titles:
+            table.add_column(column, justify="left" if column == "class" else "right")
+        for row in checked.rows:
+            table.add_row(*(escape(_cell(row[column])) for column in titles))
+        console.print(table)
+
+
+def print_findings(console: Console, findings: list[Finding], examples: int) -> None:
+    """Print a table of what was found, with a few places of each."""
+    if not findings:
+        print("\nnothing found")
+        return
+    table = Table(box=box.SIMPLE)
+    for title in ("level", "split"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("how many", justify="right", no_wrap=True)
+    table.add_column("what", overflow="fold", ratio=1)
+    table.add_column("the first of them", overflow="fold", ratio=1)
+    for finding in findings:
+        shown = list(finding.places[:examples])
+        if len(finding.places) > examples > 0:
+            shown.append("...")
+        cells = finding.level, finding.where, str(finding.count), finding.what, "\n".join(shown)
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+def show_command(args: argparse.Namespace) -> None:
+    """Draw samples of a config's data into one picture, as the network sees them."""
+    # mmengine's, of boxes that end where the picture does.
+    warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
+    cfg = load_config(args)
+    out = Path(args.out or Path(cfg.work_dir, "samples.png"))
+    png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
+    write_whole(out, png)
+    print(f"{_many(drawn, 'sample')} of {args.split} in {out}")
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

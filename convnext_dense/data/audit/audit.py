@@ -1,0 +1,188 @@
+"""Walks the data sets of a config, checks each once, and compares training with validation."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.data.audit.coco import audit_coco, check_content, check_objects, content_of
+from convnext_dense.data.audit.findings import LEVELS, Finding, Findings
+from convnext_dense.data.audit.label_maps import audit_label_maps
+from convnext_dense.data.audit.pictures import (
+    Look,
+    Picture,
+    image_loader,
+    in_workers,
+    look_at,
+    report_looks,
+)
+from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
+from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
+from convnext_dense.data.check_label_maps import IGNORED
+from convnext_dense.data.tree import (
+    SPLITS,
+    classifying_heads,
+    datasets,
+    reads_label_maps,
+    type_name,
+)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One data set as it was counted.
+
+    Attributes:
+        where: The splits that read it, such as ``val, test``.
+        key: Its dotted key in the config, that of the first split.
+        source: The annotation file or the folder of label maps.
+        images: How many images it has on the disk.
+        rows: A dict per class with its counts.
+    """
+
+    where: str
+    key: str
+    source: str
+    images: int
+    rows: list[dict]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the check of a config's data gave.
+
+    Attributes:
+        checked: Each data set once, in the order of the splits.
+        findings: What was found, errors first.
+    """
+
+    checked: list[Checked]
+    findings: list[Finding]
+
+    def count(self, level: str) -> int:
+        """Count the findings of a level."""
+        return sum(finding.level == level for finding in self.findings)
+
+    def as_dict(self) -> dict:
+        """Give all of it, every place included, as JSON holds it."""
+        findings = [dict(asdict(finding), count=finding.count) for finding in self.findings]
+        return dict(datasets=[asdict(one) for one in self.checked], findings=findings)
+
+
+def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -> Audit:
+    """Check all data that a config names, and count it.
+
+    COCO files and folders of label maps are looked into, the pictures included; of other data sets
+    of mmdet what their own reader gives. No model is built.
+
+    Args:
+        cfg: A config of mmdet or mmseg.
+        fast: Read the pictures' headers alone: what is cut off behind, labels out of range and
+            equal pictures are not found.
+        workers: Processes that open pictures; None for one per core.
+
+    Returns:
+        Counts and findings.
+
+    Raises:
+        ValueError: Where the config has no data set.
+    """
+    groups = _groups(cfg)
+    if not groups:
+        raise ValueError(f"{cfg.filename or 'the config'} has no data set to check")
+    checked, found, identities = [], [], {}
+    for splits, key, dataset in groups:
+        findings = Findings(", ".join(splits))
+        source = str(dataset.get("ann_file") or dataset.get("data_prefix", ""))
+        rows, pictures, looks = [], [], []
+        with findings.refusals():
+            check_root(key, dataset)
+            built = build_unread(cfg, key, dataset)
+            source = built.ann_file or built.data_prefix.get("seg_map_path") or source
+            with findings.refusals():
+                check_heads(cfg.model, key, built.metainfo["classes"])
+            rows, pictures, looks = _audit_one(
+                findings, cfg, key, splits[0], dataset, built, fast, workers
+            )
+        checked.append(Checked(findings.where, key, source, len(pictures), rows))
+        found += findings.found
+        sides = identities.setdefault("train" if splits[0] == "train" else "test", {})
+        sides |= {
+            look.identity: picture.path
+            for picture, look in zip(pictures, looks, strict=True)
+            if not look.problem
+        }
+    found += _leaks(identities, "path" if fast else "content")
+    return Audit(checked, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+
+
+def _audit_one(
+    findings: Findings,
+    cfg: Config,
+    key: str,
+    split: str,
+    dataset: ConfigDict,
+    built: object,
+    fast: bool,
+    workers: int | None,
+) -> tuple[list[dict], list[Picture], list[Look]]:
+    if reads_label_maps(dataset):
+        return audit_label_maps(
+            findings, key, split, dataset, built, _ignored(cfg), fast=fast, workers=workers
+        )
+    if is_coco(dataset):
+        rows, pictures = audit_coco(findings, cfg, key, split, built)
+    else:
+        content, has_instances = content_of(built)
+        findings.remark(
+            f"{key} is a {type_name(dataset)}: beside the images "
+            + ("the boxes that its reader gives" if has_instances else "nothing")
+            + " was checked"
+        )
+        built.data_prefix = dict(built.data_prefix, img="")  # content_of gives whole paths
+        pictures = check_content(findings, split, built, content)
+        rows = check_objects(findings, split, built, content, masks=False) if has_instances else []
+        del content  # before workers are forked
+    look = functools.partial(look_at, load=image_loader(dataset), fast=fast)
+    paths = [picture.path for picture in pictures]
+    looks = list(in_workers(look, paths, workers, f"{findings.where}: images"))
+    report_looks(findings, pictures, looks)
+    return rows, pictures, looks
+
+
+def _ignored(cfg: Config) -> int:
+    """Give the label that a segmenter's loss leaves out."""
+    for _, head, _ in classifying_heads(cfg.model):
+        return head.get("ignore_index", IGNORED)
+    return IGNORED
+
+
+def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:
+    """List the data sets with the splits that read them alike."""
+    groups: dict[str, tuple[list[str], str, ConfigDict]] = {}
+    for split in SPLITS:
+        for key, dataset in datasets(cfg, split):
+            alike = {k: v for k, v in dataset.items() if k not in ("pipeline", "test_mode")}
+            # Training leaves out other images, and a hidden truth or masks may not be read.
+            read = split == "train", truth_is_hidden(cfg, split), wants_masks(cfg, split)
+            splits, *_ = groups.setdefault(repr((alike, read)), ([], key, dataset))
+            if split not in splits:
+                splits.append(split)
+    return list(groups.values())
+
+
+def _leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
+    """Find pictures that both training and validation or test read."""
+    train, test = identities.get("train", {}), identities.get("test", {})
+    both = Findings("train, val, test")
+    both.warning(
+        f"pictures of training that are in validation or test too, by their {by}",
+        (
+            file if file == test[identity] else f"{file} is {test[identity]}"
+            for identity, file in train.items()
+            if identity in test
+        ),
+    )
+    return both.found

@@ -1,0 +1,83 @@
+"""What a check finds: how bad it is, what it is and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
+# What the data sets of mmdet and mmseg, and the checks before a run, raise for bad data.
+_REFUSALS = (ValueError, OSError, AssertionError, KeyError, TypeError, ImportError)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or worth knowing, however often it occurs.
+
+    Attributes:
+        level: ``error`` where training would fail or be wrong, ``warning`` where it would run but
+            probably not as meant, ``note`` for what is as usual but good to know.
+        where: The splits that it concerns, such as ``train`` or ``val, test``.
+        what: What it is.
+        places: The files or ids; none where ``what`` names the place.
+    """
+
+    level: str
+    where: str
+    what: str
+    places: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How often it occurs."""
+        return len(self.places) or 1
+
+
+@dataclass
+class Findings:
+    """Collects what is found in one data set.
+
+    Attributes:
+        where: The splits that read the data set.
+        found: In the order of their discovery.
+    """
+
+    where: str
+    found: list[Finding] = field(default_factory=list)
+
+    def error(self, what: str, places: Iterable[object]) -> None:
+        """Add an error, unless there are no places of it."""
+        self._add(ERROR, what, places)
+
+    def warning(self, what: str, places: Iterable[object]) -> None:
+        """Add a warning, unless there are no places of it."""
+        self._add(WARNING, what, places)
+
+    def note(self, what: str, places: Iterable[object]) -> None:
+        """Add a note, unless there are no places of it."""
+        self._add(NOTE, what, places)
+
+    def _add(self, level: str, what: str, places: Iterable[object]) -> None:
+        places = tuple(map(str, places))
+        if places:
+            self.found.append(Finding(level, self.where, what, places))
+
+    def remark(self, what: str) -> None:
+        """Add a note about the data set as a whole."""
+        self.found.append(Finding(NOTE, self.where, what))
+
+    def has_error(self) -> bool:
+        """Tell whether an error was found so far."""
+        return any(finding.level == ERROR for finding in self.found)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Turn what is raised inside into an error, and go on behind."""
+        try:
+            yield
+        except _REFUSALS as error:
+            message = " ".join(str(error).split())
+            explains = isinstance(error, (ValueError, OSError, ImportError)) and message
+            what = message if explains else f"{type(error).__name__}: {message}"
+            self.found.append(Finding(ERROR, self.where, what))

@@ -1,0 +1,223 @@
+"""Everything that can be wrong with a segmenter's images and label maps, counted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import ConfigDict
+from PIL import Image
+
+from convnext_dense.data.audit.findings import Findings
+from convnext_dense.data.audit.pictures import (
+    Look,
+    Picture,
+    image_loader,
+    in_workers,
+    look_at,
+    report_looks,
+)
+from convnext_dense.data.check_files import missing_files
+from convnext_dense.data.check_label_maps import IGNORED, PAIR, list_pairs
+from convnext_dense.data.tree import type_name, walk
+
+_COLOURLESS = ("1", "L", "P", "I", "I;16", "F")
+
+
+@dataclass(frozen=True)
+class MapLook:
+    """What a look at a label map gave.
+
+    Attributes:
+        image: The look at its image.
+        problem: Why it cannot be read, or None.
+        colours: Whether it has several channels.
+        size: (width, height).
+        counts: Pixels by the value in the file; empty where only headers are read.
+    """
+
+    image: Look
+    problem: str | None = None
+    colours: bool = False
+    size: tuple[int, int] = (0, 0)
+    counts: dict[int, int] | None = None
+
+
+def audit_label_maps(
+    findings: Findings,
+    key: str,
+    split: str,
+    config: ConfigDict,
+    dataset: object,
+    ignored: int,
+    fast: bool,
+    workers: int | None,
+) -> tuple[list[dict], list[Picture], list[Look]]:
+    """Check a data set of images and label maps, the files' content included.
+
+    Args:
+        findings: Where to report.
+        key: The data set's dotted key in the config, for messages.
+        split: ``train``, ``val`` or ``test``.
+        config: The data set's dict.
+        dataset: The data set, built with ``lazy_init``.
+        ignored: The label that the head leaves out of its loss.
+        fast: Read headers alone: nothing is said about labels.
+        workers: See :func:`~convnext_dense.data.audit.pictures.in_workers`.
+
+    Returns:
+        A row per class: ``class``, ``images``, ``pixels`` and ``share`` of all labelled pixels in
+        percent; none where ``fast``. The pictures, and the looks at them.
+
+    Raises:
+        FileNotFoundError: Where a folder or list is missing.
+        ValueError: Where there are no images, or some that mmseg would not read.
+    """
+    if None in dataset.data_prefix.values():
+        findings.remark("the truth is not public: there are no label maps to check")
+        return [], [], []
+    with findings.refusals():
+        check_zero_label(key, config, dataset)
+    pairs = list_pairs(key, split, dataset)
+    absent = set()
+    for field, kind in PAIR.items():
+        missing = missing_files(pair[field] for pair in pairs)
+        findings.error(f"{kind} missing, of {len(pairs)}", missing)
+        absent |= set(missing)
+    findings.warning("label maps without an image", _without_image(dataset, pairs))
+    pairs = [pair for pair in pairs if absent.isdisjoint(pair[field] for field in PAIR)]
+    pictures = [Picture(pair["img_path"]) for pair in pairs]
+    maps = [pair["seg_map_path"] for pair in pairs]
+    look = functools.partial(look_at_pair, load=image_loader(config), fast=fast)
+    items = [(picture.path, file) for picture, file in zip(pictures, maps, strict=True)]
+    looks = list(in_workers(look, items, workers, f"{findings.where}: images and label maps"))
+    report_looks(findings, pictures, [seen.image for seen in looks])
+    report_maps(findings, maps, looks)
+    rows = [] if fast else count_pixels(findings, maps, looks, dataset, ignored)
+    return rows, pictures, [seen.image for seen in looks]
+
+
+def check_zero_label(key: str, config: ConfigDict, dataset: object) -> None:
+    """Refuse a pipeline that contradicts its data set, at which mmseg would stop."""
+    for path, node in walk(config.get("pipeline"), f"{key}.pipeline"):
+        said = node.get("reduce_zero_label") if type_name(node) == "LoadAnnotations" else None
+        if said not in (None, dataset.reduce_zero_label):
+            raise ValueError(
+                f"{path}.reduce_zero_label is {said}, but {key}.reduce_zero_label is "
+                f"{dataset.reduce_zero_label}: set both alike"
+            )
+
+
+def look_at_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> MapLook:
+    """Open an image and its label map."""
+    import mmcv
+
+    image, file = look_at(pair[0], load, fast), pair[1]
+    try:
+        with Image.open(file) as picture:
+            size, colours = picture.size, picture.mode not in _COLOURLESS
+        if fast or colours:
+            return MapLook(image, colours=colours, size=size)
+        labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
+    except Exception as error:  # whatever a decoder raises
+        return MapLook(image, problem=str(error) or type(error).__name__)
+    if labels.dtype == np.uint8:
+        counts = np.bincount(labels.ravel())
+        values = np.flatnonzero(counts)
+        counts = counts[values]
+    else:
+        values, counts = np.unique(labels, return_counts=True)
+    by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return MapLook(image, size=size, counts=by_value)
+
+
+def report_maps(findings: Findings, maps: Sequence[str], looks: Sequence[MapLook]) -> None:
+    """Say which label maps cannot be read, hold colours, or are of another size."""
+    pairs = list(zip(maps, looks, strict=True))
+    findings.error(
+        "label maps that cannot be read", (f"{f}: {k.problem}" for f, k in pairs if k.problem)
+    )
+    findings.error(
+        "label maps that hold colours: a map has one channel with a label per pixel",
+        (f for f, k in pairs if k.colours),
+    )
+    findings.error(
+        "label maps of another size than their image",
+        (
+            f"{f}: {k.size[0]} x {k.size[1]}, image {k.image.size[0]} x {k.image.size[1]}"
+            for f, k in pairs
+            if not k.problem and not k.image.problem and k.size != k.image.size
+        ),
+    )
+
+
+def count_pixels(
+    findings: Findings,
+    maps: Sequence[str],
+    looks: Sequence[MapLook],
+    dataset: object,
+    ignored: int,
+) -> list[dict]:
+    """Report labels that are no class and count the pixels of those that are."""
+    classes = dataset.metainfo["classes"]
+    label_of = learned_labels(dataset)
+    pixels, images = np.zeros(len(classes), np.int64), np.zeros(len(classes), np.int64)
+    beyond, unlabelled = [], []
+    for file, look in zip(maps, looks, strict=True):
+        if look.counts is None:
+            continue
+        wrong, labelled = [], False
+        for value, count in look.counts.items():
+            label = label_of.get(value)
+            if label is not None and 0 <= label < len(classes):
+                pixels[label] += count
+                images[label] += 1
+                labelled = True
+            elif label != ignored:
+                wrong.append(value)
+        if wrong:
+            shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+            beyond.append(f"{file}: {shown}")
+        elif not labelled:
+            unlabelled.append(file)
+    first = int(dataset.reduce_zero_label)
+    last = len(dataset.METAINFO.get("classes") or classes) - 1 + first
+    zero = ", 0 is unlabelled" if first else ""
+    findings.error(
+        f"label maps with labels out of range ({first} to {last} are classes{zero}, {ignored} is "
+        "ignored): a GPU stops at them with a device-side assert",
+        beyond,
+    )
+    findings.warning("label maps without a labelled pixel", unlabelled)
+    absent = [name for name, number in zip(classes, pixels, strict=True) if not number]
+    hint = ": where the labels begin at 0, reduce_zero_label is wrong"
+    only_last = first and absent == [classes[-1]]
+    findings.warning("classes without a pixel" + (hint if only_last else ""), absent)
+    total = max(1, int(pixels.sum()))
+    return [
+        {"class": name, "images": int(i), "pixels": int(n), "share": round(100 * int(n) / total, 2)}
+        for name, i, n in zip(classes, images, pixels, strict=True)
+    ]
+
+
+def learned_labels(dataset: object) -> dict[int, int]:
+    """Give the label that mmseg's LoadAnnotations makes of each value of a uint8 label map."""
+    labels = {value: value for value in range(256)}
+    if dataset.reduce_zero_label:
+        labels = {value: value - 1 for value in labels}
+        labels[0] = labels[IGNORED] = IGNORED
+    if dataset.label_map:
+        labels = {value: dataset.label_map.get(label, label) for value, label in labels.items()}
+    return labels
+
+
+def _without_image(dataset: object, pairs: list[dict]) -> list[str]:
+    if dataset.ann_file:
+        return []  # the list names a part of what is there
+    used = {pair["seg_map_path"] for pair in pairs}
+    folder = Path(dataset.data_prefix["seg_map_path"])
+    found = (str(path) for path in folder.rglob(f"*{dataset.seg_map_suffix}"))
+    return sorted(path for path in found if path not in used)
