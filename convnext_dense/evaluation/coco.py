@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -91,17 +91,30 @@ def evaluate_coco(
     if unknown:
         raise ValueError(f"there is no type {unknown[0]!r}, choose from {', '.join(TYPES)}")
     backend = choose_backend(backend)
-    names = {category["id"]: category["name"] for category in truth["categories"]}
     # The evaluation goes through the ids in this order.
-    cat_ids = sorted(names if cat_ids is None else cat_ids)
+    ids = sorted(c["id"] for c in truth["categories"]) if cat_ids is None else sorted(cat_ids)
+    evaluated = ((name, run_cocoeval(results, truth, name, backend, ids)) for name in types)
+    return figures_of(evaluated, truth, ids)
+
+
+def figures_of(
+    evaluated: Iterable[tuple[str, object]], truth: dict, cat_ids: Sequence[int]
+) -> Figures:
+    """Give the figures of what :func:`run_cocoeval` evaluated.
+
+    Args:
+        evaluated: Pairs of a type, ``bbox`` or ``segm``, and its COCOeval, one at a time.
+        truth: As for :func:`evaluate_coco`.
+        cat_ids: Those that were evaluated, in their order.
+    """
+    names = {category["id"]: category["name"] for category in truth["categories"]}
     summary: dict[str, float] = {}
     objects = Counter(a["category_id"] for a in truth["annotations"] if not a["iscrowd"])
     rows = [{"class": names[cat_id], "objects": objects[cat_id]} for cat_id in cat_ids]
-    for iou_type in types:
-        evaluated = _run(results, truth, iou_type, backend, cat_ids)
-        stats = zip(OFFICIAL, evaluated.stats, strict=True)
+    for iou_type, one in evaluated:
+        stats = zip(OFFICIAL, one.stats, strict=True)
         summary |= {f"{iou_type}_{name}": float(value) for (name, *_), value in stats}
-        precision = np.asarray(evaluated.eval["precision"])  # IoU, recall, class, area, detections
+        precision = np.asarray(one.eval["precision"])  # IoU, recall, class, area, detections
         for index, row in enumerate(rows):
             row |= {
                 f"{iou_type}_{name}": _mean(precision[thresholds, ..., index, area, -1])
@@ -110,9 +123,21 @@ def evaluate_coco(
     return Figures(summary, rows)
 
 
-def _run(
+def run_cocoeval(
     results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[int]
 ) -> object:
+    """Run a backend's COCOeval, for what the figures leave out: its arrays and matches.
+
+    Args:
+        results: As for :func:`evaluate_coco`.
+        truth: As for :func:`evaluate_coco`. A match is noted by its annotation's place, from 1.
+        iou_type: ``bbox`` or ``segm``.
+        backend: One of :data:`BACKENDS`; ``evalImgs`` is pycocotools' alone.
+        cat_ids: The categories that count, in the order of the arrays.
+
+    Returns:
+        COCOeval, evaluated, accumulated and summarised.
+    """
     # Both backends write into the entries they are given.
     key = TYPES[iou_type]
     needed = ("image_id", "category_id", "score", key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -33,16 +34,26 @@ class Drawer:
     Args:
         classes: Names of the classes.
         palette: RGB colours from 0 to 255, one per class; None for some that differ.
+        labels: What is written at an object: ``score`` for its class and score, ``name`` for its
+            class alone, ``none``.
+        legend: Whether a segmentation has a legend at its right.
     """
 
     def __init__(
-        self, classes: Sequence[str], palette: Sequence[Sequence[int]] | None = None
+        self,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]] | None = None,
+        *,
+        labels: Literal["score", "name", "none"] = "score",
+        legend: bool = True,
     ) -> None:
+        self._scores, self._legend = labels == "score", legend
         colours = get_palette(list(palette) if palette else None, len(classes))
         self._palette = [tuple(int(part) for part in colour) for colour in colours]
         meta = dict(classes=tuple(classes), palette=self._palette)
         self._detections = _DetectionVisualizer(alpha=MASK_ALPHA)
         self._detections.dataset_meta = meta
+        self._detections.has_texts = labels != "none"
         # Set afterwards, since mmseg 1.2.2 swaps the two arguments of its constructor.
         self._labels = SegLocalVisualizer(alpha=LABEL_ALPHA)
         self._labels.set_dataset_meta(**meta)
@@ -55,8 +66,7 @@ class Drawer:
             result: What was found in it.
 
         Returns:
-            (H', W', 3) uint8, BGR. A small picture is enlarged; a segmentation has a legend at its
-            right.
+            (H', W', 3) uint8, BGR. A small picture is enlarged.
         """
         rgb = np.ascontiguousarray(picture[..., ::-1])
         if isinstance(result, Detections):
@@ -68,9 +78,10 @@ class Drawer:
         rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
         instances = InstanceData(
             bboxes=torch.from_numpy(found.boxes * np.float32(scale)),
-            scores=torch.from_numpy(found.scores),
             labels=torch.from_numpy(found.labels),
         )
+        if self._scores:
+            instances.scores = torch.from_numpy(found.scores)
         if found.masks is not None and len(found):
             masks = [
                 _enlarge(mask.astype(np.uint8), scale, cv2.INTER_NEAREST) for mask in found.masks
@@ -86,6 +97,8 @@ class Drawer:
         sample = SegDataSample(pred_sem_seg=PixelData(data=data))
         self._labels.add_datasample("", rgb, sample, draw_gt=False, with_labels=False)
         drawn = self._labels.get_image()
+        if not self._legend:
+            return drawn
         counts = np.bincount(found.labels.ravel(), minlength=len(found.classes))
         present = [i for i in counts.argsort()[::-1] if counts[i]]
         shares = [counts[i] / found.labels.size for i in present]
@@ -99,6 +112,8 @@ class Drawer:
 class _DetectionVisualizer(DetLocalVisualizer):
     """mmdet's visualizer, with lines and text whose size follows that of the picture."""
 
+    has_texts = True
+
     def draw(self, rgb: np.ndarray, instances: InstanceData) -> np.ndarray:
         """Give a picture with objects drawn into it."""
         self._factor = max(1.0, max(rgb.shape[:2]) / LARGEST)
@@ -111,6 +126,8 @@ class _DetectionVisualizer(DetLocalVisualizer):
         self, texts: str, positions: torch.Tensor, font_sizes: int, **kwargs: object
     ) -> DetLocalVisualizer:
         """Draw a label in a size that can be read, and inside the picture."""
+        if not self.has_texts:
+            return self
         size = TEXT_SIZE * self._factor
         width = LETTER * size * self.dpi / 72 * len(texts)
         left = positions.clone()

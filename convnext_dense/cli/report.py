@@ -1,0 +1,96 @@
+"""What tools/report.py does: one page about one run or several side by side."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.evaluation.files import write_whole
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of tools/report.py."""
+    parser.add_argument(
+        "work_dirs", nargs="+", metavar="work_dir", help="where tools/train.py left a run"
+    )
+    parser.add_argument(
+        "-o", "--out", default="report.html", metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--pictures-from",
+        type=int,
+        default=100,
+        metavar="N",
+        help="where tools/test.py --out kept no predictions in the work directory, predict so many "
+        "validation images, spread evenly; default: %(default)s",
+    )
+    parser.add_argument(
+        "--no-predict", action="store_true", help="show predictions only where some were kept"
+    )
+    parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
+    parser.add_argument(
+        "--data-root", metavar="D", help="folder of the data set, where it is not the config's"
+    )
+    add_debug_option(parser)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the page.
+
+    Raises:
+        FileNotFoundError: Where a work directory or the folder of the page is missing, or a work
+            directory holds no run.
+        ValueError: Where a flag makes no sense.
+        RuntimeError: Where there is no such device.
+        OSError: Where the page cannot be written; an earlier one stays as it was.
+    """
+    from convnext_dense.inference.model import choose_device
+    from convnext_dense.report.page import Missing, look, render
+    from convnext_dense.report.run import read_runs
+    from convnext_dense.report.validation import Options
+
+    if args.pictures_from < 1:
+        raise ValueError(f"--pictures-from is at least 1, got {args.pictures_from}")
+    out = Path(args.out)
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"-o {args.out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise IsADirectoryError(f"-o {args.out} is a folder: name a file in it")
+    choose_device(args.device)
+    runs = read_runs(args.work_dirs)
+    options = Options(args.pictures_from, not args.no_predict, args.device, args.data_root)
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    hidden = not console.is_terminal
+    progress = Progress(*columns, console=console, transient=True, disable=hidden)
+    with quiet(), progress:
+        tasks = {run.name: progress.add_task(run.name, total=None) for run in runs}
+        views = look(
+            runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
+        )
+    write_whole(out, render(views))
+    for view in views:
+        if isinstance(view.validation, Missing):
+            print(f"note: {view.run.name} has no pictures: {view.validation.why}")
+    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what a page needs no word about: boxes at the edge, what was loaded from where."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,133 @@
+"""What mmengine's loggers leave behind: records of figures, the environment, an error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+# Of a log: its beginning holds the environment, its end the error. In bytes.
+BEGINNING, END = 200_000, 100_000
+ERROR_LINES = 25
+_RULE = "-" * 60
+_HEADINGS = ("System environment:", "Runtime environment:")
+_VALUE = re.compile(r"^ {4}(\S[^:]*): (.*)$")
+_ERROR = re.compile(r"^(Traceback \(most recent call last\)|[\w.]*(Error|Exception)\b|error: )")
+_LOGGED = " - mmengine - "
+_SAVED = re.compile(r"Saving checkpoint at (\d+) (?:epochs|iterations)")
+
+
+def read_records(file: Path) -> tuple[list[dict], int]:
+    """Read a file of one JSON object per line, as far as it is whole.
+
+    Returns:
+        The records, and how many lines could not be read: a run that was killed leaves half a line.
+    """
+    records, broken = [], 0
+    for line in file.read_text(errors="replace").splitlines():
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            broken += 1
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+        else:
+            broken += 1
+    return records, broken
+
+
+def is_training(record: dict) -> bool:
+    """Tell a record of training from one of validation."""
+    return "iter" in record
+
+
+def join(parts: Iterable[list[dict]]) -> tuple[list[dict], list[dict]]:
+    """Join the records of a run that was resumed.
+
+    Args:
+        parts: The records of each start, in the order of the starts. Where two starts went through
+            the same steps, the later counts.
+
+    Returns:
+        The records of training and those of validation.
+    """
+    train: list[dict] = []
+    val: list[dict] = []
+    for records in parts:
+        begun = next((record for record in records if is_training(record)), None)
+        if begun:
+            # In runs by epoch a validation's step is its epoch.
+            position = begun.get("epoch", begun["step"])
+            train = [record for record in train if record["step"] < begun["step"]]
+            val = [record for record in val if record["step"] < position]
+        train += [record for record in records if is_training(record)]
+        val += [record for record in records if not is_training(record)]
+    return train, val
+
+
+def read_beginning(log: Path) -> str:
+    """Read where mmengine's log tells of environment and config."""
+    with log.open("rb") as file:
+        return file.read(BEGINNING).decode(errors="replace")
+
+
+def read_end(log: Path) -> str:
+    """Read where a log tells of the last steps and of an error."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - END))
+        return file.read().decode(errors="replace")
+
+
+def environment(text: str) -> dict[str, str]:
+    """Give what mmengine's log says of the machine and the versions, by name.
+
+    Args:
+        text: The beginning of the log.
+
+    Returns:
+        Nothing where the log has no such part.
+    """
+    found = {}
+    heading = False
+    for line in text.splitlines():
+        if line in _HEADINGS:
+            heading = True
+        elif line == _RULE and found:
+            break
+        elif heading and (match := _VALUE.match(line)):
+            name, value = match.groups()
+            if name != "PyTorch compiling details":
+                found[name] = value
+    return found
+
+
+def last_saved(text: str) -> int:
+    """Give the epoch or iteration of the last checkpoint that a log tells of, or 0."""
+    return max(map(int, _SAVED.findall(text)), default=0)
+
+
+def error_lines(text: str) -> list[str]:
+    """Give the error that ended a run, with its traceback; nothing where there is none.
+
+    Args:
+        text: The end of what the run wrote to its log or to the console. An error after which the
+            log goes on is over.
+    """
+    lines = text.rstrip().splitlines()
+    logged = [number for number, line in enumerate(lines) if _LOGGED in line]
+    lines = lines[logged[-1] + 1 :] if logged else lines
+    begins = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    if not begins:
+        return []
+    tracebacks = [number for number in begins if lines[number].startswith("Traceback")]
+    begin = tracebacks[-1] if tracebacks else begins[-1]
+    error = lines[begin:]
+    if len(error) <= ERROR_LINES:
+        return error
+    # What follows an error may be long, such as the same error of other processes.
+    end = max((n for n in begins if n > begin), default=len(lines) - 1)
+    return lines[max(begin, end - ERROR_LINES + 1) : end + 1]

@@ -1,0 +1,219 @@
+"""The page: everything that is known of runs, in one HTML file that needs no other."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from mmengine.config import Config
+
+from convnext_dense.report import plots, tables
+from convnext_dense.report.detection import DetectionOutcome
+from convnext_dense.report.recipes import Change, differences, find_recipe
+from convnext_dense.report.run import Run
+from convnext_dense.report.segmentation import SegmentationOutcome
+from convnext_dense.report.svg import RUNS
+from convnext_dense.report.validation import Options, Validation, validate
+from convnext_dense.version import __version__
+
+# Pairs of pictures in a page, which keep it below 10 MB.
+MOST_PAIRS = 24
+MOST_ROWS = 25
+PROJECT = "convnext_dense"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a part of the page is not there.
+
+    Attributes:
+        why: In a sentence.
+        commands: What would give it.
+    """
+
+    why: str
+    commands: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the page shows it.
+
+    Attributes:
+        run: It.
+        colour: The number of its colour.
+        validation: What was found in validation images, or why that is not known.
+        recipe: The path of its recipe, if there is one.
+        changes: The values that recipe and run differ in, or None where they cannot be compared.
+        config: Its config as text.
+        warnings: What is wrong with it.
+    """
+
+    run: Run
+    colour: int
+    validation: Validation | Missing
+    recipe: str
+    changes: list[Change] | None
+    config: str
+    warnings: list[str]
+
+    @property
+    def found(self) -> Validation | None:
+        """What was found in validation images, if that is known."""
+        return self.validation if isinstance(self.validation, Validation) else None
+
+    @property
+    def published(self) -> dict | None:
+        """What ``tools/test.py`` set beside the published row of the recipe."""
+        return self.run.tested.about.get("published") if self.run.tested else None
+
+
+def look(
+    runs: Sequence[Run],
+    options: Options,
+    progress: Callable[[str, int, int], None] = lambda run, done, of: None,
+) -> list[RunView]:
+    """Compare the predictions of runs with the truth, and their configs with the recipes.
+
+    Args:
+        runs: As :func:`~convnext_dense.report.run.read_runs` gives them.
+        options: How to look at their validation images. Of many runs fewer pictures are shown.
+        progress: Called with a run's name, the number of predicted images, and how many there will
+            be.
+
+    Returns:
+        What the page shows of each. A part that cannot be had is :class:`Missing`.
+    """
+    shown = max(1, min(options.shown, MOST_PAIRS // (3 * len(runs))))
+    options = replace(options, shown=shown)
+    return [_view(number, run, options, progress) for number, run in enumerate(runs)]
+
+
+def render(views: Sequence[RunView]) -> str:
+    """Make the page of one run or several.
+
+    Args:
+        views: As :func:`look` gives them.
+
+    Returns:
+        HTML that refers to nothing outside itself.
+    """
+    runs = [view.run for view in views]
+    names = [run.name for run in runs]
+    evaluated = [tables.evaluated(view.run, view.found) for view in views]
+    metrics, more_metrics = plots.metric_plots(runs)
+    configs = [run.config for run in runs if run.config]
+    environment = Environment(
+        loader=PackageLoader("convnext_dense.report", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        title=f"{', '.join(names[:4])}{' and others' if len(names) > 4 else ''}",
+        made=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        version=__version__,
+        project=PROJECT,
+        views=views,
+        summary=tables.summary_table(runs),
+        training=plots.training_plots(runs),
+        has_memory=any("memory" in record for run in runs for record in run.train),
+        losses=plots.loss_plots(runs),
+        metrics=metrics,
+        more_metrics=more_metrics,
+        evaluated=list(zip(names, evaluated, strict=True)),
+        figures=tables.figures_tables(names, evaluated),
+        classes=tables.class_tables(names, evaluated),
+        comparable=tables.are_comparable(evaluated),
+        recall=_recall(views),
+        confusion=_confusion(views),
+        between=differences(configs) if len(configs) == len(runs) > 1 else [],
+        environment=tables.environment_table(runs),
+        most_rows=MOST_ROWS,
+    )
+
+
+def _view(
+    number: int, run: Run, options: Options, progress: Callable[[str, int, int], None]
+) -> RunView:
+    try:
+        seen = validate(run, options, lambda done, of: progress(run.name, done, of))
+    except Exception as error:  # whatever a model, its data or its modules come up with
+        seen = Missing(_sentence(error), _commands(run, options))
+    recipe = find_recipe(run.recipe)
+    changes, problems = None, list(run.problems)
+    if recipe and run.config:
+        try:
+            original = Config.fromfile(recipe, import_custom_modules=False)
+            changes = differences([original, run.config])
+        except Exception as error:  # a config is Python
+            problems.append(f"the recipe {recipe} cannot be read: {_sentence(error)}")
+    config = run.config_file.read_text(errors="replace") if run.config_file else ""
+    return RunView(
+        run,
+        number % RUNS,
+        seen,
+        f"{recipe.parent.name}/{recipe.name}" if recipe else "",
+        changes,
+        config,
+        [*problems, *_warnings(run)],
+    )
+
+
+def _sentence(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    known = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
+    return message if known and message else f"{type(error).__name__}: {message}"
+
+
+def _commands(run: Run, options: Options) -> list[str]:
+    """Give the command lines that would bring predictions."""
+    folder = str(run.folder)
+    if not options.predict:
+        return [shlex.join(["python", "tools/report.py", folder])]
+    config = str(run.config_file or "CONFIG")
+    checkpoint = str(run.checkpoint or "CHECKPOINT")
+    is_segmenter = (run.config or {}).get("default_scope") == "mmseg"
+    out = f"{folder}/{'predictions' if is_segmenter else 'results.json'}"
+    test = ["python", "tools/test.py", config, checkpoint, "--work-dir", folder, "--out", out]
+    elsewhere = ["python", "tools/report.py", folder, "--data-root", "FOLDER"]
+    return [shlex.join(test), shlex.join(elsewhere)]
+
+
+def _warnings(run: Run) -> list[str]:
+    losses = [(record["step"], record.get("loss")) for record in run.train]
+    broken = [s for s, loss in losses if isinstance(loss, float) and not math.isfinite(loss)]
+    return [f"the loss is no finite number from iteration {broken[0]} on"] if broken else []
+
+
+def _recall(views: Sequence[RunView]) -> list[plots.Plot]:
+    outcomes = [(view, view.found.outcome) for view in views if view.found]
+    return plots.recall_plots(
+        [
+            (view.colour, view.run.name, outcome.curves)
+            for view, outcome in outcomes
+            if isinstance(outcome, DetectionOutcome)
+        ]
+    )
+
+
+def _confusion(views: Sequence[RunView]) -> list[tuple[plots.Plot, tables.Table]]:
+    found = []
+    for number, view in enumerate(views):
+        if not (view.found and isinstance(view.found.outcome, SegmentationOutcome)):
+            continue
+        confusion, classes = view.found.outcome.confusion, view.found.classes
+        plot = plots.confusion_plot(confusion, classes, view.run.name, f"c{number}")
+        rows = [
+            tables.Row(true, [predicted, f"{share:.1%}"])
+            for true, predicted, share in plots.confusions(confusion, classes)
+        ]
+        title = f"Most frequent confusions of {view.run.name}"
+        columns = ["truth", "predicted as", "of the truth's pixels"]
+        found.append((plot, tables.Table(title, columns, rows)))
+    return found

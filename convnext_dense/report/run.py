@@ -1,0 +1,291 @@
+"""Reads what a run left in its work directory, whole or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mmengine.config import Config
+
+from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures
+from convnext_dense.report import logs
+
+# A run that wrote nothing for longer is taken for stopped.
+SILENT_SECONDS = 300
+_CONSOLE = ("*.log", "*.out", "*.err", "*.txt")
+# Beside figures, a record of validation holds these.
+_NO_METRICS = ("step", "time", "data_time", "memory", "epoch", "iter")
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run came.
+
+    Attributes:
+        name: ``finished``, ``running``, ``stopped``, ``failed``, ``evaluated`` where only
+            ``tools/test.py`` ran, or ``not started``.
+        detail: What that was seen by.
+        error: The last lines of an error, if the run left one.
+    """
+
+    name: str
+    detail: str
+    error: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The figures that ``tools/test.py`` left.
+
+    Attributes:
+        figures: Of the benchmark.
+        about: The other keys of ``metrics.json``.
+    """
+
+    figures: Figures
+    about: dict
+
+
+@dataclass
+class Run:
+    """One run. Whatever a run may lack is None or empty.
+
+    Attributes:
+        folder: The work directory.
+        name: What to call it beside others.
+        config: Its config, without the modules that the config imports.
+        config_file: Where that stands.
+        starts: When it was started and resumed.
+        train: Records of training by step: ``step``, ``lr``, ``loss``, ``time`` in seconds, ...
+        val: Records of validation by step, which is the epoch where ``by_epoch``.
+        by_epoch: Whether the run counts epochs.
+        environment: What mmengine's log says of machine and versions.
+        checkpoint: The best, else the newest.
+        tested: What ``tools/test.py`` found.
+        state: How far it came.
+        problems: What could not be read, in sentences.
+    """
+
+    folder: Path
+    name: str
+    config: Config | None = None
+    config_file: Path | None = None
+    starts: list[datetime] = field(default_factory=list)
+    train: list[dict] = field(default_factory=list)
+    val: list[dict] = field(default_factory=list)
+    by_epoch: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    tested: Tested | None = None
+    state: State = State("not started", "no record of a training step")
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def recipe(self) -> str:
+        """What the config is called."""
+        newest = max(self.folder.glob("*.py"), key=modified, default=None)
+        return newest.stem if newest else ""
+
+    @property
+    def length(self) -> int | None:
+        """Epochs or iterations that the config asks for."""
+        wanted = (self.config or {}).get("train_cfg") or {}
+        return wanted.get("max_epochs") or wanted.get("max_iters")
+
+    def metrics(self) -> list[str]:
+        """Name the figures of the validations."""
+        names = {name: None for record in self.val for name in record if _is_metric(record, name)}
+        return list(names)
+
+
+def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Run:
+    """Read a work directory.
+
+    Args:
+        folder: What ``--work-dir`` named.
+        name: What to call the run; the folder's name.
+        now: Seconds since 1970, to tell a run that is going on.
+
+    Raises:
+        FileNotFoundError: Where there is no such folder, or it holds no run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no work directory {folder}")
+    parts = sorted(path for path in folder.iterdir() if (path / "vis_data").is_dir())
+    if not (parts or (folder / METRICS_FILE).is_file()):
+        raise FileNotFoundError(
+            f"{folder} holds no run: tools/train.py leaves there a folder named by the time, such "
+            f"as 20260131_120000, with vis_data/scalars.json, and tools/test.py {METRICS_FILE}"
+        )
+    run = Run(folder, name or folder.resolve().name)
+    trained = _read_records(run, parts)
+    _read_config(run, [*parts, *trained])
+    logs_of_run = [log for part in trained or parts for log in sorted(part.glob("*.log"))]
+    if logs_of_run:
+        run.environment = logs.environment(logs.read_beginning(logs_of_run[-1]))
+    run.checkpoint = find_checkpoint(folder)
+    run.tested = _read_tested(run)
+    if run.tested and not run.train:
+        run.state = State("evaluated", "by tools/test.py; there is no record of a training")
+    elif run.train or logs_of_run:
+        run.state = _state(run, trained or parts, logs_of_run, now or time.time())
+    return run
+
+
+def read_runs(folders: Sequence[str | Path]) -> list[Run]:
+    """Read several work directories, and name them by as much of their paths as tells them apart.
+
+    Raises:
+        FileNotFoundError: As :func:`read_run`.
+        ValueError: Where a folder is given twice.
+    """
+    paths = [Path(folder).resolve() for folder in folders]
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given more than once")
+    length = 1
+    while len({path.parts[-length:] for path in paths}) < len(paths):
+        length += 1
+    names = [str(Path(*path.parts[-length:])) for path in paths]
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+
+
+def _read_records(run: Run, parts: list[Path]) -> list[Path]:
+    """Read the records of all starts, and tell which folders hold a training."""
+    records, trained = [], []
+    for part in parts:
+        files = [part / "vis_data/scalars.json", *sorted((part / "vis_data").glob("*.json"))]
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            continue
+        found, broken = logs.read_records(file)
+        if broken:
+            run.problems.append(f"{file.relative_to(run.folder)}: {broken} broken lines left out")
+        if any(map(logs.is_training, found)):
+            records.append(found)
+            trained.append(part)
+    # A start from the beginning leaves nothing of those before.
+    firsts = [next(filter(logs.is_training, found))["step"] for found in records]
+    run.starts = [
+        _time_of(part)
+        for number, part in enumerate(trained)
+        if all(later > firsts[number] for later in firsts[number + 1 :])
+    ]
+    run.train, run.val = logs.join(records)
+    run.by_epoch = any("epoch" in record for record in run.train)
+    return trained
+
+
+def _read_config(run: Run, parts: list[Path]) -> None:
+    """Read the config of the last training, else that of the last test, else the folder's."""
+    files = [part / "vis_data/config.py" for part in reversed(parts)]
+    files += sorted(run.folder.glob("*.py"), key=modified, reverse=True)
+    run.config_file = next((file for file in files if file.is_file()), None)
+    if run.config_file is None:
+        run.problems.append("there is no config: neither */vis_data/config.py nor *.py")
+        return
+    try:
+        # To compare configs needs none of the modules that they import.
+        run.config = Config.fromfile(run.config_file, import_custom_modules=False)
+    except Exception as error:  # a config is Python
+        run.problems.append(f"{run.config_file} cannot be read: {error}")
+
+
+def modified(path: Path) -> float:
+    """Give when a file was written, in seconds since 1970; 0 where a running run removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Find the best checkpoint of a work directory, else the newest, else None."""
+    best = list(folder.glob("best_*.pth"))
+    every = best or [*folder.glob("epoch_*.pth"), *folder.glob("iter_*.pth")]
+    return max(every, key=modified, default=None)
+
+
+def _read_tested(run: Run) -> Tested | None:
+    file, table = run.folder / METRICS_FILE, run.folder / PER_CLASS_FILE
+    if not file.is_file():
+        return None
+    try:
+        about = json.loads(file.read_text())
+        summary = {name: float(value) for name, value in about.pop("metrics").items()}
+        rows = []
+        if table.is_file():
+            with table.open(newline="") as lines:
+                rows = [_numbers(row) for row in csv.DictReader(lines)]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        run.problems.append(f"{file} and {table.name} cannot be read: {error!r}")
+        return None
+    return Tested(Figures(summary, rows), about)
+
+
+def _numbers(row: dict[str, str]) -> dict[str, object]:
+    return {
+        name: value if name == "class" else float(value or "nan") for name, value in row.items()
+    }
+
+
+def _state(run: Run, parts: list[Path], logs_of_run: list[Path], now: float) -> State:
+    written = [file for part in parts for file in (part, *part.glob("*.log"), *part.glob("*/*"))]
+    last = max(map(modified, written))
+    when = datetime.fromtimestamp(last).strftime("%Y-%m-%d %H:%M")
+    unit = "epochs" if run.by_epoch else "iterations"
+    if run.length and _reached(run, logs_of_run) >= run.length:
+        return State("finished", f"all {run.length} {unit}, {when}")
+    silent = now - last
+    error = _last_error(run.folder, logs_of_run, last)
+    if error:
+        return State("failed", f"last record {when}", error)
+    if silent < SILENT_SECONDS:
+        return State("running", f"wrote {max(0, round(silent))} s before this page was made")
+    return State("stopped", f"before its {run.length or '?'} {unit}; nothing since {when}")
+
+
+def _reached(run: Run, logs_of_run: list[Path]) -> int:
+    """Give the last epoch or iteration that is known to be done."""
+    done = [logs.last_saved(logs.read_end(log)) for log in logs_of_run[-1:]]
+    kept = [*run.folder.glob("epoch_*.pth")] if run.by_epoch else [*run.folder.glob("iter_*.pth")]
+    # A checkpoint of an earlier training in the same folder says nothing of this one.
+    begun = run.starts[-1].timestamp() if run.starts else 0
+    done += [_number(file) for file in kept if modified(file) >= begun]
+    if not run.by_epoch:
+        done += [record["step"] for record in run.train[-1:]]
+    return max(done, default=0)
+
+
+def _last_error(folder: Path, logs_of_run: list[Path], last: float) -> list[str]:
+    """Find the error of the last start, in its log or in what the console was sent to."""
+    consoles = [file for pattern in _CONSOLE for file in sorted(folder.glob(pattern))]
+    # An error is written at the end, or a little after it.
+    recent = [file for file in consoles if modified(file) >= last - 1]
+    for file in [*recent, *logs_of_run[-1:]]:
+        if error := logs.error_lines(logs.read_end(file)):
+            return error
+    return []
+
+
+def _number(checkpoint: Path) -> int:
+    number = checkpoint.stem.rpartition("_")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def _time_of(part: Path) -> datetime:
+    try:
+        return datetime.strptime(part.name[:15], "%Y%m%d_%H%M%S")
+    except ValueError:  # a folder of another name
+        return datetime.fromtimestamp(part.stat().st_mtime)
+
+
+def _is_metric(record: dict, name: str) -> bool:
+    is_number = isinstance(record[name], int | float)
+    return is_number and not isinstance(record[name], bool) and name not in _NO_METRICS

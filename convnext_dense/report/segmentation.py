@@ -1,0 +1,163 @@
+"""A segmenter's validation images: their truth, what was predicted, and how well it fits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from convnext_dense.data.check import build_unread, check_root
+from convnext_dense.evaluation.figures import Figures
+from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
+from convnext_dense.evaluation.label_maps import IGNORED, SUFFIX, read_labels
+from convnext_dense.inference.drawing import Drawer
+from convnext_dense.inference.results import Segmentation
+from convnext_dense.report.colours import class_colours
+
+MEASURE = "mIoU of the classes that the picture's truth or prediction has, in percent."
+
+
+@dataclass(frozen=True)
+class SegmentationOutcome:
+    """How well predictions fit the truth.
+
+    Attributes:
+        figures: mmseg's.
+        scores: mIoU of each picture in percent, by its path.
+        measure: What the scores are.
+        confusion: (K, K + 1) pixels by true and predicted class; the last column is of pixels that
+            were predicted as unlabelled.
+        layout: The format of a score.
+    """
+
+    figures: Figures
+    scores: Mapping[object, float]
+    measure: str
+    confusion: np.ndarray
+    layout: str = "{:.1f}"
+
+
+class SegmentationTask:
+    """The validation images of a segmenter's config.
+
+    A prediction is a path or the bytes of a PNG of labels.
+
+    Args:
+        cfg: The config.
+        key: The dotted key of the data set in it.
+        dataset: That data set's dict.
+
+    Raises:
+        FileNotFoundError: Where the data is not there.
+        ValueError: Where it has no image or no truth.
+    """
+
+    def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
+        from mmseg.datasets.transforms import LoadAnnotations
+
+        check_root(key, dataset)
+        built = build_unread(cfg, key, dataset)
+        folders = [built.data_prefix.get(name) for name in ("img_path", "seg_map_path")]
+        missing = [folder for folder in folders if not (folder and Path(folder).is_dir())]
+        if missing:
+            raise FileNotFoundError(f"folder {missing[0]} ({key}.data_prefix) does not exist")
+        self.classes = tuple(built.metainfo["classes"])
+        self.colours = class_colours(built.metainfo)
+        if not 1 < len(self.classes) < IGNORED:
+            raise ValueError(f"{key} has {len(self.classes)} classes; 2 to 254 can be compared")
+        self._reduce_zero_label = bool(built.reduce_zero_label)
+        self._infos = {info["img_path"]: info for info in built.load_data_list()}
+        if not self._infos:
+            raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) holds no image")
+        self.paths = {path: Path(path) for path in self._infos}
+        self._load = LoadAnnotations(imdecode_backend="pillow")
+        self._draw = Drawer(self.classes, self.colours, legend=False)
+
+    def kept(self, folder: Path) -> tuple[Path, dict[object, Path]] | None:
+        """Find the newest folder with a PNG of labels for every image."""
+        wanted = {key: f"{path.stem}{SUFFIX}" for key, path in self.paths.items()}
+        folders = [
+            sub
+            for sub in folder.iterdir()
+            if sub.is_dir() and all((sub / name).is_file() for name in wanted.values())
+        ]
+        if not folders:
+            return None
+        newest = max(folders, key=lambda sub: sub.stat().st_mtime)
+        return newest, {key: newest / name for key, name in wanted.items()}
+
+    def keep(self, key: object, result: Segmentation) -> bytes:
+        """Turn what the model found in a picture into the bytes of a PNG, as a test keeps it."""
+        png = io.BytesIO()
+        labels = result.labels + np.uint8(self._reduce_zero_label)
+        Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
+        return png.getvalue()
+
+    def compare(self, found: Mapping[object, Path | bytes]) -> SegmentationOutcome:
+        """Compare predictions with the truth of their images, by mmseg's IoUMetric."""
+        number = len(self.classes)
+        confusion = np.zeros((number, number + 1), np.int64)
+        scores = {}
+        for key, prediction in found.items():
+            truth, labels = self._truth(key), self._labels(prediction)
+            if truth.shape != labels.shape:
+                raise ValueError(
+                    f"the prediction for {key} has shape {labels.shape}, its truth {truth.shape}"
+                )
+            counted = truth != IGNORED
+            pairs = truth[counted].astype(np.int64) * (number + 1)
+            pairs += np.minimum(labels[counted], number)
+            one = np.bincount(pairs, minlength=confusion.size).reshape(confusion.shape)
+            confusion += one
+            both, either, *_ = areas(one)
+            if (either > 0).any():
+                scores[key] = float(100 * (both[either > 0] / either[either > 0]).mean())
+        if not confusion.any():
+            raise ValueError("the truth of these images has no labelled pixel")
+        with quiet_logger():
+            metric = BenchmarkIoUMetric()
+        metric.dataset_meta = dict(classes=self.classes)
+        metric.compute_metrics([tuple(map(torch.from_numpy, areas(confusion)))])
+        return SegmentationOutcome(metric.figures, scores, MEASURE, confusion)
+
+    def draw(
+        self, picture: np.ndarray, key: object, found: Path | bytes
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the truth and what was found into a picture, both (H, W, 3) uint8 in BGR order."""
+        maps = self._truth(key), self._labels(found)
+        return tuple(self._draw(picture, Segmentation(labels, self.classes)) for labels in maps)
+
+    def _truth(self, key: object) -> np.ndarray:
+        labels = self._load(dict(self._infos[key]))["gt_seg_map"]
+        wrong = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
+        if wrong.size:
+            raise ValueError(
+                f"{self._infos[key]['seg_map_path']} has the label {int(wrong.max())}, but there "
+                f"are {len(self.classes)} classes"
+            )
+        return labels.astype(np.uint8)
+
+    def _labels(self, prediction: Path | bytes) -> np.ndarray:
+        file = io.BytesIO(prediction) if isinstance(prediction, bytes) else prediction
+        return read_labels(file, len(self.classes), self._reduce_zero_label)
+
+
+def areas(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Give what IoUMetric counts, from pixels by true and predicted class.
+
+    Args:
+        confusion: (K, K + 1), as of :class:`SegmentationOutcome`.
+
+    Returns:
+        Four arrays (K,) of float64: pixels of both, of either, of the prediction, of the truth.
+    """
+    both = np.diagonal(confusion).astype(np.float64)
+    predicted = confusion.sum(0)[:-1].astype(np.float64)
+    true = confusion.sum(1).astype(np.float64)
+    return both, predicted + true - both, predicted, true

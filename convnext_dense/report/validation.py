@@ -1,0 +1,237 @@
+"""What a run's model makes of validation images, from kept predictions or by predicting."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.data.paths import set_data_root
+from convnext_dense.data.tree import datasets, reads_coco, reads_label_maps, type_name
+from convnext_dense.inference import Predictor
+from convnext_dense.inference.results import Unreadable
+from convnext_dense.report.detection import DetectionOutcome, DetectionTask
+from convnext_dense.report.run import Run
+from convnext_dense.report.segmentation import SegmentationOutcome, SegmentationTask
+
+# Of a picture in the page: pixels of its longer side, and JPEG's quality.
+SIDE, QUALITY = 640, 80
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to look at a run.
+
+    Attributes:
+        images: At most so many validation images are predicted.
+        predict: Whether to predict where no predictions were kept.
+        device: For predicting: ``cpu``, ``cuda``, ...; None takes CUDA where there is one.
+        data_root: The data set's folder, where it is not that of the config.
+        shown: Pictures in each of best, worst and random.
+    """
+
+    images: int = 100
+    predict: bool = True
+    device: str | None = None
+    data_root: str | None = None
+    shown: int = 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """A validation picture.
+
+    Attributes:
+        name: Of its file.
+        score: As ``measure`` of the outcome says.
+        truth: The picture with the truth drawn into it, as a data URI.
+        prediction: The same of what was found.
+    """
+
+    name: str
+    score: float
+    truth: str
+    prediction: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was found in validation images.
+
+    Attributes:
+        source: Where the predictions come from, in a few words.
+        images: How many images were looked at.
+        of: How many there are.
+        classes: Their names.
+        colours: RGB, one per class.
+        outcome: How well predictions and truth fit.
+        groups: ``best``, ``worst`` and ``random`` pictures.
+        notes: What was left out, in sentences.
+    """
+
+    source: str
+    images: int
+    of: int
+    classes: tuple[str, ...]
+    colours: list[tuple[int, int, int]]
+    outcome: DetectionOutcome | SegmentationOutcome
+    groups: dict[str, list[Example]]
+    notes: list[str] = field(default_factory=list)
+
+
+def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -> Validation:
+    """Compare a run's predictions with the truth of its validation images.
+
+    Those that ``tools/test.py --out`` kept in the work directory are taken, for all images; else
+    the best checkpoint predicts a part of them, spread evenly.
+
+    Args:
+        run: The run.
+        options: How.
+        progress: Called with the number of predicted images, and how many there will be.
+
+    Raises:
+        FileNotFoundError: Where there is no checkpoint, or the data is not there.
+        ValueError: Where the config has no validation data that can be compared, or predictions do
+            not fit the data.
+        RuntimeError: Where the checkpoint does not fit the config, or nothing is to be predicted.
+    """
+    if run.config_file is None:
+        raise FileNotFoundError("there is no config, which names the model and the data")
+    cfg = Config.fromfile(run.config_file)
+    if options.data_root:
+        set_data_root(cfg, options.data_root)
+    task = find_task(cfg)
+    notes = []
+    try:
+        kept = task.kept(run.folder)
+    except ValueError as error:
+        kept = None
+        notes.append(f"kept predictions are left out: {error}")
+    if kept:
+        place, found = kept
+        source = f"{place.relative_to(run.folder)}, kept by tools/test.py"
+        if run.checkpoint and run.checkpoint.stat().st_mtime > place.stat().st_mtime:
+            notes.append(f"{run.checkpoint.name} is newer than these predictions")
+    else:
+        if not options.predict:
+            why = notes[0] if notes else "no predictions were kept"
+            raise RuntimeError(f"--no-predict: {why}, and none are made")
+        if run.checkpoint is None:
+            raise FileNotFoundError(f"there is no checkpoint in {run.folder} yet")
+        source = f"predicted with {run.checkpoint.name}"
+        found = _predict(cfg, run.checkpoint, task, options, notes, progress)
+    outcome = task.compare(found)
+    chosen = choose(outcome.scores, options.shown)
+    examples = {
+        key: _example(task, key, found[key], outcome.scores[key])
+        for key in {key: None for keys in chosen.values() for key in keys}
+    }
+    groups = {title: [examples[key] for key in keys] for title, keys in chosen.items()}
+    return Validation(
+        source, len(found), len(task.paths), task.classes, task.colours, outcome, groups, notes
+    )
+
+
+def find_task(cfg: Config) -> DetectionTask | SegmentationTask:
+    """Read the validation data of a config.
+
+    Raises:
+        FileNotFoundError: Where it is not there.
+        ValueError: Where there is none in COCO's or ADE20K's layout.
+    """
+    found = [place for split in ("val", "test") for place in datasets(cfg, split)]
+    for key, dataset in found:
+        if reads_label_maps(dataset):
+            return SegmentationTask(cfg, key, dataset)
+        if reads_coco(dataset):
+            return DetectionTask(cfg, key, dataset)
+    kinds = ", ".join(type_name(dataset) for _, dataset in found) or "none"
+    raise ValueError(
+        f"pictures are compared for data in COCO's or ADE20K's layout; the config has {kinds}"
+    )
+
+
+def choose(scores: dict[object, float], number: int) -> dict[str, list[object]]:
+    """Choose pictures by their scores.
+
+    Returns:
+        ``best`` and ``worst``, which have none in common, and ``random``, which for the same
+        pictures are the same in every run.
+    """
+    falling = sorted(scores, key=scores.get, reverse=True)
+    number = min(number, len(falling))
+    best = min(number, -(-len(falling) // 2))
+    worst = min(number, len(falling) - best)
+    drawn = np.random.default_rng(0).permutation(len(scores))[:number]
+    keys = list(scores)
+    return {
+        "best": falling[:best],
+        "worst": falling[::-1][:worst],
+        "random": [keys[index] for index in sorted(drawn)],
+    }
+
+
+def spread(keys: Sequence[object], number: int) -> list[object]:
+    """Choose so many of the keys, evenly.
+
+    Example:
+        >>> spread("abcdefg", 3)
+        ['a', 'd', 'g']
+    """
+    places = np.linspace(0, len(keys) - 1, min(number, len(keys))).round().astype(int)
+    return [keys[place] for place in places]
+
+
+def _predict(
+    cfg: Config,
+    checkpoint: Path,
+    task: DetectionTask | SegmentationTask,
+    options: Options,
+    notes: list[str],
+    progress: Callable[[int, int], None],
+) -> dict[object, object]:
+    if not cfg.get("test_dataloader"):  # whose pipeline the predictor takes
+        cfg.test_dataloader = ConfigDict(cfg.val_dataloader)
+    keys = spread(list(task.paths), options.images)
+    predictor = Predictor(cfg, checkpoint, options.device)
+    found = {}
+    seen = predictor.stream([str(task.paths[key]) for key in keys])
+    for done, (key, one) in enumerate(zip(keys, seen, strict=True), start=1):
+        if isinstance(one.result, Unreadable):
+            notes.append(f"left out: {one.result.reason}")
+        else:
+            found[key] = task.keep(key, one.result)
+        progress(done, len(keys))
+    if not found:
+        raise RuntimeError(f"no validation image could be read: {notes[0]}")
+    return found
+
+
+def _example(
+    task: DetectionTask | SegmentationTask, key: object, found: object, score: float
+) -> Example:
+    path = task.paths[key]
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path} is no picture that can be decoded, or is not there")
+    truth, prediction = (data_uri(drawn) for drawn in task.draw(picture, key, found))
+    return Example(path.name, score, truth, prediction)
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """Put a picture into the text of a page, as a JPEG of at most :data:`SIDE` pixels.
+
+    Args:
+        picture: (H, W, 3) uint8, BGR.
+    """
+    scale = min(1.0, SIDE / max(picture.shape[:2]))
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    small = cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
+    _, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
