@@ -1,0 +1,308 @@
+"""Measures our backbone beside its peers: equal weights, input and type, alternating runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convnext_dense.backbone import ARCHS
+from convnext_dense.benchmark.ceiling import Ceiling, measure_ceiling, mlp_shapes
+from convnext_dense.benchmark.memory import MemoryWatch
+from convnext_dense.benchmark.networks import (
+    OURS,
+    Maps,
+    Network,
+    Reference,
+    check_equal,
+    count_flops,
+    find_networks,
+    in_one_line,
+    relative_error,
+)
+from convnext_dense.benchmark.parts import Part, time_by_part
+from convnext_dense.benchmark.peers import PEERS
+from convnext_dense.benchmark.precision import autocast, matrix_dtype, parameter_dtype
+from convnext_dense.benchmark.timing import Spread, alternate, paired_ratio, seconds
+
+MODES = ("infer", "train")
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+# Beyond it outputs in the measured type are no rounding of the exact ones.
+TOLERANCES = {"fp32": 1e-2, "bf16": 0.1, "amp": 0.1}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured, and how.
+
+    Attributes:
+        shape: Height and width of the images.
+        batch: Their number.
+        device: Where.
+        dtype: ``fp32``; ``bf16``: weights and input are cast; ``amp``: bfloat16 autocast.
+        mode: ``infer``: a forward pass without gradients. ``train``: forward, the loss, backward to
+            every parameter; the loss sums the means of the maps times fixed random numbers.
+        drop_path: Stochastic depth of the last block.
+        compiled: Whether every network is measured compiled too.
+        peers: Names in :data:`convnext_dense.benchmark.peers.PEERS`.
+        formats: Memory formats of the input, of ``FORMATS``.
+        rounds: Samples of each network.
+        min_time: Seconds that a sample takes at least.
+        parts: Whether to time our network's and the fastest peer's operators too.
+    """
+
+    shape: tuple[int, int] = (512, 512)
+    batch: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: str = "fp32"
+    mode: str = "infer"
+    drop_path: float = 0.0
+    compiled: bool = False
+    peers: Collection[str] = tuple(PEERS)
+    formats: Collection[str] = tuple(FORMATS)
+    rounds: int = 10
+    min_time: float = 0.1
+    parts: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether the backward pass is measured."""
+        return self.mode == "train"
+
+
+@dataclass
+class Row:
+    """What was measured of a network.
+
+    Attributes:
+        network: ``ours`` or the peer's name.
+        normed: Whether its outputs are normed; else they are the raw stages.
+        memory_format: Of its input and weights.
+        compiled: Whether by ``torch.compile``.
+        error: Of its outputs in the measured type to the exact ones; None where they are random.
+        memory: Bytes at the peak beyond weights and input; what the first pass keeps counts.
+        start_up: Seconds of the first passes.
+        samples: Seconds of a pass, one per round.
+        ratio: To ours with the same outputs, eager, in its faster format, round by round.
+        share: Of the ceiling.
+    """
+
+    network: str
+    normed: bool
+    memory_format: str
+    compiled: bool
+    error: float | None
+    memory: int
+    start_up: float
+    samples: list[float] = field(default_factory=list)
+    ratio: Spread | None = None
+    share: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """How tables call it; no two rows are called the same."""
+        words = [self.network]
+        words += ["raw stages"] if self.network == OURS and not self.normed else []
+        words += ["channels_last"] if self.memory_format == "channels_last" else []
+        words += ["compiled"] if self.compiled else []
+        return ", ".join(words)
+
+    @property
+    def time(self) -> Spread:
+        """Seconds of a pass."""
+        return Spread.of(self.samples)
+
+
+@dataclass
+class Measurement:
+    """What was measured of an arch.
+
+    Attributes:
+        arch: Its name.
+        flops: Operations of a pass, 2 for a multiply-add.
+        ceiling: What the machine did at best in the same run.
+        rows: The networks.
+        skipped: Why the other peers, or some rows, were not measured.
+        parts: By the title of a row: the time of its operators.
+    """
+
+    arch: str
+    flops: int
+    ceiling: Ceiling
+    rows: list[Row]
+    skipped: dict[str, str]
+    parts: dict[str, list[Part]] = field(default_factory=dict)
+
+    def fastest_peer(self, compiled: bool = False) -> Row | None:
+        """Give the peer that is closest to ours, or ahead of it.
+
+        Args:
+            compiled: Whether compiled peers count too.
+        """
+        peers = [r for r in self.rows if r.network != OURS and (compiled or not r.compiled)]
+        return min(peers, key=lambda row: row.ratio.median, default=None)
+
+
+@dataclass
+class Runner:
+    """A network on its input, in a given type, mode and format."""
+
+    row: Row
+    module: nn.Module
+    call: Callable[[Tensor], Any]
+    network: Network
+    image: Tensor
+    setting: Setting
+    directions: list[Tensor] = field(default_factory=list)
+
+    def forward(self) -> Maps:
+        """Give the maps."""
+        setting = self.setting
+        with torch.set_grad_enabled(setting.trains), autocast(setting.dtype, setting.device):
+            return self.network.unpack(self.call(self.image))
+
+    def __call__(self) -> None:
+        """Do what is timed."""
+        if not self.setting.trains:
+            self.forward()
+            return
+        pairs = zip(self.forward(), self.directions, strict=True)
+        sum((x * direction).mean() for x, direction in pairs).backward()
+        self.module.zero_grad(set_to_none=True)
+
+    def prepare(self, wanted: Maps | None) -> None:
+        """Run for the first times, and fill in the row what comes of it.
+
+        Args:
+            wanted: The exact outputs.
+
+        Raises:
+            RuntimeError: Where the outputs are others.
+        """
+        device = self.setting.device
+        watch = MemoryWatch(device)
+        if self.row.compiled:  # compiling needs memory that is not the network's
+            self.row.start_up = seconds(self.forward, device)
+        with watch:
+            self.row.start_up += seconds(self.forward, device)
+        kept = watch.left
+        maps = self.forward()
+        if wanted is not None:
+            self.row.error = relative_error(maps, wanted)
+            if not self.row.error <= TOLERANCES[self.setting.dtype]:
+                raise RuntimeError(
+                    f"the outputs of {self.row.title} in {self.setting.dtype} differ by "
+                    f"{self.row.error:.1e} of their size from the exact ones"
+                )
+        generator = torch.Generator().manual_seed(3)
+        # As the maps lie in memory, so that the product copies nothing.
+        self.directions = [
+            torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator)).detach()
+            for x in maps
+        ]
+        del maps
+        self.row.start_up += seconds(self, device)
+        with watch:
+            self()
+        self.row.memory = kept + watch.peak
+
+
+def measure_backbone(
+    arch: str, setting: Setting, say: Callable[[str], None] = lambda message: None
+) -> Measurement:
+    """Measure our backbone of an arch beside its peers.
+
+    Args:
+        arch: A name in :data:`convnext_dense.backbone.ARCHS`.
+        setting: What is measured, and how.
+        say: Told of the progress.
+
+    Raises:
+        RuntimeError: Where two networks do not compute the same.
+    """
+    device = setting.device
+    if setting.compiled:
+        torch.compiler.reset()  # a class that was compiled too often is run eager, without a word
+    networks, skipped = find_networks(arch, setting.peers, setting.drop_path)
+    say(f"{arch}: comparing {', '.join(dict.fromkeys(n.name for n in networks))} in float32")
+    reference = Reference(arch, device)
+    check_equal(networks, reference, device, gradients=setting.trains)
+
+    generator = torch.Generator().manual_seed(4)
+    image = torch.randn(setting.batch, 3, *setting.shape, generator=generator).to(device)
+    wanted = None
+    if not (setting.trains and setting.drop_path):
+        with torch.no_grad():
+            wanted = reference.maps(image)
+    del reference
+    image = image.to(parameter_dtype(setting.dtype))
+
+    runners = []
+    for runner in _runners(networks, image, setting):
+        title = runner.row.title
+        say(f"{arch}: first passes of {title}")
+        try:
+            runner.prepare(wanted and wanted[runner.row.normed])
+        except Exception as error:  # whatever a compiler or another library raises
+            if runner.row.network == OURS and not runner.row.compiled:
+                raise
+            skipped[title] = f"fails: {in_one_line(error)}"
+            continue
+        runners.append(runner)
+    del wanted
+
+    def ceiling_now() -> Ceiling:
+        shapes = mlp_shapes(setting.shape, setting.batch, ARCHS[arch].channels)
+        return measure_ceiling(device, matrix_dtype(setting.dtype), shapes)
+
+    say(f"{arch}: measuring the ceiling, then {len(runners)} networks in {setting.rounds} rounds")
+    before = ceiling_now()
+    samples = alternate(
+        {runner.row.title: runner for runner in runners}, device, setting.rounds, setting.min_time
+    )
+    # What else the machine does may lower it at one of the two times.
+    ceiling = max(before, ceiling_now(), key=lambda measured: measured.matrix_rate)
+    flops = count_flops(arch, setting.shape, setting.batch, setting.trains)
+    rows = [runner.row for runner in runners]
+    for row in rows:
+        row.samples = samples[row.title]
+        row.share = flops / row.time.median / ceiling.matrix_rate
+    compare_with_ours(rows)
+    measurement = Measurement(arch, flops, ceiling, rows, skipped)
+    if setting.parts:
+        fastest = measurement.fastest_peer()
+        shown = [best_of_ours(rows, normed=True), *([fastest] if fastest else [])]
+        measurement.parts = {
+            runner.row.title: time_by_part(runner, device)
+            for runner in runners
+            if runner.row in shown
+        }
+    return measurement
+
+
+def best_of_ours(rows: list[Row], normed: bool) -> Row:
+    """Give our eager row of the faster memory format."""
+    ours = [r for r in rows if r.network == OURS and r.normed == normed and not r.compiled]
+    return min(ours, key=lambda row: row.time.median)
+
+
+def compare_with_ours(rows: list[Row]) -> None:
+    """Fill in the ratios."""
+    for row in rows:
+        row.ratio = paired_ratio(row.samples, best_of_ours(rows, row.normed).samples)
+
+
+def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterator[Runner]:
+    for network in networks:
+        for name in setting.formats:
+            module = network.build().to(setting.device, parameter_dtype(setting.dtype))
+            module = module.to(memory_format=FORMATS[name])
+            module.train(setting.trains)  # mmpretrain's gives nothing back
+            own = image.contiguous(memory_format=FORMATS[name])
+            for compiled in (False, True) if setting.compiled else (False,):
+                row = Row(network.name, network.normed, name, compiled, None, 0, 0.0)
+                call = torch.compile(module, dynamic=False) if compiled else module
+                yield Runner(row, module, call, network, own, setting)

@@ -1,0 +1,94 @@
+"""What the machine can do at best: the rate of matrix products, and of copying memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from convnext_dense.benchmark.timing import seconds
+
+# Seconds per measurement, and the sizes that are measured beside the network's own.
+PATIENCE = 0.2
+SQUARE = {"cpu": 2048, "cuda": 8192}
+# Far beyond any cache.
+COPIED_BYTES = {"cpu": 2**28, "cuda": 2**30}
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best rates that were seen.
+
+    Attributes:
+        matrix_rate: Operations per second, a multiply-add counting 2.
+        operator: The operator that reached it.
+        shape: M, K and N of its (M, K) x (K, N) product.
+        copy_rate: Bytes per second, read and written ones counting both.
+    """
+
+    matrix_rate: float
+    operator: str
+    shape: Shape
+    copy_rate: float
+
+
+def measure_ceiling(device: torch.device, dtype: torch.dtype, shapes: list[Shape]) -> Ceiling:
+    """Measure the fastest matrix product at hand, and the copy of a large tensor.
+
+    Args:
+        device: Where.
+        dtype: Of the matrices.
+        shapes: (M, K, N) of the network's products. A large square is tried too.
+    """
+    side = SQUARE[device.type]
+    best = max(
+        (2 * m * k * n / _fastest(product, device), operator, (m, k, n))
+        for m, k, n in {*shapes, (side, side, side)}
+        for operator, product in _products(m, k, n, device, dtype)
+    )
+    size = COPIED_BYTES[device.type]
+    source = torch.ones(size, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    copy = _fastest(lambda: target.copy_(source), device)
+    return Ceiling(*best, copy_rate=2 * size / copy)
+
+
+def mlp_shapes(shape: tuple[int, int], batch: int, channels: tuple[int, ...]) -> list[Shape]:
+    """Give (M, K, N) of the first linear layer of each stage's blocks, for images H x W."""
+    height, width = shape
+    return [
+        (batch * (height // (4 * 2**s)) * (width // (4 * 2**s)), c, 4 * c)
+        for s, c in enumerate(channels)
+    ]
+
+
+def _products(
+    m: int, k: int, n: int, device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    x = torch.randn(m, k, device=device, dtype=dtype)
+    weight = torch.randn(n, k, device=device, dtype=dtype)
+    bias = torch.randn(n, device=device, dtype=dtype)
+    yield "torch.mm", lambda: torch.mm(x, weight.t())
+    yield "F.linear", lambda: F.linear(x, weight, bias)
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        try:
+            fused = torch.ops.mkldnn._linear_pointwise
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight, m)
+            fused(x, packed, bias, "none", [], "")
+        except (AttributeError, RuntimeError):
+            return  # private operators, which another torch may not have
+        yield "mkldnn._linear_pointwise", lambda: fused(x, weight, bias, "none", [], "")
+        yield "mkldnn._linear_pointwise, packed", lambda: fused(x, packed, bias, "none", [], "")
+
+
+def _fastest(function: Callable[[], object], device: torch.device) -> float:
+    """Give the seconds of the fastest call among those that fit into ``PATIENCE``."""
+    once = seconds(function, device)
+    calls = min(max(int(PATIENCE / once), 1), 100)
+    # On a GPU a single call would time its launch.
+    together = 10 if device.type == "cuda" else 1
+    return min(seconds(function, device, together) for _ in range(calls))

@@ -1,0 +1,336 @@
+"""Measures whole models of configs on random input: a training step, or a prediction, by phase."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from convnext_dense.benchmark.memory import MemoryWatch
+from convnext_dense.benchmark.precision import autocast
+from convnext_dense.benchmark.timing import Spread, paired_ratio, rotated, synchronise
+from convnext_dense.data.tree import walk
+
+# The weights are random, and must stay finite.
+SLOW_DOWN = 1e-6
+# Boxes of any class above the threshold, per detection that is kept. A trained detector has some.
+CANDIDATES = 3
+
+
+@dataclass
+class ModelRow:
+    """What was measured of a config.
+
+    Attributes:
+        title: The config's name.
+        mode: ``train`` or ``infer``.
+        precision: ``fp32`` or ``amp``.
+        shape: Height and width of the images.
+        batch: Their number.
+        memory: Bytes at the peak of a step beyond weights and the optimizer's state.
+        samples: Seconds of each phase, one sample per round.
+        notes: What else is to be known.
+    """
+
+    title: str
+    mode: str
+    precision: str
+    shape: tuple[int, int]
+    batch: int
+    memory: int = 0
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def totals(self) -> list[float]:
+        """Seconds of all phases together, one sample per round."""
+        return [sum(phases) for phases in zip(*self.samples.values(), strict=True)]
+
+    @property
+    def total(self) -> Spread:
+        """Seconds of a step."""
+        return Spread.of(self.totals)
+
+    def ratio_to(self, first: ModelRow) -> Spread:
+        """Compare the time with that of another config, round by round."""
+        return paired_ratio(self.totals, first.totals)
+
+
+class Phases:
+    """Times the phases of a step.
+
+    Attributes:
+        seconds: By the name of the phase.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time a ``with`` block, and wait for the device before and after it."""
+        synchronise(self.device)
+        start = time.perf_counter()
+        yield
+        synchronise(self.device)
+        self.seconds[name] = time.perf_counter() - start
+
+
+@dataclass
+class ModelRunner:
+    """A model with its input, and its optimizer in training."""
+
+    row: ModelRow
+    model: nn.Module
+    batch: dict
+    device: torch.device
+    wrapper: Any = None
+    last: Any = None
+
+    def step(self) -> dict[str, float]:
+        """Train on the batch, or predict, and give the seconds of each phase."""
+        # The preprocessor changes the annotations in place.
+        batch, phase = copy.deepcopy(self.batch), Phases(self.device)
+        if self.wrapper is None:
+            self._predict(batch, phase)
+        else:
+            self._train(batch, phase)
+        return phase.seconds
+
+    def _train(self, batch: dict, phase: Phases) -> None:
+        with phase("data"):
+            data = self.model.data_preprocessor(batch, True)
+        with phase("forward"), self.wrapper.optim_context(self.model):
+            loss, _ = self.model.parse_losses(self.model._run_forward(data, mode="loss"))
+        with phase("backward"):
+            self.wrapper.backward(loss)
+        with phase("step"):
+            self.wrapper.step()
+            self.wrapper.zero_grad()
+        self.last = loss.detach()
+
+    def _predict(self, batch: dict, phase: Phases) -> None:
+        with torch.no_grad():
+            with phase("data"):
+                data = self.model.data_preprocessor(batch, False)
+            with phase("forward"), autocast(self.row.precision, self.device):
+                self.last = self.model._run_forward(data, mode="predict")
+
+    def check(self) -> None:
+        """See that training is still finite.
+
+        Raises:
+            RuntimeError: Where it is not.
+        """
+        if self.wrapper is not None and not self.last.isfinite():
+            raise RuntimeError(f"{self.row.title}: the loss is {self.last.item()}")
+
+
+def measure_models(
+    configs: dict[str, Config],
+    mode: str,
+    device: torch.device,
+    dtype: str,
+    *,
+    shape: tuple[int, int] | None = None,
+    batch: int | None = None,
+    rounds: int = 10,
+    say: Callable[[str], None] = lambda message: None,
+) -> list[ModelRow]:
+    """Measure the models of configs in turns, with random weights on random input.
+
+    Args:
+        configs: By title; of mmdet or mmseg. Their ``optim_wrapper`` is of the precision that is
+            asked. Changed in place.
+        mode: ``train``: preprocessing, losses, backward, the optimizer's step. ``infer``:
+            preprocessing and prediction, with what comes after the network.
+        device: Where.
+        dtype: ``fp32`` or ``amp``.
+        shape: Height and width of the images; None takes :func:`recipe_shape`.
+        batch: Their number; None takes the config's for training, 1 for prediction.
+        rounds: Samples of each.
+        say: Told of the progress.
+
+    Raises:
+        ValueError: Where a config has no model, batch size or optimizer, and needs it.
+        RuntimeError: Where the loss is not finite.
+    """
+    runners = {}
+    for title, cfg in configs.items():
+        say(f"{title}: building")
+        runner = _build(title, cfg, mode, device, dtype, shape, batch)
+        say(f"{title}: first steps")
+        for _ in range(2):  # the first makes the optimizer's state
+            runner.step()
+        with MemoryWatch(device) as watch:
+            runner.step()
+        runner.row.memory = watch.peak
+        runner.check()
+        runners[title] = runner
+    say(f"{len(runners)} models in turns, {rounds} rounds")
+    for turn in range(rounds):
+        for title in rotated(list(runners), turn):
+            for phase, seconds in runners[title].step().items():
+                runners[title].row.samples.setdefault(phase, []).append(seconds)
+    for runner in runners.values():
+        runner.check()
+    return [runner.row for runner in runners.values()]
+
+
+def recipe_shape(cfg: Config, mode: str) -> tuple[int, int]:
+    """Give the size of image that a config trains or predicts on.
+
+    Returns:
+        A detector's fixed size, or else 800 x 1280. A segmenter's crop in training; for prediction
+        an image as high as that and 4/3 as wide.
+
+    Raises:
+        ValueError: Where a segmenter's config names no crop.
+    """
+    from convnext_dense.analysis.flops import default_shape
+    from convnext_dense.swap.trial_inputs import image_size
+
+    if "decode_head" not in cfg.model:
+        return image_size(cfg) or default_shape(cfg)
+    crop = (cfg.model.get("data_preprocessor") or {}).get("size") or cfg.get("crop_size")
+    if not crop:
+        height = default_shape(cfg)[0]
+        crop = height, height
+    return tuple(crop) if mode == "train" else (crop[0], round(crop[0] * 4 / 3))
+
+
+def _build(
+    title: str,
+    cfg: Config,
+    mode: str,
+    device: torch.device,
+    dtype: str,
+    shape: tuple[int, int] | None,
+    batch: int | None,
+) -> ModelRunner:
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import MODELS, DefaultScope
+
+    from convnext_dense.upstream import roi_precision
+
+    if "model" not in cfg:
+        raise ValueError(f"config {title} has no model: name one that has")
+    shape = shape or recipe_shape(cfg, mode)
+    if mode == "train" and "optim_wrapper" not in cfg:
+        raise ValueError(f"config {title} has no optim_wrapper, whose step is a part of training")
+    if batch is None:
+        batch = cfg.get("train_dataloader", {}).get("batch_size") if mode == "train" else 1
+    if batch is None:
+        raise ValueError(f"config {title} has no train_dataloader.batch_size: give --batch")
+    row = ModelRow(title, mode, dtype, tuple(shape), batch)
+    if cfg.get("default_scope") == "mmdet":
+        roi_precision.install()
+    with _quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
+        _without_checkpoints(cfg.model)
+        for _, node in walk(cfg.model.get("data_preprocessor")):
+            if mode == "train" and "size" in node:
+                node["size"] = tuple(shape)
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        model.init_weights()
+        if mode == "infer" and device.type == "cpu":  # as tools/infer.py has it
+            model = model.to(memory_format=torch.channels_last)
+        model = model.to(device).train(mode == "train")
+        data = _random_batch(cfg, model, mode, shape, batch)
+        wrapper = None
+        if mode == "train":
+            wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+            for group in wrapper.optimizer.param_groups:
+                group["lr"] *= SLOW_DOWN
+    runner = ModelRunner(row, model, data, device, wrapper)
+    if mode == "infer" and hasattr(model, "roi_head"):
+        _let_detect(runner)
+    if mode == "infer" and "decode_head" not in cfg.model:
+        runner.step()
+        found = [len(sample.pred_instances) for sample in runner.last]
+        row.notes.append(f"{sum(found) / len(found):.0f} detections an image")
+    return runner
+
+
+def _random_batch(
+    cfg: Config, model: nn.Module, mode: str, shape: tuple[int, int], batch: int
+) -> dict:
+    """Make images of one size, annotated as the config's are."""
+    from convnext_dense.swap.trial_inputs import read_annotations, training_batch
+
+    annotations = replace(read_annotations(cfg, cfg.model), margins=((0, 0), (0, 0)))
+    pairs = [training_batch(model, annotations, tuple(shape)) for _ in range(-(-batch // 2))]
+    data = {key: [one for pair in pairs for one in pair[key]][:batch] for key in pairs[0]}
+    if mode == "infer":
+        for sample in data["data_samples"]:  # predictions are scaled to the image's own size
+            sample.set_metainfo(dict(ori_shape=tuple(shape), scale_factor=(1.0, 1.0)))
+    return data
+
+
+def _let_detect(runner: ModelRunner) -> None:
+    """Lower the score threshold so far that a random two-stage detector finds what it may keep.
+
+    Above the config's threshold it would find nothing, and never run its mask head.
+    """
+    heads = runner.model.roi_head.bbox_head
+    heads = list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+    test_cfg = runner.model.roi_head.test_cfg
+    logits: list[torch.Tensor] = []
+    handles = [
+        head.register_forward_hook(lambda module, args, output: logits.append(output[0]))
+        for head in heads
+    ]
+    test_cfg.score_thr = 1.0
+    runner.step()
+    for handle in handles:
+        handle.remove()
+    # Cascades average the stages.
+    scores = torch.stack(logits).float().mean(0).softmax(-1)[:, :-1].flatten()
+    wanted = CANDIDATES * test_cfg.max_per_img * runner.row.batch
+    test_cfg.score_thr = scores.topk(min(wanted, len(scores))).values[-1].item()
+    runner.row.notes.append(
+        f"score threshold {test_cfg.score_thr:.3g} instead of the config's, since random weights "
+        "find nothing above that"
+    )
+
+
+def _without_checkpoints(model: ConfigDict) -> None:
+    """Leave the weights random: their values cost no time."""
+    for _, node in walk(model):
+        if node.get("pretrained"):
+            node["pretrained"] = None
+        if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
+            node.pop("init_cfg")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """mmengine logs, and mmseg prints, what becomes of each parameter."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(level)
+
+
+def title_of(name: str) -> str:
+    """Give what a config is called in a table.
+
+    Example:
+        >>> title_of("configs/det/mask_rcnn_swin_t_coco.py")
+        'mask_rcnn_swin_t_coco'
+    """
+    return Path(name.rpartition("::")[2]).stem

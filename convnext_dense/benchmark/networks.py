@@ -1,0 +1,219 @@
+"""Our backbone and its peers with equal weights, and the proof that they compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convnext_dense.backbone import ARCHS, ConvNeXt
+from convnext_dense.benchmark.peers import PEERS, why_not
+from convnext_dense.benchmark.peers.meta import MetaConvNeXt
+from convnext_dense.weights.find import find_convnext
+
+OURS = "ours"
+# Relative to the size of the values, at a small input in float32.
+TOLERANCE = 1e-4
+SMALL = (2, 3, 64, 96)
+
+Maps = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone that can be measured.
+
+    Attributes:
+        name: ``ours``, or that of a peer.
+        normed: Whether its outputs are normed; else they are the raw stages.
+        build: Gives a fresh network with the common weights.
+        unpack: Takes what the network returns, and gives the maps.
+    """
+
+    name: str
+    normed: bool
+    build: Callable[[], nn.Module]
+    unpack: Callable[[Any], Maps]
+
+
+def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
+    """Give weights under which every parameter matters to every output.
+
+    Args:
+        arch: A name in :data:`convnext_dense.backbone.ARCHS`.
+        seed: Of the random numbers.
+
+    Returns:
+        By our names, with output norms.
+    """
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in ConvNeXt(arch).state_dict().items()}
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in shapes.items():
+        value = torch.randn(shape, generator=generator)
+        if len(shape) > 1:
+            weights[name] = value * shape[1:].numel() ** -0.5
+        else:
+            scales = name.endswith((".weight", ".gamma")) and ".grn." not in name
+            weights[name] = 0.1 * value + scales
+    return weights
+
+
+def find_networks(
+    arch: str, peers: Collection[str], drop_path: float = 0.0
+) -> tuple[list[Network], dict[str, str]]:
+    """Give ours and the peers that can be measured, with equal weights.
+
+    Args:
+        arch: A name in :data:`convnext_dense.backbone.ARCHS`.
+        peers: Names in :data:`convnext_dense.benchmark.peers.PEERS`.
+        drop_path: Stochastic depth of the last block.
+
+    Returns:
+        The networks, ours first, with raw stages too where a peer gives those; and why the other
+        peers are skipped, by name.
+    """
+    weights = random_weights(arch)
+    networks, skipped = [], {}
+    for name in peers:
+        reason = why_not(name, arch)
+        if reason is None:
+            try:
+                PEERS[name].load(arch, weights, drop_path)
+            except Exception as error:  # whatever another library raises
+                reason = f"cannot be built: {in_one_line(error)}"
+        if reason:
+            skipped[name] = reason
+            continue
+        peer = PEERS[name]
+        networks.append(
+            Network(
+                name,
+                peer.normed,
+                lambda peer=peer: peer.load(arch, weights, drop_path),
+                peer.unpack,
+            )
+        )
+
+    def build_ours(normed: bool) -> ConvNeXt:
+        network = ConvNeXt(arch, norm_out=normed, drop_path_rate=drop_path)
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+        return network
+
+    kinds = [True, False] if any(not n.normed for n in networks) else [True]
+    ours = [Network(OURS, kind, lambda kind=kind: build_ours(kind), tuple) for kind in kinds]
+    return ours + networks, skipped
+
+
+class Reference:
+    """The network of Meta's layout in float32, to which the others are compared."""
+
+    def __init__(self, arch: str, device: torch.device) -> None:
+        self.network = PEERS["meta"].load(arch, random_weights(arch)).to(device)
+
+    def maps(self, image: Tensor) -> dict[bool, Maps]:
+        """Give the maps of an image of float32: the normed by True, the raw by False."""
+        with exact():
+            raw = self.network.raw_stages(image)
+            return {False: raw, True: self.network.norm(raw)}
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Compute float32 in float32: cuDNN rounds it to TF32 by default."""
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        yield
+
+
+def check_equal(
+    networks: list[Network], reference: Reference, device: torch.device, gradients: bool
+) -> None:
+    """See that the networks compute the same function in float32, on a small random image.
+
+    Args:
+        networks: What to compare.
+        reference: What with.
+        device: Where they compute.
+        gradients: Whether to compare the gradient of every parameter too.
+
+    Raises:
+        RuntimeError: Where one differs; the message names it and what differs.
+    """
+    image = torch.randn(SMALL, generator=torch.Generator().manual_seed(1)).to(device)
+    with torch.set_grad_enabled(gradients):
+        wanted = reference.maps(image)
+    for network in networks:
+        module = network.build().to(device)
+        # Drop path would make the outputs random: it acts in training mode alone.
+        module.eval()
+        with exact(), torch.set_grad_enabled(gradients):
+            got = network.unpack(module(image))
+        _refuse(network, "outputs", relative_error(got, wanted[network.normed]))
+        if gradients:
+            reference.network.zero_grad()
+            _backward(wanted[network.normed])
+            _backward(got)
+            want, own = _gradients(reference.network), _gradients(module)
+            for name, value in own.items():
+                _refuse(network, f"gradients of {name}", relative_error([value], [want[name]]))
+
+
+def relative_error(got: Collection[Tensor], want: Collection[Tensor]) -> float:
+    """Give the largest difference among all maps, in the norm of each and relative to it."""
+    if [value.shape for value in got] != [value.shape for value in want]:
+        return float("inf")
+    return max(
+        ((g.detach().float() - w).norm() / w.norm().clamp(min=1e-12)).item()
+        for g, w in zip(got, (w.detach().float() for w in want), strict=True)
+    )
+
+
+def count_flops(arch: str, shape: tuple[int, int], batch: int, train: bool) -> int:
+    """Count the operations of a pass, 2 for a multiply-add, in convolutions and linear layers.
+
+    Args:
+        arch: A name in :data:`convnext_dense.backbone.ARCHS`.
+        shape: Height and width of the images.
+        batch: Their number.
+        train: Whether the backward pass counts too: as twice the forward pass.
+    """
+    own = ARCHS[arch]
+    with torch.device("meta"):
+        network = MetaConvNeXt(own.depths, own.channels, own.grn)
+        image = torch.empty(batch, 3, *shape)
+    # FlopCounterMode takes no heed of groups in the backward pass of a convolution.
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    return counter.get_total_flops() * (3 if train else 1)
+
+
+def in_one_line(error: Exception) -> str:
+    """Give the kind of an error and the first line of its message."""
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
+def _backward(maps: Maps) -> None:
+    generator = torch.Generator().manual_seed(2)
+    directions = [torch.randn(x.shape, generator=generator).to(x.device) for x in maps]
+    torch.autograd.backward(maps, directions, retain_graph=True)
+
+
+def _gradients(module: nn.Module) -> Mapping[str, Tensor]:
+    """Give the gradients by our names, whatever the layout of the network is."""
+    values = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    return find_convnext(values, type(module).__name__).own
+
+
+def _refuse(network: Network, what: str, error: float) -> None:
+    if not error <= TOLERANCE:  # not a number is no success
+        raise RuntimeError(
+            f"the {what} of {network.name} differ by {error:.1e} of their size from those of "
+            f"Meta's layout in float32: the times would compare different networks"
+        )

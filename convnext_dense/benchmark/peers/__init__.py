@@ -1,0 +1,143 @@
+"""The ConvNeXts of other libraries, each built as its users would for dense prediction.
+
+All give the maps of their four stages: with a norm after each where the library has them for dense
+use, else raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor, nn
+
+from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.benchmark.peers.meta import MetaConvNeXt
+from convnext_dense.benchmark.peers.without_torchvision import import_without_torchvision
+from convnext_dense.weights.layouts import Layout
+from convnext_dense.weights.layouts.meta import META
+from convnext_dense.weights.layouts.mmpretrain import MMPRETRAIN
+from convnext_dense.weights.layouts.timm import TIMM_FEATURES
+from convnext_dense.weights.layouts.torchvision import TORCHVISION
+from convnext_dense.weights.layouts.transformers import TRANSFORMERS
+from convnext_dense.weights.report import is_output_norm
+
+STAGES = range(4)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One library's ConvNeXt.
+
+    Attributes:
+        build: Takes an arch of ours by name and the drop path rate, and gives the network.
+        layout: How its parameters are called.
+        normed: Whether a norm follows each output.
+        archs: The names that it offers.
+        package: What is imported; None for the one that comes with this package.
+        unpack: Takes what the network returns, and gives the maps.
+    """
+
+    build: Callable[[str, float], nn.Module]
+    layout: Layout
+    normed: bool
+    archs: Collection[str] = tuple(ARCHS)
+    package: str | None = None
+    unpack: Callable[[Any], tuple[Tensor, ...]] = tuple
+
+    def load(self, arch: str, weights: Mapping[str, Tensor], drop_path: float = 0.0) -> nn.Module:
+        """Build the network with given weights.
+
+        Args:
+            arch: A name in ``archs``.
+            weights: By our names, output norms included.
+            drop_path: Stochastic depth of the last block.
+        """
+        own = {n: v for n, v in weights.items() if self.normed or not is_output_norm(n)}
+        network = self.build(arch, drop_path)
+        # Files of a whole model have a prefix, a network has none.
+        prefix = self.layout.prefix(ARCHS[arch], own)
+        written = self.layout.write(own, ARCHS[arch])
+        network.load_state_dict({n.removeprefix(prefix): value for n, value in written.items()})
+        return network
+
+
+def _meta(arch: str, drop_path: float) -> nn.Module:
+    own = ARCHS[arch]
+    return MetaConvNeXt(own.depths, own.channels, own.grn, drop_path)
+
+
+def _timm(arch: str, drop_path: float) -> nn.Module:
+    timm = import_without_torchvision("timm")
+    name = f"convnext{arch}" if arch.startswith("v2_") else f"convnext_{arch}"
+    return timm.create_model(name, pretrained=False, features_only=True, drop_path_rate=drop_path)
+
+
+def _transformers(arch: str, drop_path: float) -> nn.Module:
+    import transformers
+
+    own = ARCHS[arch]
+    kind = "ConvNextV2" if own.grn else "ConvNext"
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_sizes=list(own.channels),
+        depths=list(own.depths),
+        drop_path_rate=drop_path,
+        out_features=[f"stage{stage + 1}" for stage in STAGES],
+    )
+    return getattr(transformers, f"{kind}Backbone")(config)
+
+
+def _torchvision(arch: str, drop_path: float) -> nn.Module:
+    from torchvision import models
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    network = getattr(models, f"convnext_{arch}")(stochastic_depth_prob=drop_path)
+    nodes = {f"features.{2 * stage + 1}": str(stage) for stage in STAGES}
+    return create_feature_extractor(network, nodes)
+
+
+def _mmpretrain(arch: str, drop_path: float) -> nn.Module:
+    own = ARCHS[arch]
+    return import_without_torchvision("mmpretrain.models.backbones").ConvNeXt(
+        dict(depths=list(own.depths), channels=list(own.channels)),
+        use_grn=own.grn,
+        layer_scale_init_value=0.0 if own.grn else 1e-6,
+        drop_path_rate=drop_path,
+        out_indices=list(STAGES),
+        frozen_stages=-1,
+        gap_before_final_norm=False,
+    )
+
+
+PEERS: dict[str, Peer] = {
+    "meta": Peer(_meta, META, normed=True),
+    "timm": Peer(_timm, TIMM_FEATURES, normed=False, package="timm"),
+    "transformers": Peer(
+        _transformers,
+        TRANSFORMERS,
+        normed=True,
+        package="transformers",
+        unpack=lambda output: tuple(output.feature_maps),
+    ),
+    "torchvision": Peer(
+        _torchvision,
+        TORCHVISION,
+        normed=False,
+        archs=("tiny", "small", "base", "large"),
+        package="torchvision",
+        unpack=lambda output: tuple(output.values()),
+    ),
+    "mmpretrain": Peer(_mmpretrain, MMPRETRAIN, normed=True, package="mmpretrain"),
+}
+
+
+def why_not(name: str, arch: str) -> str | None:
+    """Say why a peer cannot be measured at an arch, or give None."""
+    peer = PEERS[name]
+    if arch not in peer.archs:
+        return f"not offered: {name} has {', '.join(peer.archs)}"
+    if peer.package and find_spec(peer.package) is None:
+        return f"not installed: pip install {peer.package}"
+    return None

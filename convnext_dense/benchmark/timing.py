@@ -1,0 +1,107 @@
+"""Times functions beside each other, and the statistics of what was timed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of samples, and the quartiles that hold half of them.
+
+    Attributes:
+        median: In the unit of the samples.
+        low: The first quartile.
+        high: The third quartile.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Spread:
+        """Summarise one sample or more.
+
+        Example:
+            >>> Spread.of([1.0, 2.0, 3.0, 4.0, 10.0])
+            Spread(median=3.0, low=2.0, high=4.0)
+        """
+        if len(samples) == 1:
+            return cls(*samples * 3)
+        low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+        return cls(statistics.median(samples), low, high)
+
+
+def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> Spread:
+    """Summarise the ratios of what was measured in the same rounds.
+
+    Example:
+        >>> paired_ratio([2.0, 6.0, 9.0], [1.0, 2.0, 6.0]).median
+        2.0
+    """
+    return Spread.of([other / own for other, own in zip(others, ours, strict=True)])
+
+
+def rotated(names: Sequence[str], turn: int) -> list[str]:
+    """Give the order of a round, in which each name comes to stand at each place in turn.
+
+    Example:
+        >>> rotated(["a", "b", "c"], 1)
+        ['b', 'c', 'a']
+    """
+    start = turn % len(names)
+    return [*names[start:], *names[:start]]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what a device still computes."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(function: Callable[[], object], device: torch.device, calls: int = 1) -> float:
+    """Give the mean time of a call."""
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    synchronise(device)
+    return (time.perf_counter() - start) / calls
+
+
+def alternate(
+    functions: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    min_time: float,
+) -> dict[str, list[float]]:
+    """Time functions in turns, so that what else the machine does falls on all of them.
+
+    Each round samples each function once, in an order that rotates from round to round. A sample
+    is the mean of as many calls as take ``min_time`` seconds.
+
+    Args:
+        functions: What to call, by name; each has been called before.
+        device: Where they compute.
+        rounds: Samples of each.
+        min_time: At least this long a sample.
+
+    Returns:
+        Seconds per call, one sample per round, by name.
+    """
+    calls = {
+        name: math.ceil(min_time / max(seconds(function, device), 1e-9))
+        for name, function in functions.items()
+    }
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    for turn in range(rounds):
+        for name in rotated(list(functions), turn):
+            samples[name].append(seconds(functions[name], device, max(calls[name], 1)))
+    return samples

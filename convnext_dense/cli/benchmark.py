@@ -1,0 +1,258 @@
+"""What tools/benchmark.py does: our backbone beside its peers, and whole models of configs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import warnings
+from importlib.util import find_spec
+
+import torch
+
+from convnext_dense.backbone import ARCHS
+from convnext_dense.benchmark.backbone import FORMATS, Measurement, Setting, measure_backbone
+from convnext_dense.benchmark.backbone import MODES as BACKBONE_MODES
+from convnext_dense.benchmark.models import measure_models, title_of
+from convnext_dense.benchmark.peers import PEERS
+from convnext_dense.benchmark.precision import DTYPES
+from convnext_dense.benchmark.report import (
+    backbone_text,
+    models_text,
+    plot_backbones,
+    plot_models,
+    write_json,
+)
+from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.inference.model import choose_device
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command."""
+    parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
+    parser.add_argument("--threads", type=int, metavar="N", help="on a CPU; default: torch's own")
+    parser.add_argument(
+        "--rounds", type=int, default=10, metavar="N", help="samples of each; default: %(default)s"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write every sample, and what repeats it")
+    parser.add_argument("--plot", metavar="FILE", help="draw the times as a PNG")
+    parser.add_argument("--quiet", action="store_true", help="do not tell the progress on stderr")
+
+
+def add_backbone_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``backbone``."""
+    parser.add_argument(
+        "--arch",
+        nargs="+",
+        default=["tiny"],
+        metavar="A",
+        help=f"one or more of {', '.join(ARCHS)}; default: tiny",
+    )
+    parser.add_argument(
+        "--shape", type=int, nargs=2, default=(512, 512), metavar=("H", "W"), help="512 512"
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images; 1")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="fp32",
+        help="bf16 casts weights and input, amp is bfloat16 autocast; default: fp32",
+    )
+    parser.add_argument(
+        "--mode", choices=BACKBONE_MODES, default="infer", help="train adds backward; infer"
+    )
+    parser.add_argument(
+        "--drop-path", type=float, default=0.0, metavar="R", help="stochastic depth; 0"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="measure every network by torch.compile too"
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        metavar="P",
+        help=f"of {', '.join(PEERS)}, or none; default: all that are installed",
+    )
+    parser.add_argument(
+        "--memory-format",
+        choices=[*FORMATS, "both"],
+        default="both",
+        help="of input and weights; each network counts with its faster one; default: both",
+    )
+    parser.add_argument(
+        "--min-time",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="seconds of calls in a sample, at least; default: %(default)s",
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="show where the time goes, by kind of operator"
+    )
+    add_shared_options(parser)
+    add_debug_option(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
+    """Add the flags of ``train`` and ``infer``."""
+    from convnext_dense.cli.options import add_config_options
+
+    parser.add_argument(
+        "config",
+        nargs="+",
+        help="a config file, or one of mmdet's or mmseg's: mmdet::...; several run in turns and "
+        "are compared with the first",
+    )
+    parser.add_argument(
+        "--shape", type=int, nargs=2, metavar=("H", "W"), help="of images; default: the recipe's"
+    )
+    batch = "the recipe's" if mode == "train" else "1"
+    parser.add_argument("--batch", type=int, metavar="N", help=f"images; default: {batch}")
+    parser.add_argument(
+        "--dtype", choices=("fp32", "amp"), default="fp32", help="amp is bfloat16 autocast; fp32"
+    )
+    add_shared_options(parser)
+    add_config_options(parser)
+
+
+def benchmark_backbone(args: argparse.Namespace) -> None:
+    """Measure our backbone beside its peers, and print what was measured.
+
+    Raises:
+        ValueError: Where a flag's value is out of range, or names what there is not.
+        RuntimeError: Where the device or a compiler is missing, or two networks differ.
+    """
+    device = _prepare(args)
+    for arch in args.arch:
+        if arch not in ARCHS:
+            raise ValueError(f"--arch: unknown arch {arch!r}, choose of {', '.join(ARCHS)}")
+    if min(args.shape) < 32:
+        raise ValueError(f"--shape is at least 32 32, got {args.shape[0]} {args.shape[1]}")
+    if not 0 <= args.drop_path < 1:
+        raise ValueError(f"--drop-path is in [0, 1), got {args.drop_path}")
+    if args.compile:
+        _check_compiler(device)
+    setting = Setting(
+        shape=tuple(args.shape),
+        batch=args.batch,
+        device=device,
+        dtype=args.dtype,
+        mode=args.mode,
+        drop_path=args.drop_path,
+        compiled=args.compile,
+        peers=_peers(args.peers),
+        formats=tuple(FORMATS) if args.memory_format == "both" else (args.memory_format,),
+        rounds=args.rounds,
+        min_time=args.min_time,
+        parts=args.parts,
+    )
+    measured: list[Measurement] = []
+    for arch in args.arch:
+        measured.append(measure_backbone(arch, setting, _teller(args)))
+        print(backbone_text(measured[-1], setting), flush=True)
+    if args.json:
+        write_json(args.json, device, vars(setting), measured)
+    if args.plot:
+        plot_backbones(args.plot, measured, setting)
+
+
+def benchmark_models(args: argparse.Namespace) -> None:
+    """Measure the models of configs in turns, and print what was measured.
+
+    Raises:
+        FileNotFoundError: Where there is no such config.
+        ValueError: Where a flag's value is out of range, or a config has no model.
+        RuntimeError: Where the device is missing, or a loss is not finite.
+    """
+    from convnext_dense.cli.options import read_config
+
+    device = _prepare(args)
+    if args.shape and min(args.shape) < 1:
+        raise ValueError(f"--shape is positive, got {args.shape[0]} {args.shape[1]}")
+    configs = {}
+    for name in args.config:
+        cfg = read_config(name)
+        cfg.merge_from_dict(args.cfg_options)
+        if args.mode == "train" and "optim_wrapper" in cfg:
+            _set_precision(cfg, args.dtype)
+        title = title_of(name)
+        if title in configs:
+            raise ValueError(f"two configs are called {title}: rename one")
+        configs[title] = cfg
+    rows = measure_models(
+        configs,
+        args.mode,
+        device,
+        args.dtype,
+        shape=tuple(args.shape) if args.shape else None,
+        batch=args.batch,
+        rounds=args.rounds,
+        say=_teller(args),
+    )
+    print(models_text(rows, device), flush=True)
+    if args.json:
+        write_json(args.json, device, dict(mode=args.mode, dtype=args.dtype), rows)
+    if args.plot:
+        plot_models(args.plot, rows, device)
+
+
+def _prepare(args: argparse.Namespace) -> torch.device:
+    for flag in ("rounds", "batch", "threads"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise ValueError(f"--{flag} is at least 1, got {value}")
+    if args.device and not re.fullmatch(r"cpu|cuda(:\d+)?", args.device):
+        raise ValueError(f"--device is cpu, cuda or cuda:N, got {args.device!r}")
+    if args.plot and find_spec("matplotlib") is None:
+        raise ImportError("--plot needs matplotlib: pip install matplotlib")
+    # torch's profiler announces its stages.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    warnings.filterwarnings("ignore")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return choose_device(args.device)
+
+
+def _peers(names: list[str] | None) -> tuple[str, ...]:
+    if not names:
+        return tuple(PEERS)
+    if names == ["none"]:
+        return ()
+    for name in names:
+        if name not in PEERS:
+            raise ValueError(f"--peers: there is no {name!r}, choose of {', '.join(PEERS)}, none")
+    return tuple(names)
+
+
+def _check_compiler(device: torch.device) -> None:
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            raise RuntimeError("--compile needs Triton on a GPU: pip install triton")
+        return
+    compilers = (os.environ.get("CXX"), "g++", "clang++")
+    if not any(shutil.which(name) for name in compilers if name):
+        raise RuntimeError(
+            "--compile needs a C++ compiler on a CPU, and neither $CXX nor g++ nor clang++ is "
+            "there: install one, or leave the flag out"
+        )
+
+
+def _set_precision(cfg: object, dtype: str) -> None:
+    from convnext_dense.cli.device import set_precision
+
+    if dtype == "amp":
+        set_precision(cfg, "bfloat16")
+        return
+    cfg.optim_wrapper.type = "OptimWrapper"
+    for key in ("dtype", "loss_scale", "use_fsdp"):
+        cfg.optim_wrapper.pop(key, None)
+
+
+def _teller(args: argparse.Namespace) -> object:
+    def say(message: str) -> None:
+        if not args.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    return say
