@@ -86,12 +86,7 @@ def _forward(
 
 
 class _MLP(torch.autograd.Function):
-    """Saves the hidden map before the GELU alone; layer scale costs no pass over a map.
-
-    With the output's gradient ``g`` and the hidden map ``a`` after the GELU, ``G = g.T @ a`` gives
-    the gradients of the second weight, ``gamma * G``, and of the layer scale,
-    ``(w2 * G).sum(1) + b2 * g.sum(0)``.
-    """
+    """Saves the hidden map before the GELU, and the branch before its layer scale."""
 
     @staticmethod
     def forward(
@@ -108,19 +103,20 @@ class _MLP(torch.autograd.Function):
         w1_cast, b1_cast, w2_cast, b2_cast = (t.to(y.dtype) for t in (w1, b1, w2, b2))
         out = _empty_output(shortcut, y, gamma)
         out_rows, y_rows, shortcut_rows = (t.view(-1, t.shape[-1]) for t in (out, y, shortcut))
-        hidden = []
+        chunks = []
         for rows in _chunks(y_rows):
-            hidden.append(linear(y_rows[rows], w1_cast, b1_cast))
-            branch = linear(F.gelu(hidden[-1]), w2_cast, b2_cast)
+            hidden = linear(y_rows[rows], w1_cast, b1_cast)
+            branch = linear(F.gelu(hidden), w2_cast, b2_cast)
             _add_branch(shortcut_rows[rows], branch, gamma, scale, out_rows[rows])
-        ctx.save_for_backward(y, w1, b1, w2, b2, gamma, w1_cast, *hidden)
+            chunks += (hidden, branch)
+        ctx.save_for_backward(y, w1, b1, w2, b2, gamma, w1_cast, w2_cast, *chunks)
         ctx.scale = scale
         ctx.shortcut_dtype = shortcut.dtype
         return out
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        y, w1, b1, w2, b2, gamma, w1_cast, *hidden = ctx.saved_tensors
+        y, w1, b1, w2, b2, gamma, w1_cast, w2_cast, *chunks = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[0] else None
         if torch.is_grad_enabled():
             grads = reference_gradients(
@@ -130,29 +126,29 @@ class _MLP(torch.autograd.Function):
             )
             return grad_shortcut, *grads, None
         with torch.autocast("cpu", enabled=False):
-            scaled = torch.full_like(b2, ctx.scale) if gamma is None else gamma * ctx.scale
-            w1_t, w2_t = w1_cast.t(), (scaled[:, None] * w2).to(y.dtype).t()
+            scale = ctx.scale if gamma is None else gamma * ctx.scale
+            w1_t, w2_t = w1_cast.t(), w2_cast.t()
             grad = grad.contiguous()
             grad_y = torch.empty_like(y)
             grad_y_rows, y_rows, grad_rows = (t.view(-1, t.shape[-1]) for t in (grad_y, y, grad))
-            grad_w1 = grad_b1 = grad_w2 = None
-            for rows, before in zip(_chunks(y_rows), hidden, strict=True):
-                grad_chunk = grad_rows[rows].to(y.dtype)
-                grad_w2 = _add_to(grad_w2, _weight_gradient(grad_chunk, F.gelu(before)))
-                grad_hidden = torch.ops.aten.gelu_backward(linear(grad_chunk, w2_t), before)
-                grad_b1 = _add_to(grad_b1, grad_hidden.sum(0, dtype=torch.float32))
-                grad_w1 = _add_to(grad_w1, _weight_gradient(grad_hidden, y_rows[rows]))
+            sums = _Sums()
+            for i, rows in enumerate(_chunks(y_rows)):
+                hidden, branch = chunks[2 * i : 2 * i + 2]
+                if gamma is not None:
+                    sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
+                grad_branch = (grad_rows[rows] * scale).to(y.dtype)
+                sums.add("b2", grad_branch.sum(0, dtype=torch.float32))
+                sums.add("w2", _weight_gradient(grad_branch, F.gelu(hidden)))
+                grad_hidden = torch.ops.aten.gelu_backward(linear(grad_branch, w2_t), hidden)
+                sums.add("b1", grad_hidden.sum(0, dtype=torch.float32))
+                sums.add("w1", _weight_gradient(grad_hidden, y_rows[rows]))
                 grad_y_rows[rows] = linear(grad_hidden, w1_t)
-            grad_b2 = grad_rows.sum(0, dtype=torch.float32)
+            parameters = dict(w1=w1, b1=b1, w2=w2, b2=b2)
+            grads = [sums.total[name].to(p.dtype) for name, p in parameters.items()]
             grad_gamma = None
             if gamma is not None:
-                # One dot product per row of the weight, without a map of the products.
-                dots = torch.bmm(w2.float()[:, None], grad_w2[:, :, None]).view(-1)
-                grad_gamma = ((dots + b2 * grad_b2) * ctx.scale).to(gamma.dtype)
-            grad_w2 = grad_w2.mul_(scaled[:, None]).to(w2.dtype)
-            grad_b2 = (scaled * grad_b2).to(b2.dtype)
-            grad_w1, grad_b1 = grad_w1.to(w1.dtype), grad_b1.to(b1.dtype)
-            return grad_shortcut, grad_y, grad_w1, grad_b1, grad_w2, grad_b2, grad_gamma, None
+                grad_gamma = (sums.total["gamma"] * ctx.scale).to(gamma.dtype)
+        return grad_shortcut, grad_y, *grads, grad_gamma, None
 
 
 class _Linear(torch.autograd.Function):
@@ -218,6 +214,14 @@ def _add_branch(
         torch.addcmul(shortcut, branch, gamma, value=scale, out=out)
 
 
-def _add_to(total: Tensor | None, part: Tensor) -> Tensor:
-    """Sum the chunks' gradients in float32; the first needs no addition."""
-    return part.float() if total is None else total.add_(part)
+class _Sums:
+    """The chunks' gradients of each parameter, summed in float32."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, Tensor] = {}
+
+    def add(self, name: str, part: Tensor) -> None:
+        if name in self.total:
+            self.total[name] += part
+        else:
+            self.total[name] = part.float()
