@@ -28,10 +28,13 @@ $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 	@touch $@
 
 # Without lite, which would bring opencv-python back over its headless twin; and timm without
-# torchvision, which its convnext does not use and which has no build for a CPU's torch.
+# torchvision, which its convnext does not use and which has no build for a CPU's torch. A torch for
+# CUDA has brought its own Triton; else the newest runs the kernels in its interpreter.
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) install -c constraints.txt --editable '.[test]'
 	$(PIP) install -c constraints.txt --no-deps timm
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) install --no-deps triton || \
+		echo "Triton cannot be installed here: the tests of its kernels will be skipped"
 	@touch $@
 
 demo: setup

@@ -16,11 +16,12 @@ PASSES = 3
 KINDS = {
     "depthwise convolution": r"depthwise|dwconv|grouped_direct",
     "convolution": r"conv|fprop|dgrad|wgrad",
-    "norm": r"layer_?norm|vector_norm|linalg_norm",
+    "norm": r"layer_?norm|vector_norm|linalg_norm|grn",
     "matrix product": r"addmm|::mm\b|::bmm|linear|gemm|cutlass|nvjet|xmma|matmul",
     "GELU": r"gelu",
     "copy or cast": r"copy|::to\b|contiguous|clone|memcpy|transpose|reorder|nchw",
-    "elementwise": r"::(add|mul|sub|div|pow|sqrt|sum|mean|rsqrt|neg)_?\b|elementwise|reduce",
+    "elementwise": r"::(add|mul|sub|div|pow|sqrt|sum|mean|rsqrt|neg)_?\b|elementwise|reduce"
+    r"|add_branch|scale_and_sum|layer_scale",
 }
 
 

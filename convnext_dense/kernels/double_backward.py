@@ -21,8 +21,11 @@ def reference_gradients(
     Returns:
         One gradient per input, None for those that need none.
     """
-    wanted = [t for t in inputs if t is not None and t.requires_grad]
     with torch.enable_grad():
+        # Through views of their own: an input may have been computed from another one, whose
+        # gradient here is only what this function passes on.
+        inputs = [t if t is None else t.view_as(t) for t in inputs]
+        wanted = [t for t in inputs if t is not None and t.requires_grad]
         output = function(*inputs)
         grads = iter(
             torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True)

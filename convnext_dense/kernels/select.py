@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as global_hooks
 
-from convnext_dense.kernels import onednn
+from convnext_dense.kernels import onednn, triton
 
 _plain_torch = ContextVar("convnext_dense_plain_torch", default=False)
 
@@ -58,13 +58,14 @@ def fast_path(x: Tensor, *parameters: Tensor) -> ModuleType | None:
     if _autocast_dtype(device) is None and any(p.dtype != x.dtype for p in parameters):
         # Plain torch refuses mixed types with its own message.
         return None
-    if device == "cpu" and onednn.available(compute_dtype(x)):
+    dtype = compute_dtype(x)
+    if device == "cpu" and onednn.available(dtype):
         return onednn
-    if device == "cuda":
-        from convnext_dense.kernels import triton
+    if device == "cuda" and triton.available(x.device, dtype):
+        # Imports Triton, which is not there on every machine.
+        from convnext_dense.kernels.triton import operators
 
-        if triton.available(x.device):
-            return triton
+        return operators
     return None
 
 

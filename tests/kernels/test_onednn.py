@@ -147,8 +147,12 @@ def test_gradients_of_gradients():
         parameters = [p.requires_grad_() for p in (*conv, *norm, *mlp_parameters)]
         y = conv_norm(x, *parameters[:2], 1, *parameters[2:4], 1e-6, torch.float32)
         out = mlp(x, y, *parameters[4:], 1.0)
-        (gradient,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
-        return torch.autograd.grad(gradient.square().sum(), (x, *parameters[:-1]))
+        # Again, so that what the second pass is given has a history with the same parameters.
+        y = conv_norm(out, *parameters[:2], 1, *parameters[2:4], 1e-6, torch.float32)
+        out = mlp(out, y, *parameters[4:], 1.0)
+        first = torch.autograd.grad(out.square().sum(), (x, *parameters), create_graph=True)
+        penalty = sum(gradient.square().mean() for gradient in first)
+        return *first, *torch.autograd.grad(penalty, (x, *parameters))
 
     fast = penalty(onednn.conv_norm, onednn.mlp)
     plain = penalty(reference.conv_norm, reference.mlp)
