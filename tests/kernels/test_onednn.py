@@ -131,6 +131,17 @@ def test_depthwise_weight_gradient_sums_in_float32():
     assert gradient[:, 0, 0, 1].unique().item() == 63 * 64
 
 
+def test_the_number_of_threads_may_change_before_the_backward_pass(monkeypatch):
+    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.mlp"), "_MIN_ROWS", 16)
+    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.mlp"), "_CHUNK_BYTES", 1)
+    tensors = [t.requires_grad_() for t in mlp_tensors((1, 9, 7), 8, True)]
+    want = torch.autograd.grad(onednn.mlp(*tensors, 1.0).sum(), tensors)
+    out = onednn.mlp(*tensors, 1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for got, expected in zip(torch.autograd.grad(out.sum(), tensors), want, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
 def test_frozen_parameters_get_no_gradient():
     tensors = [t.requires_grad_(i < 2) for i, t in enumerate(mlp_tensors((1, 3, 3), 8, True))]
     onednn.mlp(*tensors, 1.0).sum().backward()

@@ -132,8 +132,10 @@ class _MLP(torch.autograd.Function):
             grad_y = torch.empty_like(y)
             grad_y_rows, y_rows, grad_rows = (t.view(-1, t.shape[-1]) for t in (grad_y, y, grad))
             sums = _Sums()
-            for i, rows in enumerate(_chunks(y_rows)):
-                hidden, branch = chunks[2 * i : 2 * i + 2]
+            start = 0
+            for hidden, branch in zip(chunks[::2], chunks[1::2], strict=True):
+                rows = slice(start, start + len(hidden))
+                start = rows.stop
                 if gamma is not None:
                     sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
                 grad_branch = (grad_rows[rows] * scale).to(y.dtype)
