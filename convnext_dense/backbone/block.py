@@ -182,7 +182,7 @@ class Block(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         if self.drop_path.is_off():
             return self._residual(x)
-        if kernels.is_transformed() or torch.cuda.is_current_stream_capturing():
+        if kernels.is_transformed() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             # The shapes in a graph must not depend on chance.
             return x + self.drop_path(self._branch(x))
         # Dropped samples cost no work. Where all are, an empty batch still goes through, so that
