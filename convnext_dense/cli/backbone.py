@@ -8,19 +8,25 @@ from collections.abc import Mapping
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.backbone.archs import ARCHS, resolve_arch
-from convnext_dense.swap.plan import RECIPES
+from convnext_dense.data.tree import backbone_owner
+from convnext_dense.swap.plan import RECIPES, same_arch
 from convnext_dense.zoo import WEIGHTS, published_weights
 
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--backbone`` and ``--recipe``."""
     group = parser.add_argument_group("a ConvNeXt under your config")
-    group.add_argument(
+    add_backbone_option(group)
+    add_recipe_option(group)
+
+
+def add_backbone_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--backbone``."""
+    parser.add_argument(
         "--backbone",
         metavar="ARCH",
         help=f"put this ConvNeXt in the place of the config's backbone: {', '.join(ARCHS)}, same",
     )
-    add_recipe_option(group)
 
 
 def add_recipe_option(parser: argparse._ActionsContainer) -> None:
@@ -35,26 +41,28 @@ def add_recipe_option(parser: argparse._ActionsContainer) -> None:
 
 def find_backbone(cfg: Config) -> ConfigDict | None:
     """Give the backbone of a model, or of the detector in a tracker or semi-supervised model."""
-    detector = cfg.model.get("detector") or {}
-    return cfg.model.get("backbone") or detector.get("backbone")
+    owner = backbone_owner(cfg.model)
+    return owner[1]["backbone"] if owner else None
 
 
 def backbone_arguments(
-    arch: str | Mapping, weights: str | None, options: Mapping | None = None
+    cfg: Config, arch: str | Mapping, weights: str | None, options: Mapping | None = None
 ) -> dict:
     """Give the arguments of the new backbone that the flags name.
 
     Args:
+        cfg: The config before the swap.
         arch: ``--arch`` or ``--backbone``, or the config's.
         weights: ``--weights``: a path, URL, name of published weights, ``none`` or None.
         options: ``--backbone-options``.
 
     Raises:
-        ValueError: Where there are no such published weights.
+        ValueError: Where there are no such published weights, or ``same`` means no ConvNeXt.
     """
     arguments = dict(options or {})
     if weights in WEIGHTS:
-        weights = published_weights("same" if arch == "same" else resolve_arch(arch), weights)
+        arch = same_arch(cfg) if arch == "same" else resolve_arch(arch)
+        weights = published_weights(arch, weights)
     if weights not in (None, "none"):
         arguments["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
     return arguments

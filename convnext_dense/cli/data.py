@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convnext_dense.cli.options import add_shared_options, load_config
+from convnext_dense.cli.backbone import add_backbone_option
+from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.evaluation.files import write_whole
+from convnext_dense.evaluation.tables import plain_table
 
 # Where the output is a file: wide enough for most paths.
 _WIDTH = 160
@@ -40,7 +42,8 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         "--max-examples", metavar="N", type=int, default=3, help="per finding; %(default)s"
     )
     check.add_argument("--json", metavar="FILE", help="write all counts and findings")
-    add_shared_options(check)
+    add_data_options(check, batches=False)
+    _add_others(check)
     show = _add(
         commands,
         "show",
@@ -52,7 +55,9 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--split", choices=SPLITS_SHOWN, default="train", help="%(default)s")
     show.add_argument("-o", "--out", metavar="PNG", help="default: samples.png in the work dir")
     show.add_argument("--seed", type=int, default=0, help="of choice and augmentation; %(default)s")
-    add_shared_options(show)
+    show.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
+    add_data_options(show, batches=True)
+    _add_others(show)
 
 
 def _add(
@@ -70,6 +75,11 @@ def _add(
     return parser
 
 
+def _add_others(parser: argparse.ArgumentParser) -> None:
+    add_backbone_option(parser)  # the package of the config's own may not be installed
+    add_config_options(parser)
+
+
 def check_command(args: argparse.Namespace) -> None:
     """Check the data of a config: fails where training would fail or be wrong."""
     if args.max_examples < 0:
@@ -80,11 +90,8 @@ def check_command(args: argparse.Namespace) -> None:
     if args.json:
         content = dict(config=args.config, fast=args.fast, **audit.as_dict())
         write_whole(args.json, json.dumps(content, indent=2) + "\n")
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    print_counts(console, audit)
-    print_findings(console, audit.findings, args.max_examples)
+    print_counts(audit)
+    print_findings(audit.findings, args.max_examples)
     if args.fast:
         print("--fast: of the pictures and label maps the headers alone were read")
     errors, warnings = audit.count("error"), audit.count("warning")
@@ -96,23 +103,16 @@ def check_command(args: argparse.Namespace) -> None:
     print(summary)
 
 
-def print_counts(console: Console, audit: Audit) -> None:
+def print_counts(audit: Audit) -> None:
     """Print a table of the classes for each data set."""
     for checked in audit.checked:
-        title = f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}"
-        console.print(f"\n{escape(title)}", highlight=False, soft_wrap=True)
-        if not checked.rows:
-            continue
-        titles = list(checked.rows[0])
-        table = Table(box=box.SIMPLE)
-        for column in titles:
-            table.add_column(column, justify="left" if column == "class" else "right")
-        for row in checked.rows:
-            table.add_row(*(escape(_cell(row[column])) for column in titles))
-        console.print(table)
+        print(f"\n{checked.where}: {_many(checked.images, 'image')} found, {checked.source}\n")
+        if checked.rows:
+            rows = [[_cell(value) for value in row.values()] for row in checked.rows]
+            print(plain_table(list(checked.rows[0]), rows), end="")
 
 
-def print_findings(console: Console, findings: list[Finding], examples: int) -> None:
+def print_findings(findings: list[Finding], examples: int) -> None:
     """Print a table of what was found, with a few places of each."""
     if not findings:
         print("\nnothing found")
@@ -129,6 +129,9 @@ def print_findings(console: Console, findings: list[Finding], examples: int) -> 
             shown.append("...")
         cells = finding.level, finding.where, str(finding.count), finding.what, "\n".join(shown)
         table.add_row(*map(escape, cells))
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     console.print(table)
 
 

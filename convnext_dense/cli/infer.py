@@ -20,10 +20,6 @@ from convnext_dense.inference.saving import KINDS, Saver
 
 # Results that may wait to be written.
 WAITING = 3
-# What load_config takes beside the flags below.
-_OTHERS = dict(
-    data_root=None, ann_train=None, ann_val=None, batch_size=None, launcher="none", work_dir=None
-)
 
 
 def add_infer_options(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +45,6 @@ def add_infer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--box-only", action="store_true", help="the model was trained without masks"
     )
-    parser.set_defaults(**_OTHERS)
     add_backbone_options(parser)
     add_config_options(parser)
 

@@ -1,4 +1,4 @@
-"""The flags that training and testing share, and the config that they make."""
+"""The flags that tools share, and the config that they make."""
 
 from __future__ import annotations
 
@@ -17,24 +17,49 @@ from convnext_dense.data.retarget import retarget
 from convnext_dense.swap import plan_swap
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+# What load_config takes for the flags that a tool has not.
+NOT_GIVEN = dict(
+    data_root=None,
+    classes=None,
+    img_size=None,
+    ann_train=None,
+    ann_val=None,
+    batch_size=None,
+    box_only=False,
+    backbone=None,
+    recipe="keep",
+    launcher="none",
+    work_dir=None,
+)
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags for data, backbone, work directory, config and launcher."""
-    data = parser.add_argument_group("your data")
-    data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
-    data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
-    data.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
-    data.add_argument("--ann-train", metavar="F", help="training annotations below the data root")
-    data.add_argument("--ann-val", metavar="F", help="validation annotations below the data root")
-    data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
-    data.add_argument("--box-only", action="store_true", help="train and test without masks")
+    add_data_options(parser, batches=True)
     add_backbone_options(parser)
     parser.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
     # torchrun sets LOCAL_RANK; older launchers pass the flag.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     add_config_options(parser)
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
+    """Add the flags that point a config at other data.
+
+    Args:
+        parser: Where to.
+        batches: Whether ``--batch-size`` is among them.
+    """
+    data = parser.add_argument_group("your data")
+    data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
+    data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
+    data.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
+    data.add_argument("--ann-train", metavar="F", help="training annotations below the data root")
+    data.add_argument("--ann-val", metavar="F", help="validation annotations below the data root")
+    if batches:
+        data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
+    data.add_argument("--box-only", action="store_true", help="train and test without masks")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +72,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override any key, such as model.backbone.arch=atto",
     )
+    parser.set_defaults(**NOT_GIVEN)
     add_debug_option(parser)
 
 
@@ -84,7 +110,7 @@ def load_config(args: argparse.Namespace) -> Config:
 def _swap(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply ``--backbone``. In a test the checkpoint brings the weights."""
     weights = getattr(args, "weights", None)
-    arguments = backbone_arguments(args.backbone, weights)
+    arguments = backbone_arguments(cfg, args.backbone, weights)
     swap = plan_swap(cfg, args.backbone, recipe=args.recipe, **arguments)
     note(
         f"--backbone {args.backbone}: {swap.tier}; tools/swap_backbone.py --diff says what changed"

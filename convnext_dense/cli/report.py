@@ -53,7 +53,8 @@ def report(args: argparse.Namespace) -> None:
         OSError: Where the page cannot be written; an earlier one stays as it was.
     """
     from convnext_dense.inference.model import choose_device
-    from convnext_dense.report.page import Missing, look, render
+    from convnext_dense.report.missing import Missing
+    from convnext_dense.report.page import look, render
     from convnext_dense.report.run import read_runs
     from convnext_dense.report.validation import Options
 

@@ -69,7 +69,7 @@ def swap(args: argparse.Namespace) -> None:
         args.arch,
         recipe=args.recipe,
         mode=args.mode,
-        **backbone_arguments(args.arch, args.weights, args.backbone_options),
+        **backbone_arguments(original, args.arch, args.weights, args.backbone_options),
     )
     if args.diff:
         print_changes(result)

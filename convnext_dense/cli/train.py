@@ -87,7 +87,7 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
             )
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).is_file():
             raise FileNotFoundError(f"--weights {weights}: there is no such file")
-        arguments = backbone_arguments(backbone.get("arch", "tiny"), weights)
+        arguments = backbone_arguments(cfg, backbone.get("arch", "tiny"), weights)
         backbone.init_cfg = arguments.get("init_cfg")
     if cfg.get("load_from") == "published":
         cfg.load_from = published_model(cfg.filename)

@@ -295,9 +295,7 @@ def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: object) -> np.n
     labels = sample.labels + sample.ignored * (len(classes) // 2)
     scores = np.ones(len(labels), np.float32)
     factors = np.float32([size[0] / width, size[1] / height] * 2)
-    # A box that ends a fraction of a pixel outside would shift all that is drawn.
-    boxes = np.clip(sample.boxes * factors, 0, np.float32(size * 2))
-    return drawer(picture, Detections(boxes, scores, labels, masks, classes))
+    return drawer(picture, Detections(sample.boxes * factors, scores, labels, masks, classes))
 
 
 def _title(sample: Sample) -> str:

@@ -93,6 +93,19 @@ def transforms(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
                 yield path, node
 
 
+def backbone_owner(model: ConfigDict) -> tuple[str, ConfigDict] | None:
+    """Find the dict that holds the backbone which trains.
+
+    Returns:
+        The dotted key and the dict: the model, or the detector inside a tracker or a
+        semi-supervised model. None where neither has a backbone.
+    """
+    for path, part in (("model", model), ("model.detector", model.get("detector"))):
+        if isinstance(part, dict) and isinstance(part.get("backbone"), dict):
+            return path, part
+    return None
+
+
 def heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     """Yield every dict of a model that can depend on the classes: heads, their losses, fusion."""
     for path, node in walk(model, "model"):

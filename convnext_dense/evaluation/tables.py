@@ -18,8 +18,8 @@ def summary_table(figures: Figures) -> str:
     summary = figures.summary
     types = [name for name in TYPES if f"{name}_AP" in summary]
     if not types:
-        return _table(["", *summary], [["", *(f"{value:.2f}" for value in summary.values())]])
-    return _table(
+        return plain_table(["", *summary], [["", *(f"{value:.2f}" for value in summary.values())]])
+    return plain_table(
         ["", "IoU", "area", "detections", *(_TITLES[name] for name in types)],
         [
             [name, iou, area, str(dets), *(f"{summary[f'{t}_{name}']:.3f}" for t in types)]
@@ -34,7 +34,7 @@ def per_class_table(figures: Figures) -> str:
     # pycocotools prints fractions with three digits, mmseg percent with two.
     digits = 3 if any("_AP" in title for title in rows[0]) else 2
     cells = [[_cell(value, digits) for value in row.values()] for row in rows]
-    return _table([_title(column) for column in rows[0]], cells)
+    return plain_table([_title(column) for column in rows[0]], cells)
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -44,7 +44,7 @@ def comparison_table(comparison: Comparison) -> str:
         for f in comparison.figures
     ]
     text = f"published: {comparison.name}\n"
-    text += _table(["in percent", "here", "published", "difference"], rows)
+    text += plain_table(["in percent", "here", "published", "difference"], rows)
     if comparison.unlike:
         text += f"not comparable: {'; '.join(comparison.unlike)}\n"
     return text
@@ -61,16 +61,23 @@ def _cell(value: object, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out text in columns, the first to the left and the others to the right.
+
+    Args:
+        titles: One per column.
+        rows: As many cells each.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE)
     for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
+        table.add_column(Text(title), justify="right" if index else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # a name may hold what rich takes for markup
     # As wide as it needs: a column that is cut off in a log cannot be read.
     console = Console(width=1000, color_system=None)
     console.width = console.measure(table).maximum

@@ -76,8 +76,10 @@ class Drawer:
     def _draw_detections(self, rgb: np.ndarray, found: Detections) -> np.ndarray:
         scale = max(1.0, SMALLEST / max(rgb.shape[:2]))
         rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
+        # A box that ends a fraction of a pixel outside would shift all that is drawn.
+        boxes = np.clip(found.boxes * np.float32(scale), 0, np.float32(rgb.shape[1::-1] * 2))
         instances = InstanceData(
-            bboxes=torch.from_numpy(found.boxes * np.float32(scale)),
+            bboxes=torch.from_numpy(boxes),
             labels=torch.from_numpy(found.labels),
         )
         if self._scores:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.data.cut_off import refuse_cut_off
 from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
@@ -177,8 +178,10 @@ class Predictor:
 
     def _read(self, image: str | Path) -> dict:
         path = str(image)
-        if "://" not in path and not Path(path).is_file():
-            raise FileNotFoundError(f"there is no picture {path}")
+        if "://" not in path:
+            if not Path(path).is_file():
+                raise FileNotFoundError(f"there is no picture {path}")
+            refuse_cut_off(path)
         try:
             return self._load(dict(img_path=path))
         except AssertionError:  # that of mmcv's LoadImageFromFile

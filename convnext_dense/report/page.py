@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from convnext_dense.report import plots, tables
 from convnext_dense.report.detection import DetectionOutcome
+from convnext_dense.report.missing import Missing, attempt, sentence
 from convnext_dense.report.recipes import Change, differences, find_recipe
 from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome
@@ -24,19 +25,6 @@ from convnext_dense.version import __version__
 MOST_PAIRS = 24
 MOST_ROWS = 25
 PROJECT = "convnext_dense"
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Why a part of the page is not there.
-
-    Attributes:
-        why: In a sentence.
-        commands: What would give it.
-    """
-
-    why: str
-    commands: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -104,9 +92,15 @@ def render(views: Sequence[RunView]) -> str:
     """
     runs = [view.run for view in views]
     names = [run.name for run in runs]
-    evaluated = [tables.evaluated(view.run, view.found) for view in views]
-    metrics, more_metrics = plots.metric_plots(runs)
+    evaluated = [
+        attempt(f"The figures of {view.run.name}", tables.evaluated, view.run, view.found)
+        for view in views
+    ]
+    measured = [None if isinstance(one, Missing) else one for one in evaluated]
+    over_time = attempt("Figures over time", plots.metric_plots, runs)
+    metrics, more_metrics = ([over_time], []) if isinstance(over_time, Missing) else over_time
     configs = [run.config for run in runs if run.config]
+    has_configs = len(configs) == len(runs) > 1
     environment = Environment(
         loader=PackageLoader("convnext_dense.report", package_path=""),
         autoescape=True,
@@ -114,28 +108,40 @@ def render(views: Sequence[RunView]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
+    html = environment.get_template("page.html").render(
         title=f"{', '.join(names[:4])}{' and others' if len(names) > 4 else ''}",
         made=datetime.now().strftime("%Y-%m-%d %H:%M"),
         version=__version__,
         project=PROJECT,
         views=views,
-        summary=tables.summary_table(runs),
-        training=plots.training_plots(runs),
+        names=names,
+        summary=attempt("The summary", tables.summary_table, runs),
+        training=_several("Figures of training", plots.training_plots, runs),
         has_memory=any("memory" in record for run in runs for record in run.train),
-        losses=plots.loss_plots(runs),
+        losses=_several("Parts of the loss", plots.loss_plots, runs),
         metrics=metrics,
         more_metrics=more_metrics,
         evaluated=list(zip(names, evaluated, strict=True)),
-        figures=tables.figures_tables(names, evaluated),
-        classes=tables.class_tables(names, evaluated),
-        comparable=tables.are_comparable(evaluated),
-        recall=_recall(views),
-        confusion=_confusion(views),
-        between=differences(configs) if len(configs) == len(runs) > 1 else [],
-        environment=tables.environment_table(runs),
+        figures=_several("The table of figures", tables.figures_tables, names, measured),
+        classes=_several("The table of classes", tables.class_tables, names, measured),
+        comparable=tables.are_comparable(measured),
+        recall=_several("Precision over recall", _recall, views),
+        confusion=[
+            attempt(f"The confusion of {view.run.name}", _confusion, number, view)
+            for number, view in enumerate(views)
+            if view.found and isinstance(view.found.outcome, SegmentationOutcome)
+        ],
+        between=attempt("What the runs differ in", differences, configs) if has_configs else [],
+        environment=attempt("The environment", tables.environment_table, runs),
         most_rows=MOST_ROWS,
     )
+    # JSON can hold halves of characters, which no file can.
+    return html.encode(errors="replace").decode()
+
+
+def _several(what: str, make: Callable[..., list], *args: object) -> list:
+    made = attempt(what, make, *args)
+    return [made] if isinstance(made, Missing) else made
 
 
 def _view(
@@ -144,7 +150,7 @@ def _view(
     try:
         seen = validate(run, options, lambda done, of: progress(run.name, done, of))
     except Exception as error:  # whatever a model, its data or its modules come up with
-        seen = Missing(_sentence(error), _commands(run, options))
+        seen = Missing(sentence(error), _commands(run, options))
     recipe = find_recipe(run.recipe)
     changes, problems = None, list(run.problems)
     if recipe and run.config:
@@ -152,7 +158,7 @@ def _view(
             original = Config.fromfile(recipe, import_custom_modules=False)
             changes = differences([original, run.config])
         except Exception as error:  # a config is Python
-            problems.append(f"the recipe {recipe} cannot be read: {_sentence(error)}")
+            problems.append(f"the recipe {recipe} cannot be read: {sentence(error)}")
     config = run.config_file.read_text(errors="replace") if run.config_file else ""
     return RunView(
         run,
@@ -163,12 +169,6 @@ def _view(
         config,
         [*problems, *_warnings(run)],
     )
-
-
-def _sentence(error: Exception) -> str:
-    message = " ".join(str(error).split())
-    known = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
-    return message if known and message else f"{type(error).__name__}: {message}"
 
 
 def _commands(run: Run, options: Options) -> list[str]:
@@ -191,7 +191,7 @@ def _warnings(run: Run) -> list[str]:
     return [f"the loss is no finite number from iteration {broken[0]} on"] if broken else []
 
 
-def _recall(views: Sequence[RunView]) -> list[plots.Plot]:
+def _recall(views: Sequence[RunView]) -> list[plots.Plot | Missing]:
     outcomes = [(view, view.found.outcome) for view in views if view.found]
     return plots.recall_plots(
         [
@@ -202,18 +202,16 @@ def _recall(views: Sequence[RunView]) -> list[plots.Plot]:
     )
 
 
-def _confusion(views: Sequence[RunView]) -> list[tuple[plots.Plot, tables.Table]]:
-    found = []
-    for number, view in enumerate(views):
-        if not (view.found and isinstance(view.found.outcome, SegmentationOutcome)):
-            continue
-        confusion, classes = view.found.outcome.confusion, view.found.classes
-        plot = plots.confusion_plot(confusion, classes, view.run.name, f"c{number}")
-        rows = [
-            tables.Row(true, [predicted, f"{share:.1%}"])
-            for true, predicted, share in plots.confusions(confusion, classes)
-        ]
-        title = f"Most frequent confusions of {view.run.name}"
-        columns = ["truth", "predicted as", "of the truth's pixels"]
-        found.append((plot, tables.Table(title, columns, rows)))
-    return found
+def _confusion(number: int, view: RunView) -> tuple[plots.Plot | Missing, tables.Table]:
+    confusion, classes = view.found.outcome.confusion, view.found.classes
+    name = view.run.name
+    plot = attempt(
+        f"Confusion of {name}", plots.confusion_plot, confusion, classes, name, f"c{number}"
+    )
+    rows = [
+        tables.Row(true, [predicted, f"{share:.1%}"])
+        for true, predicted, share in plots.confusions(confusion, classes)
+    ]
+    title = f"Most frequent confusions of {name}"
+    columns = ["truth", "predicted as", "of the truth's pixels"]
+    return plot, tables.Table(title, columns, rows)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from convnext_dense.report.detection import TITLES, Curves
+from convnext_dense.report.missing import Missing, attempt
 from convnext_dense.report.run import Run
 from convnext_dense.report.svg import RUNS, inline, run_colour, themed
 
@@ -58,7 +59,7 @@ class Line:
     marker: str = ""
 
 
-def training_plots(runs: Sequence[Run]) -> list[Plot]:
+def training_plots(runs: Sequence[Run]) -> list[Plot | Missing]:
     """Draw loss, learning rate, time and memory per iteration, as far as they were logged."""
     time_lines = _logged(runs, "time") + _logged(runs, "data_time", style=":")
     found = [
@@ -72,7 +73,7 @@ def training_plots(runs: Sequence[Run]) -> list[Plot]:
     return [plot for plot in found if plot]
 
 
-def loss_plots(runs: Sequence[Run]) -> list[Plot]:
+def loss_plots(runs: Sequence[Run]) -> list[Plot | Missing]:
     """Draw each part of the loss, and what else training logs of the model."""
     known = ("step", "iter", "epoch", "lr", "base_lr", "time", "data_time", "memory", "loss")
     names = {name: None for run in runs for record in run.train for name in record}
@@ -80,7 +81,7 @@ def loss_plots(runs: Sequence[Run]) -> list[Plot]:
     return [plot for plot in found if plot]
 
 
-def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot], list[Plot]]:
+def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot | Missing], list[Plot | Missing]]:
     """Draw the figures of the validations over time.
 
     Returns:
@@ -107,7 +108,9 @@ def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot], list[Plot]]:
     return main, others
 
 
-def recall_plots(curves: Sequence[tuple[int, str, Sequence[Curves]]]) -> list[Plot]:
+def recall_plots(
+    curves: Sequence[tuple[int, str, Sequence[Curves]]],
+) -> list[Plot | Missing]:
     """Draw precision over recall.
 
     Args:
@@ -227,11 +230,17 @@ def _lines(
     zero: bool = False,
     unit: bool = False,
     note: str = "",
-) -> Plot | None:
+) -> Plot | Missing | None:
     """Draw lines; None where none of them has a value."""
     lines = [line for line in lines if np.isfinite(line.y).any()]
     if not lines:
         return None
+    return attempt(title, _draw_lines, title, lines, xlabel, zero, unit, note)
+
+
+def _draw_lines(
+    title: str, lines: Sequence[Line], xlabel: str, zero: bool, unit: bool, note: str
+) -> Plot:
     with themed(*SIZE) as figure:
         axes = figure.subplots()
         for line in lines:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from convnext_dense.files import replacing
 from convnext_dense.swap.plan import Swap
 
 DELETE = "_delete_"
@@ -84,17 +85,12 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
         where = base if "::" in base else os.path.relpath(base, path.parent)
         content = {"_base_": where, **delta(old, new)}
     notes = [f"# Written by: {command}", *(f"# Note: {message}" for message in swap.warnings)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}_draft.py")
-    try:
+    with replacing(path) as draft:
         draft.write_text("\n".join([*notes, "", as_source(content)]))
         read = Config.fromfile(draft, import_custom_modules=False).to_dict()
         wrong = [key for key in new if not _same(read.get(key), new[key])]
         if wrong:
             raise RuntimeError(f"{path} would not read back as the same config: {', '.join(wrong)}")
-        draft.rename(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def as_source(content: dict) -> str:

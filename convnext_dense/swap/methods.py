@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.tree import type_name, walk
+from convnext_dense.data.tree import backbone_owner, type_name, walk
 from convnext_dense.swap.edits import Edits, SwapRefusedError
 
 # Models in which the features of the one network are the method.
@@ -27,9 +27,7 @@ ORDINARY_CONVS = (None, "Conv", "Conv2d")
 
 
 def find_part(model: dict | None, name: str) -> tuple[str, dict]:
-    """Give the dict that holds the backbone to swap, and its path.
-
-    That is the model itself, or the detector inside a tracker or a semi-supervised model.
+    """Give the path of the dict that holds the backbone to swap, and the dict.
 
     Raises:
         SwapRefusedError: Where there is no such backbone, or the method is the backbone.
@@ -39,19 +37,18 @@ def find_part(model: dict | None, name: str) -> tuple[str, dict]:
     kind = type_name(model)
     if kind in REFUSED_MODELS:
         raise SwapRefusedError(f"{name}: a {kind} keeps its network, since {REFUSED_MODELS[kind]}")
-    for path, part in (("model", model), ("model.detector", model.get("detector"))):
-        backbone = part.get("backbone") if isinstance(part, dict) else None
-        if isinstance(backbone, dict):
-            reason = REFUSED_BACKBONES.get(type_name(backbone))
-            if reason:
-                raise SwapRefusedError(
-                    f"{name}: {type_name(backbone)} is no backbone to replace, since {reason}"
-                )
-            return path, part
-    raise SwapRefusedError(
-        f"{name}: neither model ({kind}) nor model.detector has a backbone; model has the keys "
-        f"{', '.join(model)}"
-    )
+    found = backbone_owner(model)
+    if found is None:
+        raise SwapRefusedError(
+            f"{name}: neither model ({kind}) nor model.detector has a backbone; model has the keys "
+            f"{', '.join(model)}"
+        )
+    backbone = type_name(found[1]["backbone"])
+    if backbone in REFUSED_BACKBONES:
+        raise SwapRefusedError(
+            f"{name}: {backbone} is no backbone to replace, since {REFUSED_BACKBONES[backbone]}"
+        )
+    return found
 
 
 def name_others(model: dict, path: str, edits: Edits) -> None:

@@ -110,15 +110,10 @@ def plan_swap(
     if decided:
         raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
     edits = Edits(cfg)
-    name = Path(cfg.filename).name if cfg.filename else "the config"
+    name = _name(cfg)
     path, part = find_part(edits.cfg.get("model"), name)
     if arch == "same":
-        if not is_convnext(part["backbone"]):
-            raise ValueError(
-                f"arch 'same' keeps the size of a ConvNeXt, but {path}.backbone is a "
-                f"{type_name(part['backbone'])}"
-            )
-        found = arch_of(part["backbone"])
+        found = same_arch(cfg)
         arch = dict(depths=found.depths, channels=found.channels, grn=found.grn)
     resolve_arch(arch)  # a wrong one is refused before anything is built
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
@@ -142,6 +137,22 @@ def plan_swap(
         changes=tuple(edits.changes),
         warnings=tuple(edits.warnings),
     )
+
+
+def same_arch(cfg: Config) -> Arch:
+    """Give the architecture that ``same`` means for a config: that of the ConvNeXt that it has.
+
+    Raises:
+        SwapRefusedError: Where the config has no backbone that can be swapped.
+        ValueError: Where its backbone is no ConvNeXt.
+    """
+    path, part = find_part(cfg.get("model"), _name(cfg))
+    if not is_convnext(part["backbone"]):
+        raise ValueError(
+            f"arch 'same' keeps the size of a ConvNeXt, but {path}.backbone is a "
+            f"{type_name(part['backbone'])}"
+        )
+    return arch_of(part["backbone"])
 
 
 def set_backbone(
@@ -192,6 +203,10 @@ def forget_weights(edits: Edits, path: str, part: dict) -> None:
             if key != "pretrained":
                 edits.warn(f"{where}.{key} ".lstrip(".") + f"is dropped: {why} ({owner[key]})")
             edits.set(where, owner, key, None, why)
+
+
+def _name(cfg: Config) -> str:
+    return Path(cfg.filename).name if cfg.filename else "the config"
 
 
 def _ask(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:

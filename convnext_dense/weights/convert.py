@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from convnext_dense.files import replacing
 from convnext_dense.weights.find import Found, find_convnext
 from convnext_dense.weights.layouts import Layout
 from convnext_dense.weights.layouts.meta import META
@@ -108,7 +109,11 @@ def convert(
         content = {layout.wrapper: written} if layout.wrapper else written
     # Each on its own: a view would bring the whole of what it views.
     written |= {name: value.clone().contiguous() for name, value in written.items()}
-    _save(written if out.suffix == ".safetensors" else content, out)
+    with replacing(out) as part:
+        if out.suffix == ".safetensors":
+            _save_safetensors(written, part)
+        else:
+            torch.save(content, part)
     left_out = [name for our, name in found.names.items() if our not in own]
     return Conversion(found.layout.name, to, tuple(written), (*left_out, *found.unused))
 
@@ -122,23 +127,11 @@ def _has_place(name: str, found: Found, layout: Layout) -> bool:
     raise ValueError(f"the layout {layout.name!r} has no place for {name}")
 
 
-def _save(content: Mapping, out: Path) -> None:
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        if out.suffix == ".safetensors":
-            _save_safetensors(content, part)
-        else:
-            torch.save(content, part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _save_safetensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise ImportError(
-            f"writing {path.name} needs safetensors: pip install safetensors"
+            f"writing {path.suffix} needs safetensors: pip install safetensors"
         ) from None
     save_file(dict(tensors), path, metadata={"format": "pt"})

@@ -17,6 +17,10 @@ from convnext_dense.weights.report import LoadReport
 from convnext_dense.weights.source import Source, below, read_source
 
 FINAL_NORM = ("drop", "use")
+WAY_OUT = (
+    "give a local copy with --weights PATH (config key model.backbone.init_cfg.checkpoint), or "
+    "train from scratch with --weights none"
+)
 
 
 def load_weights(
@@ -69,7 +73,7 @@ def load_weights(
     while is_model_wrapper(model):
         model = model.module
     path, backbone = find_backbone(model)
-    read = read_source(source, trust=trust, ema=ema)
+    read = read_source(source, trust=trust, ema=ema, way_out=WAY_OUT)
     state = below(prefix, read.state, read.name) if prefix else read.state
     found = find_convnext(state, read.name)
 

@@ -46,7 +46,11 @@ class Source:
 
 
 def read_source(
-    source: str | os.PathLike | Mapping, *, trust: bool = False, ema: bool = False
+    source: str | os.PathLike | Mapping,
+    *,
+    trust: bool = False,
+    ema: bool = False,
+    way_out: str = "",
 ) -> Source:
     """Read parameters from wherever they are, without running anything that a file contains.
 
@@ -54,6 +58,7 @@ def read_source(
         source: Path, URL, hub id or (nested) state dict.
         trust: Whether to unpickle what is more than parameters and plain data.
         ema: Whether to take the moving averages of a checkpoint that holds both.
+        way_out: What the user can do where the source cannot be had.
 
     Raises:
         OSError: Where the source cannot be had.
@@ -71,13 +76,11 @@ def read_source(
             path = _local_file(name)
             checkpoint = read_checkpoint(path, "cpu", mmap=True, trust=trust)
     except (OSError, RuntimeError) as error:
-        way_out = "give a local copy with --weights PATH"
-        if "is refused" in str(error):
-            way_out += "; trust=True (tools/weights.py --trust) unpickles it all the same"
-        raise type(error)(
-            f"the backbone's weights {name} cannot be had ({error}): {way_out} (config key "
-            "model.backbone.init_cfg.checkpoint), or train from scratch with --weights none"
-        ) from error
+        reason = str(error)
+        if "is refused" in reason:
+            reason += "; trust=True (tools/weights.py --trust) unpickles it all the same"
+        message = f"the weights {name} cannot be had ({reason})"
+        raise type(error)(f"{message}: {way_out}" if way_out else message) from error
     return _unwrap(checkpoint, name, path, ema)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-
 import pytest
 import torch
 
@@ -118,26 +115,8 @@ def test_torch_export_with_a_free_size(arch, build, image):
 
 
 @both_versions
-def test_onnx(arch, build, image, tmp_path):
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
-    import onnxruntime
-
-    net = build(arch).eval()
-    free = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    path = str(tmp_path / "convnext.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
-        torch.onnx.export(net, (image,), path, dynamo=True, dynamic_shapes=(free,), verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    for size in [(48, 67), (64, 96)]:
-        other = torch.randn(3, 3, *size)
-        with torch.no_grad():
-            want = net(other)
-        got = session.run(None, {session.get_inputs()[0].name: other.numpy()})
-        for a, b in zip(got, want, strict=True):
-            torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)
+def test_onnx(arch, build, image, check_onnx):
+    check_onnx(build(arch).eval(), image, [(48, 67), (64, 96)])
 
 
 @both_versions

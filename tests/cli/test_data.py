@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,32 @@ def test_help_has_an_example(cli, command, capsys):
     with pytest.raises(SystemExit):
         cli.load_tool("data").parse_args([*command, "--help"])
     assert f"tools/data.py {' '.join(command)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [("check", ["--batch-size", "--launcher", "--work-dir"]), ("show", ["--launcher"])],
+)
+@pytest.mark.parametrize("tool", ["train", "test"])
+def test_no_flags_that_mean_nothing_here(cli, command, flags, tool, capsys):
+    def known(name, argv):
+        with pytest.raises(SystemExit):
+            cli.load_tool(name).parse_args([*argv, "--help"])
+        return set(re.findall(r"--[\w-]+", capsys.readouterr().out.partition("example:")[0]))
+
+    ours, theirs = known("data", [command]), known(tool, [])
+    assert ours.isdisjoint(flags) and theirs.issuperset(flags)
+    shared = {"--data-root", "--classes", "--img-size", "--ann-train", "--ann-val", "--box-only"}
+    assert ours & theirs >= shared | {"--backbone", "--cfg-options"}
+
+
+def test_the_package_of_the_old_backbone_is_not_needed(cli):
+    config = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
+    argv = ["check", config, "--data-root", "nowhere", "--fast", "--backbone", "same"]
+    status, out, err = cli.call("data", argv)
+    assert status == 1
+    assert "mmpretrain" not in err
+    assert "nowhere" in out + err
 
 
 @pytest.mark.parametrize(("kind", "split"), [("det", "train"), ("seg", "val")])

@@ -145,6 +145,29 @@ def test_pictures_that_cannot_be_read_come_at_their_place(detector, photos, tmp_
         detector(np.zeros((4, 4, 3)))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_half_a_picture_is_not_taken_for_a_whole_one(detector, photos, tmp_path, suffix, half_read):
+    _, encoded = cv2.imencode(suffix, cv2.imread(photos[0]))
+    half = tmp_path / f"half{suffix}"
+    half.write_bytes(encoded.tobytes()[: len(encoded) // 2])
+    (seen,) = detector.stream([half])
+    assert isinstance(seen.result, Unreadable)
+    assert str(half) in seen.result.reason
+
+
+@pytest.fixture
+def half_read(monkeypatch):
+    """Let OpenCV decode JPEGs that are cut off, as before 4.12."""
+    decode = cv2.imdecode
+
+    def lenient(content, flag):
+        found = decode(content, flag)
+        is_jpeg = content[:2].tobytes() == b"\xff\xd8"
+        return np.zeros((96, 96, 3), np.uint8) if found is None and is_jpeg else found
+
+    monkeypatch.setattr(cv2, "imdecode", lenient)
+
+
 def test_few_pictures_are_in_memory(detector, photos):
     drawn = []
 

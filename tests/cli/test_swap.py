@@ -12,6 +12,7 @@ from convnext_dense import ConvNeXt
 
 RETINANET = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
 FCN = "mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py"
+CONVNEXT = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
 UNET = "mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"
 SMALLER = {
     "det": """model.neck.out_channels=16 model.bbox_head.in_channels=16
@@ -92,9 +93,25 @@ def test_options_of_the_backbone(cli):
     assert backbone.init_cfg.checkpoint.endswith("convnextv2_atto_1k_224_fcmae.pt")
 
 
+def test_published_weights_for_the_arch_that_the_config_has(cli):
+    argv = ["--arch", "same", "--weights", "imagenet22k", "-o", "out.py"]
+    status, _, err = cli.call("swap_backbone", [CONVNEXT, *argv])
+    assert status == 0, err
+    backbone = Config.fromfile("out.py").model.backbone
+    assert backbone.init_cfg.checkpoint.endswith("/convnext_tiny_22k_224.pth")
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (
+            [RETINANET, "--arch", "same", "--diff", "--weights", "imagenet1k"],
+            "arch 'same' keeps the size of a ConvNeXt, but model.backbone is a ResNet",
+        ),
+        (
+            [CONVNEXT, "--arch", "same", "--diff", "--weights", "fcmae"],
+            "no published weights 'fcmae' for arch 'tiny'",
+        ),
         ([RETINANET, "--arch", "atto"], "nothing to do: give -o OUT.py, --diff or --check"),
         ([RETINANET, "--arch", "huge", "--diff"], "unknown arch 'huge'"),
         (["mmdet::retina.py", "--arch", "atto", "--diff"], "mmdet has no config 'retina.py'"),

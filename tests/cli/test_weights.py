@@ -74,6 +74,14 @@ def test_damaged_files(command, content, says, cli, tmp_path):
     assert f"checkpoint a.pth {says}" in cli.refused("weights", [command, "a.pth"])
 
 
+@pytest.mark.parametrize("argv", [["inspect"], ["verify"], ["convert", "out.pth"]])
+def test_a_missing_file_is_told_without_the_flags_of_training(argv, cli):
+    message = cli.refused("weights", [argv[0], "nowhere.pth", *argv[1:]])
+    assert message == (
+        "the weights nowhere.pth cannot be had (checkpoint 'nowhere.pth' is not a file here)"
+    )
+
+
 class Touch:
     def __reduce__(self):
         return (open, ("ran", "w"))

@@ -86,3 +86,9 @@ def test_tables_are_never_cut():
     assert lines[-1].count("0.500") == 30
     assert per_class_table(MASKS).splitlines()[2].split()[-2:] == ["0.500", "-"]
     assert "46.71" in summary_table(LABELS)
+
+
+@pytest.mark.parametrize("name", ["[bold]cat", "[/]", "a[0]"])
+def test_a_name_in_a_table_is_no_markup(name):
+    rows = [{"class": name, "segm_AP": 0.5}]
+    assert per_class_table(Figures({}, rows)).splitlines()[-1].split()[0] == name

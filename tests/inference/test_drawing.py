@@ -66,6 +66,31 @@ def test_a_label_at_the_right_edge_stays_inside(draw):
     assert columns.max() < 799
 
 
+@pytest.mark.parametrize("size", [(640, 480), (101, 77)])
+@pytest.mark.parametrize("corners", [(-0.3, -0.3, 0.3, 0.3), (0.7, 0.7, 1.001, 1.001)])
+def test_a_box_that_ends_outside_leaves_the_picture_in_its_place(draw, size, corners):
+    width, height = size
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, int), None, CLASSES)
+    box = np.float32([corners]) * np.float32([width, height] * 2)
+    found = Detections(box, np.ones(1, np.float32), np.zeros(1, int), None, CLASSES)
+    plain, drawn = draw(picture, none), draw(picture, found)
+    assert drawn.shape == plain.shape
+    rows = slice(int(0.4 * len(plain)), int(0.6 * len(plain)))
+    assert (drawn[rows] == plain[rows]).all()
+    assert (drawn != plain).any()
+
+
+def test_labels_are_as_wide_as_their_text():
+    def width(labels):
+        drawer = Drawer(CLASSES, [RED, GREEN], labels=labels)
+        drawn = drawer(np.full((480, 640, 3), GREY, np.uint8), detections(640, 480))
+        _, columns = np.nonzero((drawn < GREY / 3).all(-1))  # the text's background
+        return np.ptp(columns) if len(columns) else 0
+
+    assert width("none") == 0 < 1.5 * width("name") < width("score")
+
+
 def test_masks_and_no_objects(draw):
     picture = np.full((480, 640, 3), GREY, np.uint8)
     plain = draw(picture, detections(640, 480))
@@ -93,6 +118,17 @@ def test_a_segmentation_is_an_overlay_with_a_legend(draw):
     legend = drawn[:, 640:].reshape(-1, 3).astype(int)
     for colour in (RED, GREEN):
         assert (np.abs(legend - colour[::-1]).max(1) < 10).sum() > 50
+
+
+def test_a_segmentation_without_a_legend_keeps_its_size():
+    labels = np.zeros((480, 640), np.uint8)
+    labels[:, 320:] = 1
+    picture, found = np.full((480, 640, 3), GREY, np.uint8), Segmentation(labels, CLASSES)
+    with_legend, without = (
+        Drawer(CLASSES, [RED, GREEN], legend=legend)(picture, found) for legend in (True, False)
+    )
+    assert without.shape == picture.shape
+    assert (without == with_legend[:, :640]).all()
 
 
 def test_a_legend_takes_as_many_columns_as_it_needs():

@@ -138,6 +138,50 @@ def test_a_part_that_fails_leaves_the_others(detector, tmp_path):
     assert figures(page)[:2] == ["loss", "learning rate"]
 
 
+def test_a_figure_that_cannot_be_drawn_leaves_the_others(work_dir, helpers):
+    # JSON can hold a control character and half of a character; no file can hold the latter.
+    records = [*helpers["training"]([1, 2]), {"a\x01": 1.0, "b\ud800": 2.0, "c": 3.0, "step": 2}]
+    made = work_dir().start("20260131_120000", helpers["lines"](records))
+    html = page_of(made)
+    html.encode()
+    page = check_whole(html)
+    assert figures(page)[-2:] == ["a\x01", "c"]
+    assert "b? cannot be shown: " in page.text
+
+
+def test_a_confusion_that_cannot_be_drawn_leaves_its_table(segmenter):
+    config = next(segmenter.folder.glob("*/vis_data/config.py"))
+    config.write_text(config.read_text().replace("'road'", "'ro\\x01ad'"))
+    page = check_whole(page_of(segmenter))
+    assert "Confusion of segmenter cannot be shown: " in page.text
+    assert "Most frequent confusions of segmenter" in page.text
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "says"),
+    [
+        (tables, "summary_table", "The summary"),
+        (tables, "evaluated", "The figures of segmenter"),
+        (tables, "figures_tables", "The table of figures"),
+        (tables, "class_tables", "The table of classes"),
+        (tables, "environment_table", "The environment"),
+        (plots, "training_plots", "Figures of training"),
+        (plots, "loss_plots", "Parts of the loss"),
+        (plots, "metric_plots", "Figures over time"),
+        (plots, "recall_plots", "Precision over recall"),
+        (plots, "confusions", "The confusion of segmenter"),
+    ],
+)
+def test_whatever_fails_the_page_says_so(place, name, says, segmenter, monkeypatch):
+    def fail(*args):
+        raise KeyError("nothing <here>")
+
+    monkeypatch.setattr(place, name, fail)
+    page = check_whole(page_of(segmenter))
+    assert f"{says} cannot be shown: KeyError: 'nothing <here>'" in page.text
+    assert page.all("img")
+
+
 def test_a_failed_run_shows_its_error(segmenter):
     (segmenter.folder / "train.err").write_text("error: <disk> is full\n")
     page = check_whole(page_of(segmenter))

@@ -62,7 +62,7 @@ def test_a_run_keeps_the_best_and_the_last_two_and_no_temporary_file(
     last = {"epoch_3.pth", "epoch_4.pth"} if by_epoch else {"iter_9.pth", "iter_12.pth"}
     best = {"best_toy_score_epoch_4.pth"} if by_epoch else {"best_toy_score_iter_12.pth"}
     assert {f for f in files if f.endswith(".pth")} == last | best
-    assert not [f for f in files if f.endswith(".tmp")]
+    assert not [f for f in files if ".part" in f]
     assert last | best <= {Path(path).name for path in written}
     assert (tmp_path / "run" / "last_checkpoint").read_text().endswith(sorted(last)[by_epoch])
 

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
 
 from convnext_dense.data.audit.findings import Findings
+from convnext_dense.data.cut_off import refuse_cut_off
 from convnext_dense.data.tree import type_name, walk
 
 # Fewer are looked at sooner than worker processes start.
@@ -81,8 +82,7 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
             stored_size = picture.size
             if turns(load):
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-            if not fast:
-                # OpenCV before 5 takes half of a JPEG for a whole one; PIL does not.
+            if not fast and load is None:
                 picture.load()
     except UnidentifiedImageError as error:
         unknown = error  # to PIL, but perhaps not to the loader
@@ -90,6 +90,7 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
         return Look(_one_line(error, path))
     if load and not fast:
         try:
+            refuse_cut_off(path)
             height, width = load(dict(img_path=path))["img"].shape[:2]
         except Exception as error:
             return Look(_one_line(error, path))
