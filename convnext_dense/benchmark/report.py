@@ -17,7 +17,7 @@ import torch
 from convnext_dense.benchmark.backbone import OURS, Measurement, Row, Setting
 from convnext_dense.benchmark.models import ModelRow
 from convnext_dense.benchmark.timing import Spread
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 
 LIBRARIES = (
     "convnext-dense", "torch", "timm", "transformers", "torchvision", "mmpretrain", "triton",

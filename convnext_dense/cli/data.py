@@ -16,8 +16,8 @@ from convnext_dense.cli.backbone import add_backbone_option
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
-from convnext_dense.evaluation.files import write_whole
 from convnext_dense.evaluation.tables import plain_table
+from convnext_dense.files import write_whole
 
 # Where the output is a file: wide enough for most paths.
 _WIDTH = 160

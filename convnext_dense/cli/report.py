@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from mmdet.registry import METRICS
 
 from convnext_dense.evaluation.coco import evaluate_coco
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 
 # mmdet's names of the official figures that it logs.
 _LOGGED = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 
 METRICS_FILE = "metrics.json"
 PER_CLASS_FILE = "per_class.csv"

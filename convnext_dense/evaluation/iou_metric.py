@@ -14,7 +14,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 
 
 @METRICS.register_module()

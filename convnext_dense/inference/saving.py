@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from convnext_dense.evaluation.files import write_whole
+from convnext_dense.files import write_whole
 from convnext_dense.inference.results import Detections, Seen, Segmentation
 
 KINDS = ("pictures", "json", "masks")

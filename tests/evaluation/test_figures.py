@@ -10,9 +10,9 @@ import pytest
 
 from convnext_dense.evaluation import Figures
 from convnext_dense.evaluation.figures import write_figures
-from convnext_dense.evaluation.files import write_whole
 from convnext_dense.evaluation.published import compare
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
+from convnext_dense.files import write_whole
 
 MASKS = Figures(
     dict(bbox_AP=0.4721, segm_AP=0.41),
