@@ -94,7 +94,7 @@ def test_mlp(size, channels, gamma, dtype):
 def test_mlp_in_several_chunks(dtype, monkeypatch):
     channels = 16
     rows = 3 * 29 * 31
-    module = import_module("convnext_dense.kernels.onednn.mlp")
+    module = import_module("convnext_dense.kernels.onednn.chunks")
     monkeypatch.setattr(module, "_MIN_ROWS", 100)
     monkeypatch.setattr(module, "_CHUNK_BYTES", 1)
     assert rows > 2 * 100 * torch.get_num_threads()
@@ -107,19 +107,39 @@ def test_mlp_in_several_chunks(dtype, monkeypatch):
     assert error < TOLERANCE[dtype]
 
 
+def grn_call(function):
+    def grn_mlp(shortcut, y, w1, b1, weight, bias, w2, b2, gamma):
+        return function(shortcut, y, w1, b1, weight, bias, 1e-6, w2, b2, gamma, 0.8)
+
+    return grn_mlp
+
+
+def grn_tensors(size, channels, gamma):
+    shortcut, y, w1, b1, w2, b2, layer_scale = mlp_tensors(size, channels, gamma)
+    grn = torch.randn(4 * channels), torch.randn(4 * channels)
+    return [shortcut, y, w1, b1, *grn, w2, b2, layer_scale]
+
+
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("chunk", [16, 512], ids=["chunks", "whole"])
 @pytest.mark.parametrize("gamma", [True, False], ids=["gamma", "plain"])
-def test_grn_mlp(gamma, dtype):
-    shortcut, y, w1, b1, w2, b2, layer_scale = mlp_tensors((2, 6, 5), 24, gamma)
-    tensors = [shortcut, y, w1, b1, torch.randn(96), torch.randn(96), w2, b2, layer_scale]
+def test_grn_mlp(gamma, chunk, dtype, monkeypatch):
+    module = import_module("convnext_dense.kernels.onednn.chunks")
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(module, "_MIN_ROWS", chunk)
+    tensors = grn_tensors((3, 6, 5), 24, gamma)
+    check(grn_call(onednn.grn_mlp), grn_call(reference.grn_mlp), tensors, {}, dtype)
+    with torch.no_grad():
+        tensors = [t if t is None else t.to(dtype) for t in tensors]
+        want = grn_call(reference.grn_mlp)(*(t if t is None else t.double() for t in tensors))
+        got = grn_call(onednn.grn_mlp)(*tensors)
+    assert (got.double() - want).norm() < TOLERANCE[dtype] * want.norm()
 
-    def call(function):
-        def grn_mlp(shortcut, y, w1, b1, weight, bias, w2, b2, gamma):
-            return function(shortcut, y, w1, b1, weight, bias, 1e-6, w2, b2, gamma, 0.8)
 
-        return grn_mlp
-
-    check(call(onednn.grn_mlp), call(reference.grn_mlp), tensors, {}, dtype)
+def test_a_channel_that_never_responds():
+    tensors = grn_tensors((2, 4, 4), 8, True)
+    tensors[2][5], tensors[3][5] = 0, 0
+    check(grn_call(onednn.grn_mlp), grn_call(reference.grn_mlp), tensors, {}, torch.float32)
 
 
 def test_depthwise_weight_gradient_sums_in_float32():
@@ -132,8 +152,8 @@ def test_depthwise_weight_gradient_sums_in_float32():
 
 
 def test_the_number_of_threads_may_change_before_the_backward_pass(monkeypatch):
-    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.mlp"), "_MIN_ROWS", 16)
-    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.mlp"), "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.chunks"), "_MIN_ROWS", 16)
+    monkeypatch.setattr(import_module("convnext_dense.kernels.onednn.chunks"), "_CHUNK_BYTES", 1)
     tensors = [t.requires_grad_() for t in mlp_tensors((1, 9, 7), 8, True)]
     want = torch.autograd.grad(onednn.mlp(*tensors, 1.0).sum(), tensors)
     out = onednn.mlp(*tensors, 1.0)
@@ -168,4 +188,16 @@ def test_gradients_of_gradients():
     fast = penalty(onednn.conv_norm, onednn.mlp)
     plain = penalty(reference.conv_norm, reference.mlp)
     for got, want in zip(fast, plain, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3 * want.abs().max().item())
+
+
+def test_gradients_of_gradients_with_grn():
+    def penalty(grn_mlp):
+        torch.manual_seed(0)
+        tensors = [t.requires_grad_() for t in grn_tensors((2, 4, 3), 8, True)]
+        out = grn_call(grn_mlp)(*tensors)
+        first = torch.autograd.grad(out.square().sum(), tensors, create_graph=True)
+        return *first, *torch.autograd.grad(sum(g.square().mean() for g in first), tensors)
+
+    for got, want in zip(penalty(onednn.grn_mlp), penalty(reference.grn_mlp), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3 * want.abs().max().item())

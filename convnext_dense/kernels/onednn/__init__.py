@@ -5,7 +5,8 @@ rate. The operators are private to torch: they are probed for, and plain torch r
 """
 
 from convnext_dense.kernels.onednn.depthwise import conv_norm
+from convnext_dense.kernels.onednn.grn_mlp import grn_mlp
 from convnext_dense.kernels.onednn.linear import available
-from convnext_dense.kernels.onednn.mlp import grn_mlp, mlp
+from convnext_dense.kernels.onednn.mlp import mlp
 
 __all__ = ["available", "conv_norm", "grn_mlp", "mlp"]
