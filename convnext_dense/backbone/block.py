@@ -180,6 +180,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
+        if not isinstance(self.drop_path, DropPath):
+            return x + self.drop_path(self._branch(x))
         if self.drop_path.is_off():
             return self._residual(x)
         if kernels.is_transformed() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
@@ -252,7 +254,20 @@ class Block(nn.Module):
         if fast is None:
             return None
         untouched = all(kernels.is_untouched(layer, *kinds) for layer, kinds in self._layers())
-        return fast if untouched else None
+        return fast if untouched and self._is_as_built() else None
+
+    def _is_as_built(self) -> bool:
+        """Tell whether the layers, which are of the right classes, have the settings of a block."""
+        conv, norm = self.dwconv, self.norm
+        parameters = (conv.bias, norm.weight, norm.bias, self.pwconv1.bias, self.pwconv2.bias)
+        padding = conv.dilation[0] * (conv.kernel_size[0] // 2)
+        return (
+            all(p is not None for p in parameters)
+            and self.act.approximate == "none"
+            and conv.padding_mode == "zeros"
+            and conv.dilation[0] == conv.dilation[1]
+            and conv.padding == (padding, padding)
+        )
 
     def _layers(self) -> list[tuple[nn.Module, tuple[type[nn.Module], ...]]]:
         return [

@@ -12,11 +12,23 @@ from convnext_dense.cli.backbone import find_backbone
 from convnext_dense.upstream import roi_precision
 
 
-def build_runner(cfg: Config) -> Runner:
+class TestRunner(Runner):
+    """A runner for a test, which leaves the work directory's config as training wrote it.
+
+    The test's own has its metrics and, with ``--tta``, another model: it would not predict, train
+    or test again. It stays in the test's ``vis_data``.
+    """
+
+    def dump_config(self) -> None:
+        """Write nothing."""
+
+
+def build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
     """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
 
     Args:
         cfg: Changed in place: ``custom_hooks``, the checkpoint hook and the training loader.
+        kind: The runner's class, where the config names none.
     """
     guards = [dict(type="RunIdentityHook", weights=initial_weights(cfg))]
     guards += [dict(type="StrictLoadHook"), dict(type="ReproducibleStreamHook")]
@@ -33,7 +45,7 @@ def build_runner(cfg: Config) -> Runner:
         backbone.init_cfg = None
     if cfg.get("default_scope") == "mmdet":
         roi_precision.install()
-    return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    return kind.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
 
 
 def initial_weights(cfg: Config) -> str | None:

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 
 from convnext_dense.cli.device import fit_to_device
 from convnext_dense.cli.options import rank
-from convnext_dense.cli.runner import build_runner
+from convnext_dense.cli.runner import TestRunner, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures, write_figures
 from convnext_dense.evaluation.outputs import (
@@ -58,7 +58,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     if args.show_dir:
         draw_predictions(cfg, args.show_dir)
     check_data(cfg, splits=("test",))
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, TestRunner)
     metrics = runner.test()
     if rank() == 0:
         images = len(runner.test_dataloader.dataset)

@@ -1,4 +1,4 @@
-"""Gradients of gradients, which the fast paths leave to plain torch."""
+"""The backward passes that the fast paths leave to plain torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def needs_reference(grad: Tensor) -> bool:
+    """Tell whether a backward pass must go through plain torch.
+
+    So it is for gradients of gradients, for many gradients at once (``is_grads_batched``, which
+    vectorised Jacobians use) and where something follows the operators one by one.
+    """
+    return (
+        torch.is_grad_enabled()
+        or torch._C._functorch.is_legacy_batchedtensor(grad)
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def reference_gradients(
@@ -26,6 +39,8 @@ def reference_gradients(
         # gradient here is only what this function passes on.
         inputs = [t if t is None else t.view_as(t) for t in inputs]
         wanted = [t for t in inputs if t is not None and t.requires_grad]
+        if not wanted:
+            return [None] * len(inputs)
         output = function(*inputs)
         grads = iter(
             torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True)

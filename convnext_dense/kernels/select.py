@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import ModuleType
 
 import torch
@@ -14,7 +13,9 @@ from torch.nn.modules import module as global_hooks
 
 from convnext_dense.kernels import onednn, triton
 
-_plain_torch = ContextVar("convnext_dense_plain_torch", default=False)
+# How many of its blocks are open. For all threads: autograd runs CUDA's backward passes, with what
+# they recompute, in threads of its own, and Predictor the forward ones of several pictures.
+_plain_torch = 0
 
 
 @contextmanager
@@ -28,15 +29,19 @@ def plain_torch() -> Iterator[None]:
         >>> with plain_torch():
         ...     outputs = net(torch.zeros(1, 3, 32, 32))
     """
-    token = _plain_torch.set(True)
+    global _plain_torch
+    _plain_torch += 1
     try:
         yield
     finally:
-        _plain_torch.reset(token)
+        _plain_torch -= 1
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Give the type that convolutions and products of ``x`` compute in: autocast's, or its own."""
+    # Autocast leaves float64 alone.
+    if x.dtype == torch.float64:
+        return x.dtype
     return _autocast_dtype(x.device.type) or x.dtype
 
 
@@ -47,7 +52,7 @@ def fast_path(x: Tensor, *parameters: Tensor) -> ModuleType | None:
         x: What a part of the network is given.
         parameters: The parameters of that part.
     """
-    if is_transformed() or _plain_torch.get():
+    if is_transformed() or _plain_torch:
         return None
     device = x.device.type
     if device not in ("cpu", "cuda") or x.numel() == 0:
@@ -91,6 +96,7 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """
     return (
         type(module) in kinds
+        and "forward" not in vars(module)
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)
         and not global_hooks._has_any_global_hook()

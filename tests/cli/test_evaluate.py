@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,19 @@ def test_refuses_a_checkpoint_of_another_model(cli, trained, kind, other):
 def test_names_the_classes_of_a_checkpoint_for_others(cli, segmenter):
     message = cli.refused("test", cli.argv("seg", segmenter, "--classes", "left,right,disc,more"))
     assert "--classes left,right,disc" in message
+
+
+@pytest.mark.parametrize("kind", ["det", "seg"])
+def test_the_config_of_training_is_left_as_it_was(cli, trained, kind, tmp_path):
+    work_dir = tmp_path / "w"
+    shutil.copytree(trained[kind], work_dir)
+    (config,) = work_dir.glob("*.py")
+    before = config.read_text()
+    checkpoint = next(work_dir.glob("*.pth"))
+    flags = ["--tta"] if kind == "seg" else []
+    cli.test(kind, checkpoint, "--work-dir", work_dir, *flags)
+    assert config.read_text() == before
+
+
+def test_a_config_that_names_our_metrics_is_tested(cli, segmenter):
+    cli.test("seg", segmenter, "--work-dir", "w", options="test_evaluator.type=BenchmarkIoUMetric")

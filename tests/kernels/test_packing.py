@@ -32,6 +32,18 @@ def change_one_value(weight):
         weight[3, 5] += 1
 
 
+def halve_all_columns_but_one(weight):
+    weight.data[:, 1:] *= 0.5
+
+
+def clear_one_row(weight):
+    weight.data[2] = 0
+
+
+def write_through_numpy(weight):
+    weight.detach().numpy()[:, 7] = 3
+
+
 def replace_data(weight):
     weight.data = weight.data + 1
 
@@ -51,6 +63,9 @@ def swap_as_averaging_hooks_do(weight):
         scale_data,
         scale_in_place,
         change_one_value,
+        halve_all_columns_but_one,
+        clear_one_row,
+        write_through_numpy,
         replace_data,
         step,
         swap_as_averaging_hooks_do,

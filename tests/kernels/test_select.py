@@ -1,6 +1,7 @@
 """Which path each case picks, and that a network gives the same on all of them."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -106,8 +107,25 @@ def replace(block):
         lambda block: block.norm.register_forward_hook(lambda module, args, out: 2 * out),
         lambda block: block.dwconv.register_forward_pre_hook(lambda module, args: (2 * args[0],)),
         lambda block: torch.nn.utils.parametrizations.weight_norm(block.pwconv2),
+        lambda block: setattr(block.pwconv1, "forward", lambda x: x.repeat(1, 1, 1, 4)),
+        lambda block: setattr(block, "act", nn.GELU(approximate="tanh")),
+        lambda block: setattr(block.dwconv, "padding_mode", "circular"),
+        lambda block: vars(block.dwconv).update(dilation=(1, 2), padding=(3, 6)),
+        lambda block: setattr(block.pwconv2, "bias", None),
+        lambda block: setattr(block, "norm", nn.LayerNorm(16, elementwise_affine=False)),
     ],
-    ids=["replaced", "hook", "pre-hook", "parametrised"],
+    ids=[
+        "replaced",
+        "hook",
+        "pre-hook",
+        "parametrised",
+        "forward",
+        "another GELU",
+        "another padding",
+        "another dilation",
+        "no bias",
+        "no norm parameters",
+    ],
 )
 def test_layers_that_were_touched_are_called(touch):
     torch.manual_seed(0)
@@ -119,6 +137,64 @@ def test_layers_that_were_touched_are_called(touch):
     with kernels.plain_torch():
         want = block(x)
     torch.testing.assert_close(block(x), want)
+
+
+def test_another_drop_path_is_called():
+    block = Block(16)
+    block.drop_path = nn.Dropout(p=0.5)
+    x = torch.randn(1, 16, 6, 6)
+    with torch.no_grad():
+        assert (block(x) == x).float().mean() > 0.3
+
+
+def test_many_gradients_at_once():
+    net, x = Block(8), torch.randn(1, 8, 5, 5, requires_grad=True)
+    out = net(x)
+    grads = torch.randn(3, *out.shape)
+    batched = torch.autograd.grad(out, x, grads, is_grads_batched=True, retain_graph=True)[0]
+    for got, grad in zip(batched, grads, strict=True):
+        (want,) = torch.autograd.grad(out, x, grad, retain_graph=True)
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_operators_of_the_backward_pass_are_counted():
+    def count(context):
+        with context:
+            out = Block(16)(torch.randn(1, 16, 8, 8, requires_grad=True))
+        with FlopCounterMode(display=False) as counter:
+            out.sum().backward()
+        return counter.get_total_flops()
+
+    products = 2 * 2 * 2 * 64 * 16 * 64
+    assert count(contextlib.nullcontext()) >= products
+    assert count(kernels.plain_torch()) >= products
+
+
+def test_float64_under_autocast_stays_so():
+    block = Block(16).double()
+    with autocast(torch.bfloat16):
+        assert block(torch.randn(1, 16, 4, 4).double()).dtype == torch.float64
+
+
+def test_plain_torch_reaches_other_threads():
+    block, x = Block(16), torch.randn(1, 16, 4, 4)
+    with ThreadPoolExecutor(1) as pool, kernels.plain_torch():
+        assert pool.submit(block._fast_path, x).result() is None
+
+
+@pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
+def test_checkpointing_gives_the_same_gradients(grn, randomise):
+    arch = dict(depths=(1, 1), channels=(16, 32), grn=grn)
+    plain = randomise(ConvNeXt(arch, out_indices=(0, 1)))
+    checkpointed = ConvNeXt(arch, out_indices=(0, 1), with_cp=True)
+    checkpointed.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 3, 40, 36)
+    gradients = []
+    for net in (plain, checkpointed):
+        sum(out.square().mean() for out in net(image)).backward()
+        gradients.append([p.grad for p in net.parameters()])
+    for got, want in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, want)
 
 
 def test_vmap_and_forward_gradients():

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
 # and leave the cache.
@@ -42,7 +42,7 @@ class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
             grads = reference_gradients(
                 lambda x, w, b: reference.depthwise_conv(x, w, b, ctx.dilation),
                 (x, weight, bias),

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -115,29 +115,40 @@ class _GRNMLP(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors[:8]
+        # Read once: a recomputed block (``with_cp``) gives them a single time.
+        saved = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[0] else None
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
             grads = reference_gradients(
                 lambda y, w1, b1, weight, bias, *rest: reference.grn_mlp(
-                    grad.new_zeros(()), y, w1, b1, weight, bias, ctx.grn_eps, *rest, ctx.scale
+                    y.new_zeros((), dtype=grad.dtype),
+                    y,
+                    w1,
+                    b1,
+                    weight,
+                    bias,
+                    ctx.grn_eps,
+                    *rest,
+                    ctx.scale,
                 ),
-                inputs,
+                saved[:8],
                 grad,
             )
         else:
             with torch.autocast("cpu", enabled=False):
-                grads = _gradients(ctx, grad.contiguous())
+                grads = _gradients(ctx, saved, grad.contiguous())
         return grad_shortcut, *grads, None, None
 
 
-def _gradients(ctx: FunctionCtx, grad: Tensor) -> list[Tensor | None]:
+def _gradients(
+    ctx: FunctionCtx, saved: tuple[Tensor | None, ...], grad: Tensor
+) -> list[Tensor | None]:
     """Give the gradients of y and of the parameters, in the order in which they were saved.
 
     With the branch's gradient ``g`` and the map ``a`` after the GELU, all sums that GRN needs
     follow from ``G = g.T @ a``: no pass over a hidden map computes them.
     """
-    y, w1, b1, grn_weight, grn_bias, w2, b2, gamma, w1_cast, w2_cast, *kept = ctx.saved_tensors
+    y, w1, b1, grn_weight, grn_bias, w2, b2, gamma, w1_cast, w2_cast, *kept = saved
     responses, kept = kept[: len(y)], kept[len(y) :]
     scale = ctx.scale if gamma is None else gamma * ctx.scale
     w1_t, w2_t = w1_cast.t(), w2_cast.t()

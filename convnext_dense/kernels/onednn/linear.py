@@ -49,9 +49,10 @@ def available(dtype: torch.dtype) -> bool:
 def _probe(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
-    x = torch.linspace(-2, 2, 64 * 32).view(64, 32).to(dtype)
-    weight = torch.linspace(-1, 1, 48 * 32).view(48, 32).to(dtype)
-    bias = torch.linspace(-1, 1, 48).to(dtype)
+    # On the CPU whatever the default device is.
+    x = torch.linspace(-2, 2, 64 * 32, device="cpu").view(64, 32).to(dtype)
+    weight = torch.linspace(-1, 1, 48 * 32, device="cpu").view(48, 32).to(dtype)
+    bias = torch.linspace(-1, 1, 48, device="cpu").to(dtype)
     plain = F.linear(x, weight, bias)
     try:
         results = [

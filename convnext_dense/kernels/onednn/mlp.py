@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -95,9 +95,11 @@ class _MLP(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, w1, b1, w2, b2, gamma, w1_cast, w2_cast, *kept = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[0] else None
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
             grads = reference_gradients(
-                lambda *arguments: reference.mlp(grad.new_zeros(()), *arguments, ctx.scale),
+                lambda *arguments: reference.mlp(
+                    y.new_zeros((), dtype=grad.dtype), *arguments, ctx.scale
+                ),
                 (y, w1, b1, w2, b2, gamma),
                 grad,
             )

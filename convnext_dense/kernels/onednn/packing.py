@@ -16,7 +16,6 @@ from convnext_dense.kernels.onednn.linear import pack
 
 # oneDNN chooses its layout by the rows of the input; beyond some hundreds it stays the same.
 _ROWS = 1024
-_SAMPLES = 256
 
 
 @dataclass
@@ -34,9 +33,10 @@ def packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """Give a weight of a linear layer in the type and layout that is fastest for inference.
 
     What is kept follows the weight: torch counts changes, and moves of its memory show. A change
-    that torch does not count (through ``.data``, as averaging hooks make it) shows in a sample of
-    256 of its values. A weight is packed when it is seen for the second time without a change, so
-    that weights which change at every step are not packed in vain.
+    that torch does not count (through ``.data``, as averaging and pruning make it) shows in a
+    sample of its values, one at least of each row and column; a few single values can escape. A
+    weight is packed when it is seen for the second time without a change, so that weights which
+    change at every step are not packed in vain.
 
     Args:
         weight: (out, in).
@@ -50,7 +50,8 @@ def packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
         return weight.to(dtype)
     entries = _entries.setdefault(dtype, WeakTensorKeyDictionary())
     values = weight.detach().reshape(-1)
-    sample = values[:: max(values.numel() // _SAMPLES, 1)]
+    # Beside the width, so that each row and each column has one.
+    sample = values[:: max(min(weight.shape) - 1, 1)]
     entry = entries.get(weight)
     if (
         entry is None

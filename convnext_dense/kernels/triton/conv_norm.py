@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 from convnext_dense.kernels.triton.depthwise import as_taps, convolve, weight_gradient
 from convnext_dense.kernels.triton.launch import launching
 from convnext_dense.kernels.triton.layer_norm import normalise, normalise_backward
@@ -62,7 +62,7 @@ class _ConvNorm(torch.autograd.Function):
         *inputs, taps, features, mean, rstd = ctx.saved_tensors
         x, conv_weight, conv_bias, norm_weight, norm_bias = inputs
         dilation = ctx.dilation
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
             grads = reference_gradients(
                 lambda x, w, b, norm_w, norm_b: reference.conv_norm(
                     x, w, b, dilation, norm_w, norm_b, ctx.eps, x.dtype

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 from convnext_dense.kernels.triton.launch import launching, row_tile, strips
 
 
@@ -42,7 +42,7 @@ class _LayerNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
 
             def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
                 y = reference.layer_norm(x.to(weight.dtype), weight, bias, ctx.eps)

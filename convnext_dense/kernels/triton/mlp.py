@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import reference_gradients
+from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
 from convnext_dense.kernels.triton.gelu import gelu_backward_
 from convnext_dense.kernels.triton.grn import gelu_grn, gelu_grn_backward_
 from convnext_dense.kernels.triton.launch import launching
@@ -118,7 +118,7 @@ class _MLP(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_shortcut = grad.to(ctx.shortcut_dtype)
-        if torch.is_grad_enabled():
+        if needs_reference(grad):
             grads = _differentiable_gradients(ctx, grad)
         else:
             with launching(grad):
