@@ -1,5 +1,7 @@
 """Each recipe states what was published for it."""
 
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,14 @@ def test_segmenter(name):
 def test_model_zoo_page_is_up_to_date():
     page = (ROOT / "docs" / "model_zoo.md").read_text()
     assert page == render_model_zoo(ROOT / "configs"), "run: python tools/model_zoo.py"
+
+
+def test_the_help_of_the_model_zoo_writes_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["model_zoo.py", "--help"])
+    monkeypatch.setattr(Path, "write_text", lambda *_: pytest.fail("wrote a file"))
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / "tools" / "model_zoo.py"), run_name="__main__")
+    assert "Write docs/model_zoo.md" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("folder", ["det", "seg"])

@@ -55,8 +55,12 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
     data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
     data.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
-    data.add_argument("--ann-train", metavar="F", help="training annotations below the data root")
-    data.add_argument("--ann-val", metavar="F", help="validation annotations below the data root")
+    data.add_argument(
+        "--ann-train", metavar="F", help="training annotations: absolute, or below the data root"
+    )
+    data.add_argument(
+        "--ann-val", metavar="F", help="validation annotations: absolute, or below the data root"
+    )
     if batches:
         data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
     data.add_argument("--box-only", action="store_true", help="train and test without masks")

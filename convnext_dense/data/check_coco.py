@@ -100,26 +100,45 @@ def read_coco(file: str, key: str) -> dict:
     Raises:
         ValueError: Where it is not JSON or not COCO.
     """
-    try:
-        content = json.loads(Path(file).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"annotation file {file} ({key}) is not JSON: {error}") from error
-    lists = ("images", "categories")
-    if not (isinstance(content, dict) and all(isinstance(content.get(k), list) for k in lists)):
-        raise ValueError(
-            f"annotation file {file} ({key}) is not in COCO's format: it wants the lists images, "
-            "annotations and categories"
-        )
-    content.setdefault("annotations", [])
+    content = read_lists(file, key)
     require_fields(file, "image", content["images"], _IMAGE_FIELDS)
     require_fields(file, "category", content["categories"], ("id", "name"))
     require_fields(file, "annotation", content["annotations"], _ANNOTATION_FIELDS)
     return content
 
 
+def read_lists(file: str, key: str) -> dict:
+    """Read a COCO file without a look at the entries of its lists.
+
+    Returns:
+        As :func:`read_coco`.
+
+    Raises:
+        ValueError: Where it is not JSON or lacks a list.
+    """
+    try:
+        content = json.loads(Path(file).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"annotation file {file} ({key}) is not JSON: {error}") from error
+    if isinstance(content, dict):
+        content.setdefault("annotations", [])
+    lists = ("images", "annotations", "categories")
+    if not (isinstance(content, dict) and all(isinstance(content.get(k), list) for k in lists)):
+        raise ValueError(
+            f"annotation file {file} ({key}) is not in COCO's format: it wants the lists images, "
+            "annotations and categories"
+        )
+    return content
+
+
 def require_fields(file: str, kind: str, entries: list[dict], fields: Sequence[str]) -> None:
     """Refuse entries that lack a field."""
     for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise ValueError(
+                f"annotation file {file}: {kind} number {index} is {entry!r:.40}; COCO's format "
+                f"wants {{...}} with {', '.join(fields)}"
+            )
         lacking = [field for field in fields if field not in entry]
         if lacking:
             raise ValueError(

@@ -24,9 +24,15 @@ def find_pictures(inputs: Iterable[str], leave_out: Path | None = None) -> dict[
 
     Raises:
         FileNotFoundError: Where there is no such file, or no picture in a folder or glob.
+        ValueError: Where an input is an empty text.
     """
     found: dict[str, str] = {}
     for given in inputs:
+        if not given.strip():  # Path takes it for the current folder
+            raise ValueError(
+                f"the input {given!r} names nothing (is a shell variable unset?): give a file, "
+                "folder, glob or URL; '.' is the current folder"
+            )
         for source, name in _pictures(given, leave_out):
             stem, number = str(PurePosixPath(name).with_suffix("")), 2
             unique = stem

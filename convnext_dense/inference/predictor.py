@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
@@ -184,7 +185,7 @@ class Predictor:
             refuse_cut_off(path)
         try:
             return self._load(dict(img_path=path))
-        except AssertionError:  # that of mmcv's LoadImageFromFile
+        except (AssertionError, cv2.error):  # of LoadImageFromFile; of OpenCV for an empty file
             raise ValueError(f"{path} is no picture that can be decoded") from None
 
     def _forward(self, batch: list[_Decoded]) -> list[Seen]:

@@ -166,7 +166,8 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
             continue
         found, broken = logs.read_records(file)
         if broken:
-            run.problems.append(f"{file.relative_to(run.folder)}: {broken} broken lines left out")
+            lines = "1 broken line" if broken == 1 else f"{broken} broken lines"
+            run.problems.append(f"{file.relative_to(run.folder)}: {lines} left out")
         if any(map(logs.is_training, found)):
             records.append(found)
             trained.append(part)

@@ -93,28 +93,37 @@ def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
 
 def summary_table(runs: Sequence[Run]) -> Table:
     """Tell of each run what one wants to know first."""
+    least = min if are_alike(runs) else None
     rows = [
         Row("state", [f"{run.state.name}: {run.state.detail}" for run in runs]),
         Row("recipe", [run.recipe or NOTHING for run in runs]),
         Row("started", [_starts(run) for run in runs]),
         Row("reached", [_reached(run) for run in runs]),
-        _numbers("last loss", [_last(run, "loss") for run in runs], min, "{:.4f}"),
+        _numbers("last loss", [_last(run, "loss") for run in runs], least, "{:.4f}"),
     ]
     for name in {name: None for run in runs if (name := main_metric(run))}:
         rows.append(_best_validation(name, runs))
     times = [[r["time"] for r in run.train if _is_number(r.get("time"))] for run in runs]
     rows.append(
-        _numbers("seconds per iteration", [_median(values) for values in times], min, "{:.3f}")
+        _numbers("seconds per iteration", [_median(values) for values in times], least, "{:.3f}")
     )
     memory = [[r["memory"] for r in run.train if _is_number(r.get("memory"))] for run in runs]
     if any(memory):
         rows.append(
-            _numbers("GPU memory, MB", [max(m, default=None) for m in memory], min, "{:.0f}")
+            _numbers("GPU memory, MB", [max(m, default=None) for m in memory], least, "{:.0f}")
         )
     rows.append(
         Row("checkpoint", [run.checkpoint.name if run.checkpoint else NOTHING for run in runs])
     )
     return Table("Runs", ["", *(run.name for run in runs)], rows)
+
+
+def are_alike(runs: Sequence[Run]) -> bool:
+    """Tell whether those that trained have one task, and the same parts of the loss."""
+    trained = [run for run in runs if run.train]
+    tasks = {(run.config or {}).get("default_scope") for run in trained}
+    losses = {frozenset(n for r in run.train for n in r if "loss" in n) for run in trained}
+    return len(tasks) == len(losses) == 1
 
 
 def main_metric(run: Run) -> str | None:

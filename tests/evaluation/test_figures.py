@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
-from convnext_dense.evaluation import Figures
+from convnext_dense.evaluation import Figures, recipes
 from convnext_dense.evaluation.figures import write_figures
 from convnext_dense.evaluation.published import compare
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
@@ -73,6 +74,52 @@ def test_other_data_or_another_model_is_named():
     assert comparison.unlike == ["--classes", "19 images, published on 5000"]
     text = comparison_table(comparison)
     assert "not comparable: --classes; 19 images, published on 5000" in text
+
+
+@pytest.fixture
+def renamed(tmp_path):
+    """Write the recipe of a Mask R-CNN, changed, under its own name elsewhere."""
+
+    def write(**changes):
+        cfg = Config.fromfile(TINY)
+        cfg.merge_from_dict(changes)
+        cfg.dump(tmp_path / Path(TINY).name)
+        return tmp_path / Path(TINY).name
+
+    return write
+
+
+def test_another_model_under_the_name_of_a_recipe_is_named(renamed):
+    model = {"arch": "atto", "drop_path_rate": 0.0, "init_cfg": None}
+    heads = ("bbox_head", "mask_head")
+    file = renamed(
+        **{f"model.backbone.{key}": value for key, value in model.items()},
+        **{f"model.roi_head.{head}.num_classes": 1 for head in heads},
+        **{"test_dataloader.dataset.metainfo": dict(classes=("droplet",))},
+    )
+    classes, arch, number = compare(file, MASKS, tta=False, images=5000, changes=[]).unlike
+    assert classes.startswith("classes: ['droplet'], in the recipe ['person', 'bicycle', ")
+    assert arch == "model.backbone.arch: 'atto', in the recipe 'tiny'"
+    assert number.startswith("model.roi_head.bbox_head.num_classes and 1 more: 1, in the recipe")
+
+
+def test_a_copy_of_a_recipe_is_comparable_whatever_acts_in_training_alone(renamed):
+    file = renamed(**{"model.backbone.with_cp": True, "model.backbone.init_cfg": None})
+    assert compare(file, MASKS, tta=False, images=5000, changes=[]).unlike == []
+
+
+def test_few_of_many_differences_are_shown(renamed):
+    file = renamed(model=dict(neck={f"key{number}": number for number in range(9)}))
+    *first, last = compare(file, MASKS, tta=False, images=5000, changes=[]).unlike
+    assert len(first) == 5
+    assert first[0] == "model.neck.key0: 0, in the recipe not there"
+    assert last == "4 more values of the model"
+
+
+def test_a_recipe_that_is_not_at_hand_is_said(monkeypatch):
+    monkeypatch.setattr(recipes, "CONFIGS", ())
+    comparison = compare(TINY, MASKS, tta=False, images=5000, changes=[])
+    assert comparison.unlike == [f"there is no configs/*/{Path(TINY).name} to compare with"]
 
 
 def test_no_row_where_none_was_published():

@@ -69,3 +69,9 @@ def test_refuses_what_gives_no_picture(tree, given, said):
     Path("empty").mkdir()
     with pytest.raises(FileNotFoundError, match=said):
         find_pictures(["in", given])
+
+
+@pytest.mark.parametrize("given", ["", " "])
+def test_an_empty_input_is_not_the_current_folder(tree, given):
+    with pytest.raises(ValueError, match=f"the input '{given}' names nothing"):
+        find_pictures(["in", given])

@@ -27,6 +27,8 @@ MEASURE = """<script>addEventListener("load", () => {
     whole: document.documentElement.scrollWidth,
     background: getComputedStyle(document.body).backgroundColor,
     text: getComputedStyle(document.querySelector("svg text")).fill,
+    cut: [...document.querySelectorAll("table.wrap")].map(
+      one => one.scrollWidth - one.parentElement.clientWidth),
     line: [...document.querySelectorAll("svg path")].map(one => getComputedStyle(one).stroke),
   };
   document.title = "SEEN" + JSON.stringify(seen) + "SEEN";
@@ -57,10 +59,10 @@ def chromium():
 @pytest.fixture
 def page(detector, segmenter, tmp_path) -> tuple[Path, str]:
     """Three runs of both tasks side by side, in tables wider than a telephone."""
-    other = tmp_path / "another_run_of_a_long_name_whose_loss_is_the_least"
+    other = tmp_path / "another_run_of_a_long_name_whose_boxes_are_the_best"
     shutil.copytree(detector.folder, other)
     scalars = next(other.glob("*/vis_data/scalars.json"))
-    scalars.write_text(scalars.read_text().replace('"loss": 2.0', '"loss": 0.5'))
+    scalars.write_text(scalars.read_text().replace('"coco/bbox_mAP": 0.3', '"coco/bbox_mAP": 0.5'))
     runs = read_runs([detector.folder, segmenter.folder, other])
     html = render(look(runs, Options()))
     assert " (best)" in html
@@ -101,6 +103,8 @@ def test_every_figure_is_there_and_nothing_scrolls_sideways(chromium, page, widt
     assert seen["pictures"] == html.count("<img ") > 0
     assert seen["figures"] == html.count("<svg ") > 0
     assert seen["inside"] == seen["whole"] == width
+    assert len(seen["cut"]) == 1  # the confusions of the segmenter
+    assert max(seen["cut"]) <= 0
     # Text and lines follow the page.
     light, deep = "rgb(255, 255, 255)", "rgb(21, 24, 28)"
     assert seen["background"] == (deep if dark else light)

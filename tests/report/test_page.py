@@ -262,6 +262,20 @@ def test_the_best_of_each_row_is_marked():
     ]
 
 
+def test_runs_of_two_tasks_are_not_ranked(detector, segmenter, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(detector.folder, other)
+    scalars = next(other.glob("*/vis_data/scalars.json"))
+    scalars.write_text(scalars.read_text().replace('"loss": 2.0', '"loss": 0.5'))
+
+    def best(*folders):
+        rows = tables.summary_table(read_runs(folders)).rows
+        return next(row.best for row in rows if row.title == "last loss")
+
+    assert best(detector.folder, other) == [1]
+    assert best(detector.folder, segmenter.folder) == []
+
+
 @pytest.mark.parametrize("other", [dict(images=3), dict(tta=True)])
 def test_figures_of_another_kind_are_not_compared(other):
     found = [evaluated(mIoU=40.0), evaluated(mIoU=50.0, **other)]

@@ -101,7 +101,7 @@ def test_a_killed_run_leaves_half_a_line(work_dir, training, lines):
     assert steps(run.train) == [10, 20]
     assert run.state.name == "stopped"
     assert "before its 100 iterations" in run.state.detail
-    assert run.problems == ["20260131_120000/vis_data/scalars.json: 1 broken lines left out"]
+    assert run.problems == ["20260131_120000/vis_data/scalars.json: 1 broken line left out"]
 
 
 @pytest.mark.parametrize(("silent", "state"), [(5, "running"), (3600, "stopped")])

@@ -42,14 +42,14 @@ def check_boxes(
 
     Args:
         findings: Where to report.
-        annotations: With ``bbox`` and ``area``.
+        annotations: With ``bbox`` and ``area``; one that lacks them is reported.
         sizes: (width, height) of the images by their id.
 
     Returns:
         (N,) bool: which annotations mmdet keeps, of whatever category.
     """
-    boxes = as_numbers([annotation["bbox"] for annotation in annotations], 4)
-    areas = as_numbers([[annotation["area"]] for annotation in annotations], 1)[:, 0]
+    boxes = as_numbers([annotation.get("bbox") for annotation in annotations], 4)
+    areas = as_numbers([[annotation.get("area")] for annotation in annotations], 1)[:, 0]
     limits = np.array(
         [sizes.get(annotation["image_id"], (np.nan, np.nan)) for annotation in annotations]
     ).reshape(-1, 2)
@@ -60,7 +60,8 @@ def check_boxes(
     negative = (sides < 0).any(1)
     outside = ((ends <= 0) | (corners >= limits)).any(1) & ~negative & (sides > 0).all(1)
     beyond = ((corners < -_BEYOND) | (ends > limits + _BEYOND)).any(1) & ~outside & ~negative
-    none = ((sides < 1).any(1) | (areas <= 0)) & ~negative & ~outside
+    thin = (sides < 1).any(1) & ~negative & ~outside
+    no_area = (areas <= 0) & ~thin & ~negative & ~outside
 
     def at(where: np.ndarray) -> list[str]:
         return [f"annotation {annotations[i]['id']}" for i in np.flatnonzero(where)]
@@ -72,8 +73,10 @@ def check_boxes(
             for i in np.flatnonzero(where)
         ]
 
-    findings.error("boxes that are not four finite numbers, [x, y, width, height]", at(~finite))
-    findings.error("areas that are no finite number", at(~np.isfinite(areas)))
+    findings.error(
+        "boxes that are not four finite numbers, [x, y, width, height], or missing", at(~finite)
+    )
+    findings.error("areas that are no finite number, or missing", at(~np.isfinite(areas)))
     findings.error(
         "boxes of negative width or height: COCO wants [x, y, width, height]",
         box_at(finite & negative),
@@ -83,11 +86,16 @@ def check_boxes(
         f"boxes that reach out of their image by more than {_BEYOND:g} px, where they are cut off",
         box_at(finite & beyond),
     )
+    findings.warning("boxes with a side below 1 px: mmdet leaves them out", box_at(finite & thin))
     findings.warning(
-        "boxes of no area or with a side below 1 px: mmdet leaves them out", box_at(finite & none)
+        "annotations whose area is not above 0: mmdet leaves them out",
+        (
+            f"annotation {annotations[i]['id']}: area {areas[i]:g}"
+            for i in np.flatnonzero(finite & no_area)
+        ),
     )
     known = np.isfinite(limits).all(1)
-    return known & finite & np.isfinite(areas) & ~negative & ~outside & ~none
+    return known & finite & np.isfinite(areas) & ~negative & ~outside & ~thin & ~no_area
 
 
 def as_numbers(rows: Sequence[object], width: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from convnext_dense.data.audit.boxes import as_numbers, check_boxes, check_ids
+from convnext_dense.data.audit.entries import read_entries
 from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.audit.masks import check_segmentations
 from convnext_dense.data.audit.pictures import Picture
@@ -18,7 +19,6 @@ from convnext_dense.data.check_coco import (
     check_is_there,
     check_something_counts,
     image_files,
-    read_coco,
     require_iscrowd,
     smallest_side,
     truth_is_hidden,
@@ -52,7 +52,7 @@ def audit_coco(
     """
     file = dataset.ann_file
     check_is_there(file, key, split, dataset.data_root)
-    content = read_coco(file, f"{key}.ann_file")
+    content = read_entries(findings, file, f"{key}.ann_file")
     hidden = truth_is_hidden(cfg, split)
     with findings.refusals():
         check_evaluators(cfg, split)
@@ -118,7 +118,7 @@ def check_objects(
     classes = dataset.metainfo["classes"]
     images, annotations = content["images"], content["annotations"]
     findings.error(
-        "images whose width or height is no positive number",
+        "images whose width or height is no positive number, or missing",
         (f"image {image['id']}" for image in images if not _has_size(image)),
     )
     label_of = {name: label for label, name in enumerate(classes)}
@@ -177,7 +177,7 @@ def count_objects(
         32x32), ``medium`` and ``large`` (from 96x96), and ``crowds``, which are not objects.
     """
     crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
-    areas = as_numbers([[a["area"]] for a in annotations], 1)[:, 0]
+    areas = as_numbers([[a.get("area")] for a in annotations], 1)[:, 0]
     number = len(classes)
 
     def count(where: np.ndarray) -> list[int]:
@@ -241,7 +241,8 @@ def content_of(dataset: object) -> tuple[dict, bool]:
 
 
 def _has_size(image: dict) -> bool:
-    return all(isinstance(image[k], int | float) and image[k] > 0 for k in ("width", "height"))
+    sides = image.get("width"), image.get("height")
+    return all(isinstance(side, int | float) and side > 0 for side in sides)
 
 
 def _size(image: dict) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
             refuse_cut_off(path)
             height, width = load(dict(img_path=path))["img"].shape[:2]
         except Exception as error:
-            return Look(_one_line(error, path))
+            return Look("no picture that can be decoded" if unknown else _one_line(error, path))
         size = width, height
     elif unknown:
         return Look(_one_line(unknown, path))

@@ -183,13 +183,18 @@ def test_errors(audited, spoil, what, place):
         ),
         (
             append_copy("annotations", id=9, bbox=[4, 4, 20, 0]),
-            "boxes of no area or with a side below 1 px",
+            "boxes with a side below 1 px",
             "annotation 9: [4, 4, 20, 0] in 64 x 48",
         ),
         (
             append_copy("annotations", id=9, area=0),
-            "boxes of no area or with a side below 1 px",
-            "annotation 9: [4, 4, 20, 10] in 64 x 48",
+            "annotations whose area is not above 0",
+            "annotation 9: area 0",
+        ),
+        (
+            append_copy("annotations", id=9, area=-3),
+            "annotations whose area is not above 0",
+            "annotation 9: area -3",
         ),
         (polygon(4, 4, 14, 9, 24, 14), "polygons without area", "annotation 1"),
         (
@@ -207,6 +212,55 @@ def test_warnings(audited, spoil, what, place):
     assert warning.what.startswith(what)
     assert (warning.where, warning.places) == ("train", (place,))
     assert of_level(audit, "error") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry", "place"),
+    [
+        ("annotations", 7, "annotations[2] is 7"),
+        ("annotations", dict(id=9, image_id=1), "annotations[2] (id 9) has no category_id"),
+        (
+            "annotations",
+            dict(id=9, image_id=[1], category_id=1),
+            "annotations[2] (id 9): image_id is [1], no number or text",
+        ),
+        ("images", dict(id=9, file_name=None), "images[2] (id 9): file_name is null, no text"),
+        ("images", "9.jpg", "images[2] is '9.jpg'"),
+        ("categories", dict(id=9), "categories[2] (id 9) has no name"),
+    ],
+)
+def test_what_is_no_entry_is_named_and_the_others_are_checked(audited, kind, entry, place):
+    audit = audited(lambda content: content[kind].append(entry))
+    (error,) = audit.findings
+    assert error.what.startswith(f"{kind} that are left out here")
+    assert (error.level, error.places) == ("error", (place,))
+    assert audit.checked[0].images == 2
+    assert [row["objects"] for row in audit.checked[0].rows] == [1, 1]
+
+
+def test_an_image_without_a_file_takes_its_annotations_along(audited):
+    audit = audited(set_first("images", file_name=None))
+    (error,) = of_level(audit, "error")
+    assert error.places == ("images[0] (id 1): file_name is null, no text",)
+    assert audit.checked[0].images == 1
+    assert [row["objects"] for row in audit.checked[0].rows] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "what"),
+    [
+        ("images", "width", "images whose width or height is no positive number, or missing"),
+        ("annotations", "area", "areas that are no finite number, or missing"),
+        ("annotations", "bbox", "boxes that are not four finite numbers"),
+    ],
+)
+def test_a_missing_field_leaves_the_other_entries_checked(audited, kind, field, what):
+    audit = audited(lambda content: content[kind][0].pop(field))
+    (error,) = of_level(audit, "error")
+    assert error.what.startswith(what)
+    assert error.places == (f"{kind[:-1]} 1",)
+    assert audit.checked[0].images == 2
+    assert [row["objects"] for row in audit.checked[0].rows] == [0, 1]
 
 
 def test_half_a_pixel_beyond_the_edge_is_rounding(audited):

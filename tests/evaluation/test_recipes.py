@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.report.recipes import ABSENT, differences, find_recipe
+from convnext_dense.evaluation.recipes import ABSENT, differences, find_recipe
 
 
 def found(one, two):
