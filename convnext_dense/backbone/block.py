@@ -214,30 +214,18 @@ class Block(nn.Module):
             kernels.compute_dtype(x),
         )
         first, second = self.pwconv1, self.pwconv2
-        if isinstance(self.grn, GRN):
-            grn = (self.grn.gamma, self.grn.beta, self.grn.eps)
-            out = fast.grn_mlp(
-                shortcut,
-                y,
-                first.weight,
-                first.bias,
-                *grn,
-                second.weight,
-                second.bias,
-                self.gamma,
-                scale,
-            )
-        else:
-            out = fast.mlp(
-                shortcut,
-                y,
-                first.weight,
-                first.bias,
-                second.weight,
-                second.bias,
-                self.gamma,
-                scale,
-            )
+        has_grn = isinstance(self.grn, GRN)
+        out = (fast.grn_mlp if has_grn else fast.mlp)(
+            shortcut,
+            y,
+            first.weight,
+            first.bias,
+            *((self.grn.gamma, self.grn.beta, self.grn.eps) if has_grn else ()),
+            second.weight,
+            second.bias,
+            self.gamma,
+            scale,
+        )
         return out.permute(0, 3, 1, 2)
 
     def _branch(self, x: Tensor) -> Tensor:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
-import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +221,7 @@ def _build(
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, DefaultScope
 
+    from convnext_dense.swap.trial import quiet
     from convnext_dense.upstream import roi_precision
 
     if "model" not in cfg:
@@ -237,7 +236,7 @@ def _build(
     row = ModelRow(title, mode, dtype, tuple(shape), batch)
     if cfg.get("default_scope") == "mmdet":
         roi_precision.install()
-    with _quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
+    with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
         _without_checkpoints(cfg.model)
         for _, node in walk(cfg.model.get("data_preprocessor")):
             if mode == "train" and "size" in node:
@@ -312,18 +311,6 @@ def _without_checkpoints(model: ConfigDict) -> None:
             node["pretrained"] = None
         if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
             node.pop("init_cfg")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """mmengine logs, and mmseg prints, what becomes of each parameter."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(level)
 
 
 def title_of(name: str) -> str:

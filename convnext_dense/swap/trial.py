@@ -116,7 +116,7 @@ def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) 
             raise TrialError(name, cause, trial) from cause
         trial = replace(trial, seconds={**trial.seconds, name: time.perf_counter() - start})
 
-    with _seeded(seed), _quiet(), DefaultScope.overwrite_default_scope(_scope(cfg)):
+    with _seeded(seed), quiet(), DefaultScope.overwrite_default_scope(_scope(cfg)):
         with step("build"):
             model_cfg, dropped = _model_config(cfg)
             trial = replace(trial, dropped=tuple(dropped))
@@ -169,7 +169,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """mmengine logs, and mmseg prints, what becomes of each parameter."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
-
-class Anything(type):
-    """A class whose attributes are such classes again, as an enumeration's members would be."""
-
-    def __getattr__(cls, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Anything(name, (), {})
-
-
-class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers every import below ``torchvision`` with a module that has any name.
-
-    timm imports torchvision for image transforms, and its ConvNeXt uses none of it. torchvision's
-    builds for the CPU load only beside the torch that they were made for.
-    """
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname.partition(".")[0] == "torchvision":
-            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        module = ModuleType(spec.name)
-        module.__getattr__ = lambda name: getattr(Anything("Torchvision", (), {}), name)
-        return module
-
-    def exec_module(self, module):
-        pass
+from convnext_dense.benchmark.peers.without_torchvision import import_without_torchvision
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +17,12 @@ def timm():
     """timm, imported without torchvision where that is not installed."""
     if importlib.util.find_spec("timm") is None:
         pytest.skip("timm is not installed")
-    if importlib.util.find_spec("torchvision") is not None or "timm" in sys.modules:
-        return importlib.import_module("timm")
-    stand_in = StandIn()
-    sys.meta_path.insert(0, stand_in)
     try:
-        return importlib.import_module("timm")
+        return import_without_torchvision("timm")
     except Exception as error:
+        if importlib.util.find_spec("torchvision") is not None:
+            raise
         pytest.skip(f"timm cannot be imported without torchvision: {error!r}")
-    finally:
-        sys.meta_path.remove(stand_in)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

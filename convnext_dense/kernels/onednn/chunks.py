@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,14 +23,22 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
 
 
 def chunks(y: Tensor) -> Iterator[slice]:
-    """Cut (rows, C) so that each part's hidden map fits in the cache of the threads at work.
-
-    There is one part at least, empty where the map is.
-    """
+    """Cut (rows, C) so that each part's hidden map fits in the cache of the threads at work."""
     hidden_bytes = 4 * y.shape[1] * y.element_size()
     rows = max(_CHUNK_BYTES // hidden_bytes, _MIN_ROWS) * torch.get_num_threads()
-    for start in range(0, max(y.shape[0], 1), rows):
+    for start in range(0, y.shape[0], rows):
         yield slice(start, start + rows)
+
+
+def spans(parts: Sequence[Tensor]) -> Iterator[slice]:
+    """Give the rows that each part was cut from.
+
+    The backward pass asks the parts that it has kept: the number of threads may have changed.
+    """
+    start = 0
+    for part in parts:
+        yield slice(start, start + len(part))
+        start += len(part)
 
 
 def empty_output(shortcut: Tensor, y: Tensor, gamma: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from convnext_dense.kernels.onednn.chunks import (
     add_branch,
     chunks,
     empty_output,
+    spans,
     weight_gradient,
 )
 from convnext_dense.kernels.onednn.linear import linear
@@ -158,8 +159,7 @@ def _gradients(
     for n, (grad_y_rows, y_rows, grad_rows, response) in enumerate(samples):
         mine = kept[2 * ctx.parts * n : 2 * ctx.parts * (n + 1)]
         hidden, branches = mine[::2], mine[1::2]
-        ends = torch.tensor([len(part) for part in hidden]).cumsum(0).tolist()
-        parts = [slice(end - len(part), end) for end, part in zip(ends, hidden, strict=True)]
+        parts = list(spans(hidden))
         sample = Sums()
         activated, outer = [], []
         for rows, before, branch in zip(parts, hidden, branches, strict=True):

@@ -18,6 +18,7 @@ from convnext_dense.kernels.onednn.chunks import (
     add_branch,
     chunks,
     empty_output,
+    spans,
     weight_gradient,
 )
 from convnext_dense.kernels.onednn.linear import linear
@@ -111,10 +112,7 @@ class _MLP(torch.autograd.Function):
             grad_y = torch.empty_like(y)
             grad_y_rows, y_rows, grad_rows = (t.view(-1, t.shape[-1]) for t in (grad_y, y, grad))
             sums = Sums()
-            start = 0
-            for hidden, branch in zip(kept[::2], kept[1::2], strict=True):
-                rows = slice(start, start + len(hidden))
-                start = rows.stop
+            for rows, hidden, branch in zip(spans(kept[::2]), kept[::2], kept[1::2], strict=True):
                 if gamma is not None:
                     sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
                 grad_branch = (grad_rows[rows] * scale).to(y.dtype)

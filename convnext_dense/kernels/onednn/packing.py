@@ -26,7 +26,7 @@ class _Entry:
     ready: Tensor | None = None
 
 
-_entries: dict[torch.dtype, WeakTensorKeyDictionary] = {}
+_entries = WeakTensorKeyDictionary()
 
 
 def packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -48,18 +48,17 @@ def packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
     # Laid out plainly, float32 weights are as fast within a few per cent, and cost no memory.
     if dtype != torch.bfloat16 or weight.is_inference():
         return weight.to(dtype)
-    entries = _entries.setdefault(dtype, WeakTensorKeyDictionary())
     values = weight.detach().reshape(-1)
     # Beside the width, so that each row and each column has one.
     sample = values[:: max(min(weight.shape) - 1, 1)]
-    entry = entries.get(weight)
+    entry = _entries.get(weight)
     if (
         entry is None
         or entry.version != weight._version
         or entry.pointer != weight.data_ptr()
         or not torch.equal(entry.sample, sample)
     ):
-        entries[weight] = _Entry(weight._version, weight.data_ptr(), sample.clone())
+        _entries[weight] = _Entry(weight._version, weight.data_ptr(), sample.clone())
         return weight.to(dtype)
     if entry.ready is None:
         entry.ready = pack(weight.detach().to(dtype), _ROWS)
