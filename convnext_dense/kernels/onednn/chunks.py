@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -19,6 +20,10 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     # Torch's own bfloat16 product is oneDNN's already, and faster where an operand is transposed.
     if grad.dtype == torch.bfloat16:
         return grad.t() @ x
+    # Its first operand is laid out anew: better the narrower one, unless there are so few rows that
+    # turning the result around costs more.
+    if grad.shape[1] > x.shape[1] and len(x) > x.shape[1]:
+        return linear(x.t(), grad.t()).t()
     return linear(grad.t(), x.t())
 
 
@@ -26,6 +31,9 @@ def chunks(y: Tensor) -> Iterator[slice]:
     """Cut (rows, C) so that each part's hidden map fits in the cache of the threads at work."""
     hidden_bytes = 4 * y.shape[1] * y.element_size()
     rows = max(_CHUNK_BYTES // hidden_bytes, _MIN_ROWS) * torch.get_num_threads()
+    parts = math.ceil(y.shape[0] / rows)
+    # Of one size, so that no part is left with a few rows.
+    rows = math.ceil(y.shape[0] / parts)
     for start in range(0, y.shape[0], rows):
         yield slice(start, start + rows)
 

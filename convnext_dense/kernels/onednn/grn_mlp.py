@@ -167,7 +167,7 @@ def _gradients(
                 sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
             activated.append(F.gelu(before))
             outer.append((grad_rows[rows] * scale).to(y.dtype))
-            sample.add("b2", outer[-1].sum(0, dtype=torch.float32))
+            sample.add("b2", outer[-1].sum(0))
             sample.add("w2", weight_gradient(outer[-1], activated[-1]))
         grad_b2, product = sample.total["b2"], sample.total["w2"]
         factor, relative = _factor(response, grn_weight, ctx.grn_eps)
@@ -182,11 +182,11 @@ def _gradients(
         for rows, before, after, g in zip(parts, hidden, activated, outer, strict=True):
             inner = linear(g, w2_t).mul_(factor).addcmul_(after, slope)
             grad_hidden = torch.ops.aten.gelu_backward(inner, before)
-            sums.add("b1", grad_hidden.sum(0, dtype=torch.float32))
+            sums.add("b1", grad_hidden.sum(0))
             sums.add("w1", weight_gradient(grad_hidden, y_rows[rows]))
             grad_y_rows[rows] = linear(grad_hidden, w1_t)
     parameters = dict(w1=w1, b1=b1, grn_weight=grn_weight, grn_bias=grn_bias, w2=w2, b2=b2)
-    grads = [sums.total[name].to(p.dtype) for name, p in parameters.items()]
+    grads = [sums.total[name].to(p.dtype).contiguous() for name, p in parameters.items()]
     grad_gamma = None
     if gamma is not None:
         grad_gamma = (sums.total["gamma"] * ctx.scale).to(gamma.dtype)

@@ -116,14 +116,14 @@ class _MLP(torch.autograd.Function):
                 if gamma is not None:
                     sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
                 grad_branch = (grad_rows[rows] * scale).to(y.dtype)
-                sums.add("b2", grad_branch.sum(0, dtype=torch.float32))
+                sums.add("b2", grad_branch.sum(0))
                 sums.add("w2", weight_gradient(grad_branch, F.gelu(hidden)))
                 grad_hidden = torch.ops.aten.gelu_backward(linear(grad_branch, w2_t), hidden)
-                sums.add("b1", grad_hidden.sum(0, dtype=torch.float32))
+                sums.add("b1", grad_hidden.sum(0))
                 sums.add("w1", weight_gradient(grad_hidden, y_rows[rows]))
                 grad_y_rows[rows] = linear(grad_hidden, w1_t)
             parameters = dict(w1=w1, b1=b1, w2=w2, b2=b2)
-            grads = [sums.total[name].to(p.dtype) for name, p in parameters.items()]
+            grads = [sums.total[name].to(p.dtype).contiguous() for name, p in parameters.items()]
             grad_gamma = None
             if gamma is not None:
                 grad_gamma = (sums.total["gamma"] * ctx.scale).to(gamma.dtype)
