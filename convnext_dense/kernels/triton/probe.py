@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 import warnings
+from types import ModuleType
 
 import torch
+from torch import Tensor
 
 # Kernels in bfloat16 need Ampere.
 _MIN_CAPABILITY = (8, 0)
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# What the probe may differ from plain torch by, relative to the largest value.
-_TOLERANCE = 1e-3
+# What values and gradients may differ from float32's, relative to the largest: rounding in bfloat16
+# stays within a quarter of it, a kernel that was compiled wrongly does not.
+_TOLERANCE = 5e-2
+_CHANNELS = 32
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Tell whether the Triton kernels compile on a device and give what plain torch gives.
 
-    The first call for a device compiles two kernels; later ones remember. Where they should run but
-    do not, it warns once and says why.
+    The first call for a device and a type compiles every kernel, which takes some seconds that
+    Triton saves on the disk for the next program, and runs both kinds of block there and back.
+    Later ones remember. Where the kernels should run but do not, it warns once and says why.
 
     Args:
         device: Where the tensors lie.
@@ -28,46 +33,65 @@ def available(device: torch.device, dtype: torch.dtype) -> bool:
     if device.type != "cuda" or torch.version.hip is not None or dtype not in _DTYPES:
         return False
     index = torch.cuda.current_device() if device.index is None else device.index
-    return _probe(index)
+    return _probe(index, dtype)
 
 
 @functools.cache
-def _probe(index: int) -> bool:
+def _probe(index: int, dtype: torch.dtype) -> bool:
     if torch.cuda.get_device_capability(index) < _MIN_CAPABILITY:
         return False
     try:
-        error = _largest_error(torch.device("cuda", index))
+        error = _largest_error(torch.device("cuda", index), dtype)
     except Exception as failure:  # a missing compiler, driver or Triton each fails in its own way
         reason = f"they failed with {type(failure).__name__}: {failure}"
     else:
         if error <= _TOLERANCE:
             return True
         reason = f"their error is {error:.2g} of the largest value, above {_TOLERANCE}"
+    name = str(dtype).removeprefix("torch.")
     warnings.warn(
-        f"convnext_dense: the Triton kernels do not run on cuda:{index} and plain torch is used "
-        f"instead, which is slower: {reason}",
+        f"convnext_dense: the Triton kernels do not run in {name} on cuda:{index} and plain torch "
+        f"is used instead, which is slower: {reason}",
         stacklevel=2,
     )
     return False
 
 
-def _largest_error(device: torch.device) -> float:
-    """Compare a convolution and a norm with plain torch on the CPU; NaN counts as infinite."""
+def _largest_error(device: torch.device, dtype: torch.dtype) -> float:
+    """Compare a block of V1 and one of V2 with plain torch on the CPU; NaN counts as infinite."""
     from convnext_dense.kernels import reference
     from convnext_dense.kernels.triton import operators
 
-    def ramp(*shape: int) -> torch.Tensor:
-        return torch.linspace(-1, 1, torch.Size(shape).numel()).sin().view(shape)
+    # No user's gradient mode, inference mode or autocast is to change what a probe finds.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        expected = _values_and_gradients(reference, torch.device("cpu"), torch.float32)
+        results = _values_and_gradients(operators, device, dtype)
+    errors = [
+        float((result.float().cpu() - plain).abs().max() / plain.abs().max())
+        for result, plain in zip(results, expected, strict=True)
+    ]
+    return max(error if error == error else float("inf") for error in errors)
 
-    # No user's gradient or inference mode is to change what a probe finds.
-    with torch.inference_mode(False), torch.no_grad():
-        x, conv_weight, vector = ramp(1, 9, 10, 32), ramp(32, 1, 7, 7), ramp(32)
-        expected = reference.conv_norm(
-            x, conv_weight, vector, 1, vector, vector, 1e-6, torch.float32
-        )
-        x, conv_weight, vector = (t.to(device) for t in (x, conv_weight, vector))
-        result = operators.conv_norm(
-            x, conv_weight, vector, 1, vector, vector, 1e-6, torch.float32
-        ).cpu()
-    error = float((result - expected).abs().max() / expected.abs().max())
-    return error if error == error else float("inf")
+
+def _values_and_gradients(
+    path: ModuleType, device: torch.device, dtype: torch.dtype
+) -> list[Tensor]:
+    """Run both halves of both kinds of block, from and to the same values each time."""
+
+    generator = torch.Generator("cpu").manual_seed(0)
+
+    def random(*shape: int, size: float = 1.0) -> Tensor:
+        values = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return (values * size).to(device).requires_grad_()
+
+    hidden = 4 * _CHANNELS
+    x, vector, wide = random(1, 9, 10, _CHANNELS), random(_CHANNELS), random(hidden)
+    taps = random(_CHANNELS, 1, 7, 7, size=0.2)
+    w1, w2 = random(hidden, _CHANNELS, size=0.2), random(_CHANNELS, hidden, size=0.1)
+    y = path.conv_norm(x, taps, vector, 1, vector, vector, 1e-6, dtype)
+    v1 = path.mlp(x, y, w1, wide, w2, vector, vector, 1.0)
+    v2 = path.grn_mlp(x, y, w1, wide, wide, wide, 1e-6, w2, vector, None, 1.0)
+    outputs = [y, v1, v2]
+    weights = [random(*output.shape).detach().to(output.dtype) for output in outputs]
+    gradients = torch.autograd.grad(outputs, [x, taps, vector, wide, w1, w2], weights)
+    return [*(output.detach() for output in outputs), *gradients]

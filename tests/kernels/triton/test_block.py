@@ -7,9 +7,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.triton import operators
+from convnext_dense.kernels.triton import mlp, operators, probe
 
-from .helpers import DEVICE, error, random
+from .helpers import DEVICE, DTYPES, error, random
 
 CHANNELS = 8
 
@@ -104,3 +104,26 @@ def test_autocast_around_a_call_changes_nothing():
     with torch.autocast(DEVICE.type, torch.bfloat16):
         result = block(operators, torch.float32, *inputs)
     assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_probe_finds_sound_kernels_sound(dtype):
+    assert probe._largest_error(DEVICE, dtype) < probe._TOLERANCE / 2
+
+
+@pytest.mark.parametrize("name", ["gelu_backward_", "gelu_grn_backward_", "add_branch"])
+def test_the_probe_finds_a_broken_kernel_broken(monkeypatch, name):
+    kernel = getattr(mlp, name)
+
+    def broken(*arguments):
+        result = kernel(*arguments)
+        (result if isinstance(result, torch.Tensor) else result[0]).view(-1)[::2].zero_()
+        return result
+
+    monkeypatch.setattr(mlp, name, broken)
+    assert probe._largest_error(DEVICE, torch.float32) > probe._TOLERANCE
+
+
+def test_the_probe_ignores_the_modes_that_it_is_called_in():
+    with torch.inference_mode(), torch.autocast(DEVICE.type, torch.bfloat16):
+        assert probe._largest_error(DEVICE, torch.float32) < 1e-3

@@ -37,27 +37,35 @@ def test_only_cuda():
 
 
 def test_not_in_float64(gpu):
-    gpu((9, 0), lambda device: 0.0)
+    gpu((9, 0), lambda device, dtype: 0.0)
     assert not available(CUDA, torch.float64)
 
 
 def test_not_before_ampere(gpu):
-    gpu((7, 5), lambda device: pytest.fail("compiled for a device that is too old"))
+    gpu((7, 5), lambda device, dtype: pytest.fail("compiled for a device that is too old"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not available(CUDA, torch.float32)
 
 
-def test_compiles_once(gpu):
+def test_compiles_once_for_each_type(gpu):
     calls = []
-    gpu((9, 0), lambda device: calls.append(device) or 1e-7)
-    assert available(CUDA, torch.float32)
+    gpu((9, 0), lambda *of: calls.append(of) or 1e-7)
+    for _ in range(2):
+        assert available(CUDA, torch.float32)
+        assert available(CUDA, torch.bfloat16)
+    assert calls == [(CUDA, torch.float32), (CUDA, torch.bfloat16)]
+
+
+def test_one_type_may_fail_alone(gpu):
+    gpu((9, 0), lambda device, dtype: float(dtype == torch.float16))
     assert available(CUDA, torch.bfloat16)
-    assert calls == [CUDA]
+    with pytest.warns(UserWarning, match="do not run in float16 on cuda:0"):
+        assert not available(CUDA, torch.float16)
 
 
 def test_a_failure_is_told_once_with_its_reason(gpu):
-    def fail(device):
+    def fail(device, dtype):
         raise RuntimeError("Failed to find C compiler")
 
     gpu((9, 0), fail)
@@ -70,6 +78,6 @@ def test_a_failure_is_told_once_with_its_reason(gpu):
 
 @pytest.mark.parametrize("error", [0.5, float("inf")])
 def test_wrong_results_are_not_used(gpu, error):
-    gpu((9, 0), lambda device: error)
+    gpu((9, 0), lambda device, dtype: error)
     with pytest.warns(UserWarning, match=f"their error is {error:.2g}"):
         assert not available(CUDA, torch.float32)
