@@ -139,6 +139,17 @@ class SameSizeDownsample(nn.Conv2d):
         return super().forward(F.pad(x, (0, pad, 0, pad)))
 
 
+# The layers of a block, and the classes of them that the fast paths know.
+_LAYERS = {
+    "dwconv": (DepthwiseConv2d,),
+    "norm": (nn.LayerNorm,),
+    "pwconv1": (nn.Linear,),
+    "act": (nn.GELU,),
+    "grn": (GRN, nn.Identity),
+    "pwconv2": (nn.Linear,),
+}
+
+
 class Block(nn.Module):
     """Depthwise convolution, norm, two linear layers, layer scale, drop path, residual.
 
@@ -238,31 +249,24 @@ class Block(nn.Module):
 
     def _fast_path(self, x: Tensor) -> ModuleType | None:
         """Give the kernels that compute this block for ``x``, or None for plain torch."""
-        fast = kernels.fast_path(x, *self.parameters())
-        if fast is None:
+        # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
+        if kernels.is_transformed() or not self._is_as_built():
             return None
-        untouched = all(kernels.is_untouched(layer, *kinds) for layer, kinds in self._layers())
-        return fast if untouched and self._is_as_built() else None
+        parameters = [p for name in _LAYERS for p in self._modules[name]._parameters.values()]
+        if self.gamma is not None:
+            parameters.append(self.gamma)
+        return kernels.fast_path(x, *parameters)
 
     def _is_as_built(self) -> bool:
-        """Tell whether the layers, which are of the right classes, have the settings of a block."""
-        conv, norm = self.dwconv, self.norm
-        parameters = (conv.bias, norm.weight, norm.bias, self.pwconv1.bias, self.pwconv2.bias)
+        """Tell whether the layers, and their settings, are those that a block is built with."""
+        layers = self._modules
+        if not all(kernels.is_untouched(layers[name], *kinds) for name, kinds in _LAYERS.items()):
+            return False
+        conv = layers["dwconv"]
         padding = conv.dilation[0] * (conv.kernel_size[0] // 2)
         return (
-            all(p is not None for p in parameters)
-            and self.act.approximate == "none"
+            layers["act"].approximate == "none"
             and conv.padding_mode == "zeros"
             and conv.dilation[0] == conv.dilation[1]
             and conv.padding == (padding, padding)
         )
-
-    def _layers(self) -> list[tuple[nn.Module, tuple[type[nn.Module], ...]]]:
-        return [
-            (self.dwconv, (DepthwiseConv2d,)),
-            (self.norm, (nn.LayerNorm,)),
-            (self.pwconv1, (nn.Linear,)),
-            (self.act, (nn.GELU,)),
-            (self.grn, (GRN, nn.Identity)),
-            (self.pwconv2, (nn.Linear,)),
-        ]

@@ -16,6 +16,8 @@ from convnext_dense.kernels import onednn, triton
 # How many of its blocks are open. For all threads: autograd runs CUDA's backward passes, with what
 # they recompute, in threads of its own, and Predictor the forward ones of several pictures.
 _plain_torch = 0
+# Subclasses of tensors have ways of their own.
+_PLAIN = (Tensor, nn.Parameter)
 
 
 @contextmanager
@@ -42,31 +44,33 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     # Autocast leaves float64 alone.
     if x.dtype == torch.float64:
         return x.dtype
-    return _autocast_dtype(x.device.type) or x.dtype
+    return autocast_dtype(x.device.type) or x.dtype
 
 
-def fast_path(x: Tensor, *parameters: Tensor) -> ModuleType | None:
+def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
     """Give the module whose functions compute fastest here, or None for plain torch.
 
     Args:
         x: What a part of the network is given.
-        parameters: The parameters of that part.
+        parameters: The parameters of that part; None for one that it was built without, which no
+            fast path knows.
     """
-    if is_transformed() or _plain_torch:
+    if is_transformed() or _plain_torch or global_hooks._has_any_global_hook():
         return None
-    device = x.device.type
-    if device not in ("cpu", "cuda") or x.numel() == 0:
+    device = x.device
+    if device.type not in ("cpu", "cuda") or x.numel() == 0 or type(x) not in _PLAIN:
         return None
-    tensors = (x, *parameters)
-    if any(type(t) not in (Tensor, nn.Parameter) or t.device != x.device for t in tensors):
-        return None
-    if _autocast_dtype(device) is None and any(p.dtype != x.dtype for p in parameters):
+    autocast = autocast_dtype(device.type)
+    for p in parameters:
+        if type(p) not in _PLAIN or p.device != device:
+            return None
         # Plain torch refuses mixed types with its own message.
-        return None
+        if autocast is None and p.dtype != x.dtype:
+            return None
     dtype = compute_dtype(x)
-    if device == "cpu" and onednn.available(dtype):
+    if device.type == "cpu" and onednn.available(dtype):
         return onednn
-    if device == "cuda" and triton.available(x.device, dtype):
+    if device.type == "cuda" and triton.available(device, dtype):
         # Imports Triton, which is not there on every machine.
         from convnext_dense.kernels.triton import operators
 
@@ -92,18 +96,17 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Tell whether a module is of one of these very classes and nobody listens to its calls.
 
     A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
-    itself.
+    itself. Hooks on all modules at once are :func:`fast_path`'s to see.
     """
     return (
         type(module) in kinds
         and "forward" not in vars(module)
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)
-        and not global_hooks._has_any_global_hook()
     )
 
 
-def _autocast_dtype(device: str) -> torch.dtype | None:
+def autocast_dtype(device: str) -> torch.dtype | None:
     """Give autocast's type on a kind of device, or None where it is off."""
     if device not in ("cpu", "cuda"):
         return None

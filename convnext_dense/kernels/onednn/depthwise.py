@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import needs_reference, reference_gradients
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
 # and leave the cache.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -44,7 +44,7 @@ def grn_mlp(
     """Compute :func:`convnext_dense.kernels.reference.grn_mlp`."""
     tensors = (shortcut, y, w1, b1, grn_weight, grn_bias, w2, b2, gamma)
     with torch.autocast("cpu", enabled=False):
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        if is_recorded(tensors):
             return _GRNMLP.apply(*tensors, grn_eps, scale)
         return _forward(*tensors, grn_eps, scale)
 

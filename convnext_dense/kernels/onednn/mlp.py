@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -38,7 +38,7 @@ def mlp(
     """Compute :func:`convnext_dense.kernels.reference.mlp`."""
     arguments = (shortcut, y, w1, b1, w2, b2, gamma)
     with torch.autocast("cpu", enabled=False):
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in arguments):
+        if is_recorded(arguments):
             return _MLP.apply(*arguments, scale)
         return _forward(*arguments, scale)
 

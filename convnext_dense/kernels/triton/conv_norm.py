@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
 from convnext_dense.kernels.triton.depthwise import as_taps, convolve, weight_gradient
 from convnext_dense.kernels.triton.launch import launching
 from convnext_dense.kernels.triton.layer_norm import normalise, normalise_backward
@@ -28,9 +28,26 @@ def conv_norm(
     For the backward pass it keeps the map and the convolution's result, both in ``dtype``.
     """
     # The convolution reads each pixel many times: in half precision that costs less than the cast.
-    return _ConvNorm.apply(
-        x.to(dtype).contiguous(), conv_weight, conv_bias, dilation, norm_weight, norm_bias, eps
-    )
+    x = x.to(dtype).contiguous()
+    inputs = (x, conv_weight, conv_bias, dilation, norm_weight, norm_bias, eps)
+    return _ConvNorm.apply(*inputs) if is_recorded(inputs) else _forward(*inputs)[0]
+
+
+def _forward(
+    x: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    dilation: int,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """Give the result, and what the backward pass needs beside the inputs."""
+    with launching(x):
+        taps = as_taps(conv_weight, x.dtype)
+        features = convolve(x, taps, conv_bias, conv_weight.shape[-1], dilation)
+        y, mean, rstd = normalise(features, norm_weight, norm_bias, eps, x.dtype)
+    return y, taps, features, mean, rstd
 
 
 class _ConvNorm(torch.autograd.Function):
@@ -45,14 +62,8 @@ class _ConvNorm(torch.autograd.Function):
         norm_bias: Tensor,
         eps: float,
     ) -> Tensor:
-        kernel_size = conv_weight.shape[-1]
-        with launching(x):
-            taps = as_taps(conv_weight, x.dtype)
-            features = convolve(x, taps, conv_bias, kernel_size, dilation)
-            y, mean, rstd = normalise(features, norm_weight, norm_bias, eps, x.dtype)
-        ctx.save_for_backward(
-            x, conv_weight, conv_bias, norm_weight, norm_bias, taps, features, mean, rstd
-        )
+        y, *kept = _forward(x, conv_weight, conv_bias, dilation, norm_weight, norm_bias, eps)
+        ctx.save_for_backward(x, conv_weight, conv_bias, norm_weight, norm_bias, *kept)
         ctx.dilation = dilation
         ctx.eps = eps
         return y

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnext_dense.kernels.triton.launch import strips
+from convnext_dense.kernels.triton.launch import cdiv, next_power_of_2, strips
 
 # Rows that a program of the convolution computes. Its code spells them out, since the layout that a
 # third dimension of its tiles gets differs from one Triton to the next.
@@ -46,8 +46,8 @@ def convolve(
     block_c = _channel_block(x)
     block_w = _LOAD_BYTES // (x.element_size() * block_c)
     # A dilated kernel meets every dilation-th row: these are computed together.
-    row_blocks = triton.cdiv(triton.cdiv(height, dilation), _ROWS) * dilation
-    grid = (batch * row_blocks, triton.cdiv(width, block_w), triton.cdiv(channels, block_c))
+    row_blocks = cdiv(cdiv(height, dilation), _ROWS) * dilation
+    grid = (batch * row_blocks, cdiv(width, block_w), cdiv(channels, block_c))
     _depthwise_conv[grid](
         x, taps, bias, out, height, width, channels,
         KERNEL=kernel_size, DILATION=dilation, BIAS=bias is not None,
@@ -71,11 +71,11 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) ->
     batch, height, width, channels = x.shape
     taps = kernel_size**2
     block_c = _channel_block(x)
-    block_t = min(_TAPS, triton.next_power_of_2(taps))
-    neighbours = triton.cdiv(taps, block_t) * triton.cdiv(channels, block_c)
+    block_t = min(_TAPS, next_power_of_2(taps))
+    neighbours = cdiv(taps, block_t) * cdiv(channels, block_c)
     count, rows = strips(batch * height, 1, neighbours)
     partial = x.new_empty((count, taps, channels), dtype=torch.float32)
-    grid = (count, triton.cdiv(taps, block_t), triton.cdiv(channels, block_c))
+    grid = (count, cdiv(taps, block_t), cdiv(channels, block_c))
     _depthwise_weight_gradient[grid](
         x, grad, partial, batch * height, rows, height, width, channels,
         KERNEL=kernel_size, DILATION=dilation,

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnext_dense.kernels.triton.launch import column_tile, strips
+from convnext_dense.kernels.triton.launch import cdiv, column_tile, strips
 
 
 def gelu_backward_(hidden: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,7 +24,7 @@ def gelu_backward_(hidden: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     rows, columns = hidden.shape
     activated = torch.empty_like(hidden)
     tile_rows, tile_columns = column_tile(columns)
-    blocks = triton.cdiv(columns, tile_columns)
+    blocks = cdiv(columns, tile_columns)
     count, strip_rows = strips(rows, tile_rows, blocks)
     partial = hidden.new_empty((count, columns), dtype=torch.float32)
     _gelu_backward[(count, blocks)](

@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from convnext_dense.kernels.triton.gelu import gelu_and_slope
-from convnext_dense.kernels.triton.launch import column_tile, strips
+from convnext_dense.kernels.triton.launch import cdiv, column_tile, strips
 
 
 def gelu_grn(hidden: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ def _tiling(hidden: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int],
     """Give the grid (strips, column blocks, samples), the run-time sizes and the tile."""
     batch, positions, columns = hidden.shape
     tile_rows, tile_columns = column_tile(columns)
-    blocks = triton.cdiv(columns, tile_columns)
+    blocks = cdiv(columns, tile_columns)
     count, strip_rows = strips(positions, tile_rows, blocks * batch)
     tile = {"ROWS": tile_rows, "COLUMNS": tile_columns}
     return (count, blocks, batch), (positions, strip_rows, columns), tile

@@ -7,12 +7,12 @@ of channels it does, since it can then load vectors of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import torch
-import triton
 from torch import Tensor
+
+from convnext_dense.kernels.select import autocast_dtype
 
 # Programs that fill a GPU a few times over. Kernels that add up rows have about this many, and each
 # leaves one partial sum, which torch then adds: atomics would add in another order each time.
@@ -22,11 +22,51 @@ _TILE_COLUMNS = 128
 _TILE = 2048
 
 
-@contextmanager
-def launching(tensor: Tensor) -> Iterator[None]:
-    """Launch on a tensor's device, whichever is current, and with types as they are given."""
-    with torch.cuda.device_of(tensor), torch.autocast(tensor.device.type, enabled=False):
-        yield
+class launching:
+    """Launch on a tensor's device, whichever is current, and with types as they are given.
+
+    A class, and autocast's own switch: on small maps a GPU waits for what comes before a launch,
+    and torch.autocast with contextlib around it takes longer than the launch.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._device = torch.cuda.device_of(tensor)
+        self._type = tensor.device.type
+
+    def __enter__(self) -> None:
+        self._device.__enter__()
+        self._autocast = autocast_dtype(self._type) is not None
+        if self._autocast:
+            _switch_autocast(self._type, False)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._autocast:
+            _switch_autocast(self._type, True)
+        self._device.__exit__(kind, error, traceback)
+
+
+def _switch_autocast(device: str, on: bool) -> None:
+    if hasattr(torch, "get_autocast_dtype"):
+        torch.set_autocast_enabled(device, on)
+    elif device == "cuda":  # before torch 2.4
+        torch.set_autocast_enabled(on)
+    else:
+        torch.set_autocast_cpu_enabled(on)
+
+
+def cdiv(a: int, b: int) -> int:
+    """Divide and round up. Triton's own makes constants of its arguments, in microseconds."""
+    return -(-a // b)
+
+
+def next_power_of_2(n: int) -> int:
+    """Give the smallest power of two that is not below ``n``."""
+    return 1 << (n - 1).bit_length()
 
 
 def column_tile(columns: int) -> tuple[int, int]:
@@ -41,7 +81,7 @@ def column_tile(columns: int) -> tuple[int, int]:
 
 def row_tile(columns: int) -> int:
     """Give the rows of a tile that holds whole rows."""
-    return max(1, _TILE // triton.next_power_of_2(columns))
+    return max(1, _TILE // next_power_of_2(columns))
 
 
 def strips(rows: int, tile_rows: int, neighbours: int) -> tuple[int, int]:
@@ -55,6 +95,6 @@ def strips(rows: int, tile_rows: int, neighbours: int) -> tuple[int, int]:
     Returns:
         Number of strips, and the rows of each: whole tiles, and at least one of them.
     """
-    tiles = triton.cdiv(rows, tile_rows)
-    per_strip = max(1, triton.cdiv(tiles * neighbours, _PROGRAMS))
-    return triton.cdiv(tiles, per_strip), per_strip * tile_rows
+    tiles = cdiv(rows, tile_rows)
+    per_strip = max(1, cdiv(tiles * neighbours, _PROGRAMS))
+    return cdiv(tiles, per_strip), per_strip * tile_rows

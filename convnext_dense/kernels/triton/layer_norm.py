@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
-from convnext_dense.kernels.triton.launch import launching, row_tile, strips
+from convnext_dense.kernels.gradients import needs_reference, reference_gradients
+from convnext_dense.kernels.triton.launch import cdiv, launching, next_power_of_2, row_tile, strips
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
@@ -64,9 +64,9 @@ def normalise(
     mean = x.new_empty(rows, dtype=torch.float32)
     rstd = torch.empty_like(mean)
     tile_rows = row_tile(channels)
-    _layer_norm[(triton.cdiv(rows, tile_rows),)](
+    _layer_norm[(cdiv(rows, tile_rows),)](
         x, weight, bias, y, mean, rstd, rows, channels, eps,
-        ROWS=tile_rows, BLOCK_C=triton.next_power_of_2(channels),
+        ROWS=tile_rows, BLOCK_C=next_power_of_2(channels),
     )  # fmt: skip
     return y, mean, rstd
 
@@ -88,7 +88,7 @@ def normalise_backward(
     partial = x.new_empty((count, 3, channels), dtype=torch.float32)
     _layer_norm_backward[(count,)](
         x, grad, weight, mean, rstd, grad_x, partial, rows, strip_rows, channels,
-        ROWS=tile_rows, BLOCK_C=triton.next_power_of_2(channels),
+        ROWS=tile_rows, BLOCK_C=next_power_of_2(channels),
     )  # fmt: skip
     return grad_x, partial.sum(0)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.double_backward import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
 from convnext_dense.kernels.triton.gelu import gelu_backward_
 from convnext_dense.kernels.triton.grn import gelu_grn, gelu_grn_backward_
 from convnext_dense.kernels.triton.launch import launching
@@ -54,7 +54,7 @@ def grn_mlp(
 
 def _run(shortcut: Tensor, y: Tensor, *arguments: Tensor | float | None) -> Tensor:
     inputs = (shortcut.contiguous(), y.contiguous(), *arguments)
-    if torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
+    if is_recorded(inputs):
         return _MLP.apply(*inputs)
     return _forward(*inputs)[0]
 

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnext_dense.kernels.triton.launch import column_tile, strips
+from convnext_dense.kernels.triton.launch import cdiv, column_tile, strips
 
 
 def add_branch(
@@ -32,7 +32,7 @@ def add_branch(
     rows, channels = branch.shape
     out = torch.empty_like(branch, dtype=dtype)
     tile_rows, tile_columns = column_tile(channels)
-    grid = (triton.cdiv(rows, tile_rows), triton.cdiv(channels, tile_columns))
+    grid = (cdiv(rows, tile_rows), cdiv(channels, tile_columns))
     _add_branch[grid](
         shortcut, branch, bias, gamma, out, scale, rows, channels,
         GAMMA=gamma is not None, ROWS=tile_rows, COLUMNS=tile_columns,
@@ -53,7 +53,7 @@ def scale_and_sum(
     rows, channels = grad.shape
     out = torch.empty_like(grad, dtype=dtype)
     tile_rows, tile_columns = column_tile(channels)
-    columns = triton.cdiv(channels, tile_columns)
+    columns = cdiv(channels, tile_columns)
     count, strip_rows = strips(rows, tile_rows, columns)
     partial = grad.new_empty((count, channels), dtype=torch.float32)
     _scale_and_sum[(count, columns)](

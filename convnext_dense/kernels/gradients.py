@@ -1,11 +1,21 @@
-"""The backward passes that the fast paths leave to plain torch."""
+"""Whether gradients are recorded, and the backward passes that are left to plain torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+
+def is_recorded(inputs: Iterable[object]) -> bool:
+    """Tell whether autograd wants the gradient of any of these inputs, tensors or not.
+
+    Where it does not, a fast path keeps nothing and spares autograd's own work on each call.
+    """
+    return torch.is_grad_enabled() and any(
+        isinstance(t, Tensor) and t.requires_grad for t in inputs
+    )
 
 
 def needs_reference(grad: Tensor) -> bool:
