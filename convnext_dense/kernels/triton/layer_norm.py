@@ -7,57 +7,25 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
-from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import needs_reference, reference_gradients
-from convnext_dense.kernels.triton.launch import cdiv, launching, next_power_of_2, row_tile, strips
-
-
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-    """Compute :func:`convnext_dense.kernels.reference.layer_norm` and cast to ``dtype``.
-
-    Args:
-        x: (..., C).
-        weight: (C,).
-        bias: (C,).
-        eps: Added to the variance.
-        dtype: Type of the result; the norm is computed in float32.
-    """
-    return _LayerNorm.apply(x.contiguous(), weight, bias, eps, dtype)
-
-
-class _LayerNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
-    ) -> Tensor:
-        with launching(x):
-            y, mean, rstd = normalise(x, weight, bias, eps, dtype)
-        ctx.save_for_backward(x, weight, bias, mean, rstd)
-        ctx.eps = eps
-        ctx.dtype = dtype
-        return y
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, mean, rstd = ctx.saved_tensors
-        if needs_reference(grad):
-
-            def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-                y = reference.layer_norm(x.to(weight.dtype), weight, bias, ctx.eps)
-                return y.to(ctx.dtype)
-
-            return *reference_gradients(plain, (x, weight, bias), grad), None, None
-        with launching(x):
-            grad_x, sums = normalise_backward(x, grad.contiguous(), weight, mean, rstd)
-        return grad_x, sums[0].to(weight.dtype), sums[1].to(bias.dtype), None, None
+from convnext_dense.kernels.triton.launch import cdiv, next_power_of_2, row_tile, strips
 
 
 def normalise(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the normed map in ``dtype``, and mean and 1 / deviation of each row in float32."""
+    """Norm each row.
+
+    Args:
+        x: (..., C), contiguous.
+        weight: (C,).
+        bias: (C,).
+        eps: Added to the variance.
+        dtype: Type of the result; the norm is computed in float32.
+
+    Returns:
+        The result, shaped like ``x``; mean and 1 / deviation of each row in float32.
+    """
     channels = x.shape[-1]
     rows = x.numel() // channels
     y = torch.empty_like(x, dtype=dtype)
@@ -75,6 +43,11 @@ def normalise_backward(
     x: Tensor, grad: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Give the gradient of :func:`normalise`.
+
+    Args:
+        x: As in :func:`normalise`, like ``weight``.
+        grad: Gradient of its result.
+        mean: What it gave, like ``rstd``.
 
     Returns:
         That of ``x`` in its type; and, float32 of shape (3, C), those of weight, of bias, and the
