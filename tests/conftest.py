@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from convnext_dense.kernels import onednn
+
 # More threads only fight each other on maps this small.
 torch.set_num_threads(1)
 
@@ -14,6 +16,12 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _fast_at_any_size(monkeypatch):
+    """The tests' maps are so small that plain torch would compute them."""
+    monkeypatch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
     """Give the module whose functions compute fastest here, or None for plain torch.
 
     Args:
-        x: What a part of the network is given.
+        x: What a part of the network is given, (N, C, H, W).
         parameters: The parameters of that part; None for one that it was built without, which no
             fast path knows.
     """
@@ -69,7 +69,7 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
             return None
     dtype = compute_dtype(x)
     if device.type == "cpu" and onednn.available(dtype):
-        return onednn
+        return onednn if onednn.is_worthwhile(x, dtype) else None
     if device.type == "cuda" and triton.available(device, dtype):
         # Imports Triton, which is not there on every machine.
         from convnext_dense.kernels.triton import operators

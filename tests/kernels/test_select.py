@@ -13,6 +13,8 @@ from convnext_dense.backbone.block import Block
 from convnext_dense.kernels import onednn
 
 FAST = onednn.available(torch.float32)
+# As it is outside of the tests.
+is_worthwhile = onednn.is_worthwhile
 FAST_BF16 = onednn.available(torch.bfloat16)
 
 
@@ -83,6 +85,32 @@ def test_an_empty_batch_runs_in_plain_torch():
     assert block._fast_path(x) is None
     block(x).sum().backward()
     assert all(p.grad is not None and not p.grad.any() for p in block.parameters())
+
+
+@pytest.mark.skipif(not FAST_BF16, reason="torch has no oneDNN operators here")
+@pytest.mark.parametrize(
+    ("arch", "size", "amp", "fast"),
+    [
+        ("atto", 128, False, False),
+        ("atto", 160, False, True),
+        ("atto", 64, True, True),
+        ("tiny", 32, False, False),
+        ("tiny", 32, True, True),
+        ("tiny", 64, False, True),
+    ],
+)
+def test_small_maps_run_in_plain_torch(monkeypatch, arch, size, amp, fast):
+    monkeypatch.setattr(onednn, "is_worthwhile", is_worthwhile)
+    net = ConvNeXt(arch)
+    paths = []
+    ask = Block._fast_path
+    monkeypatch.setattr(
+        Block, "_fast_path", lambda block, x: paths.append(ask(block, x)) or paths[-1]
+    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        net(torch.randn(1, 3, size, size))
+    # All stages alike.
+    assert set(paths) == {onednn if fast else None}
 
 
 def test_meta_and_fake_tensors_run_in_plain_torch():

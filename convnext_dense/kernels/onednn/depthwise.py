@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
 # and leave the cache.
@@ -27,9 +27,14 @@ def conv_norm(
 ) -> Tensor:
     """Compute :func:`convnext_dense.kernels.reference.conv_norm`."""
     with torch.autocast("cpu", enabled=False):
-        y = _DepthwiseConv.apply(x.to(dtype), conv_weight.to(dtype), conv_bias.to(dtype), dilation)
+        inputs = (x.to(dtype), conv_weight.to(dtype), conv_bias.to(dtype), dilation)
+        y = (_DepthwiseConv.apply if is_recorded(inputs) else _forward)(*inputs)
         # The norm takes bfloat16 maps beside float32 parameters, and computes in float32.
         return reference.layer_norm(y, norm_weight, norm_bias, eps)
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    return reference.depthwise_conv(x, weight, bias, dilation).contiguous()
 
 
 class _DepthwiseConv(torch.autograd.Function):
@@ -37,7 +42,7 @@ class _DepthwiseConv(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         ctx.dilation = dilation
-        return reference.depthwise_conv(x, weight, bias, dilation).contiguous()
+        return _forward(x, weight, bias, dilation)
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
