@@ -18,10 +18,12 @@ def _seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def _fast_at_any_size(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def _fast_at_any_size():
     """The tests' maps are so small that plain torch would compute them."""
-    monkeypatch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
+        yield
 
 
 @pytest.fixture(scope="session")
