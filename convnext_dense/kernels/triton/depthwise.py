@@ -1,8 +1,11 @@
 """Depthwise convolution of channels-last maps, and the gradients of its input and weight.
 
-It is bound by the loads of its taps. Weights come in the type of the map, so that one layout of
-threads loads both in vectors, and each program computes several rows, so that every pixel it loads
-serves several outputs.
+It is bound by the instructions that load taps and pixels and widen them to float32. Weights come in
+the type of the map, so that one layout of threads loads both in vectors. Each thread computes four
+rows and, on large maps, two columns, so that every pixel and every tap serves several outputs.
+
+For the gradient of the weight a thread goes along a run of positions in a row of the map, and adds
+up the products with a window of seven neighbouring pixels, of which each step brings one.
 """
 
 # Triton reads a kernel's annotations itself, so they stay objects; types it takes from the call.
@@ -13,16 +16,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from convnext_dense.kernels.triton.launch import cdiv, next_power_of_2, strips
+from convnext_dense.kernels.triton.launch import cdiv, strips
 
-# Rows that a program of the convolution computes. Its code spells them out, since the layout that a
+# Rows that a thread of the convolution computes. Its code spells them out, since the layout that a
 # third dimension of its tiles gets differs from one Triton to the next.
 _ROWS = 4
+# Programs that fill a GPU twice over: threads take two columns where at least as many are left.
+_MANY = 1024
 # Threads of a program times the bytes that each loads at once.
 _LOAD_BYTES = 128 * 16
-# Taps that a program of the weight's gradient adds up, and positions that it has in flight.
-_TAPS = 64
-_POSITIONS = 4
+# Pixels of the window, which the code spells out too: taps of one row of the kernel.
+_WINDOW = 7
+# Positions of a run, at most: a few times the window, which is filled once for each.
+_RUN = 28
 
 
 def convolve(
@@ -47,11 +53,13 @@ def convolve(
     block_w = _LOAD_BYTES // (x.element_size() * block_c)
     # A dilated kernel meets every dilation-th row: these are computed together.
     row_blocks = cdiv(cdiv(height, dilation), _ROWS) * dilation
-    grid = (batch * row_blocks, cdiv(width, block_w), cdiv(channels, block_c))
+    others = batch * row_blocks * cdiv(channels, block_c)
+    columns = 2 if others * cdiv(width, 2 * block_w) >= _MANY else 1
+    grid = (batch * row_blocks, cdiv(width, columns * block_w), cdiv(channels, block_c))
     _depthwise_conv[grid](
         x, taps, bias, out, height, width, channels,
-        KERNEL=kernel_size, DILATION=dilation, BIAS=bias is not None,
-        BLOCK_W=block_w, BLOCK_C=block_c,
+        KERNEL=kernel_size, DILATION=dilation, BIAS=bias is not None, COLUMNS=columns,
+        WHOLE=channels % block_c == 0, BLOCK_W=block_w, BLOCK_C=block_c,
     )  # fmt: skip
     return out
 
@@ -69,17 +77,20 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) ->
         (C, 1, k, k), float32, contiguous.
     """
     batch, height, width, channels = x.shape
-    taps = kernel_size**2
     block_c = _channel_block(x)
-    block_t = min(_TAPS, next_power_of_2(taps))
-    neighbours = cdiv(taps, block_t) * cdiv(channels, block_c)
-    count, rows = strips(batch * height, 1, neighbours)
-    partial = x.new_empty((count, taps, channels), dtype=torch.float32)
-    grid = (count, cdiv(taps, block_t), cdiv(channels, block_c))
+    block_r = _LOAD_BYTES // (x.element_size() * block_c)
+    runs_per_row = cdiv(width, _RUN)
+    run_length = cdiv(width, runs_per_row)
+    runs = batch * height * runs_per_row
+    windows = cdiv(kernel_size, _WINDOW)
+    channel_blocks = cdiv(channels, block_c)
+    count, runs_per_strip = strips(runs, block_r, kernel_size * windows * channel_blocks)
+    partial = x.new_empty((count, kernel_size**2, channels), dtype=torch.float32)
+    grid = (count, kernel_size * windows, channel_blocks)
     _depthwise_weight_gradient[grid](
-        x, grad, partial, batch * height, rows, height, width, channels,
-        KERNEL=kernel_size, DILATION=dilation,
-        BLOCK_T=block_t, BLOCK_C=block_c, POSITIONS=_POSITIONS,
+        x, grad, partial, runs, runs_per_strip, runs_per_row, run_length,
+        height, width, channels,
+        KERNEL=kernel_size, DILATION=dilation, BLOCK_R=block_r, BLOCK_C=block_c,
     )  # fmt: skip
     return partial.sum(0).t().contiguous().view(channels, 1, kernel_size, kernel_size)
 
@@ -106,28 +117,31 @@ def _channel_block(x: Tensor) -> int:
 @triton.jit(do_not_specialize=["height", "width"])
 def _depthwise_conv(
     x, taps, bias, out, height, width, channels,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr, BIAS: tl.constexpr,
-    BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+    KERNEL: tl.constexpr, DILATION: tl.constexpr, BIAS: tl.constexpr, COLUMNS: tl.constexpr,
+    WHOLE: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     row_blocks = tl.cdiv(tl.cdiv(height, DILATION), 4) * DILATION
     image = tl.program_id(0) // row_blocks
     block = tl.program_id(0) % row_blocks
     top = block // DILATION * 4 * DILATION + block % DILATION
-    w = tl.program_id(1) * BLOCK_W + tl.arange(0, BLOCK_W)[:, None]
+    w = tl.program_id(1) * COLUMNS * BLOCK_W + tl.arange(0, BLOCK_W)[:, None]
     c = tl.program_id(2) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
     pad: tl.constexpr = DILATION * (KERNEL // 2)
     in_c = c < channels
-    in_map = in_c & (w < width)
     # Offsets of a whole map may pass 2^31.
     first = image.to(tl.int64) * height
     # Weights are loaded once per position, though all share them: so they come in the layout of the
     # pixels, and no exchange between threads has to bring them there. The cache serves the rest.
     same = c + tl.zeros([BLOCK_W, BLOCK_C], tl.int32)
     kernel_row = KERNEL * channels
-    sum_0 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
-    sum_1 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
-    sum_2 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
-    sum_3 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+    near_0 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+    near_1 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+    near_2 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+    near_3 = tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+    far_0 = near_0
+    far_1 = near_1
+    far_2 = near_2
+    far_3 = near_3
     # Row j of the input meets output row i through row j - i of the kernel, which the taps hold at
     # j - i + 3. Rows outside of the map add nothing.
     begin = tl.maximum(tl.cdiv(pad - top, DILATION), 0)
@@ -135,61 +149,153 @@ def _depthwise_conv(
     for j in range(begin, end):
         line = x + (first + top + j * DILATION - pad) * width * channels
         for k in tl.static_range(KERNEL):
+            tap = taps + (j * KERNEL + k) * channels + same
+            tap_0 = _load(tap + 3 * kernel_row, in_c, WHOLE)
+            tap_1 = _load(tap + 2 * kernel_row, in_c, WHOLE)
+            tap_2 = _load(tap + kernel_row, in_c, WHOLE)
+            tap_3 = _load(tap, in_c, WHOLE)
             column = w + (k * DILATION - pad)
             inside = in_c & (column >= 0) & (column < width)
             pixels = tl.load(line + (column * channels + c), mask=inside, other=0.0)
             pixels = pixels.to(tl.float32)
-            tap = taps + (j * KERNEL + k) * channels + same
-            sum_0 += pixels * tl.load(tap + 3 * kernel_row, mask=in_map, other=0.0).to(tl.float32)
-            sum_1 += pixels * tl.load(tap + 2 * kernel_row, mask=in_map, other=0.0).to(tl.float32)
-            sum_2 += pixels * tl.load(tap + kernel_row, mask=in_map, other=0.0).to(tl.float32)
-            sum_3 += pixels * tl.load(tap, mask=in_map, other=0.0).to(tl.float32)
+            near_0 += pixels * tap_0
+            near_1 += pixels * tap_1
+            near_2 += pixels * tap_2
+            near_3 += pixels * tap_3
+            if COLUMNS == 2:
+                column += BLOCK_W
+                inside = in_c & (column >= 0) & (column < width)
+                pixels = tl.load(line + (column * channels + c), mask=inside, other=0.0)
+                pixels = pixels.to(tl.float32)
+                far_0 += pixels * tap_0
+                far_1 += pixels * tap_1
+                far_2 += pixels * tap_2
+                far_3 += pixels * tap_3
     if BIAS:
-        shift = tl.load(bias + same, mask=in_map, other=0.0).to(tl.float32)
-        sum_0 += shift
-        sum_1 += shift
-        sum_2 += shift
-        sum_3 += shift
+        shift = tl.load(bias + same, mask=in_c, other=0.0).to(tl.float32)
+        near_0 += shift
+        near_1 += shift
+        near_2 += shift
+        near_3 += shift
+        far_0 += shift
+        far_1 += shift
+        far_2 += shift
+        far_3 += shift
+    corner = out + first * width * channels
+    _store_rows(
+        corner, near_0, near_1, near_2, near_3, top, w, c, height, width, channels, DILATION
+    )
+    if COLUMNS == 2:
+        w += BLOCK_W
+        _store_rows(
+            corner, far_0, far_1, far_2, far_3, top, w, c, height, width, channels, DILATION
+        )
+
+
+@triton.jit
+def _load(at, mask, WHOLE: tl.constexpr):
+    # A mask costs instructions, for the zeros of what it leaves out.
+    if WHOLE:
+        return tl.load(at).to(tl.float32)
+    else:
+        return tl.load(at, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _store_rows(
+    corner, row_0, row_1, row_2, row_3, top, w, c, height, width, channels, DILATION: tl.constexpr
+):
+    inside = (c < channels) & (w < width)
     pixel = top * width + w
     area = height * width
-    at = out + first * width * channels + (pixel.to(tl.int64) * channels + c)
     down = DILATION * width
-    tl.store(at, sum_0, mask=in_map & (pixel < area))
-    tl.store(at + down * channels, sum_1, mask=in_map & (pixel + down < area))
-    tl.store(at + 2 * down * channels, sum_2, mask=in_map & (pixel + 2 * down < area))
-    tl.store(at + 3 * down * channels, sum_3, mask=in_map & (pixel + 3 * down < area))
+    at = corner + (pixel.to(tl.int64) * channels + c)
+    tl.store(at, row_0, mask=inside & (pixel < area))
+    tl.store(at + down * channels, row_1, mask=inside & (pixel + down < area))
+    tl.store(at + 2 * down * channels, row_2, mask=inside & (pixel + 2 * down < area))
+    tl.store(at + 3 * down * channels, row_3, mask=inside & (pixel + 3 * down < area))
 
 
-@triton.jit(do_not_specialize=["rows", "rows_per_strip", "height", "width"])
+@triton.jit(
+    do_not_specialize=[
+        "runs", "runs_per_strip", "runs_per_row", "run_length", "height", "width",
+    ]
+)  # fmt: skip
 def _depthwise_weight_gradient(
-    x, grad, partial, rows, rows_per_strip, height, width, channels,
-    KERNEL: tl.constexpr, DILATION: tl.constexpr,
-    BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr, POSITIONS: tl.constexpr,
+    x, grad, partial, runs, runs_per_strip, runs_per_row, run_length, height, width, channels,
+    KERNEL: tl.constexpr, DILATION: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     strip = tl.program_id(0)
-    tap = tl.program_id(1) * BLOCK_T + tl.arange(0, BLOCK_T)[:, None]
+    windows: tl.constexpr = (KERNEL + 6) // 7
+    down = (tl.program_id(1) // windows - KERNEL // 2) * DILATION
+    # The first of the taps that belong to the window.
+    tap = tl.program_id(1) % windows * 7
+    right = (tap - KERNEL // 2) * DILATION
     c = tl.program_id(2) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
-    down = (tap // KERNEL - KERNEL // 2) * DILATION
-    right = (tap % KERNEL - KERNEL // 2) * DILATION
-    valid = (tap < KERNEL * KERNEL) & (c < channels)
-    reach = tl.maximum(right, 0)
-    shift = (down * width + right) * channels + c
-    # Loaded once per tap, for the reason that stands at the weights above.
-    same = c + tl.zeros([BLOCK_T, BLOCK_C], tl.int32)
-    total = tl.zeros([BLOCK_T, BLOCK_C], tl.float32)
-    start = strip * rows_per_strip
-    corner = start.to(tl.int64) * width * channels
-    for i in range(tl.minimum(rows_per_strip, rows - start)):
-        h = (start + i) % height
-        in_row = valid & (h + down >= 0) & (h + down < height)
-        line = corner + i * width * channels
-        for left in range(0, width, POSITIONS):
-            for step in tl.static_range(POSITIONS):
-                w = left + step
-                inside = in_row & (w + right >= 0) & (w + reach < width)
-                at = line + w * channels
-                pixels = tl.load(x + at + shift, mask=inside, other=0.0)
-                grads = tl.load(grad + at + same, mask=inside, other=0.0)
-                total += pixels.to(tl.float32) * grads.to(tl.float32)
-    at = (strip * KERNEL * KERNEL + tap) * channels + c
-    tl.store(partial + at, total, mask=valid)
+    in_c = c < channels
+    sum_0 = tl.zeros([BLOCK_R, BLOCK_C], tl.float32)
+    sum_1 = sum_0
+    sum_2 = sum_0
+    sum_3 = sum_0
+    sum_4 = sum_0
+    sum_5 = sum_0
+    sum_6 = sum_0
+    start = strip * runs_per_strip
+    for first in range(start, tl.minimum(start + runs_per_strip, runs), BLOCK_R):
+        run = first + tl.arange(0, BLOCK_R)[:, None]
+        row = run // runs_per_row
+        begin = run % runs_per_row * run_length
+        end = tl.minimum(begin + run_length, width)
+        h = row % height + down
+        # A row of the map, and that of the input which these taps lie on.
+        of_grad = in_c & (run < runs)
+        of_x = of_grad & (h >= 0) & (h < height)
+        grad_line = grad + (row.to(tl.int64) * width * channels + c)
+        line = x + ((row + down).to(tl.int64) * width * channels + c)
+        for phase in range(DILATION):
+            # Positions that are DILATION apart share all but one of their pixels.
+            w = begin + phase
+            v = w + right
+            pixel_0 = _pixel(line, v, width, channels, of_x)
+            pixel_1 = _pixel(line, v + DILATION, width, channels, of_x)
+            pixel_2 = _pixel(line, v + 2 * DILATION, width, channels, of_x)
+            pixel_3 = _pixel(line, v + 3 * DILATION, width, channels, of_x)
+            pixel_4 = _pixel(line, v + 4 * DILATION, width, channels, of_x)
+            pixel_5 = _pixel(line, v + 5 * DILATION, width, channels, of_x)
+            for _group in range(phase, run_length, 7 * DILATION):
+                # After seven steps each pixel has its first name again, and none was moved.
+                for _step in tl.static_range(7):
+                    pixel_6 = _pixel(line, v + 6 * DILATION, width, channels, of_x)
+                    outer = _pixel(grad_line, w, end, channels, of_grad)
+                    sum_0 += outer * pixel_0
+                    sum_1 += outer * pixel_1
+                    sum_2 += outer * pixel_2
+                    sum_3 += outer * pixel_3
+                    sum_4 += outer * pixel_4
+                    sum_5 += outer * pixel_5
+                    sum_6 += outer * pixel_6
+                    pixel_0 = pixel_1
+                    pixel_1 = pixel_2
+                    pixel_2 = pixel_3
+                    pixel_3 = pixel_4
+                    pixel_4 = pixel_5
+                    pixel_5 = pixel_6
+                    w += DILATION
+                    v += DILATION
+    c = tl.program_id(2) * BLOCK_C + tl.arange(0, BLOCK_C)
+    t = tap + tl.zeros([BLOCK_C], tl.int32)
+    row = strip * KERNEL + tl.program_id(1) // windows
+    at = partial + (row * KERNEL + t) * channels + c
+    tl.store(at, tl.sum(sum_0, axis=0), mask=(c < channels) & (t < KERNEL))
+    tl.store(at + channels, tl.sum(sum_1, axis=0), mask=(c < channels) & (t + 1 < KERNEL))
+    tl.store(at + 2 * channels, tl.sum(sum_2, axis=0), mask=(c < channels) & (t + 2 < KERNEL))
+    tl.store(at + 3 * channels, tl.sum(sum_3, axis=0), mask=(c < channels) & (t + 3 < KERNEL))
+    tl.store(at + 4 * channels, tl.sum(sum_4, axis=0), mask=(c < channels) & (t + 4 < KERNEL))
+    tl.store(at + 5 * channels, tl.sum(sum_5, axis=0), mask=(c < channels) & (t + 5 < KERNEL))
+    tl.store(at + 6 * channels, tl.sum(sum_6, axis=0), mask=(c < channels) & (t + 6 < KERNEL))
+
+
+@triton.jit
+def _pixel(line, column, end, channels, mask):
+    inside = mask & (column >= 0) & (column < end)
+    return tl.load(line + column * channels, mask=inside, other=0.0).to(tl.float32)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from convnext_dense.kernels import reference
+from convnext_dense.kernels.triton import depthwise, launch
 from convnext_dense.kernels.triton.operators import conv_norm
 
 from .helpers import DEVICE, DTYPES, assert_equal, error, random
@@ -42,6 +43,27 @@ def test_equals_plain_torch(shape, kernel_size, dilation, dtype):
 def test_large_kernels_take_several_programs_per_weight(kernel_size):
     fast, plain = runs(1, torch.float32)
     assert_equal(fast, plain, [random(1, 3, 4, 8), *parameters(8, kernel_size)], torch.float32)
+
+
+@pytest.mark.parametrize(("dilation", "dtype"), [(1, torch.bfloat16), (2, torch.float32)], ids=str)
+def test_two_columns_to_a_thread(monkeypatch, dtype, dilation):
+    monkeypatch.setattr(depthwise, "_MANY", 1)
+    fast, plain = runs(dilation, dtype)
+    assert_equal(fast, plain, [random(1, 2, 67, 8), *parameters(8, 3)], dtype)
+
+
+@pytest.mark.parametrize(
+    ("width", "kernel_size", "dilation"), [(28, 3, 1), (29, 7, 1), (29, 3, 3), (61, 3, 2)]
+)
+def test_rows_in_several_runs(width, kernel_size, dilation):
+    fast, plain = runs(dilation, torch.float32)
+    assert_equal(fast, plain, [random(1, 3, width, 8), *parameters(8, kernel_size)], torch.float32)
+
+
+def test_runs_in_several_strips(monkeypatch):
+    monkeypatch.setattr(launch, "_PROGRAMS", 6)
+    fast, plain = runs(1, torch.float32)
+    assert_equal(fast, plain, [random(2, 17, 3, 8), *parameters(8, 3)], torch.float32)
 
 
 def test_more_columns_than_a_program():
