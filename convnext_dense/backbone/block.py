@@ -250,12 +250,11 @@ class Block(nn.Module):
     def _fast_path(self, x: Tensor) -> ModuleType | None:
         """Give the kernels that compute this block for ``x``, or None for plain torch."""
         # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
-        if kernels.is_transformed() or not self._is_as_built():
-            return None
         parameters = [p for name in _LAYERS for p in self._modules[name]._parameters.values()]
         if self.gamma is not None:
             parameters.append(self.gamma)
-        return kernels.fast_path(x, *parameters)
+        fast = kernels.fast_path(x, *parameters)
+        return fast if fast is not None and self._is_as_built() else None
 
     def _is_as_built(self) -> bool:
         """Tell whether the layers, and their settings, are those that a block is built with."""

@@ -155,18 +155,13 @@ def _depthwise_conv(
             tap_2 = _load(tap + kernel_row, in_c, WHOLE)
             tap_3 = _load(tap, in_c, WHOLE)
             column = w + (k * DILATION - pad)
-            inside = in_c & (column >= 0) & (column < width)
-            pixels = tl.load(line + (column * channels + c), mask=inside, other=0.0)
-            pixels = pixels.to(tl.float32)
+            pixels = _pixel(line, column, width, channels, c, in_c)
             near_0 += pixels * tap_0
             near_1 += pixels * tap_1
             near_2 += pixels * tap_2
             near_3 += pixels * tap_3
             if COLUMNS == 2:
-                column += BLOCK_W
-                inside = in_c & (column >= 0) & (column < width)
-                pixels = tl.load(line + (column * channels + c), mask=inside, other=0.0)
-                pixels = pixels.to(tl.float32)
+                pixels = _pixel(line, column + BLOCK_W, width, channels, c, in_c)
                 far_0 += pixels * tap_0
                 far_1 += pixels * tap_1
                 far_2 += pixels * tap_2
@@ -199,6 +194,12 @@ def _load(at, mask, WHOLE: tl.constexpr):
         return tl.load(at).to(tl.float32)
     else:
         return tl.load(at, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _pixel(line, column, end, channels, c, mask):
+    inside = mask & (column >= 0) & (column < end)
+    return tl.load(line + (column * channels + c), mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -250,23 +251,23 @@ def _depthwise_weight_gradient(
         # A row of the map, and that of the input which these taps lie on.
         of_grad = in_c & (run < runs)
         of_x = of_grad & (h >= 0) & (h < height)
-        grad_line = grad + (row.to(tl.int64) * width * channels + c)
-        line = x + ((row + down).to(tl.int64) * width * channels + c)
+        grad_line = grad + row.to(tl.int64) * width * channels
+        line = x + (row + down).to(tl.int64) * width * channels
         for phase in range(DILATION):
             # Positions that are DILATION apart share all but one of their pixels.
             w = begin + phase
             v = w + right
-            pixel_0 = _pixel(line, v, width, channels, of_x)
-            pixel_1 = _pixel(line, v + DILATION, width, channels, of_x)
-            pixel_2 = _pixel(line, v + 2 * DILATION, width, channels, of_x)
-            pixel_3 = _pixel(line, v + 3 * DILATION, width, channels, of_x)
-            pixel_4 = _pixel(line, v + 4 * DILATION, width, channels, of_x)
-            pixel_5 = _pixel(line, v + 5 * DILATION, width, channels, of_x)
+            pixel_0 = _pixel(line, v, width, channels, c, of_x)
+            pixel_1 = _pixel(line, v + DILATION, width, channels, c, of_x)
+            pixel_2 = _pixel(line, v + 2 * DILATION, width, channels, c, of_x)
+            pixel_3 = _pixel(line, v + 3 * DILATION, width, channels, c, of_x)
+            pixel_4 = _pixel(line, v + 4 * DILATION, width, channels, c, of_x)
+            pixel_5 = _pixel(line, v + 5 * DILATION, width, channels, c, of_x)
             for _group in range(phase, run_length, 7 * DILATION):
                 # After seven steps each pixel has its first name again, and none was moved.
                 for _step in tl.static_range(7):
-                    pixel_6 = _pixel(line, v + 6 * DILATION, width, channels, of_x)
-                    outer = _pixel(grad_line, w, end, channels, of_grad)
+                    pixel_6 = _pixel(line, v + 6 * DILATION, width, channels, c, of_x)
+                    outer = _pixel(grad_line, w, end, channels, c, of_grad)
                     sum_0 += outer * pixel_0
                     sum_1 += outer * pixel_1
                     sum_2 += outer * pixel_2
@@ -293,9 +294,3 @@ def _depthwise_weight_gradient(
     tl.store(at + 4 * channels, tl.sum(sum_4, axis=0), mask=(c < channels) & (t + 4 < KERNEL))
     tl.store(at + 5 * channels, tl.sum(sum_5, axis=0), mask=(c < channels) & (t + 5 < KERNEL))
     tl.store(at + 6 * channels, tl.sum(sum_6, axis=0), mask=(c < channels) & (t + 6 < KERNEL))
-
-
-@triton.jit
-def _pixel(line, column, end, channels, mask):
-    inside = mask & (column >= 0) & (column < end)
-    return tl.load(line + column * channels, mask=inside, other=0.0).to(tl.float32)
