@@ -222,7 +222,7 @@ def _build(
     from mmengine.registry import MODELS, DefaultScope
 
     from convnext_dense.swap.trial import quiet
-    from convnext_dense.upstream import roi_precision
+    from convnext_dense.upstream import install_for_mmdet
 
     if "model" not in cfg:
         raise ValueError(f"config {title} has no model: name one that has")
@@ -235,7 +235,7 @@ def _build(
         raise ValueError(f"config {title} has no train_dataloader.batch_size: give --batch")
     row = ModelRow(title, mode, dtype, tuple(shape), batch)
     if cfg.get("default_scope") == "mmdet":
-        roi_precision.install()
+        install_for_mmdet()
     with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
         _without_checkpoints(cfg.model)
         for _, node in walk(cfg.model.get("data_preprocessor")):

@@ -9,7 +9,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from convnext_dense.cli.backbone import find_backbone
-from convnext_dense.upstream import roi_precision
+from convnext_dense.upstream import install_for_mmdet
 
 
 class TestRunner(Runner):
@@ -44,7 +44,7 @@ def build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         backbone.init_cfg = None
     if cfg.get("default_scope") == "mmdet":
-        roi_precision.install()
+        install_for_mmdet()
     return kind.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
 
 

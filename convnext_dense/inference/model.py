@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_dense.data.check import build_unread
 from convnext_dense.training.checkpoint_guards import StrictLoadHook
-from convnext_dense.upstream import roi_precision
+from convnext_dense.upstream import install_for_mmdet
 from convnext_dense.zoo import published_model
 
 
@@ -46,7 +46,7 @@ def build_model(
         raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
     raise_threshold(cfg.model, score)
     if cfg.default_scope == "mmdet":
-        roi_precision.install()
+        install_for_mmdet()
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     if device.type == "cpu":

@@ -19,3 +19,11 @@ def install() -> None:
     mmcv_ext.install()
     package_paths.install()
     safe_checkpoint.install()
+
+
+def install_for_mmdet() -> None:
+    """Put in place what needs mmdet, and imports it. For runs of its models; safe to repeat."""
+    from convnext_dense.upstream import bitmap_masks, roi_precision
+
+    bitmap_masks.install()
+    roi_precision.install()

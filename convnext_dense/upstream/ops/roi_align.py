@@ -3,7 +3,8 @@
 A bilinear sample is a weighted sum of pixels, and so is an average of samples. Pooling is then one
 product of a sparse matrix, with a row for each bin and a column for each pixel, and the feature
 map; its gradient is the product with the transpose. The matrix is cheap to make, for an average
-is separable: a bin weighs a pixel by the product of a weight along y and one along x.
+is separable: a bin weighs a pixel by the product of a weight along y and one along x. For maps of
+few channels, such as masks, even that is too much, and a RoI is averaged along y, then along x.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ MAX, AVERAGE = range(2)
 
 # RoIs to one sparse matrix. Each is padded to the largest among them, so this bounds the memory.
 CHUNK = 128
+
+# With fewer, making the matrix takes longer than a product along each axis.
+FEW_CHANNELS = 64
 
 
 def roi_align_forward(
@@ -63,13 +67,20 @@ def roi_align_forward(
         return
 
     channels = input.size(1)
-    pixels = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    few_channels = pool_mode == AVERAGE and channels < FEW_CHANNELS
+    if not few_channels:
+        pixels = features.permute(0, 2, 3, 1).reshape(-1, channels)
     with torch.autocast(input.device.type, enabled=False):
         for part in _chunks(rois):
             grid = _sample(
                 rois[part].to(features.dtype), bins, spatial_scale, sampling_ratio, aligned
             )
-            if pool_mode == AVERAGE:
+            if few_channels:
+                for roi, (window, y, x) in zip(
+                    output[part], _windows(grid, input.shape), strict=True
+                ):
+                    roi.copy_(y @ features[window] @ x.t())
+            elif pool_mode == AVERAGE:
                 pooled = _average_matrix(grid, input.shape) @ pixels
                 output[part] = pooled.view(-1, *bins, channels).permute(0, 3, 1, 2)
             else:
@@ -121,13 +132,19 @@ def roi_align_backward(
         return
 
     batch, channels, height, width = shape
-    pixels = gradient.new_zeros(batch * height * width, channels)
+    few_channels = channels < FEW_CHANNELS
+    pixels = gradient.new_zeros(batch, height, width, channels)
+    maps = pixels.permute(0, 3, 1, 2)
     with torch.autocast(grad_output.device.type, enabled=False):
         for part in _chunks(rois):
             grid = _sample(rois[part], bins, spatial_scale, sampling_ratio, aligned)
-            pooled = gradient[part].permute(0, 2, 3, 1).reshape(-1, channels)
-            pixels.addmm_(_average_matrix(grid, shape).t(), pooled)
-    grad_input.copy_(pixels.view(batch, height, width, channels).permute(0, 3, 1, 2))
+            if few_channels:
+                for roi, (window, y, x) in zip(gradient[part], _windows(grid, shape), strict=True):
+                    maps[window] += y.t() @ roi @ x
+            else:
+                pooled = gradient[part].permute(0, 2, 3, 1).reshape(-1, channels)
+                pixels.view(-1, channels).addmm_(_average_matrix(grid, shape).t(), pooled)
+    grad_input.copy_(maps)
 
 
 class _Axis(NamedTuple):
@@ -196,6 +213,26 @@ def _average_axis(axis: _Axis, size: int) -> tuple[Tensor, Tensor]:
     total = weights.new_zeros(*first.shape[:2], int(place.max()) + 1)
     total.scatter_add_(2, place, weights)
     return first + torch.arange(total.size(2), device=first.device), total
+
+
+def _windows(grid: _Grid, map_shape: torch.Size) -> Iterator[tuple[tuple, Tensor, Tensor]]:
+    """The part of the maps that each of R RoIs averages, and what it weighs, (bins, length)."""
+    y_parts, y_weights = _axis_windows(grid.y, map_shape[2])
+    x_parts, x_weights = _axis_windows(grid.x, map_shape[3])
+    parts = zip(grid.batch.tolist(), y_parts, x_parts, strict=True)
+    for (batch, y, x), along_y, along_x in zip(parts, y_weights, x_weights, strict=True):
+        window = (batch, slice(None), slice(*y), slice(*x))
+        yield window, along_y[:, : y[1] - y[0]], along_x[:, : x[1] - x[0]]
+
+
+def _axis_windows(axis: _Axis, size: int) -> tuple[list[list[int]], Tensor]:
+    """First pixel and end of what each of R RoIs averages, and the weights, (R, bins, longest)."""
+    pixels, weights = _average_axis(axis, size)
+    pixels = pixels.clamp(max=size - 1)  # those beyond weigh 0
+    first, last = pixels.flatten(1).aminmax(dim=1)
+    windows = weights.new_zeros(*weights.shape[:2], int((last - first).max()) + 1)
+    windows.scatter_add_(2, pixels - first[:, None, None], weights)
+    return torch.stack([first, last + 1], dim=1).tolist(), windows
 
 
 def _average_matrix(grid: _Grid, map_shape: torch.Size) -> Tensor:

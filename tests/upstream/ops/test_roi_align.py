@@ -63,9 +63,11 @@ def reference(features, rois, bins, ratio, mode, aligned):
     return torch.stack(pooled).view(len(rois), *bins, -1).permute(0, 3, 1, 2)
 
 
-@pytest.fixture
-def roi_align(monkeypatch):
+@pytest.fixture(params=["few channels", "many channels"])
+def roi_align(request, monkeypatch):
     """mmcv's wrapper over our operators, also where mmcv is compiled."""
+    if request.param == "many channels":
+        monkeypatch.setattr(roi_align_module, "FEW_CHANNELS", 0)
     wrapper = importlib.import_module("mmcv.ops.roi_align")
     monkeypatch.setattr(wrapper, "ext_module", SimpleNamespace(**OPERATORS))
 
