@@ -78,10 +78,12 @@ def as_mmdet_has_them() -> Callable[[], None]:
     """Give what undoes :func:`~convnext_dense.upstream.bitmap_masks.install`, called before it."""
     from mmdet.structures.mask import BitmapMasks
 
-    pad, crop_and_resize = BitmapMasks.pad, BitmapMasks.crop_and_resize
+    names = ("__init__", "pad", "crop_and_resize")
+    methods = {name: getattr(BitmapMasks, name) for name in names}
 
     def restore() -> None:
-        BitmapMasks.pad, BitmapMasks.crop_and_resize = pad, crop_and_resize
+        for name, method in methods.items():
+            setattr(BitmapMasks, name, method)
         ForkingPickler.register(BitmapMasks, lambda masks: masks.__reduce_ex__(2))
 
     return restore

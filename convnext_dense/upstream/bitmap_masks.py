@@ -2,17 +2,20 @@
 
 Fault: mmdet's ``BitmapMasks`` holds a map of the image's size, a byte per pixel, for each object.
 
-- Workers send these through a pipe as they are: some 10 MB an image, for which the trainer waits.
-- ``pad`` copies each three times.
+- ``__init__`` copies an array that it is given, after every transform.
+- Workers send the maps through a pipe as they are, some 10 MB an image: the trainer waits for it.
+- ``pad`` copies each twice.
 - ``crop_and_resize`` copies the map of an object, in float32, for each RoI that is assigned to it:
   up to 128 x 800 x 1333 x 4 bytes an image.
 
-Here a bit per pixel is sent, ``pad`` copies once, and RoIs pool from one copy. This file can go
-when mmdet does as much.
+Here an array is taken as it is, a bit per pixel is sent, ``pad`` copies once, and RoIs pool from
+one copy. This file can go when mmdet does as much.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING
 
@@ -28,9 +31,24 @@ def install() -> None:
     """Mend mmdet's ``BitmapMasks``. Imports mmdet; safe to repeat."""
     from mmdet.structures.mask import BitmapMasks
 
+    if not hasattr(BitmapMasks.__init__, "__wrapped__"):
+        BitmapMasks.__init__ = _without_copy(BitmapMasks.__init__)
     BitmapMasks.pad = _pad
     BitmapMasks.crop_and_resize = _crop_and_resize
     ForkingPickler.register(BitmapMasks, _reduce)
+
+
+def _without_copy(init: Callable) -> Callable:
+    @functools.wraps(init)
+    def wrapped(
+        self: BitmapMasks, masks: np.ndarray | list[np.ndarray], height: int, width: int
+    ) -> None:
+        if isinstance(masks, np.ndarray) and masks.shape[1:] == (height, width):
+            self.masks, self.height, self.width = masks, height, width
+        else:
+            init(self, masks, height, width)
+
+    return wrapped
 
 
 def _reduce(masks: BitmapMasks) -> tuple:
@@ -41,20 +59,14 @@ def _reduce(masks: BitmapMasks) -> tuple:
 
 
 def _unpack(kind: type[BitmapMasks], bits: np.ndarray, shape: tuple[int, int, int]) -> BitmapMasks:
-    return _of(kind, np.unpackbits(bits, count=np.prod(shape)).reshape(shape))
-
-
-def _of(kind: type[BitmapMasks], maps: np.ndarray) -> BitmapMasks:
-    masks = kind.__new__(kind)  # its __init__ copies
-    masks.masks = maps
-    masks.height, masks.width = maps.shape[1:]
-    return masks
+    maps = np.unpackbits(bits, count=np.prod(shape)).reshape(shape)
+    return kind(maps, *shape[1:])
 
 
 def _pad(self: BitmapMasks, out_shape: tuple[int, int], pad_val: int = 0) -> BitmapMasks:
     maps = np.full((len(self.masks), *out_shape), pad_val, dtype=self.masks.dtype)
     maps[:, : self.height, : self.width] = self.masks
-    return _of(type(self), maps)
+    return type(self)(maps, *out_shape)
 
 
 def _crop_and_resize(
@@ -69,10 +81,10 @@ def _crop_and_resize(
     from mmcv.ops import roi_align
 
     if len(self.masks) == 0 or len(bboxes) == 0:
-        return _of(type(self), np.empty((0, *out_shape), dtype=np.uint8))
+        return type(self)(np.empty((0, *out_shape), dtype=np.uint8), *out_shape)
     maps = torch.from_numpy(self.masks).to(device).float().unsqueeze(1)
     rois = torch.cat(
         [torch.as_tensor(each, device=device).float() for each in (inds[:, None], bboxes)], dim=1
     )
     pooled = roi_align(maps, rois, out_shape, 1.0, 0, "avg", True).squeeze(1)
-    return _of(type(self), (pooled >= 0.5 if binarize else pooled).cpu().numpy())
+    return type(self)((pooled >= 0.5 if binarize else pooled).cpu().numpy(), *out_shape)

@@ -90,6 +90,16 @@ def test_a_worker_sends_what_it_has(start):
         np.testing.assert_array_equal(one.masks, other.masks)
 
 
+def test_an_array_is_not_copied():
+    maps = discs().masks
+    assert structures.BitmapMasks(maps, 61, 83).masks is maps
+    listed = structures.BitmapMasks(list(maps), 61, 83)
+    np.testing.assert_array_equal(listed.masks, maps)
+    assert structures.BitmapMasks([], 61, 83).masks.shape == (0, 61, 83)
+    with pytest.raises((AssertionError, ValueError)):
+        structures.BitmapMasks(maps, 61, 82)
+
+
 def test_a_worker_sends_a_bit_for_a_pixel():
     masks = discs(count=64)
     sent = len(ForkingPickler.dumps(masks))
