@@ -221,6 +221,7 @@ def _build(
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, DefaultScope
 
+    from convnext_dense.inference.model import in_fastest_layout
     from convnext_dense.swap.trial import quiet
     from convnext_dense.upstream import install_for_mmdet
 
@@ -244,7 +245,7 @@ def _build(
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
         model.init_weights()
         if mode == "infer" and device.type == "cpu":  # as tools/infer.py has it
-            model = model.to(memory_format=torch.channels_last)
+            model = in_fastest_layout(model)
         model = model.to(device).train(mode == "train")
         data = _random_batch(cfg, model, mode, shape, batch)
         wrapper = None

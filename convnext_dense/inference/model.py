@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_dense.data.check import build_unread
 from convnext_dense.training.checkpoint_guards import StrictLoadHook
-from convnext_dense.upstream import install_for_mmdet
+from convnext_dense.upstream import install_for_mmdet, mmcv_ext
 from convnext_dense.zoo import published_model
 
 
@@ -50,8 +50,7 @@ def build_model(
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     if device.type == "cpu":
-        # The convolutions of neck and heads then take a tenth less time.
-        model = revert_sync_batchnorm(model).to(memory_format=torch.channels_last)
+        model = in_fastest_layout(revert_sync_batchnorm(model))
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
     # What the hook asks of mmengine's runner.
     runner = SimpleNamespace(model=model, _load_from=checkpoint, _resume=False, cfg={})
@@ -59,6 +58,17 @@ def build_model(
     state = {n.removeprefix("module."): v for n, v in content["state_dict"].items()}
     model.load_state_dict(state, strict=False)  # the hook was strict
     return model.to(device).eval(), content.get("meta") or {}
+
+
+def in_fastest_layout(model: nn.Module) -> nn.Module:
+    """Lay a model's weights out as its predictions on a CPU are fastest; in place.
+
+    In channels-last memory the convolutions of neck and heads take a tenth less time. A compiled
+    mmcv would read their maps as if they were contiguous, and find other boxes without an error.
+    """
+    if mmcv_ext.is_compiled():
+        return model
+    return model.to(memory_format=torch.channels_last)
 
 
 def choose_device(name: str | None) -> torch.device:

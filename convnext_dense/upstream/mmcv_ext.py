@@ -26,6 +26,13 @@ def install() -> None:
         sys.meta_path.append(_Finder())
 
 
+def is_compiled() -> bool:
+    """Tell whether mmcv's own compiled operators serve, rather than ours. Imports mmcv."""
+    import mmcv._ext
+
+    return hasattr(mmcv._ext, "__file__")
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
