@@ -45,6 +45,8 @@ def main() -> None:
     add_data_options(parser, batches=True)
     add_config_options(parser)
     args = parser.parse_args()
+    if args.workers < 1:
+        parser.error("--workers is at least 1: the trainer waits for all that it loads itself")
     warnings.filterwarnings("ignore")
     cv2.setNumThreads(0)  # as mmdet's recipes have it
     cfg = load_config(args)
