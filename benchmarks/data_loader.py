@@ -29,10 +29,12 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
+from convnext_dense.benchmark.models import Phases
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.upstream import bitmap_masks
 
-COLUMNS = ("pictures", "busy", "receive", "prepare", "targets")
+PHASES = ("receive", "prepare", "targets")
+COLUMNS = ("pictures", "busy", *PHASES)
 
 
 def main() -> None:
@@ -67,7 +69,8 @@ def main() -> None:
             for _ in range(2 * args.workers):  # until all work
                 next(batches)
             measured = at_once(islice(batches, args.batches), busy, args.workers)
-            measured += with_pauses(islice(batches, args.batches), preprocessor, args.pause)
+            phases = [step(batches, preprocessor, args.pause) for _ in range(args.batches)]
+            measured += tuple(1000 * statistics.mean(p[name] for p in phases) for name in PHASES)
             rows[title].append(measured)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.workers} workers")
     print(f"{'masks':<9}" + "".join(f"{column:>10}" for column in COLUMNS))
@@ -117,24 +120,23 @@ def at_once(
     return pictures / taken, busy.value / taken / workers
 
 
-def with_pauses(
-    batches: Iterator[dict], preprocessor: torch.nn.Module, pause: float
-) -> tuple[float, float, float]:
-    receive, prepare, targets = [], [], []
+def step(batches: Iterator[dict], preprocessor: torch.nn.Module, pause: float) -> dict[str, float]:
+    """Give the seconds of what a trainer does with the truth of a batch, by phase."""
+    phase = Phases(torch.device("cpu"))
     time.sleep(pause)
-    while batch := timed(lambda: next(batches, None), receive):
-        data = timed(lambda batch=batch: preprocessor(batch, True), prepare)
-        truth = [sample.gt_instances for sample in data["data_samples"]]
-        rois = [near(instances.bboxes) for instances in truth]
-        timed(lambda truth=truth, rois=rois: mask_targets(truth, rois), targets)
-        time.sleep(pause)
-    receive.pop()  # the end
-    return tuple(1000 * statistics.mean(times) for times in (receive, prepare, targets))
+    with phase("receive"):
+        batch = next(batches)
+    with phase("prepare"):
+        data = preprocessor(batch, True)
+    truth = [sample.gt_instances for sample in data["data_samples"]]
+    rois = [near(instances.bboxes) for instances in truth]
+    with phase("targets"):
+        mask_targets(truth, rois)
+    return phase.seconds
 
 
-def near(boxes: Tensor | object, count: int = 128) -> tuple[Tensor, Tensor]:
+def near(boxes: Tensor, count: int = 128) -> tuple[Tensor, Tensor]:
     """Give RoIs about as a head samples them, and the objects that they are assigned to."""
-    boxes = getattr(boxes, "tensor", boxes)
     if len(boxes) == 0:  # a crop may hold none
         return boxes, torch.empty(0, dtype=torch.long)
     objects = torch.randint(len(boxes), (count,))
@@ -149,13 +151,6 @@ def mask_targets(truth: list, rois: list[tuple[Tensor, Tensor]]) -> None:
     boxes, objects = zip(*rois, strict=True)
     masks = [instances.masks for instances in truth]
     mask_target(list(boxes), list(objects), masks, ConfigDict(mask_size=28))
-
-
-def timed(call: Callable[[], object], times: list[float]) -> object:
-    start = time.perf_counter()
-    result = call()
-    times.append(time.perf_counter() - start)
-    return result
 
 
 if __name__ == "__main__":

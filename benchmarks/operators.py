@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from convnext_dense.upstream import mmcv_ext
 from convnext_dense.upstream.ops import OPERATORS
 
 Operators = Mapping[str, Callable]
@@ -45,8 +46,7 @@ def compiled_operators() -> Operators | None:
         import mmcv._ext
     except ImportError:
         return None
-    # Without a file it is the module that convnext_dense puts in place of a compiled one.
-    return vars(mmcv._ext) if hasattr(mmcv._ext, "__file__") else None
+    return vars(mmcv._ext) if mmcv_ext.is_compiled() else None
 
 
 def cases() -> dict[str, Case]:

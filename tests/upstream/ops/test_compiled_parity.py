@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt
+from convnext_dense.upstream import mmcv_ext
 from convnext_dense.upstream.ops import OPERATORS
 
 compiled = pytest.importorskip("mmcv._ext", reason="no mmcv is installed")
-if not hasattr(compiled, "__file__"):
+if not mmcv_ext.is_compiled():
     pytest.skip("no compiled mmcv is installed", allow_module_level=True)
 
 

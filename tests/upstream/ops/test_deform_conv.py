@@ -1,12 +1,11 @@
 import importlib
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import find_spec
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import convnext_dense  # noqa: F401  (provides mmcv._ext where it is missing)
+from convnext_dense.upstream import mmcv_ext
 from convnext_dense.upstream.ops import deform_conv
 
 pytest.importorskip("mmcv")
@@ -84,10 +83,7 @@ def test_layer_trains_under_autocast(ours, check_autocast):
     check_autocast(wrapper.DeformConv2dPack(4, 6, 3, padding=1))
 
 
-@pytest.mark.skipif(
-    not isinstance(find_spec("mmcv._ext").loader, ExtensionFileLoader),
-    reason="needs a compiled mmcv",
-)
+@pytest.mark.skipif(not mmcv_ext.is_compiled(), reason="needs a compiled mmcv")
 @pytest.mark.parametrize("reach", [0.0, 2.0])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_equals_compiled(monkeypatch, geometry, reach):
