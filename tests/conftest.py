@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,38 @@ def randomise():
         return net
 
     return fill
+
+
+@pytest.fixture
+def free_port() -> str:
+    """A port of this machine for the processes of a group to meet at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture
+def two_ranks(free_port):
+    """Run one command as two ranks; give what each of them said, and fail where one failed."""
+
+    def run(*command: str, **env: str) -> list[str]:
+        env |= dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port)
+        ranks = [
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=os.environ | env | dict(OMP_NUM_THREADS="1", RANK=rank, LOCAL_RANK=rank),
+            )
+            for rank in "01"
+        ]
+        try:
+            said = [rank.communicate(timeout=120)[0] for rank in ranks]
+        finally:
+            for rank in ranks:
+                rank.kill()
+        assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)
+        return said
+
+    return run

@@ -8,6 +8,7 @@ import sys
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.errors import run
 from convnext_dense.cli.options import add_shared_options, load_config
+from convnext_dense.cli.runner import leave_processes
 from convnext_dense.cli.test import test
 
 
@@ -30,6 +31,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
     test(load_config(args), args)
+    leave_processes()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -46,6 +47,17 @@ def build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
     return kind.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+
+
+def leave_processes() -> None:
+    """Take leave of the run's other processes, where there are any.
+
+    mmengine never does. At the end of Python NCCL then warns of a leak, and a thread of gloo that
+    is still letting go of its last work can abort the process (pytorch/pytorch#190489). The runner
+    should be gone: gloo waits for that thread, which may need what a DDP model holds.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def initial_weights(cfg: Config) -> str | None:

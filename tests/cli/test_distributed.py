@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +58,10 @@ NO_VALIDATION = "val_cfg=None val_dataloader=None val_evaluator=None"
 
 
 @pytest.fixture
-def two_processes(tmp_path):
+def two_processes(free_port):
     """Run ``tools/dist_train.sh``; give what it said."""
 
     def train(argv: list[str]) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         done = subprocess.run(
             ["bash", str(ROOT / "tools" / "dist_train.sh"), argv[0], "2", *argv[1:]],
             stdout=subprocess.PIPE,
@@ -75,7 +71,7 @@ def two_processes(tmp_path):
             env={
                 **os.environ,
                 **dict(
-                    PORT=str(port), PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent)
+                    PORT=free_port, PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent)
                 ),
                 **dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""),
             },
@@ -119,6 +115,7 @@ def test_a_recipe_trains_to_equal_weights(cli, config, two_processes):
         ]
     )
     assert said.count("note: SyncBN needs CUDA: batch norm works per process instead") == 1
+    assert said.count("left the others: True") == 2
     first, second = weights("w/rank0.pth"), weights("w/rank1.pth")
     differing = {name for name in first if not torch.equal(first[name], second[name])}
     # What batch norm saw is each process's own.

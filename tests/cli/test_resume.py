@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
-SECONDS = 60
+SECONDS = 120
 
 
 @pytest.mark.parametrize(
