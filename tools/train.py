@@ -40,7 +40,10 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
     )
     parser.add_argument(
-        "--accumulate", metavar="N", type=int, default=1, help="batches per optimizer step"
+        "--accumulate",
+        metavar="N",
+        type=int,
+        help="batches per optimizer step; default: the config's, 1 in the recipes",
     )
     parser.add_argument("--seed", type=int, help="makes a run repeatable; default: random")
     parser.add_argument(

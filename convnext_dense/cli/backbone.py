@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
@@ -43,6 +44,28 @@ def find_backbone(cfg: Config) -> ConfigDict | None:
     """Give the backbone of a model, or of the detector in a tracker or semi-supervised model."""
     owner = backbone_owner(cfg.model)
     return owner[1]["backbone"] if owner else None
+
+
+def initial_weights(cfg: Config) -> str | None:
+    """Name the file that the backbone's weights come from, or None for random values."""
+    owner = backbone_owner(cfg.model)
+    if owner is None:
+        return None
+    backbone = owner[1]["backbone"]
+    # mmseg's configs name them in the model, mmdet 2.x did in the backbone.
+    checkpoint = (backbone.get("init_cfg") or {}).get("checkpoint")
+    checkpoint = checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
+    return Path(checkpoint).name if checkpoint else None
+
+
+def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
+    """Let the backbone, if there is one, start from these weights, None for random ones."""
+    owner = backbone_owner(cfg.model)
+    if owner is not None:
+        backbone = owner[1]["backbone"]
+        for part in (owner[1], backbone):
+            part.pop("pretrained", None)
+        backbone.init_cfg = init_cfg
 
 
 def backbone_arguments(

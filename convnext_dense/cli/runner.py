@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from convnext_dense.cli.backbone import find_backbone
+from convnext_dense.cli.backbone import initial_weights, set_initial_weights
+from convnext_dense.data.tree import type_name
+from convnext_dense.training import GUARDS
 from convnext_dense.upstream import install_for_mmdet
+
+
+class TrainRunner(Runner):
+    """A runner for training, which leaves it to ``train`` to write the config as it was asked for.
+
+    What :func:`build_runner` adds is of this run alone: the checkpoint to resume, its guards.
+    """
+
+    def dump_config(self) -> None:
+        """Write nothing."""
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale by the images of an optimizer step, where mmengine counts an iteration's."""
+        if auto_scale_lr and auto_scale_lr.get("enable"):
+            counts = getattr(optim_wrapper, "_accumulative_counts", 1)
+            base = auto_scale_lr["base_batch_size"] / counts
+            auto_scale_lr = {**auto_scale_lr, "base_batch_size": base}
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
 
 class TestRunner(Runner):
@@ -24,26 +45,33 @@ class TestRunner(Runner):
         """Write nothing."""
 
 
-def build_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
+def build_runner(
+    cfg: Config, kind: type[Runner] = TrainRunner, resume: str | None = None
+) -> Runner:
     """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
 
     Args:
-        cfg: Changed in place: ``custom_hooks``, the checkpoint hook and the training loader.
+        cfg: Changed in place: the checkpoint hook and the training loader.
         kind: The runner's class, where the config names none.
+        resume: The checkpoint to go on from; None leaves it to the config.
     """
-    guards = [dict(type="RunIdentityHook", weights=initial_weights(cfg))]
-    guards += [dict(type="StrictLoadHook"), dict(type="ReproducibleStreamHook")]
-    cfg.custom_hooks = [*guards, *cfg.get("custom_hooks", [])]
     checkpoint_hook = cfg.get("default_hooks", {}).get("checkpoint")
     if checkpoint_hook is not None:
         checkpoint_hook.setdefault("backend_args", dict(backend="atomic"))
     if "train_dataloader" in cfg:
         # Workers that outlive an epoch keep their random state, and a resumed run would differ.
         cfg.train_dataloader.persistent_workers = False
-    backbone = find_backbone(cfg)
-    if cfg.get("resume") and backbone:
+    cfg = copy.deepcopy(cfg)
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, resume
+    guards = [dict(type=name) for name in GUARDS]
+    guards[0]["weights"] = initial_weights(cfg)
+    # The config in a run's vis_data has that run's.
+    hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
+    cfg.custom_hooks = [*guards, *hooks]
+    if cfg.get("resume"):
         # The checkpoint holds the backbone; its first weights need not even be reachable.
-        backbone.init_cfg = None
+        set_initial_weights(cfg, None)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
     return kind.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
@@ -58,10 +86,3 @@ def leave_processes() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def initial_weights(cfg: Config) -> str | None:
-    """Name the file that the backbone's weights come from, or None for random values."""
-    init_cfg = (find_backbone(cfg) or {}).get("init_cfg") or {}
-    checkpoint = init_cfg.get("checkpoint")
-    return Path(checkpoint).name if checkpoint else None

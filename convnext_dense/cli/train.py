@@ -11,14 +11,18 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from convnext_dense.cli.backbone import backbone_arguments, find_backbone
+from convnext_dense.cli.backbone import (
+    backbone_arguments,
+    find_backbone,
+    set_initial_weights,
+)
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
-from convnext_dense.training import how_to_resume, sigterm_as_interrupt
+from convnext_dense.data.tree import type_name
+from convnext_dense.training import how_to_resume, latest_checkpoint, sigterm_as_interrupt
 from convnext_dense.weights.source import is_remote
 from convnext_dense.zoo import WEIGHTS, published_model
 
@@ -32,19 +36,20 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     """
     fit_to_device(cfg, args.cfg_options)
     set_precision(cfg, args.amp)
-    set_start(cfg, args.resume, args.weights)
+    checkpoint = set_start(cfg, args.resume, args.weights)
     set_batch(cfg, args.accumulate, args.auto_scale_lr)
     set_randomness(cfg, args.seed, args.deterministic)
     if args.ema:
-        # Its momentum warms up, so that a short run does not average its random start.
-        ema = dict(type="EMAHook", ema_type="mmdet.ExpMomentumEMA", priority="NORMAL")
-        cfg.custom_hooks = [*cfg.get("custom_hooks", []), ema]
+        add_ema(cfg)
     if args.tensorboard:
         log_to_tensorboard(cfg)
     check_data(cfg, splits=("train", "val"))
     try:
         with sigterm_as_interrupt():
-            build_runner(cfg).train()
+            runner = build_runner(cfg, resume=checkpoint)
+            if rank() == 0:
+                cfg.dump(Path(cfg.work_dir) / Path(cfg.filename).name)
+            runner.train()
     except KeyboardInterrupt as interrupt:
         if rank() > 0:
             raise
@@ -61,7 +66,7 @@ def resuming_command(args: argparse.Namespace) -> str:
     return shlex.join([*start, *before, "--resume"])
 
 
-def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
+def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | None:
     """Choose what the run starts from: a checkpoint, the backbone's weights, or nothing.
 
     Args:
@@ -69,6 +74,9 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
         resume: ``--resume``: a checkpoint, ``auto`` for the last one of the work directory, None.
         weights: ``--weights``: a file, URL or hub id, a name of
             :data:`convnext_dense.zoo.WEIGHTS`, ``none``, or None for the config's.
+
+    Returns:
+        The checkpoint to resume, or None.
 
     Raises:
         FileNotFoundError: Where there is no such file.
@@ -81,37 +89,54 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> None:
             raise ValueError(f"--weights: the model {cfg.model.get('type')} has no key backbone")
         if weights == "none":
             note("--weights none: the backbone starts from random values")
-        elif weights in WEIGHTS and str(backbone.get("type")).rpartition(".")[2] != "ConvNeXt":
+        elif weights in WEIGHTS and type_name(backbone) != "ConvNeXt":
             raise ValueError(
                 f"--weights: the backbone {backbone.get('type')} is no ConvNeXt, give a file or URL"
             )
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).is_file():
             raise FileNotFoundError(f"--weights {weights}: there is no such file")
         arguments = backbone_arguments(cfg, backbone.get("arch", "tiny"), weights)
-        backbone.init_cfg = arguments.get("init_cfg")
+        set_initial_weights(cfg, arguments.get("init_cfg"))
     if cfg.get("load_from") == "published":
         cfg.load_from = published_model(cfg.filename)
-    latest = find_latest_checkpoint(cfg.work_dir) if Path(cfg.work_dir).is_dir() else None
+    latest = latest_checkpoint(cfg.work_dir)
     if resume is None:
         if latest:
             note(f"{cfg.work_dir} holds {Path(latest).name} of an earlier run; --resume goes on")
-        return
+        return None
     checkpoint = latest if resume == "auto" else resume
     if checkpoint is None:
         note(f"--resume: no checkpoint in {cfg.work_dir} yet, starting from the beginning")
-        return
+        return None
     if "://" not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"--resume {checkpoint}: there is no such file")
-    cfg.resume = True
-    cfg.load_from = checkpoint
+    return checkpoint
 
 
-def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:
+def add_ema(cfg: Config) -> None:
+    """Apply ``--ema``, unless the config averages already: two hooks would undo each other."""
+    hooks = cfg.get("custom_hooks") or []
+    if any(type_name(hook) == "EMAHook" for hook in hooks):
+        note("--ema: the config has an EMAHook, which stays as it is")
+        return
+    # Its momentum warms up, so that a short run does not average its random start.
+    ema = dict(type="EMAHook", ema_type="mmdet.ExpMomentumEMA", priority="NORMAL")
+    cfg.custom_hooks = [*hooks, ema]
+
+
+def set_batch(cfg: Config, accumulate: int | None, auto_scale_lr: bool) -> None:
     """Apply ``--accumulate`` and ``--auto-scale-lr`` and state the batch that results.
+
+    Args:
+        cfg: Changed in place.
+        accumulate: Batches per optimizer step; None takes the config's.
+        auto_scale_lr: Scale the learning rate with the images of a step.
 
     Raises:
         ValueError: Where the config does not say for which batch its learning rate is meant.
     """
+    if accumulate is None:
+        accumulate = cfg.optim_wrapper.get("accumulative_counts", 1)
     if accumulate < 1:
         raise ValueError(f"--accumulate is at least 1, got {accumulate}")
     per_step = cfg.train_dataloader.batch_size * world_size(cfg.launcher) * accumulate
@@ -123,12 +148,10 @@ def set_batch(cfg: Config, accumulate: int, auto_scale_lr: bool) -> None:
                 "--auto-scale-lr needs the config's auto_scale_lr.base_batch_size, the batch that "
                 "its learning rate is meant for"
             )
-        # mmengine counts the images of an iteration, not of an optimizer step.
-        cfg.auto_scale_lr.base_batch_size = base / accumulate
         cfg.auto_scale_lr.enable = True
         scale = per_step / base
+    cfg.optim_wrapper.accumulative_counts = accumulate
     if accumulate > 1:
-        cfg.optim_wrapper.accumulative_counts = accumulate
         note(
             f"--accumulate {accumulate}: {per_step} images per optimizer step at learning rate "
             f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a "

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 import convnext_dense
+from convnext_dense.training import GUARDS
 
 # The checkout's, wherever one stands; a wheel has none.
 CONFIGS = (Path("configs"), Path(convnext_dense.__file__).parents[1] / "configs")
@@ -22,7 +23,6 @@ _ALWAYS = {
     "train_dataloader.persistent_workers",
     "default_hooks.checkpoint.backend_args.backend",
 }
-_GUARDS = {"RunIdentityHook", "StrictLoadHook", "ReproducibleStreamHook"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def differences(configs: Sequence[Config]) -> list[Change]:
 def _flatten(node: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Yield the values of a config by dotted keys; a list without dicts is one value."""
     if path == "custom_hooks" and isinstance(node, list | tuple):
-        guards = [h for h in node if isinstance(h, dict) and h.get("type") in _GUARDS]
+        guards = [h for h in node if isinstance(h, dict) and h.get("type") in GUARDS]
         node = [hook for hook in node if hook not in guards]
         if not node:
             return

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.registry import HOOKS
+from convnext_dense.training.interrupt import latest_checkpoint
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.fit import is_of_classes
 from convnext_dense.weights.naming import describe_arch
@@ -41,16 +43,33 @@ class StrictLoadHook(Hook):
     Raises:
         RuntimeError: Naming the file, and the parameters that are missing, unexpected or of another
             shape; or, for a file of classification weights or of other classes, the flag to use.
+
+    A test under as many classes of other names goes on, with a warning.
     """
 
     # Before mmengine's EMAHook, which uses the state dict.
     priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._trained_classes: tuple[str, ...] = ()
+
+    def before_test(self, runner: Runner) -> None:
+        """Warn where the classes of a test have other names or another order than in training."""
+        differences = _class_differences(self._trained_classes, runner.test_dataloader)
+        if differences:
+            print_log(
+                f"{_checkpoint_path(runner)} was trained with {differences}; the figures stand "
+                "under the names of this test",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare a checkpoint with the model before mmengine loads it."""
         path = _checkpoint_path(runner)
         model = _unwrap(runner.model)
         state = _state_dict(checkpoint, path)
+        self._trained_classes = _classes(checkpoint)
         own = _shapes(model.state_dict())
         if _shapes(state) != own and not runner._resume:  # what is resumed is a run of this model
             state = _convert(state, model, path)
@@ -103,7 +122,8 @@ class RunIdentityHook(Hook):
             scratch. It is given here, since a resumed run does not load them again.
 
     Raises:
-        RuntimeError: On resuming a checkpoint of another backbone, arch or weights, naming both.
+        RuntimeError: On resuming a checkpoint of another backbone, arch or weights, naming both; of
+            other classes; or of averaged weights without averaging.
     """
 
     # Before the strict comparison, whose list of names would say less.
@@ -120,14 +140,26 @@ class RunIdentityHook(Hook):
         """Compare the record with this run, if the run is resumed."""
         if not runner._resume:
             return
+        path = _checkpoint_path(runner)
         theirs = checkpoint.get("meta", {}).get(RECORD, {})
         for key, ours in self._record(runner).items():
             if theirs.get(key, ours) != ours:
                 raise RuntimeError(
-                    f"{_checkpoint_path(runner)} was trained with {key} {theirs[key]!r}; this run "
+                    f"{path} was trained with {key} {theirs[key]!r}; this run "
                     f"asks for {ours!r}. Ask for the same to resume, or give another --work-dir "
                     "to begin a new run"
                 )
+        differences = _class_differences(_classes(checkpoint), runner.train_dataloader)
+        if differences:
+            raise RuntimeError(
+                f"{path} was trained with {differences}. Give the same --classes to resume, or "
+                "another --work-dir to begin a new run"
+            )
+        if "ema_state_dict" in checkpoint and not any(isinstance(h, EMAHook) for h in runner.hooks):
+            raise RuntimeError(
+                f"{path} holds averaged weights and what they are averaged from, and this run does "
+                "not average. Resume it with --ema"
+            )
 
     def _record(self, runner: Runner) -> dict[str, str]:
         backbone = getattr(_unwrap(runner.model), "backbone", None)
@@ -140,7 +172,7 @@ class RunIdentityHook(Hook):
 
 
 def _checkpoint_path(runner: Runner) -> str:
-    return str(runner._load_from or find_latest_checkpoint(runner.work_dir))
+    return str(runner._load_from or latest_checkpoint(runner.work_dir))
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
@@ -199,6 +231,17 @@ def _classes(checkpoint: Mapping) -> tuple[str, ...]:
     meta = checkpoint.get("meta") or {}
     # mmdet 2.x and mmseg 0.x, which Meta's files come from, wrote CLASSES.
     return tuple(meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES") or ())
+
+
+def _class_differences(trained: tuple[str, ...], loader: DataLoader) -> str:
+    """Say how classes differ from a loader's; nothing where either is unknown."""
+    ours = tuple(getattr(loader.dataset, "metainfo", {}).get("classes") or ())
+    if not trained or not ours or trained == ours:
+        return ""
+    if len(trained) != len(ours):
+        return f"{len(trained)} classes instead of {len(ours)}"
+    pairs = zip(trained, ours, strict=True)
+    return "the classes " + _some(f"{a} instead of {b}" for a, b in pairs if a != b)
 
 
 def _num_classes(model: nn.Module) -> int:

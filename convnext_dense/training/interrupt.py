@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run alike, and say how to go on."""
+"""Ctrl-C and SIGTERM end a run alike, and say how to go on, from which checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-
-from mmengine.runner import find_latest_checkpoint
 
 HANDLED = (signal.SIGTERM, signal.SIGALRM)
 AGAIN = 5  # seconds
@@ -54,6 +52,20 @@ def _is_interrupt(error: BaseException | None) -> bool:
     return error is not None
 
 
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """Give the last checkpoint that a run left in its folder, or None.
+
+    mmengine records where it was written. Where the folder was moved or copied since, the file of
+    that name in it is meant.
+    """
+    record = Path(work_dir, "last_checkpoint")
+    if not record.is_file():
+        return None
+    written = record.read_text().strip()
+    here = Path(work_dir, Path(written).name)
+    return str(here) if here.exists() else written
+
+
 def how_to_resume(work_dir: str | Path, command: str) -> str:
     """Say in one line what an interrupted run leaves behind, and how to go on.
 
@@ -65,9 +77,7 @@ def how_to_resume(work_dir: str | Path, command: str) -> str:
         >>> how_to_resume("no/such/folder", "tools/train.py CONFIG --resume")
         'interrupted before the first checkpoint of no/such/folder; nothing to resume'
     """
-    # Asked first, since mmengine's lookup prints where there is none.
-    listed = (Path(work_dir) / "last_checkpoint").is_file()
-    last = find_latest_checkpoint(str(work_dir)) if listed else None
-    if not last or not Path(last).is_file():
+    last = latest_checkpoint(work_dir)
+    if not last or not Path(last).exists():
         return f"interrupted before the first checkpoint of {work_dir}; nothing to resume"
     return f"interrupted; {last} is whole. Go on with: {command}"

@@ -87,6 +87,34 @@ def test_accumulate_makes_one_step_of_several_batches(cli, short_run, rates):
     assert max(rates("w/iter_4.pth")) == pytest.approx(2.5e-5)
 
 
+def test_the_config_that_a_run_leaves_trains_as_that_run_did(cli, short_run, rates):
+    flags = ("--accumulate", "2", "--auto-scale-lr", "--ema")
+    short_run("first", *flags, iterations=4)
+    short_run("resumed", *flags, "--resume", "first/iter_2.pth", iterations=4)
+    for name in ("first", "resumed"):
+        (left,) = Path(name).glob("upernet*.py")
+        again = f"{name}_again"
+        argv = [str(left), *flags, "--seed", "0", "--work-dir", again]
+        # mmengine keeps loggers by name for the whole process.
+        argv += ["--cfg-options", f"experiment_name={again}", f"visualizer.name={again}"]
+        status, out, err = cli.call("train", argv)
+        assert status == 0, err
+        assert "the config has an EMAHook, which stays as it is" in out
+        assert rates(f"{again}/iter_4.pth") == rates("first/iter_4.pth")
+        assert not cli.differing_weights("first/iter_4.pth", f"{again}/iter_4.pth")
+
+
+def test_weights_none_leaves_out_those_that_mmseg_names_in_the_model(cli, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        f"_base_ = {str(cli.config['seg'])!r}\nmodel = dict(pretrained='open-mmlab://no_such')\n"
+    )
+    cli.config["pretrained"] = config
+    cli.flags["pretrained"], cli.options["pretrained"] = cli.flags["seg"], cli.options["seg"]
+    flags = ["--weights", "none", "--work-dir", "w"]
+    cli.train("pretrained", *flags, options=f"{SHORT} train_cfg.max_iters=1")
+
+
 def test_ema_is_saved_and_goes_on(cli, short_run):
     said = short_run("whole", "--ema", iterations=4)
     assert "EMAHook" in said

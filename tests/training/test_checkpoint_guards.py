@@ -1,8 +1,10 @@
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.model import BaseTTAModel
+from mmengine.registry import METRICS
 from torch import nn
 
 from convnext_dense import ConvNeXt
@@ -27,8 +29,12 @@ class Detector(nn.Module):
         self.head = Head(num_classes)
 
 
-def runner(model, resume=False, path=PATH):
-    return SimpleNamespace(model=model, _load_from=path, _resume=resume, work_dir="work")
+def runner(model, resume=False, path=PATH, classes=("a", "b")):
+    loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)))
+    return SimpleNamespace(
+        **dict(model=model, _load_from=path, _resume=resume, work_dir="work", hooks=[]),
+        **dict(train_dataloader=loader, test_dataloader=loader),
+    )
 
 
 def check(model, state, meta=None, **options):
@@ -175,6 +181,19 @@ def test_resuming_as_the_same_loading_and_foreign_checkpoints_pass():
     resume(dict(meta={}), Detector("femto"), None)
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "says"),
+    [
+        (dict(meta=dict(dataset_meta=dict(classes=("b", "a")))), "b instead of a, a instead of b"),
+        (dict(meta=dict(CLASSES=("a", "b", "c"))), "3 classes instead of 2"),
+        (dict(ema_state_dict={}), "Resume it with --ema"),
+    ],
+)
+def test_resuming_with_other_classes_or_without_averaging_is_refused(checkpoint, says):
+    with pytest.raises(RuntimeError, match=rf"^{PATH} .*{says}"):
+        resume(checkpoint, Detector(), None)
+
+
 def test_the_record_is_plain_data():
     meta = record(Detector(CUSTOM), None)["meta"]["convnext_dense"]
     assert meta.pop("arch").startswith("Arch(depths=(1,), channels=(8,)")
@@ -187,3 +206,19 @@ def test_resuming_with_other_weights_is_refused_before_training(make_runner):
         make_runner("run", hooks=identity, stop=7).train()
     with pytest.raises(RuntimeError, match=r"epoch_1\.pth was trained with weights 'a\.pth'"):
         make_runner("run", hooks=[dict(type="RunIdentityHook")], resume=True).train()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_better_checkpoint_takes_the_place_of_the_own_best_alone(make_runner, tmp_path, copied):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        metric = METRICS.get("RisingMetric")
+        patch.setattr(metric, "compute_metrics", lambda *_: {"toy/score": 1.0})
+        make_runner("one", stop=12).train()
+    one, two = tmp_path / "one", tmp_path / "two"
+    if copied:
+        shutil.copytree(one, two)
+    checkpoint = str(one / "epoch_2.pth")
+    hooks = [dict(type="OwnBestHook")]
+    make_runner("two", hooks=hooks, resume=True, load_from=checkpoint).train()
+    assert [file.name for file in one.glob("best*")] == ["best_toy_score_epoch_1.pth"]
+    assert [file.name for file in two.glob("best*")] == ["best_toy_score_epoch_4.pth"]

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from convnext_dense.training import how_to_resume, sigterm_as_interrupt
+from convnext_dense.training import how_to_resume, latest_checkpoint, sigterm_as_interrupt
 
 
 def test_sigterm_raises_as_ctrl_c_does_and_is_given_back():
@@ -44,6 +44,13 @@ def test_names_the_last_checkpoint_and_the_command(make_runner, tmp_path):
     line = how_to_resume(tmp_path / "run", "tools/train.py c.py --resume")
     assert "epoch_1.pth is whole" in line
     assert line.endswith("Go on with: tools/train.py c.py --resume")
+
+
+def test_a_folder_that_was_moved_has_its_checkpoints_with_it(make_runner, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make_runner("run", stop=7).train()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert latest_checkpoint(tmp_path / "moved") == str(tmp_path / "moved" / "epoch_1.pth")
 
 
 def test_says_where_there_is_nothing_to_resume(make_runner, tmp_path):
