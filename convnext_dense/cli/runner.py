@@ -19,7 +19,7 @@ from convnext_dense.upstream import install_for_mmdet
 class TrainRunner(Runner):
     """A runner for training, which leaves it to ``train`` to write the config as it was asked for.
 
-    What :func:`build_runner` adds is of this run alone: the checkpoint to resume, its guards.
+    Its own would resume the checkpoint of this run whenever it is trained again.
     """
 
     def dump_config(self) -> None:
@@ -51,10 +51,15 @@ def build_runner(
     """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
 
     Args:
-        cfg: Changed in place: the checkpoint hook and the training loader.
+        cfg: Changed in place, for any run of it: custom hooks, checkpoint hook, training loader.
         kind: The runner's class, where the config names none.
         resume: The checkpoint to go on from; None leaves it to the config.
     """
+    guards = [dict(type=name) for name in GUARDS]
+    guards[0]["weights"] = initial_weights(cfg)
+    # The config that an earlier run left has that run's.
+    hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
+    cfg.custom_hooks = [*guards, *hooks]
     checkpoint_hook = cfg.get("default_hooks", {}).get("checkpoint")
     if checkpoint_hook is not None:
         checkpoint_hook.setdefault("backend_args", dict(backend="atomic"))
@@ -64,11 +69,6 @@ def build_runner(
     cfg = copy.deepcopy(cfg)
     if resume is not None:
         cfg.resume, cfg.load_from = True, resume
-    guards = [dict(type=name) for name in GUARDS]
-    guards[0]["weights"] = initial_weights(cfg)
-    # The config in a run's vis_data has that run's.
-    hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
-    cfg.custom_hooks = [*guards, *hooks]
     if cfg.get("resume"):
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         set_initial_weights(cfg, None)
