@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import pickle
 import re
+import tempfile
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -38,8 +41,10 @@ except ImportError:  # numpy 1
 STATISTICS = ("mean", "max", "min", "current")
 # A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
-# Every model of the hub calls its file so.
-SHARED_NAMES = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
+
+
+class RefusedError(RuntimeError):
+    """A checkpoint that would run code, or that asks for what plain data does not need."""
 
 
 def install() -> None:
@@ -73,8 +78,8 @@ def read_checkpoint(
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If it is a safetensors file and that library is not installed.
-        RuntimeError: If the file is not a whole checkpoint, is named as another format, or names a
-            global that is not allowed.
+        RefusedError: If it names a global that is not allowed.
+        RuntimeError: If the file is not a whole checkpoint or is named as another format.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -88,7 +93,7 @@ def read_checkpoint(
         # Files of torch before 1.6 cannot be mapped.
         return _read(path, map_location, mmap=mmap and zipfile.is_zipfile(path), trust=trust)
     except pickle.UnpicklingError as error:
-        raise RuntimeError(f"checkpoint {path} {_refusal(str(error))}") from None
+        raise _refusal(path, str(error)) from None
     except Exception as error:
         # A damaged pickle ends in whatever its bytes happen to trip over.
         first_line = (str(error).splitlines() or [""])[0]
@@ -105,12 +110,13 @@ def load_from_http(
 
 
 def download(url: str, model_dir: str | None = None, progress: bool = True) -> Path:
-    """Download a file once, to torch's cache.
+    """Download a checkpoint once, to torch's cache. What is not whole is not kept.
 
     In distributed runs rank 0 downloads first, and the others only where they do not see its cache.
 
     Args:
-        url: Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked.
+        url: Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked. Other names
+            get the address's hash added in the cache, since many files are called alike.
         model_dir: Folder to keep the file in, instead of torch's cache.
         progress: Whether to show a progress bar.
 
@@ -119,13 +125,14 @@ def download(url: str, model_dir: str | None = None, progress: bool = True) -> P
 
     Raises:
         ConnectionError: If the file could not be downloaded.
-        RuntimeError: If the hash is not the one in the name.
+        RuntimeError: If the hash is not the one in the name, or the file is not a whole checkpoint.
     """
-    address = urlparse(url)
-    name = Path(address.path).name
-    if name in SHARED_NAMES:
-        name = address.path.strip("/").replace("/", "--")
-    path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / name
+    name = Path(urlparse(url).path)
+    path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / name.name
+    if not HASH_IN_NAME.search(name.name):
+        # After a dot, where it cannot be taken for the hash of the file.
+        digits = hashlib.sha256(url.encode()).hexdigest()[:16]
+        path = path.with_name(f"{name.stem}.{digits}{name.suffix}")
     failure = None
     if is_main_process():
         try:
@@ -145,13 +152,27 @@ def _download(url: str, path: Path, progress: bool) -> None:
     digits = HASH_IN_NAME.search(path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), digits and digits[1], progress=progress)
-    except OSError as error:  # urllib's errors among them
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            file = Path(folder, path.name)
+            torch.hub.download_url_to_file(url, str(file), digits and digits[1], progress=progress)
+            _require_whole(file)
+            file.replace(path)
+    except (OSError, HTTPException) as error:  # urllib's errors among them
         raise ConnectionError(
             f"could not download {url}: {getattr(error, 'reason', error)}"
         ) from error
     except RuntimeError as error:
         raise RuntimeError(f"could not download {url}: {error}") from error
+
+
+def _require_whole(file: Path) -> None:
+    """Refuse what is left of a connection that broke off, which torch takes for the whole file."""
+    try:
+        read_checkpoint(file, "cpu", mmap=True)
+    except (RefusedError, ImportError):
+        return  # whole; it may be loaded with trust, or after an installation
+    except RuntimeError as error:
+        raise RuntimeError(str(error).replace(str(file), file.name)) from error
 
 
 def _read(file: Any, map_location: Any = None, mmap: bool = False, trust: bool = False) -> Any:
@@ -246,15 +267,16 @@ def _flaw(path: Path) -> str | None:
     )
 
 
-def _refusal(message: str) -> str:
+def _refusal(path: Path, message: str) -> RuntimeError:
     refused = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", message)
     if not refused:
         detail = re.search(r"WeightsUnpickler error:\s*(.+)", message)
-        return f"could not be read: {(detail[1] if detail else message.splitlines()[0]).strip()}"
+        first_line = (detail[1] if detail else message.splitlines()[0]).strip()
+        return RuntimeError(f"checkpoint {path} could not be read: {first_line}")
     text = (
-        f"is refused: it names {refused[1]}, which could run code. Use a file that holds "
-        "parameters and plain data only"
+        f"checkpoint {path} is refused: it names {refused[1]}, which could run code. Use a file "
+        "that holds parameters and plain data only"
     )
     if digit_version(torch.__version__) < digit_version("2.6"):
         text += f"; to resume a run of mmengine upgrade torch {torch.__version__} to 2.6 or newer"
-    return text
+    return RefusedError(text)

@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 import zipfile
+from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,7 @@ def test_web_addresses_are_downloaded_once_and_checked(tmp_path, monkeypatch):
         ("https://host/a-0123abcd.pth?raw=1", "0123abcd"),
         ("https://host/b-20210531.pth", None),
     ]
+    assert (tmp_path / "checkpoints" / "a-0123abcd.pth").is_file()  # as torch.hub would call it
 
 
 def test_a_failed_download_names_the_address(tmp_path):
@@ -226,9 +228,11 @@ def test_a_config_that_a_checkpoint_carries_is_not_run_on_resume(tmp_path, trace
 
 
 def test_a_hostile_download_is_refused(tmp_path, monkeypatch, trace):
-    save_as(tmp_path / "a.pth", a=Call(os.system, f"touch {trace}"))
+    url = Path(save_as(tmp_path / "a.pth", a=Call(os.system, f"touch {trace}"))).as_uri()
     with pytest.raises(RuntimeError, match="is refused"):
-        load_from_http("https://host/a.pth", model_dir=str(tmp_path))
+        load_from_http(url, model_dir=str(tmp_path / "cache"))
+    # It is whole: who trusts it need not get it anew.
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_every_scheme_of_mmengine_that_ends_on_the_web_is_safe():
@@ -334,16 +338,41 @@ def test_a_file_runs_what_it_contains_only_when_trusted(tmp_path):
     assert (tmp_path / "ran").is_dir()
 
 
-def test_files_of_the_hub_that_share_a_name_are_kept_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        torch.hub,
-        "download_url_to_file",
-        lambda url, target, hash_prefix, progress: Path(target).write_text(url),
-    )
-    urls = [f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors" for name in "ab"]
-    paths = [download(url, model_dir=str(tmp_path)) for url in urls]
-    assert [path.read_text() for path in paths] == urls
-    assert all(path.suffix == ".safetensors" for path in paths)
+def test_files_of_one_name_are_kept_apart(tmp_path):
+    files = [tmp_path / run / "epoch_12.pth" for run in "ab"]
+    for file in files:
+        file.parent.mkdir()
+        save_as(file, run=file.parent.name)
+    paths = [download(file.as_uri(), model_dir=str(tmp_path)) for file in files]
+    assert [load(path)["run"] for path in paths] == ["a", "b"]
+    assert all(path.name.startswith("epoch_12.") and path.suffix == ".pth" for path in paths)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "page"])
+def test_a_download_that_is_cut_off_is_not_kept(tmp_path, kind):
+    source = tmp_path / ("a.safetensors" if kind == "safetensors" else "a.pth")
+    state = dict(w=torch.arange(1000.0))
+    if kind == "safetensors":
+        pytest.importorskip("safetensors.torch").save_file(state, source)
+    else:
+        torch.save(state, source, _use_new_zipfile_serialization=kind != "legacy")
+    whole = source.read_bytes()
+    source.write_bytes(b"<html>log in first</html>" if kind == "page" else whole[:3000])
+    arguments = source.as_uri(), "cpu", str(tmp_path / "cache")
+    with pytest.raises(RuntimeError, match=rf"^could not download {source.as_uri()}: checkpoint a"):
+        load_from_http(*arguments)
+    assert list((tmp_path / "cache").iterdir()) == []
+    source.write_bytes(whole)
+    assert torch.equal(load_from_http(*arguments)["w"], state["w"])
+
+
+def test_a_download_in_pieces_that_is_cut_off_names_the_address(tmp_path, monkeypatch):
+    def cut_off(*_, **__):
+        raise IncompleteRead(b"half")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", cut_off)
+    with pytest.raises(ConnectionError, match=r"could not download https://host/a\.pth"):
+        download("https://host/a.pth", model_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize("suffix", ["pth", "pt", "bin", "safetensors"])
