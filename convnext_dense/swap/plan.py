@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from mmengine.config import Config
 
+from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.data.tree import type_name
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
@@ -106,16 +109,13 @@ def plan_swap(
     """
     _check_choice("recipe", recipe, RECIPES)
     _check_choice("mode", mode, MODES)
-    decided = [key for key in backbone_kwargs if key in DECIDED]
-    if decided:
-        raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
     edits = Edits(cfg)
     name = _name(cfg)
     path, part = find_part(edits.cfg.get("model"), name)
     if arch == "same":
         found = same_arch(cfg)
         arch = dict(depths=found.depths, channels=found.channels, grn=found.grn)
-    resolve_arch(arch)  # a wrong one is refused before anything is built
+    _check_arguments(arch, backbone_kwargs)
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
     untie(part, path, edits)
@@ -246,6 +246,18 @@ def _infer(part: dict) -> Pyramid | None:
     return None
 
 
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _check_arguments(arch: str | Mapping | Arch, kwargs: Mapping) -> None:
+    """Refuse what the backbone cannot be built with."""
+    decided = [key for key in kwargs if key in DECIDED]
+    if decided:
+        raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
+    known = [key for key in inspect.signature(ConvNeXt).parameters if key not in ("arch", *DECIDED)]
+    for key in kwargs:
+        _check_choice("an argument of the backbone", key, known)
+    with torch.device("meta"):
+        ConvNeXt(arch, **kwargs)
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} is one of {', '.join(allowed)}, got {value!r}")

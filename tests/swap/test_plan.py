@@ -351,6 +351,8 @@ def test_adapter_mode_leaves_the_heads_as_they_are():
         (dict(recipe="best"), "recipe is one of keep, convnext, got 'best'"),
         (dict(mode="none"), "mode is one of auto, native, adapter"),
         (dict(out_indices=(0,)), "out_indices: the swap finds this out"),
+        (dict(drop_path=0.4), "backbone is one of in_channels, drop_path_rate, .*got 'drop_path'"),
+        (dict(drop_path_rate=4), "drop_path_rate"),
         (dict(arch="same"), "'same' keeps the size of a ConvNeXt, but model.backbone is a ResNet"),
     ],
 )
