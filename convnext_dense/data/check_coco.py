@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def read_lists(file: str, key: str) -> dict:
         ValueError: Where it is not JSON or lacks a list.
     """
     try:
-        content = json.loads(Path(file).read_bytes())
+        content = read_json(file)
     except ValueError as error:
         raise ValueError(f"annotation file {file} ({key}) is not JSON: {error}") from error
     if isinstance(content, dict):
@@ -129,6 +130,18 @@ def read_lists(file: str, key: str) -> dict:
             "annotations and categories"
         )
     return content
+
+
+def read_json(file: str) -> object:
+    """Read a JSON file where pycocotools can.
+
+    Raises:
+        ValueError: Where it is not JSON in UTF-8, or begins with a byte order mark.
+    """
+    text = Path(file).read_text(encoding="utf-8")
+    if text.startswith("\ufeff"):
+        raise ValueError("it begins with a byte order mark; save it as UTF-8 without one")
+    return json.loads(text)
 
 
 def require_fields(file: str, kind: str, entries: list[dict], fields: Sequence[str]) -> None:
@@ -170,10 +183,20 @@ def check_categories(
         wrong = f"has the classes of {key} twice or in another order"
         order = chosen
     shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
-    raise ValueError(
-        f"annotation file {file} {wrong}; its categories are {shown}: "
-        f"--classes {','.join(order) if len(order) <= _NAMES_SHOWN else 'a,b,c'}"
-    )
+    flag = classes_flag(order) if len(order) <= _NAMES_SHOWN else "--classes a,b,c"
+    raise ValueError(f"annotation file {file} {wrong}; its categories are {shown}: {flag}")
+
+
+def classes_flag(names: Sequence[str]) -> str:
+    """Write ``--classes`` with these names for a shell, or what to do where the flag cannot."""
+    # The flag splits at commas and strips the names.
+    unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
+    if unfit is not None:
+        return (
+            f"--classes cannot give the name {unfit!r}, rename it in the file or set "
+            "metainfo.classes of the data sets and num_classes of the heads in a config"
+        )
+    return f"--classes {shlex.quote(','.join(names))}"
 
 
 def check_images(file: str, key: str, split: str, images: list[dict], dataset: object) -> None:

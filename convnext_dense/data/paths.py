@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.data.check_coco import read_json
 from convnext_dense.data.tree import (
     all_datasets,
     datasets,
@@ -213,12 +213,14 @@ def first_annotated_image(flag: str, file: str) -> str:
         ValueError: Where the file is not in COCO's format or annotates nothing.
     """
     try:
-        content = json.loads(Path(file).read_text())
+        content = read_json(file)
         names = {image["id"]: image["file_name"] for image in content["images"]}
         return next(names[ann["image_id"]] for ann in content["annotations"])
     except StopIteration:
         raise ValueError(f"{flag}: {file} has no annotations") from None
-    except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
+    except ValueError as error:
+        raise ValueError(f"{flag}: {file} is not a COCO annotation file: {error}") from error
+    except (KeyError, TypeError, IsADirectoryError) as error:
         raise ValueError(f"{flag}: {file} is not a COCO annotation file ({error!r})") from error
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
+from convnext_dense.data.check_coco import classes_flag
 from convnext_dense.registry import HOOKS
 from convnext_dense.training.interrupt import latest_checkpoint
 from convnext_dense.weights.find import find_convnext
@@ -94,7 +95,7 @@ class StrictLoadHook(Hook):
             raise RuntimeError(
                 f"{path} was trained for another number of classes than this config's "
                 f"{num_classes}. Train its heads anew with --cfg-options reinit_heads=True, or "
-                f"pass the file's own {len(classes)}: --classes {','.join(classes)}"
+                f"use the file's own {len(classes)}: {classes_flag(classes)}"
             )
         complaints = [
             f"{label} {_some(names)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -76,6 +77,8 @@ def test_missing_file_of_an_evaluator(mask_rcnn, coco_set):
         ("{", "is not JSON"),
         ("[]", "is not in COCO's format: it wants the lists images, annotations and categories"),
         ('{"images": {}, "categories": []}', "is not in COCO's format"),
+        # json takes it from bytes, but pycocotools does not.
+        ("\ufeff[]", "is not JSON: it begins with a byte order mark; save it as UTF-8 without one"),
     ],
 )
 def test_other_files_are_refused(mask_rcnn, coco_set, text, message):
@@ -96,6 +99,24 @@ def test_other_categories_are_listed(checked):
 def test_default_classes_against_own_categories(checked):
     with pytest.raises(ValueError, match=r"lacks 78 of the classes .*'person'.*--classes cat,dog"):
         checked(classes=None)
+
+
+def rename_cat(content, name):
+    content["categories"][0]["name"] = name
+
+
+def test_the_classes_to_give_are_quoted_for_the_shell(checked):
+    with pytest.raises(ValueError) as error:
+        checked(spoil=lambda content: rename_cat(content, "driver's seat"))
+    assert shlex.split(str(error.value).rpartition(": ")[2]) == ["--classes", "driver's seat,dog"]
+
+
+@pytest.mark.parametrize("name", ["cup, mug", " cat"])
+def test_names_that_the_flag_cannot_give(checked, name):
+    with pytest.raises(
+        ValueError, match=rf": --classes cannot give the name '{name}', .*metainfo\.classes"
+    ):
+        checked(spoil=lambda content: rename_cat(content, name))
 
 
 def test_order_of_categories_counts(checked):

@@ -78,6 +78,14 @@ def test_unreadable_annotations_are_named(mask_rcnn, tmp_path, text):
         retarget(mask_rcnn, data_root=str(tmp_path), ann_train="x.json")
 
 
+def test_a_byte_order_mark_is_named(mask_rcnn, coco_set):
+    root = coco_set()
+    file = root / ANNOTATIONS["ann_train"]
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    with pytest.raises(ValueError, match=r"--ann-train: .*\.json .* UTF-8 without"):
+        retarget(mask_rcnn, data_root=str(root), ann_train=ANNOTATIONS["ann_train"])
+
+
 def test_label_maps_find_their_images(upernet, label_maps):
     root = label_maps(image_suffix=".png")
     (root / "annotations" / "training").rename(root / "annotations" / "more")
