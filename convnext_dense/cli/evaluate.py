@@ -41,7 +41,7 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         "ade20k", parents=[shared], help="label maps", description=evaluate_folders.__doc__
     )
     ade.add_argument("pred_dir", help="folder of predicted PNGs")
-    ade.add_argument("gt_dir", help="folder of true PNGs of the same names")
+    ade.add_argument("gt_dir", help="folder of true PNGs, at the same paths below it")
     ade.add_argument(
         "--reduce-zero-label",
         action="store_true",
@@ -70,7 +70,7 @@ def evaluate_folders(args: argparse.Namespace) -> None:
     """Print the mIoU, mAcc and aAcc of a folder of label maps, by mmseg's IoUMetric."""
     from mmseg.datasets import ADE20KDataset
 
-    from convnext_dense.evaluation.label_maps import evaluate_label_maps
+    from convnext_dense.evaluation.label_maps import evaluate_label_maps, pair_up
 
     classes = parse_classes(args.classes) if args.classes else ADE20KDataset.METAINFO["classes"]
     figures = evaluate_label_maps(
@@ -80,7 +80,7 @@ def evaluate_folders(args: argparse.Namespace) -> None:
         reduce_zero_label=args.reduce_zero_label,
         progress=True,
     )
-    images = sum(path.suffix.lower() == ".png" for path in Path(args.gt_dir).iterdir())
+    images = len(pair_up(Path(args.pred_dir), Path(args.gt_dir)))
     print(f"{images} label maps, {len(classes)} classes")
     _show(figures, args, benchmark="ade20k", images=images)
 

@@ -54,15 +54,15 @@ def infer(args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: Where config, checkpoint or an input are missing.
-        ValueError: Where a flag makes no sense.
+        ValueError: Where a flag makes no sense, or the model has no masks to save.
         RuntimeError: Where the checkpoint is not of this model, or, when all others are done, where
-            pictures could not be read.
+            pictures could not be read or run.
         OSError: Where a result cannot be written; those before are whole.
     """
     # mmengine's, of boxes that end where the picture does.
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     kinds = _kinds(args.save)
-    pictures = find_pictures(args.inputs, leave_out=Path(args.out))
+    pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
     predictor = Predictor(
         load_config(args), args.checkpoint, args.device, batch_size=args.batch, score=args.score
     )
@@ -90,7 +90,7 @@ def infer(args: argparse.Namespace) -> None:
     print(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
     if unread:
         shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
-        raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be read: {shown}")
+        raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be used: {shown}")
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -13,10 +13,12 @@ from convnext_dense.cli.device import fit_to_device
 from convnext_dense.cli.options import rank
 from convnext_dense.cli.runner import TestRunner, build_runner
 from convnext_dense.data.check import check_data
-from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures, write_figures
+from convnext_dense.data.tree import datasets
+from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import (
     draw_predictions,
     keep_predictions,
+    refuse_equal_names,
     use_benchmark_metrics,
 )
 from convnext_dense.evaluation.published import compare
@@ -38,13 +40,17 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
 
     Raises:
         FileNotFoundError: Where there is no such checkpoint.
-        ValueError: Where ``published`` is asked of a config that is no published recipe, or the
-            model cannot write to ``--out``.
+        ValueError: Where ``published`` is asked of a config that is no published recipe, the config
+            has no test data, or the model cannot write to ``--out`` or ``--show-dir``.
         RuntimeError: Where the checkpoint is not of this model.
         OSError: Where the figures or predictions cannot be written; they are printed before.
     """
     if args.checkpoint == "published":
         args.checkpoint = published_model(args.config)
+    if not (datasets(cfg, "test") and cfg.get("test_evaluator")):
+        raise ValueError(
+            f"{args.config} has nothing to test: set its test_dataloader and test_evaluator"
+        )
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint!r}")
     fit_to_device(cfg, args.cfg_options)
@@ -59,6 +65,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
         draw_predictions(cfg, args.show_dir)
     check_data(cfg, splits=("test",))
     runner = build_runner(cfg, TestRunner)
+    refuse_equal_names(cfg, runner.test_dataloader.dataset, args.show_dir)
     metrics = runner.test()
     if rank() == 0:
         images = len(runner.test_dataloader.dataset)
@@ -94,8 +101,8 @@ def report(
         if comparison:
             print(comparison_table(comparison))
             about["published"] = comparison.as_dict()
-    write_figures(work_dir, figures, **about)
-    print(f"figures: {Path(work_dir) / METRICS_FILE} and {PER_CLASS_FILE}")
+    written = write_figures(work_dir, figures, **about)
+    print(f"figures: {' and '.join(map(str, written))}")
     if args.out and args.out.endswith(".json"):
         for metric in benchmarks:
             if hasattr(metric, "save"):

@@ -32,21 +32,30 @@ class Figures:
     per_class: list[dict[str, object]] = field(default_factory=list)
 
 
-def write_figures(folder: str | Path, figures: Figures, **about: object) -> None:
+def write_figures(folder: str | Path, figures: Figures, **about: object) -> list[Path]:
     """Write ``metrics.json`` and ``per_class.csv``, each whole or not at all.
 
     Args:
         folder: Made where it is missing.
-        figures: What to write. Without rows per class there is no ``per_class.csv``.
+        figures: What to write. Without rows per class there is no ``per_class.csv``, and one of an
+            earlier evaluation is removed.
         about: Further keys of ``metrics.json``, beside ``metrics``.
+
+    Returns:
+        What was written.
 
     Raises:
         OSError: Where a file cannot be written; an earlier one stays as it was.
     """
     content = dict(about, metrics=dict(figures.summary))
-    write_whole(Path(folder) / METRICS_FILE, json.dumps(content, indent=2) + "\n")
-    if figures.per_class:
-        write_whole(Path(folder) / PER_CLASS_FILE, _csv(figures.per_class))
+    metrics, per_class = Path(folder) / METRICS_FILE, Path(folder) / PER_CLASS_FILE
+    # mmengine's metrics may give scalars of numpy, which JSON does not know.
+    write_whole(metrics, json.dumps(content, indent=2, default=float) + "\n")
+    if not figures.per_class:
+        per_class.unlink(missing_ok=True)
+        return [metrics]
+    write_whole(per_class, _csv(figures.per_class))
+    return [metrics, per_class]
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

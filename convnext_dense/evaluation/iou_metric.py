@@ -14,6 +14,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
+from convnext_dense.evaluation.label_maps import map_name
 from convnext_dense.files import write_whole
 
 
@@ -22,15 +23,20 @@ class BenchmarkIoUMetric(IoUMetric):
     """mmseg's IoUMetric, with the figures of every class in :attr:`figures`.
 
     Args:
-        out: A folder that takes one PNG of labels per image, named as the image. Where the truth
-            has 0 for unlabelled (``reduce_zero_label``), the labels begin at 1, as ADE20K's
-            benchmark wants it.
+        out: A folder that takes one PNG of labels per image, see ``images``. Where the truth has 0
+            for unlabelled (``reduce_zero_label``), the labels begin at 1, as ADE20K's benchmark
+            wants it.
+        images: The data's folders of images, for
+            :func:`~convnext_dense.evaluation.label_maps.map_name`.
         kwargs: Those of IoUMetric.
     """
 
-    def __init__(self, out: str | None = None, **kwargs: object) -> None:
+    def __init__(
+        self, out: str | None = None, images: Sequence[str] = (), **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.out = out
+        self.images = images
         self.figures: Figures | None = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -38,7 +44,9 @@ class BenchmarkIoUMetric(IoUMetric):
         super().process(data_batch, data_samples)
         if self.out:
             for sample in data_samples:
-                self._write(sample, Path(self.out))
+                write_whole(
+                    Path(self.out) / map_name(sample["img_path"], self.images), _png(sample)
+                )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the figures from the pixels that were counted."""
@@ -57,15 +65,6 @@ class BenchmarkIoUMetric(IoUMetric):
         self.figures = Figures({name: round(float(v), 2) for name, v in metrics.items()}, rows)
         return metrics
 
-    @staticmethod
-    def _write(sample: dict, folder: Path) -> None:
-        labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
-        if sample.get("reduce_zero_label", False):
-            labels = labels + 1
-        png = io.BytesIO()
-        Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
-        write_whole(folder / f"{Path(sample['img_path']).stem}.png", png.getvalue())
-
 
 @contextlib.contextmanager
 def quiet_logger() -> Iterator[None]:
@@ -77,6 +76,15 @@ def quiet_logger() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _png(sample: dict) -> bytes:
+    labels = sample["pred_sem_seg"]["data"].squeeze().cpu().numpy()
+    if sample.get("reduce_zero_label", False):
+        labels = labels + 1
+    png = io.BytesIO()
+    Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
+    return png.getvalue()
 
 
 def _percent(fraction: float) -> float:

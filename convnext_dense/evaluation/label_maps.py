@@ -24,7 +24,7 @@ def evaluate_label_maps(
     reduce_zero_label: bool = False,
     progress: bool = False,
 ) -> Figures:
-    """Compare every PNG of labels in a folder with the one of its name in another.
+    """Compare every PNG of labels in a folder, or below it, with that of its path in another.
 
     Args:
         pred_dir: The predictions, uint8.
@@ -68,8 +68,25 @@ def evaluate_label_maps(
     return metric.figures
 
 
+def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
+    """Give the path of an image's label map below the folder of maps.
+
+    Args:
+        image: Its path.
+        folders: Those of images. The map lies as the image does below the one that holds it; where
+            none does, it has the image's name alone.
+
+    Example:
+        >>> map_name("data/images/val/cam1/7.jpg", ["data/images/val"])
+        'cam1/7.png'
+    """
+    image = Path(image)
+    folder = next((f for f in folders if image.is_relative_to(f)), image.parent)
+    return image.relative_to(folder).with_suffix(SUFFIX).as_posix()
+
+
 def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
-    """Pair the PNGs of two folders by name.
+    """Pair the PNGs at or below two folders by their paths there.
 
     Raises:
         FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
@@ -79,7 +96,11 @@ def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
     for title, folder in (("predictions", pred_dir), ("truth", gt_dir)):
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {folder} of {title}")
-        files = {path.name: path for path in folder.iterdir() if path.suffix.lower() == SUFFIX}
+        files = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.suffix.lower() == SUFFIX
+        }
         if not files:
             raise FileNotFoundError(f"{folder} holds no {SUFFIX} file: {title} are PNGs of labels")
         found.append(files)

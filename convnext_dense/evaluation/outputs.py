@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.data.check import build_unread
+from convnext_dense.data.tree import datasets, type_name
 from convnext_dense.evaluation.coco_input import TYPES
+from convnext_dense.evaluation.label_maps import map_name
 
 COCO = "mmdet.BenchmarkCocoMetric"
 IOU = "mmseg.BenchmarkIoUMetric"
@@ -29,29 +34,38 @@ def keep_predictions(cfg: Config, out: str) -> None:
     Args:
         cfg: Changed in place: ``test_evaluator``.
         out: A ``.pkl`` file (mmdet's and mmengine's dump of the data samples); for a segmenter also
-            a folder that takes one PNG of labels per image; for a detector also a ``.json`` file in
-            COCO's result format, which :meth:`BenchmarkCocoMetric.save` writes after the test.
+            a folder that takes one PNG of labels per image, laid out as the images are; for a
+            detector also a ``.json`` file in COCO's result format, which
+            :meth:`BenchmarkCocoMetric.save` writes after the test.
 
     Raises:
         ValueError: Where the model cannot write to that.
         OSError: Where the folder cannot be made.
     """
-    segmenter = cfg.default_scope == "mmseg"
     evaluators = _evaluators(cfg)
     kinds = {evaluator.type for evaluator in evaluators}
+    segmenter = _is_segmenter(cfg)
     if out.endswith((".pkl", ".pickle")):
         dump = "mmengine.DumpResults" if segmenter else "mmdet.DumpDetResults"
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
     elif segmenter and not Path(out).suffix and IOU in kinds:
         Path(out).mkdir(parents=True, exist_ok=True)
+        read = [build_unread(cfg, key, dataset) for key, dataset in datasets(cfg, "test")]
         for evaluator in evaluators:
             if evaluator.type == IOU:
                 evaluator.out = out
+                evaluator.images = [one.data_prefix["img_path"] for one in read]
     elif not segmenter and out.endswith(".json") and COCO in kinds:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
     else:
         wanted = "a folder for PNGs" if segmenter else "a .json file in COCO's result format"
         raise ValueError(f"--out takes {wanted}, or a .pkl file, got {out!r}")
+
+
+def _is_segmenter(cfg: Config) -> bool:
+    if cfg.get("default_scope"):
+        return cfg.default_scope == "mmseg"
+    return any(evaluator.type == IOU for evaluator in _evaluators(cfg))
 
 
 def _evaluators(cfg: Config) -> list[ConfigDict]:
@@ -60,7 +74,7 @@ def _evaluators(cfg: Config) -> list[ConfigDict]:
 
 
 def _benchmark(evaluator: ConfigDict) -> ConfigDict:
-    kind = str(evaluator.type).rpartition(".")[2]
+    kind = type_name(evaluator)
     # Ours too: the config that an earlier test left names it.
     if kind in ("IoUMetric", "BenchmarkIoUMetric"):
         from convnext_dense.evaluation import iou_metric  # noqa: F401  registers itself
@@ -82,12 +96,52 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
     Args:
         cfg: Changed in place: ``default_hooks.visualization`` and ``visualizer``.
         show_dir: A folder, made where it is missing.
+
+    Raises:
+        ValueError: Where the config has nothing that draws.
     """
     show_dir = str(Path(show_dir).resolve())
-    hook = cfg.default_hooks.visualization
+    hook = (cfg.get("default_hooks") or {}).get("visualization")
+    if not (hook and cfg.get("visualizer")):
+        raise ValueError(
+            "--show-dir needs default_hooks.visualization and visualizer in the config, as "
+            "mmdet's and mmseg's default_runtime.py have them"
+        )
     hook.draw = True
     hook.interval = 1
-    if cfg.default_scope == "mmseg":
+    if _is_segmenter(cfg):
         cfg.visualizer.save_dir = show_dir
     else:
         hook.test_out_dir = show_dir
+
+
+def refuse_equal_names(cfg: Config, dataset: object, show_dir: str | None) -> None:
+    """Refuse a test whose label maps or drawings would overwrite each other.
+
+    Args:
+        cfg: After :func:`keep_predictions`.
+        dataset: The test data, built.
+        show_dir: Where :func:`draw_predictions` draws, if it does.
+
+    Raises:
+        ValueError: Naming two images of one name.
+    """
+    for evaluator in _evaluators(cfg):
+        if evaluator.type == IOU and evaluator.get("out"):
+            name = partial(map_name, folders=evaluator.get("images", ()))
+            _refuse_equal(dataset, name, "--out", "a .pkl file keeps all predictions")
+    if show_dir:
+        # The hooks of mmdet and mmseg call a drawing as its image, whatever folder that is in.
+        way_on = "tools/infer.py draws pictures of several folders"
+        _refuse_equal(dataset, lambda image: Path(image).name, "--show-dir", way_on)
+
+
+def _refuse_equal(dataset: object, name: Callable[[str], str], flag: str, way_on: str) -> None:
+    images: dict[str, str] = {}
+    for index in range(len(dataset)):
+        image = dataset.get_data_info(index)["img_path"]
+        other = images.setdefault(name(image), image)
+        if other != image:
+            raise ValueError(
+                f"{flag}: {other} and {image} would both be written as {name(image)}; {way_on}"
+            )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
+from convnext_dense.data.tree import type_name
+
 
 def use_tta(cfg: Config) -> None:
     """Make the test run over the scales and flips of the config's ``tta_pipeline``.
@@ -25,11 +27,11 @@ def use_tta(cfg: Config) -> None:
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset.dataset
-    test_scale = next(step.scale for step in dataset.pipeline if step.type == "Resize")
+    test_scale = next(step.scale for step in dataset.pipeline if type_name(step) == "Resize")
     for step in cfg.tta_pipeline:
         for choices in step.get("transforms", ()):
             for choice in choices:
-                if choice.type == "Resize" and "scale_factor" in choice:
+                if type_name(choice) == "Resize" and "scale_factor" in choice:
                     ratio = choice.pop("scale_factor")
                     choice.scale = tuple(int(side * ratio) for side in test_scale)
     dataset.pipeline = cfg.tta_pipeline

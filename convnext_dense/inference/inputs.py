@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlparse
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+# Bytes of a name; a file system takes 255, of which suffixes and a number need some.
+LONGEST = 200
 
 
-def find_pictures(inputs: Iterable[str], leave_out: Path | None = None) -> dict[str, str]:
+def find_pictures(inputs: Iterable[str], leave_out: Iterable[Path] = ()) -> dict[str, str]:
     """Find the pictures that files, folders, globs and URLs mean.
 
     Args:
         inputs: Any of them. Of folders, those below are searched too.
-        leave_out: A folder whose pictures are no input: that of the outputs.
+        leave_out: Folders whose pictures are no input: those of the outputs.
 
     Returns:
         The path or URL of each picture by a name for its outputs, without suffix: the path below
-        the folder that was given, or the name of the file. Where two would be the same, a number
-        follows.
+        the folder that was given, or the name of the file, cut where it is too long for a file.
+        Where two would be the same, a number follows.
 
     Raises:
         FileNotFoundError: Where there is no such file, or no picture in a folder or glob.
-        ValueError: Where an input is an empty text.
+        ValueError: Where an input is an empty text, or lies among the outputs.
     """
+    outputs = [folder.resolve() for folder in leave_out]
     found: dict[str, str] = {}
     for given in inputs:
         if not given.strip():  # Path takes it for the current folder
@@ -33,8 +37,8 @@ def find_pictures(inputs: Iterable[str], leave_out: Path | None = None) -> dict[
                 f"the input {given!r} names nothing (is a shell variable unset?): give a file, "
                 "folder, glob or URL; '.' is the current folder"
             )
-        for source, name in _pictures(given, leave_out):
-            stem, number = str(PurePosixPath(name).with_suffix("")), 2
+        for source, name in _pictures(given, outputs):
+            stem, number = _stem(PurePosixPath(name)), 2
             unique = stem
             while unique in found:
                 unique, number = f"{stem}-{number}", number + 1
@@ -42,12 +46,21 @@ def find_pictures(inputs: Iterable[str], leave_out: Path | None = None) -> dict[
     return found
 
 
-def _pictures(given: str, leave_out: Path | None) -> list[tuple[str, str]]:
+def _stem(path: PurePosixPath) -> str:
+    name = os.fsencode(path.stem)
+    # Cut only then, since some names are no text that could be cut between letters.
+    stem = path.stem if len(name) <= LONGEST else name[:LONGEST].decode(errors="ignore")
+    return str(path.with_name(stem))
+
+
+def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
     if "://" in given:
         return [(given, PurePosixPath(unquote(urlparse(given).path)).name or "picture")]
     path = Path(given)
+    if _is_below(path, outputs):
+        raise ValueError(f"the input {given} lies where this run writes: give another folder, -o D")
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _is_input(file, leave_out)]
+        files = [file for file in sorted(path.rglob("*")) if _is_input(file, outputs)]
         if not files:
             raise FileNotFoundError(
                 f"there is no picture in the folder {given}: they end in {', '.join(SUFFIXES)}"
@@ -57,13 +70,17 @@ def _pictures(given: str, leave_out: Path | None) -> list[tuple[str, str]]:
         return [(given, path.name)]
     # Path.glob takes no absolute pattern.
     files = sorted(map(Path, glob.glob(given, recursive=True)))  # noqa: PTH207
-    files = [file for file in files if _is_input(file, leave_out)]
+    files = [file for file in files if _is_input(file, outputs)]
     if not files:
         kind = "no picture matches" if glob.has_magic(given) else "there is no picture or folder"
         raise FileNotFoundError(f"{kind} {given}")
     return [(str(file), file.name) for file in files]
 
 
-def _is_input(file: Path, leave_out: Path | None) -> bool:
-    is_output = leave_out is not None and leave_out.resolve() in file.resolve().parents
-    return file.suffix.lower() in SUFFIXES and file.is_file() and not is_output
+def _is_input(file: Path, outputs: Sequence[Path]) -> bool:
+    is_picture = file.suffix.lower() in SUFFIXES and file.is_file()
+    return is_picture and not _is_below(file, outputs)
+
+
+def _is_below(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.resolve().is_relative_to(folder) for folder in folders)

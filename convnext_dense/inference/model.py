@@ -45,9 +45,10 @@ def build_model(
     if "://" not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
     raise_threshold(cfg.model, score)
-    if cfg.default_scope == "mmdet":
+    scope = cfg.get("default_scope")
+    if scope == "mmdet":
         install_for_mmdet()
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(cfg.model)
     if device.type == "cpu":
         model = in_fastest_layout(revert_sync_batchnorm(model))

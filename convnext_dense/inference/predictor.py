@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.data.cut_off import refuse_cut_off
+from convnext_dense.data.tree import type_name
 from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
@@ -26,11 +28,13 @@ Image = str | Path | np.ndarray
 # several may run at once.
 STATELESS = ("FasterRCNN", "MaskRCNN", "CascadeRCNN", "RetinaNet", "EncoderDecoder")
 MOST_THREADS = 4
+# torch and OpenCV have no class of their own for all of these.
+_OF_THE_MACHINE = re.compile(r"out of memory|can't allocate memory|Insufficient memory|CUDA error")
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A picture and what the test pipeline makes of it, or why it could not be read."""
+    """A picture and what the test pipeline makes of it, or why it makes nothing."""
 
     source: Image
     picture: np.ndarray | None = None
@@ -95,7 +99,7 @@ class Predictor:
         self.model, meta = build_model(config, str(checkpoint), self.device, score)
         self.meta = dataset_meta(config, meta)
         dataset = test_dataset(config)
-        self._load, self._transform = _pipeline(dataset.pipeline, config.default_scope)
+        self._load, self._transform = _pipeline(dataset.pipeline, config.get("default_scope"))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -109,7 +113,7 @@ class Predictor:
             images: Paths, URLs, or (H, W, 3) uint8 arrays in BGR order, as cv2 reads them; or one.
 
         Raises:
-            ValueError: Where a picture cannot be read, naming it.
+            ValueError: Where a picture cannot be read or run, naming it.
         """
         if isinstance(images, Image):
             images = [images]
@@ -129,7 +133,7 @@ class Predictor:
             images: As for calling.
 
         Yields:
-            Every picture. The result of one that cannot be read is :class:`Unreadable`.
+            Every picture. The result of one that cannot be read or run is :class:`Unreadable`.
         """
         decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
@@ -171,11 +175,9 @@ class Predictor:
     def _decode(self, image: Image) -> _Decoded:
         try:
             loaded = _from_array(image) if isinstance(image, np.ndarray) else self._read(image)
-        except Exception as error:  # whatever a decoder or a server comes up with
-            reason = " ".join(str(error).split()) or type(error).__name__
-            name = "an array" if isinstance(image, np.ndarray) else str(image)
-            return _Decoded(image, unreadable=reason if name in reason else f"{name}: {reason}")
-        return _Decoded(image, loaded["img"], self._transform(loaded))
+            return _Decoded(image, loaded["img"], self._transform(loaded))
+        except Exception as error:  # whatever a decoder, a server or a transform comes up with
+            return _Decoded(image, unreadable=_reason(image, error))
 
     def _read(self, image: str | Path) -> dict:
         path = str(image)
@@ -192,8 +194,15 @@ class Predictor:
         if batch[0].packed is None:
             return [Seen(one.source, None, Unreadable(one.unreadable)) for one in batch]
         inputs = {key: [one.packed[key] for one in batch] for key in batch[0].packed}
-        with torch.inference_mode():
-            results = [self._result(sample) for sample in self.model.test_step(inputs)]
+        try:
+            with torch.inference_mode():
+                results = [self._result(sample) for sample in self.model.test_step(inputs)]
+        # What a layer says of a size that it was not made for.
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = _reason(batch[0].source, error)
+            if len(batch) == 1:
+                return [Seen(batch[0].source, None, Unreadable(reason))]
+            return [seen for one in batch for seen in self._forward([one])]
         return [
             Seen(one.source, one.picture, result)
             for one, result in zip(batch, results, strict=True)
@@ -217,12 +226,12 @@ class Predictor:
         )
 
 
-def _pipeline(steps: Sequence[ConfigDict], scope: str) -> tuple[object, object]:
+def _pipeline(steps: Sequence[ConfigDict], scope: str | None) -> tuple[object, object]:
     """Build a test pipeline in two parts: what reads the picture, and the rest."""
     from mmcv.transforms import Compose
     from mmengine.registry import TRANSFORMS, DefaultScope
 
-    kinds = [str(step.type).rpartition(".")[2] for step in steps]
+    kinds = [type_name(step) for step in steps]
     if kinds[0] != "LoadImageFromFile":
         raise ValueError(
             f"the test pipeline begins with {kinds[0]}; pictures are read by LoadImageFromFile"
@@ -239,9 +248,24 @@ def _pipeline(steps: Sequence[ConfigDict], scope: str) -> tuple[object, object]:
         return TRANSFORMS.build(steps[0]), Compose(rest)
 
 
+def _reason(image: Image, error: Exception) -> str:
+    """Say in one line why a picture gives nothing.
+
+    Raises:
+        Exception: The error, where it is the machine's: other pictures would fare no better.
+    """
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError) or _OF_THE_MACHINE.search(reason):
+        raise error
+    name = "an array" if isinstance(image, np.ndarray) else str(image)
+    return reason if name in reason else f"{name}: {reason}"
+
+
 def _from_array(image: np.ndarray) -> dict:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"an array is (H, W, 3) of uint8 in BGR order, got {image.dtype} of shape {image.shape}"
         )
+    if not image.size:
+        raise ValueError(f"an array of shape {image.shape} has no pixel")
     return dict(img=image, img_path=None, img_shape=image.shape[:2], ori_shape=image.shape[:2])

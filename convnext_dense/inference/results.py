@@ -49,7 +49,7 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A picture that could not be read.
+    """A picture that could not be read, or is of a size that the model cannot run on.
 
     Attributes:
         reason: Why, in one line.
@@ -64,7 +64,7 @@ class Seen:
 
     Attributes:
         source: What was given: a path, URL or array.
-        picture: (H, W, 3) uint8 in BGR order, or None where it could not be read.
+        picture: (H, W, 3) uint8 in BGR order, or None where the result is :class:`Unreadable`.
         result: What the model found.
     """
 

@@ -52,16 +52,18 @@ class Saver:
             seen: The picture and what was found.
 
         Raises:
+            ValueError: Where masks are asked of a model that gives boxes alone.
             OSError: Where a file cannot be written.
         """
+        labels = as_label_map(seen.result) if "masks" in self.kinds else None
+        if "masks" in self.kinds and labels is None:
+            raise ValueError("--save masks: the model gives boxes alone; leave masks out of --save")
         if self._draw:
             self._image(f"pictures/{name}.jpg", self._draw(seen.picture, seen.result))
         if "json" in self.kinds:
             write_whole(self.out / f"json/{name}.json", json.dumps(as_json(seen)) + "\n")
-        if "masks" in self.kinds:
-            labels = as_label_map(seen.result)
-            if labels is not None:
-                self._image(f"masks/{name}.png", labels)
+        if labels is not None:
+            self._image(f"masks/{name}.png", labels)
 
     def _image(self, name: str, image: np.ndarray) -> None:
         path = self.out / name

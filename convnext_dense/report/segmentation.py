@@ -15,7 +15,7 @@ from PIL import Image
 from convnext_dense.data.check import build_unread, check_root
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
-from convnext_dense.evaluation.label_maps import IGNORED, SUFFIX, read_labels
+from convnext_dense.evaluation.label_maps import IGNORED, map_name, read_labels
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Segmentation
 from convnext_dense.report.colours import class_colours
@@ -76,12 +76,13 @@ class SegmentationTask:
         if not self._infos:
             raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) holds no image")
         self.paths = {path: Path(path) for path in self._infos}
+        self._images = folders[:1]
         self._load = LoadAnnotations(imdecode_backend="pillow")
         self._draw = Drawer(self.classes, self.colours, legend=False)
 
     def kept(self, folder: Path) -> tuple[Path, dict[object, Path]] | None:
         """Find the newest folder with a PNG of labels for every image."""
-        wanted = {key: f"{path.stem}{SUFFIX}" for key, path in self.paths.items()}
+        wanted = {key: map_name(path, self._images) for key, path in self.paths.items()}
         folders = [
             sub
             for sub in folder.iterdir()

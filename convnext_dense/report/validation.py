@@ -209,7 +209,7 @@ def _predict(
             found[key] = task.keep(key, one.result)
         progress(done, len(keys))
     if not found:
-        raise RuntimeError(f"no validation image could be read: {notes[0]}")
+        raise RuntimeError(f"no validation image could be used: {notes[0]}")
     return found
 
 

@@ -130,5 +130,20 @@ def test_the_config_of_training_is_left_as_it_was(cli, trained, kind, tmp_path):
     assert config.read_text() == before
 
 
+def test_says_what_was_written(cli, detector):
+    flags = ["--work-dir", "w"]
+    said = cli.test("det", detector, *flags)
+    assert "figures: w/metrics.json and w/per_class.csv\n" in said
+    said = cli.test("det", detector, *flags, options="test_evaluator.metric=proposal")
+    assert "figures: w/metrics.json\n" in said
+    assert not Path("w/per_class.csv").exists()
+
+
+def test_refuses_a_config_without_test_data(cli, segmenter):
+    argv = cli.argv("seg", segmenter, options="test_dataloader=None")
+    message = cli.refused("test", argv)
+    assert message.endswith("has nothing to test: set its test_dataloader and test_evaluator")
+
+
 def test_a_config_that_names_our_metrics_is_tested(cli, segmenter):
     cli.test("seg", segmenter, "--work-dir", "w", options="test_evaluator.type=BenchmarkIoUMetric")

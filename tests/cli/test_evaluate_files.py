@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,47 @@ def test_label_maps_are_evaluated_again_with_equal_figures(cli, trained, ade, tt
     assert set(before["metrics"]) == {"mIoU", "mAcc", "aAcc"}
     assert rows_after == rows
     assert [row["class"] for row in rows] == ["left", "right", "disc"]
+
+
+@pytest.fixture
+def nested(ade) -> Path:
+    """The data set of label maps, its validation images one a folder and all of one name."""
+    root = shutil.copytree(ade, Path("nested"))
+    for file in [*root.glob("images/validation/*"), *root.glob("annotations/validation/*")]:
+        folder = file.with_suffix("")
+        folder.mkdir()
+        file.rename(folder / f"same{file.suffix}")
+    return root
+
+
+def test_label_maps_of_images_in_folders(cli, trained, ade, nested):
+    checkpoint = trained["seg"] / "iter_6.pth"
+    cli.test("seg", checkpoint, "--work-dir", "flat")
+    cli.test("seg", checkpoint, "--data-root", nested, "--work-dir", "w", "--out", "labels")
+    written = sorted(path.as_posix() for path in Path("labels").rglob("*.png"))
+    assert written == ["labels/0/same.png", "labels/1/same.png", "labels/2/same.png"]
+    flags = ["--reduce-zero-label", "--classes", "left,right,disc", "-o", "again"]
+    evaluate(cli, "ade20k", "labels", nested / "annotations/validation", *flags)
+    assert figures("again")[0]["metrics"] == figures("flat")[0]["metrics"]
+
+
+def test_drawings_of_one_name_are_refused(cli, trained, shapes, nested):
+    checkpoint = trained["seg"] / "iter_6.pth"
+    argv = cli.argv("seg", checkpoint, "--data-root", nested, "--show-dir", "drawn")
+    assert "0/same.jpg and nested" in cli.refused("test", argv)
+
+    root = shutil.copytree(shapes, Path("cameras"))
+    file = root / "annotations/instances_val.json"
+    truth = json.loads(file.read_text())
+    for image in truth["images"]:
+        (root / "val" / str(image["id"])).mkdir()
+        name = f"{image['id']}/same.jpg"
+        (root / "val" / image["file_name"]).rename(root / "val" / name)
+        image["file_name"] = name
+    file.write_text(json.dumps(truth))
+    flags = ["--data-root", root, "--show-dir", "drawn"]
+    message = cli.refused("test", cli.argv("det", trained["det"] / "epoch_3.pth", *flags))
+    assert "would both be written as same.jpg; tools/infer.py draws" in message
 
 
 def test_prints_the_official_table_and_the_classes(cli):

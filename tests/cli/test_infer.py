@@ -144,6 +144,41 @@ def test_pictures_that_cannot_be_read_come_at_their_place(detector, photos, tmp_
         detector(given)
     with pytest.raises(ValueError, match=r"is \(H, W, 3\) of uint8 in BGR order, got float64"):
         detector(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match=r"an array of shape \(0, 10, 3\) has no pixel"):
+        detector(np.zeros((0, 10, 3), np.uint8))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_pictures_that_cannot_be_run_come_at_their_place(trained, scenes, tmp_path, batch_size):
+    thin, empty = str(tmp_path / "thin.png"), np.zeros((0, 10, 3), np.uint8)
+    cv2.imwrite(thin, np.zeros((3, 900, 3), np.uint8))
+    segmenter = Predictor(*saved(trained, "seg"), device="cpu", batch_size=batch_size)
+    given = [scenes[0], thin, thin, empty, scenes[1]]
+    results = [one.result for one in segmenter.stream(given)]
+    unreadable = [index for index, one in enumerate(results) if isinstance(one, Unreadable)]
+    assert unreadable == [1, 2, 3]
+    assert results[1].reason.startswith(f"{thin}: ")
+    with pytest.raises(ValueError, match=r"thin\.png: "):
+        segmenter(thin)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_a_lack_of_memory_is_no_fault_of_a_picture(trained, scenes, monkeypatch, error):
+    segmenter = Predictor(*saved(trained, "seg"), device="cpu", batch_size=2)
+
+    def fail(data):
+        raise error
+
+    monkeypatch.setattr(segmenter.model, "test_step", fail)
+    with pytest.raises(type(error)):
+        segmenter(scenes)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -245,13 +280,31 @@ def test_tool_reports_what_it_skipped_and_does_the_rest(cli, trained, photos):
     status, out, err = cli.call("infer", argv)
     assert status == 1
     assert "skipped: in/1a.jpg" in err
-    assert err.endswith("error: 1 of 4 pictures could not be read: in/1a.jpg\n")
+    assert err.endswith("error: 1 of 4 pictures could not be used: in/1a.jpg\n")
     assert "3 of 4 pictures: json in predictions" in out
     assert sorted(path.name for path in Path("predictions/json").iterdir()) == [
         "0.json",
         "1.json",
         "2.json",
     ]
+
+
+def test_a_long_name_is_cut(cli, trained, photos):
+    Path("in").mkdir()
+    for end in "ab":
+        shutil.copy(photos[0], f"in/{'x' * 240}{end}{Path(photos[0]).suffix}")
+    infer(cli, trained, "det", "in", "--save", "json")
+    written = sorted(Path("predictions/json").iterdir(), key=lambda path: len(path.name))
+    assert [path.stem for path in written] == ["x" * 200, "x" * 200 + "-2"]
+
+
+def test_outputs_beside_the_inputs(cli, trained, photos):
+    Path("in").mkdir()
+    shutil.copy(photos[0], "in")
+    for _ in range(2):
+        assert "1 of 1 pictures" in infer(cli, trained, "det", "in", "-o", "in")
+    message = cli.refused("infer", [*saved(trained, "det"), "in/pictures", "-o", "in"])
+    assert message == "the input in/pictures lies where this run writes: give another folder, -o D"
 
 
 def test_urls(cli, trained, photos):

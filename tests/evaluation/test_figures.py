@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -35,6 +36,14 @@ def test_files_hold_every_digit(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == ["cat, tame", "dog"]
     assert [row["bbox_APs"] for row in rows] == ["", "1.0"]
+
+
+def test_figures_without_classes_leave_no_earlier_table_beside_them(tmp_path):
+    metrics, table = tmp_path / "metrics.json", tmp_path / "per_class.csv"
+    assert write_figures(tmp_path, MASKS) == [metrics, table]
+    assert write_figures(tmp_path, Figures(dict(mAP=np.float32(0.5)))) == [metrics]
+    assert json.loads(metrics.read_text()) == dict(metrics=dict(mAP=0.5))
+    assert not table.exists()
 
 
 def test_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):

@@ -99,6 +99,18 @@ def test_figures_are_those_of_mmseg(tmp_path, reduce_zero_label):
     }
 
 
+def test_maps_in_folders_are_compared_by_their_paths(folders):
+    for folder in folders:
+        for name in ("a", "b"):
+            (folder / name).mkdir()
+            (folder / f"{name}.png").rename(folder / name / "0.png")
+    pred, gt = folders
+    assert evaluate_label_maps(pred, gt, CLASSES, reduce_zero_label=True).summary == SUMMARY
+    (pred / "b/0.png").unlink()
+    message = refused(FileNotFoundError, pred, gt)
+    assert message.endswith(f"lacks 1 of the 2 label maps of {gt}: b/0.png")
+
+
 def refused(error, *args, **options):
     with pytest.raises(error) as raised:
         evaluate_label_maps(*args, CLASSES, **{"reduce_zero_label": True, **options})

@@ -52,10 +52,11 @@ def test_json_and_masks_of_detections(tmp_path, masks):
 
 
 def test_boxes_alone_have_no_masks(tmp_path):
-    saver = Saver(tmp_path, ("json", "masks"), CLASSES, None)
-    saver.save("a", Seen("a.jpg", PICTURE, detections(None)))
+    seen = Seen("a.jpg", PICTURE, detections(None))
+    Saver(tmp_path, ("json",), CLASSES, None).save("a", seen)
     assert "masks" not in json.loads((tmp_path / "json/a.json").read_text())
-    assert not (tmp_path / "masks").exists()
+    with pytest.raises(ValueError, match="--save masks: the model gives boxes alone"):
+        Saver(tmp_path, ("json", "masks"), CLASSES, None).save("a", seen)
 
 
 def test_label_maps_are_numbered_as_those_of_the_data(tmp_path):

@@ -66,6 +66,19 @@ def test_kept_label_maps_of_a_segmenter(segmenter, tmp_path):
     assert seen.outcome.figures == files
 
 
+def test_kept_label_maps_of_images_in_folders(segmenter, tmp_path):
+    before = list(look(segmenter).outcome.scores.values())
+    for folder in (
+        tmp_path / "ade/images",
+        tmp_path / "ade/annotations",
+        segmenter.folder / "labels",
+    ):
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            (folder / f"{name}.png").rename(folder / name / "0.png")
+    assert list(look(segmenter, predict=False).outcome.scores.values()) == before
+
+
 def test_pixels_predicted_as_unlabelled_are_misses(segmenter, tmp_path):
     file = segmenter.folder / "labels" / "two.png"
     labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
