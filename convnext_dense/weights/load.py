@@ -51,7 +51,8 @@ def load_weights(
         trust: Whether to unpickle a file that holds more than parameters and plain data. It can run
             any code.
         ema: Whether to take the moving averages of a checkpoint that holds both (``model_ema``,
-            ``state_dict_ema``).
+            ``state_dict_ema``). Of a run of mmengine with EMAHook they are always taken, since its
+            ``state_dict`` holds them.
         final_norm: The norm before the classifier, which acts on the pooled features there:
             ``drop`` it, or ``use`` it as the last output norm.
         adapt_input: Whether to fit a stem for another number of input channels: summed over the

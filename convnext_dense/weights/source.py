@@ -17,6 +17,8 @@ from convnext_dense.upstream.safe_checkpoint import download, read_checkpoint
 # Under which keys training loops keep the parameters, and their moving averages.
 PLAIN = ("model", "state_dict")
 AVERAGED = ("model_ema", "state_dict_ema")
+# mmengine's EMAHook swaps them: beside this key the averages are those under `state_dict`.
+SWAPPED = "ema_state_dict"
 # `timm/...` and `facebook/...` are models of the hub where no such file lies here; of another
 # owner with the prefix alone, since owner/name looks like a path.
 HUB_ID = re.compile(r"(?:hf-hub:[\w.-]+|timm|facebook)/[\w.-]+")
@@ -146,7 +148,8 @@ def _unwrap(checkpoint: object, name: str, path: Path | None, ema: bool) -> Sour
     found = checkpoint.state_dict() if isinstance(checkpoint, nn.Module) else checkpoint
     if isinstance(found, Mapping):
         sets = [k for k in (*PLAIN, *AVERAGED) if isinstance(found.get(k), Mapping)]
-        wanted = [k for k in sets if (k in AVERAGED) == ema]
+        swapped = [SWAPPED] if isinstance(found.get(SWAPPED), Mapping) else []
+        wanted = [k for k in sets if swapped or (k in AVERAGED) == ema]
         if ema and not wanted:
             raise RuntimeError(
                 f"{name} holds no averaged weights under {' or '.join(map(repr, AVERAGED))}: "
@@ -154,7 +157,7 @@ def _unwrap(checkpoint: object, name: str, path: Path | None, ema: bool) -> Sour
             )
         if sets:
             key = (wanted or sets)[0]
-            left = tuple(other for other in sets if other != key)
+            left = tuple(other for other in (*sets, *swapped) if other != key)
             found = found[key]
     if not isinstance(found, Mapping):
         held = type(found).__name__

@@ -72,6 +72,15 @@ class TestPolicies:
     def test_average_that_is_not_there(self):
         refuse(backbone(), published(backbone()), "no averaged weights under 'model_ema'", ema=True)
 
+    @pytest.mark.parametrize("ema", [False, True])
+    def test_mmengine_keeps_its_averages_as_the_state_dict(self, ema, saved):
+        averaged, plain = published(backbone()), published(backbone())
+        content = dict(state_dict=averaged, ema_state_dict=dict(plain, steps=torch.tensor(3)))
+        net = backbone()
+        report = load_weights(net, saved(content), ema=ema)
+        assert (report.key, report.left) == ("state_dict", ("ema_state_dict",))
+        assert_holds(net, averaged, except_for=("norm",))
+
     def test_wrappers_are_stripped(self):
         state = {f"module._orig_mod.{n}": v for n, v in published(backbone()).items()}
         assert load_weights(backbone(), state).prefix == "module._orig_mod."
