@@ -55,8 +55,8 @@ def build_runner(
         kind: The runner's class, where the config names none.
         resume: The checkpoint to go on from; None leaves it to the config.
     """
-    guards = [dict(type=name) for name in GUARDS]
-    guards[0]["weights"] = initial_weights(cfg)
+    arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
+    guards = [dict(type=name, **arguments.get(name, {})) for name in GUARDS]
     # The config that an earlier run left has that run's.
     hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
     cfg.custom_hooks = [*guards, *hooks]
