@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -17,10 +20,7 @@ from convnext_dense.upstream import install_for_mmdet
 
 
 class TrainRunner(Runner):
-    """A runner for training, which leaves it to ``train`` to write the config as it was asked for.
-
-    Its own would resume the checkpoint of this run whenever it is trained again.
-    """
+    """A runner for training, which leaves its config to :class:`KeepConfigHook`."""
 
     def dump_config(self) -> None:
         """Write nothing."""
@@ -32,6 +32,26 @@ class TrainRunner(Runner):
             base = auto_scale_lr["base_batch_size"] / counts
             auto_scale_lr = {**auto_scale_lr, "base_batch_size": base}
         super().scale_lr(optim_wrapper, auto_scale_lr)
+
+
+class KeepConfigHook(Hook):
+    """Write the config of a run into its work directory once it is sure to begin.
+
+    mmengine does so before it reads the checkpoint to resume, over the config of the run that the
+    checkpoint is refused for; and with that checkpoint in it, which the config would resume
+    whenever it is trained again.
+
+    Args:
+        cfg: The config as it was asked for.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Write it under its own name."""
+        self.cfg.dump(Path(runner.work_dir) / Path(self.cfg.filename).name)
 
 
 class TestRunner(Runner):

@@ -12,14 +12,10 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from convnext_dense.cli.backbone import (
-    backbone_arguments,
-    find_backbone,
-    set_initial_weights,
-)
+from convnext_dense.cli.backbone import backbone_arguments, find_backbone, set_initial_weights
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
-from convnext_dense.cli.runner import build_runner
+from convnext_dense.cli.runner import KeepConfigHook, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import type_name
 from convnext_dense.training import how_to_resume, latest_checkpoint, sigterm_as_interrupt
@@ -47,8 +43,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     try:
         with sigterm_as_interrupt():
             runner = build_runner(cfg, resume=checkpoint)
-            if rank() == 0:
-                cfg.dump(Path(cfg.work_dir) / Path(cfg.filename).name)
+            runner.register_hook(KeepConfigHook(cfg))
             runner.train()
     except KeyboardInterrupt as interrupt:
         if rank() > 0:
@@ -150,7 +145,8 @@ def set_batch(cfg: Config, accumulate: int | None, auto_scale_lr: bool) -> None:
             )
         cfg.auto_scale_lr.enable = True
         scale = per_step / base
-    cfg.optim_wrapper.accumulative_counts = accumulate
+    if accumulate != cfg.optim_wrapper.get("accumulative_counts", 1):
+        cfg.optim_wrapper.accumulative_counts = accumulate
     if accumulate > 1:
         note(
             f"--accumulate {accumulate}: {per_step} images per optimizer step at learning rate "

@@ -77,6 +77,8 @@ def test_refuses_to_go_on_as_another_run(cli, trained, tmp_path, flags, options,
     other = tmp_path / "other.pth"
     other.touch()
     flags = [flag.format(other=other) for flag in flags.split()]
+    (config,) = trained["seg"].glob("upernet*.py")
+    before = config.read_text()
     refused = cli.refused(
         "train",
         cli.argv(
@@ -87,6 +89,7 @@ def test_refuses_to_go_on_as_another_run(cli, trained, tmp_path, flags, options,
     )
     assert complaint in refused
     assert "--work-dir" in refused
+    assert config.read_text() == before
 
 
 def test_nothing_to_resume_yet_starts_from_the_beginning(cli):
