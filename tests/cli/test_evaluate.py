@@ -147,3 +147,11 @@ def test_refuses_a_config_without_test_data(cli, segmenter):
 
 def test_a_config_that_names_our_metrics_is_tested(cli, segmenter):
     cli.test("seg", segmenter, "--work-dir", "w", options="test_evaluator.type=BenchmarkIoUMetric")
+
+
+def test_says_where_classes_have_other_names_than_in_training(cli, trained):
+    flags = ["--classes", "right,left,disc", "--work-dir", "renamed"]
+    status, out, err = cli.call("test", cli.argv("seg", trained["seg"] / "iter_6.pth", *flags))
+    assert status == 0, err
+    says = "was trained with the classes left instead of right, right instead of left; the figures"
+    assert says in out + err
