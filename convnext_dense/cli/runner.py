@@ -19,8 +19,13 @@ from convnext_dense.training import GUARDS
 from convnext_dense.upstream import install_for_mmdet
 
 
-class TrainRunner(Runner):
-    """A runner for training, which leaves its config to :class:`KeepConfigHook`."""
+class ToolRunner(Runner):
+    """mmengine's runner, which writes no config and counts the images of whole steps.
+
+    The config of a training is :class:`KeepConfigHook`'s. That of a test has its own metrics and,
+    with ``--tta``, another model: in the place of the training's it would not predict, train or
+    test again. Either stays in the run's ``vis_data``.
+    """
 
     def dump_config(self) -> None:
         """Write nothing."""
@@ -54,25 +59,11 @@ class KeepConfigHook(Hook):
         self.cfg.dump(Path(runner.work_dir) / Path(self.cfg.filename).name)
 
 
-class TestRunner(Runner):
-    """A runner for a test, which leaves the work directory's config as training wrote it.
-
-    The test's own has its metrics and, with ``--tta``, another model: it would not predict, train
-    or test again. It stays in the test's ``vis_data``.
-    """
-
-    def dump_config(self) -> None:
-        """Write nothing."""
-
-
-def build_runner(
-    cfg: Config, kind: type[Runner] = TrainRunner, resume: str | None = None
-) -> Runner:
+def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     """Build the runner of a config, with whole-or-nothing checkpoints and strict loading.
 
     Args:
         cfg: Changed in place, for any run of it: custom hooks, checkpoint hook, training loader.
-        kind: The runner's class, where the config names none.
         resume: The checkpoint to go on from; None leaves it to the config.
     """
     arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
@@ -94,7 +85,7 @@ def build_runner(
         set_initial_weights(cfg, None)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
-    return kind.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
 
 
 def leave_processes() -> None:

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 
 from convnext_dense.cli.device import fit_to_device
 from convnext_dense.cli.options import rank
-from convnext_dense.cli.runner import TestRunner, build_runner
+from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import datasets
 from convnext_dense.evaluation.figures import Figures, write_figures
@@ -64,7 +64,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     if args.show_dir:
         draw_predictions(cfg, args.show_dir)
     check_data(cfg, splits=("test",))
-    runner = build_runner(cfg, TestRunner)
+    runner = build_runner(cfg)
     refuse_equal_names(cfg, runner.test_dataloader.dataset, args.show_dir)
     metrics = runner.test()
     if rank() == 0:

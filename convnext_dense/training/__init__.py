@@ -1,15 +1,11 @@
 """Training: optimizer constructor, hooks, checkpoint storage. Importing it registers them."""
 
 from convnext_dense.training.atomic_backend import AtomicLocalBackend
-from convnext_dense.training.best_checkpoint import OwnBestHook
 from convnext_dense.training.checkpoint_guards import RunIdentityHook, StrictLoadHook
 from convnext_dense.training.data_stream import ReproducibleStreamHook
-from convnext_dense.training.interrupt import (
-    how_to_resume,
-    latest_checkpoint,
-    sigterm_as_interrupt,
-)
+from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
+from convnext_dense.training.own_checkpoints import OwnBestHook, latest_checkpoint
 
 # The hooks that the tools add to every run.
 GUARDS = ("RunIdentityHook", "StrictLoadHook", "ReproducibleStreamHook", "OwnBestHook")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.data.check_coco import classes_flag
 from convnext_dense.registry import HOOKS
-from convnext_dense.training.interrupt import latest_checkpoint
+from convnext_dense.training.own_checkpoints import latest_checkpoint
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.fit import is_of_classes
 from convnext_dense.weights.naming import describe_arch

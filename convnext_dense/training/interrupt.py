@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run alike, and say how to go on, from which checkpoint."""
+"""Ctrl-C and SIGTERM end a run alike, and say how to go on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+
+from convnext_dense.training.own_checkpoints import latest_checkpoint
 
 HANDLED = (signal.SIGTERM, signal.SIGALRM)
 AGAIN = 5  # seconds
@@ -50,20 +52,6 @@ def _is_interrupt(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
-
-
-def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """Give the last checkpoint that a run left in its folder, or None.
-
-    mmengine records where it was written. Where the folder was moved or copied since, the file of
-    that name in it is meant.
-    """
-    record = Path(work_dir, "last_checkpoint")
-    if not record.is_file():
-        return None
-    written = record.read_text().strip()
-    here = Path(work_dir, Path(written).name)
-    return str(here) if here.exists() else written
 
 
 def how_to_resume(work_dir: str | Path, command: str) -> str:

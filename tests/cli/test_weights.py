@@ -162,7 +162,7 @@ class TestPublishedModels:
         from convnext_dense.cli import test
 
         monkeypatch.setattr(test, "check_data", lambda cfg, splits: None)
-        monkeypatch.setattr(test, "build_runner", lambda cfg, kind: pytest.fail(cfg.load_from))
+        monkeypatch.setattr(test, "build_runner", lambda cfg: pytest.fail(cfg.load_from))
         with pytest.raises(pytest.fail.Exception, match=r"/ade20k/upernet_convnext_tiny_1k_512x"):
             cli.call("test", [str(cli.config["seg"]), "published", "--debug"])
 

@@ -1,4 +1,4 @@
-"""A run deletes no other run's best checkpoint."""
+"""The last and the best checkpoint of a run, in its own folder, where mmengine records a path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
 from convnext_dense.registry import HOOKS
+
+
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """Give the last checkpoint that a run left in its folder, or None.
+
+    mmengine records where it was written. Where the folder was moved or copied since, the file of
+    that name in it is meant.
+    """
+    record = Path(work_dir, "last_checkpoint")
+    if not record.is_file():
+        return None
+    written = record.read_text().strip()
+    here = Path(work_dir, Path(written).name)
+    return str(here) if here.exists() else written
 
 
 @ROOT_HOOKS.register_module()
