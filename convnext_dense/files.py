@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import hashlib
 import os
+import re
+import secrets
+import socket
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+WHOLE = "what was written before is whole"
+# A part of another host, whose lock may not be seen from here, is left alone for so long.
+OLD = 24 * 3600  # seconds
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_PART = re.compile(r"\.([0-9a-f]{8})-[0-9a-f]{8}\.part")
+# A suffix beyond this is no file type, and would make the part's name too long.
+_LONGEST_SUFFIX = 32
+_cleared: set[str] = set()
+
+
+class WriteError(OSError):
+    """A file that could not be written: one line that names it and what is missing."""
+
 
 @contextlib.contextmanager
-def replacing(
-    path: str | os.PathLike, way_on: str = "what was written before is whole"
-) -> Iterator[Path]:
-    """Give a path to write to, which takes a file's place in one step where the block succeeds.
+def replacing(path: str | os.PathLike, way_on: str = WHOLE) -> Iterator[Path]:
+    """Yield a path to write to, which takes a file's place in one step where the block succeeds.
 
-    Where it fails, an earlier file of the name stays as it was, and nothing else is left.
+    Where it fails, an earlier file of the name stays as it was, and nothing else is left. A process
+    that is killed leaves its part, which the next one that writes to the folder clears away.
+
+    What stands there stays in its kind, as under an ordinary ``open``: the file that a symbolic
+    link points to is replaced, its mode is kept, and a device is written to directly.
 
     Args:
         path: The file. Its folder is made where it is missing.
@@ -24,7 +47,7 @@ def replacing(
         A path in the same folder, with the same suffix.
 
     Raises:
-        OSError: Where the file cannot be written; the message names it and the reason.
+        WriteError: Where the file cannot be written.
 
     Example::
 
@@ -32,30 +55,137 @@ def replacing(
             part.write_text("{}")
     """
     path = Path(path)
-    # In the same folder, since only within one file system is a rename a single step.
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            yield path
+            return
+        target = Path(os.path.realpath(path))
+        _make_folder(target.parent)
+        with _part_of(target) as part:
             yield part
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+            if mode is not None:
+                part.chmod(stat.S_IMODE(mode))
+            _sync(part)
+            part.replace(target)
+        _sync(target.parent)
+    except WriteError:
+        raise
     except OSError as error:
-        raise type(error)(f"could not write {path}: {error.strerror or error}; {way_on}") from error
+        raise _write_error(path, error, way_on) from error
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file in one step, with its folder if that is missing.
-
-    Where that fails, an earlier file of the name stays as it was.
+def write_whole(path: str | os.PathLike, content: str | bytes, way_on: str = WHOLE) -> None:
+    """Write a file in one step, with its folder if that is missing: see :func:`replacing`.
 
     Args:
         path: The file.
         content: All of it; text is written as UTF-8.
+        way_on: Ends the message of a write that fails.
 
     Raises:
-        OSError: Where it cannot be written; the message names the file and the reason.
+        WriteError: Where it cannot be written.
     """
-    with replacing(path) as part:
+    with replacing(path, way_on) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def clear_parts(folder: str | os.PathLike) -> list[Path]:
+    """Delete the parts that killed processes left in a folder, and in no folder below it.
+
+    A part whose writer lives is left alone, and one of another host until it is a day old.
+
+    Returns:
+        What was deleted.
+    """
+    cleared = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        parts = [Path(entry) for entry in entries if _PART.match(entry.name)]
+        for part in parts:
+            # Another process may be clearing too.
+            with contextlib.suppress(OSError), part.open("rb") as file:
+                if _is_abandoned(part, file.fileno()):
+                    part.unlink()
+                    cleared.append(part)
+    return cleared
+
+
+def _mode(path: Path) -> int | None:
+    """Return the mode of what stands at a path, or None; refuse what ``open`` would refuse."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return mode
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if str(folder) not in _cleared:
+        _cleared.add(str(folder))
+        clear_parts(folder)
+
+
+@contextlib.contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Make an empty part, locked as long as it is written, and delete it where it was not moved."""
+    # In the same folder, since only within one file system is a rename a single step.
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
+    while True:
+        part = target.with_name(f".{_HOST}-{secrets.token_hex(4)}.part{suffix}")
+        lock = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Until it was locked, another process could take it for abandoned.
+            if part.exists():
+                yield part
+                return
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            os.close(lock)
+
+
+def _is_abandoned(part: Path, file: int) -> bool:
+    if _PART.match(part.name)[1] == _HOST:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # a file system without locks
+    return time.time() - os.fstat(file).st_mtime > OLD
+
+
+def _sync(path: Path) -> None:
+    """Have a file or folder on the disk before anything that rests on it."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        # Some network file systems cannot do it for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(file)
+
+
+def _write_error(path: Path, error: OSError, way_on: str) -> WriteError:
+    reason = error.strerror or str(error)
+    folders = [] if error.errno == errno.ENAMETOOLONG else path.absolute().parents
+    folders = [folder for folder in folders if not folder.is_dir()]
+    if error.errno == errno.EISDIR:
+        reason = "it is a folder"
+    elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+        reason = f"{folders[-1]} is a file and no folder" if folders else reason
+    elif error.errno == errno.ENOENT and folders:
+        reason = f"the folder {folders[-1]} is gone"
+    failure = WriteError(f"could not write {path}: {reason}; {way_on}")
+    failure.errno = error.errno
+    return failure

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from convnext_dense.files import replacing
+from convnext_dense.files import write_whole
 
 WAY_ON = "earlier checkpoints are whole, so make room and go on with --resume"
 
@@ -24,17 +23,14 @@ class AtomicLocalBackend(LocalBackend):
         """Write bytes to a file, with its folder if that is missing.
 
         Raises:
-            OSError: If the file could not be written; it names the file and the reason.
+            WriteError: If the file could not be written; it names the file and the reason.
         """
-        with replacing(filepath, WAY_ON) as part, part.open("wb") as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole(filepath, obj, WAY_ON)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
         """Write text to a file, with its folder if that is missing.
 
         Raises:
-            OSError: If the file could not be written; it names the file and the reason.
+            WriteError: If the file could not be written; it names the file and the reason.
         """
         self.put(obj.encode(encoding), filepath)
