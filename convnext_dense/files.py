@@ -13,7 +13,10 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+
+# Bytes that file systems allow a name.
+LONGEST_NAME = 255
 
 WHOLE = "what was written before is whole"
 # A part of another host, whose lock may not be seen from here, is left alone for so long.
@@ -189,3 +192,34 @@ def _write_error(path: Path, error: OSError, way_on: str) -> WriteError:
     failure = WriteError(f"could not write {path}: {reason}; {way_on}")
     failure.errno = error.errno
     return failure
+
+
+def inside(folder: str | os.PathLike, name: str) -> Path:
+    """Return the path of a file below a folder, for a name that comes from data.
+
+    Args:
+        folder: Where to write. It need not exist.
+        name: A path relative to it, with ``/`` between its parts.
+
+    Raises:
+        ValueError: Where the name is empty, absolute or not a name of a file, has ``..`` among its
+            parts, or leads out of the folder by a symbolic link; or where what has that name is
+            not a file.
+    """
+    path, windows = Path(folder, name), PureWindowsPath(name)  # which knows both separators
+    if path == Path(folder) or "\0" in name:
+        raise ValueError(f"{name!r} is not a name of a file, to write in {folder}")
+    if windows.root or ".." in windows.parts:
+        raise ValueError(f"{name!r} leads out of {folder}: write names relative and without '..'")
+    try:
+        longest = max(len(os.fsencode(part)) for part in Path(name).parts)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name!r} is not a name of a file: it is not valid Unicode") from None
+    if longest > LONGEST_NAME:
+        raise ValueError(f"{name!r} is too long for a file: {LONGEST_NAME} bytes are allowed")
+    # A writer follows links; realpath ends at one that leads in a circle.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ValueError(f"{path} leads out of {folder} by a symbolic link: delete that link")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file: delete it or choose another folder")
+    return path

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.output import say
 from convnext_dense.data.shapes import make_shapes
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> None:
     add_debug_option(parser)
     args = parser.parse_args(argv)
     made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
-    print(f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}")
+    say(f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}")
 
 
 if __name__ == "__main__":

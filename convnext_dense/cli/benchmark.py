@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import shutil
-import sys
 import warnings
 from importlib.util import find_spec
 
@@ -26,6 +25,7 @@ from convnext_dense.benchmark.report import (
     write_json,
 )
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.output import say
 from convnext_dense.inference.model import choose_device
 
 
@@ -151,7 +151,7 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
     measured: list[Measurement] = []
     for arch in args.arch:
         measured.append(measure_backbone(arch, setting, _teller(args)))
-        print(backbone_text(measured[-1], setting), flush=True)
+        say(backbone_text(measured[-1], setting), lines=True)
     if args.json:
         write_json(args.json, device, vars(setting), measured)
     if args.plot:
@@ -191,7 +191,7 @@ def benchmark_models(args: argparse.Namespace) -> None:
         rounds=args.rounds,
         say=_teller(args),
     )
-    print(models_text(rows, device), flush=True)
+    say(models_text(rows, device), lines=True)
     if args.json:
         write_json(args.json, device, dict(mode=args.mode, dtype=args.dtype), rows)
     if args.plot:
@@ -251,8 +251,8 @@ def _set_precision(cfg: object, dtype: str) -> None:
 
 
 def _teller(args: argparse.Namespace) -> object:
-    def say(message: str) -> None:
+    def tell(message: str) -> None:
         if not args.quiet:
-            print(message, file=sys.stderr, flush=True)
+            say(message, lines=True, error=True)
 
-    return say
+    return tell

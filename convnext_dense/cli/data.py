@@ -9,15 +9,17 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_option
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
+from convnext_dense.cli.output import say
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import write_whole
+from convnext_dense.text import printable
 
 # Where the output is a file: wide enough for most paths.
 _WIDTH = 160
@@ -93,29 +95,31 @@ def check_command(args: argparse.Namespace) -> None:
     print_counts(audit)
     print_findings(audit.findings, args.max_examples)
     if args.fast:
-        print("--fast: of the pictures and label maps the headers alone were read")
+        say("--fast: of the pictures and label maps the headers alone were read")
     errors, warnings = audit.count("error"), audit.count("warning")
     summary = f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
     if errors:
         raise RuntimeError(f"{summary}: training would fail or be wrong")
     if warnings and args.strict:
         raise RuntimeError(f"{summary}, and --strict fails on them")
-    print(summary)
+    say(summary)
 
 
 def print_counts(audit: Audit) -> None:
     """Print a table of the classes for each data set."""
     for checked in audit.checked:
-        print(f"\n{checked.where}: {_many(checked.images, 'image')} found, {checked.source}\n")
+        say()
+        say(f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}")
+        say()
         if checked.rows:
             rows = [[_cell(value) for value in row.values()] for row in checked.rows]
-            print(plain_table(list(checked.rows[0]), rows), end="")
+            say(plain_table(list(checked.rows[0]), rows), lines=True, end="")
 
 
 def print_findings(findings: list[Finding], examples: int) -> None:
     """Print a table of what was found, with a few places of each."""
     if not findings:
-        print("\nnothing found")
+        say("\nnothing found", lines=True)
         return
     table = Table(box=box.SIMPLE)
     for title in ("level", "split"):
@@ -127,8 +131,9 @@ def print_findings(findings: list[Finding], examples: int) -> None:
         shown = list(finding.places[:examples])
         if len(finding.places) > examples > 0:
             shown.append("...")
-        cells = finding.level, finding.where, str(finding.count), finding.what, "\n".join(shown)
-        table.add_row(*map(escape, cells))
+        cells = [finding.level, finding.where, str(finding.count), finding.what]
+        places = "\n".join(map(printable, shown))
+        table.add_row(*(Text(cell) for cell in [*map(printable, cells), places]))
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
@@ -143,7 +148,7 @@ def show_command(args: argparse.Namespace) -> None:
     out = Path(args.out or Path(cfg.work_dir, "samples.png"))
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
     write_whole(out, png)
-    print(f"{_many(drawn, 'sample')} of {args.split} in {out}")
+    say(f"{_many(drawn, 'sample')} of {args.split} in {out}")
 
 
 def _many(number: int, what: str) -> str:

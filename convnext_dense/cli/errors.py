@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from convnext_dense.cli.output import safe_output, say, show_traceback
+
 # Their messages are written to stand alone; another type is a surprise, and worth naming.
 SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
 
@@ -27,14 +29,16 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        main(argv)
+        with safe_output():
+            main(argv)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
+        say(f"\n{interrupt or 'interrupted'}", lines=True, error=True)
         return 130
     except Exception as error:
         if "--debug" in argv:
+            sys.excepthook = show_traceback
             raise
-        print(f"error: {describe(error)}", file=sys.stderr)
+        say(f"error: {describe(error)}", error=True)
         return 1
     return 0
 

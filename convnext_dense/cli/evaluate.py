@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.output import say
 from convnext_dense.data.classes import parse_classes
 from convnext_dense.evaluation.coco import BACKENDS, choose_backend, evaluate_coco
 from convnext_dense.evaluation.coco_input import (
@@ -62,7 +63,7 @@ def evaluate_coco_files(args: argparse.Namespace) -> None:
         check_type(name, results, truth, args.results)
     cat_ids = _cat_ids(truth, args.classes, args.annotations) if args.classes else None
     figures = evaluate_coco(results, truth, types, backend=backend, cat_ids=cat_ids)
-    print(f"{len(results)} results, {len(truth['images'])} images, {backend}")
+    say(f"{len(results)} results, {len(truth['images'])} images, {backend}")
     _show(figures, args, benchmark="coco", backend=backend, images=len(truth["images"]))
 
 
@@ -81,14 +82,14 @@ def evaluate_folders(args: argparse.Namespace) -> None:
         progress=True,
     )
     images = len(pair_up(Path(args.pred_dir), Path(args.gt_dir)))
-    print(f"{images} label maps, {len(classes)} classes")
+    say(f"{images} label maps, {len(classes)} classes")
     _show(figures, args, benchmark="ade20k", images=images)
 
 
 def _show(figures: Figures, args: argparse.Namespace, **about: object) -> None:
     if args.per_class:
-        print(f"\n{per_class_table(figures)}")
-    print(f"\n{summary_table(figures)}", end="")
+        say(f"\n{per_class_table(figures)}", lines=True)
+    say(f"\n{summary_table(figures)}", lines=True, end="")
     if args.out:
         write_figures(args.out, figures, **about)
 

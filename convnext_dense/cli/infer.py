@@ -9,14 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_options
 from convnext_dense.cli.options import add_config_options, load_config
+from convnext_dense.cli.output import say
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import KINDS, Saver
+from convnext_dense.text import printable
 
 # Results that may wait to be written.
 WAITING = 3
@@ -84,10 +87,10 @@ def infer(args: argparse.Namespace) -> None:
         for _, one in map_ahead(writer, keep, zip(pictures, seen, strict=True), WAITING):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
-                console.print(f"skipped: {one.result.reason}", markup=False, highlight=False)
+                console.print(Text(printable(f"skipped: {one.result.reason}")))
             progress.advance(task)
     done = len(pictures) - len(unread)
-    print(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
+    say(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
     if unread:
         shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
         raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be used: {shown}")

@@ -12,6 +12,7 @@ from mmengine.utils import get_installed_path, import_modules_from_strings
 
 from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.output import say
 from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
 from convnext_dense.swap import plan_swap
@@ -181,7 +182,7 @@ def world_size(launcher: str) -> int:
 def note(message: str) -> None:
     """Tell the user, once for all processes, what was not done as the config says."""
     if rank() == 0:
-        print(f"note: {message}", flush=True)
+        say(f"note: {message}")
 
 
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")

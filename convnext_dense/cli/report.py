@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.output import say
 from convnext_dense.files import write_whole
+from convnext_dense.text import printable
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -73,15 +76,16 @@ def report(args: argparse.Namespace) -> None:
     hidden = not console.is_terminal
     progress = Progress(*columns, console=console, transient=True, disable=hidden)
     with quiet(), progress:
-        tasks = {run.name: progress.add_task(run.name, total=None) for run in runs}
+        titles = {run.name: escape(printable(run.name)) for run in runs}
+        tasks = {name: progress.add_task(title, total=None) for name, title in titles.items()}
         views = look(
             runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
         )
     write_whole(out, render(views))
     for view in views:
         if isinstance(view.validation, Missing):
-            print(f"note: {view.run.name} has no pictures: {view.validation.why}")
-    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
+            say(f"note: {view.run.name} has no pictures: {view.validation.why}")
+    say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.options import note, read_config
+from convnext_dense.cli.output import say
 from convnext_dense.swap import Swap, plan_swap
 from convnext_dense.swap.delta import write_config
 from convnext_dense.swap.plan import MODES
@@ -80,17 +81,17 @@ def swap(args: argparse.Namespace) -> None:
     if args.out:
         command = shlex.join(["tools/swap_backbone.py", *sys.argv[1:]])
         write_config(result, original, args.config, Path(args.out), command)
-        print(f"wrote {args.out} ({result.tier})")
+        say(f"wrote {args.out} ({result.tier})")
 
 
 def print_changes(result: Swap) -> None:
     """Print every change with its reason."""
-    print(f"tier: {result.tier}")
+    say(f"tier: {result.tier}")
     for change in result.changes:
-        print(f"{change.path}: {change.why}")
+        say(f"{change.path}: {change.why}")
         for sign, value in (("-", change.old), ("+", change.new)):
             if value is not None:
-                print(f"  {sign} {value!r}")
+                say(f"  {sign} {value!r}")
 
 
 def check(cfg: Config) -> None:
@@ -104,11 +105,11 @@ def check(cfg: Config) -> None:
 
     trial = try_out(cfg)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in trial.losses.items())
-    print(f"check: losses {losses}")
+    say(f"check: losses {losses}")
     if trial.no_gradient:
         raise RuntimeError(
             f"{len(trial.no_gradient)} parameters of the backbone get no gradient, on which "
             f"training in several processes fails: {', '.join(trial.no_gradient[:5])}"
         )
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in trial.seconds.items())
-    print(f"check: every parameter of the backbone has a gradient; prediction runs ({seconds})")
+    say(f"check: every parameter of the backbone has a gradient; prediction runs ({seconds})")

@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 
 from convnext_dense.cli.device import fit_to_device
 from convnext_dense.cli.options import rank
+from convnext_dense.cli.output import say
 from convnext_dense.cli.runner import build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import datasets
@@ -94,19 +95,19 @@ def report(
     if figures is None:
         figures = Figures(metrics)
     else:
-        print(f"\n{per_class_table(figures)}\n{summary_table(figures)}")
+        say(f"\n{per_class_table(figures)}\n{summary_table(figures)}", lines=True)
         comparison = compare(
             args.config, figures, tta=args.tta, images=images, changes=_changes(args)
         )
         if comparison:
-            print(comparison_table(comparison))
+            say(comparison_table(comparison), lines=True)
             about["published"] = comparison.as_dict()
     written = write_figures(work_dir, figures, **about)
-    print(f"figures: {' and '.join(map(str, written))}")
+    say(f"figures: {' and '.join(map(str, written))}")
     if args.out and args.out.endswith(".json"):
         for metric in benchmarks:
             if hasattr(metric, "save"):
-                print(f"predictions: {', '.join(map(str, metric.save(args.out)))}")
+                say(f"predictions: {', '.join(map(str, metric.save(args.out)))}")
 
 
 def _changes(args: argparse.Namespace) -> list[str]:

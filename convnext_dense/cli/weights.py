@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from convnext_dense.cli.output import say
 from convnext_dense.weights.convert import convert
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.naming import describe_arch
@@ -54,7 +55,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
     }
     for title, text in rows.items():
         if text:
-            print(f"{title:<13}{text}")
+            say(f"{title:<13}{text}")
 
 
 def convert_weights(args: argparse.Namespace) -> None:
@@ -74,7 +75,7 @@ def convert_weights(args: argparse.Namespace) -> None:
         trust=args.trust,
         overwrite=args.overwrite,
     )
-    print(f"{args.out}: {conversion}")
+    say(f"{args.out}: {conversion}")
 
 
 def verify_weights(args: argparse.Namespace) -> None:
@@ -85,16 +86,16 @@ def verify_weights(args: argparse.Namespace) -> None:
         RuntimeError: Where it is damaged, refused or incomplete, or the features differ.
     """
     checks = verify(args.source, prefix=args.prefix, ema=args.ema, trust=args.trust)
-    print(f"{'output':<10}{'shape':<24}relative error")
+    say(f"{'output':<10}{'shape':<24}relative error")
     for check in checks:
-        print(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
+        say(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
     # Not a number is no success.
     if wrong := [check for check in checks if not check.error <= TOLERANCE]:
         raise RuntimeError(
             f"{args.source}: the features of {wrong[0].name} differ by {wrong[0].error:.1e} of "
             "their size"
         )
-    print(f"equal to {TOLERANCE:g} of their size")
+    say(f"equal to {TOLERANCE:g} of their size")
 
 
 def _size(source: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convnext_dense.csv_files import as_csv
 from convnext_dense.files import write_whole
 
 METRICS_FILE = "metrics.json"
@@ -54,17 +52,5 @@ def write_figures(folder: str | Path, figures: Figures, **about: object) -> list
     if not figures.per_class:
         per_class.unlink(missing_ok=True)
         return [metrics]
-    write_whole(per_class, _csv(figures.per_class))
+    write_whole(per_class, as_csv(figures.per_class))
     return [metrics, per_class]
-
-
-def _csv(rows: list[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if _is_nan(v) else v for name, v in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)

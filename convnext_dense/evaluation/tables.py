@@ -9,6 +9,7 @@ from convnext_dense.evaluation.coco import OFFICIAL
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.published import Comparison
+from convnext_dense.text import printable
 
 _TITLES = {"bbox": "box", "segm": "mask"}
 
@@ -75,9 +76,10 @@ def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     table = Table(box=box.SIMPLE)
     for index, title in enumerate(titles):
-        table.add_column(Text(title), justify="right" if index else "left", no_wrap=True)
+        table.add_column(Text(printable(title)), justify="right" if index else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))  # a name may hold what rich takes for markup
+        # A name may hold what rich takes for markup, and what a terminal obeys.
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # As wide as it needs: a column that is cut off in a log cannot be read.
     console = Console(width=1000, color_system=None)
     console.width = console.measure(table).maximum

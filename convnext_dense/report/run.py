@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from convnext_dense.csv_files import read_csv
 from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures
 from convnext_dense.report import logs
 
@@ -222,8 +222,7 @@ def _read_tested(run: Run) -> Tested | None:
         summary = {name: float(value) for name, value in about.pop("metrics").items()}
         rows = []
         if table.is_file():
-            with table.open(newline="") as lines:
-                rows = [_numbers(row) for row in csv.DictReader(lines)]
+            rows = [_numbers(row) for row in read_csv(table)]
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         run.problems.append(f"{file} and {table.name} cannot be read: {error!r}")
         return None

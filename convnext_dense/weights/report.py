@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convnext_dense.backbone.archs import Arch
+from convnext_dense.text import printable
 from convnext_dense.weights.naming import describe_arch
 
 SHOWN = 6
@@ -77,7 +78,7 @@ class LoadReport:
             ("images", f"RGB, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),
             *(("note", note) for note in self.notes),
         ]
-        return "\n".join(f"{title:<13}{text}" for title, text in rows if text)
+        return "\n".join(printable(f"{title:<13}{text}") for title, text in rows if text)
 
 
 def is_output_norm(name: str) -> bool:

@@ -1,0 +1,64 @@
+"""What the tools print. Text from data never reaches a terminal or a log as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+
+from convnext_dense.text import printable
+
+
+def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = "\n") -> None:
+    """Print a line, with control characters escaped.
+
+    Args:
+        text: What to print.
+        lines: Whether it is a text of several lines, such as a table. Without it a line break in
+            the name of a class or file cannot pass for another line of ours.
+        error: Print to stderr instead of stdout.
+        end: What follows.
+    """
+    stream = sys.stderr if error else sys.stdout
+    print(printable(text, lines=lines), end=end, file=stream, flush=True)
+
+
+@contextlib.contextmanager
+def safe_output() -> Iterator[None]:
+    """Escape control characters of log records and warnings, whoever makes them.
+
+    What a stream's encoding lacks is escaped as well.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
+
+    def safe_record(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        with contextlib.suppress(Exception):  # logging itself reports wrong arguments
+            record.msg, record.args = printable(record.getMessage(), lines=True), ()
+        return record
+
+    def safe_warning(*args: object, **kwargs: object) -> str:
+        return printable(format_warning(*args, **kwargs), lines=True)
+
+    logging.setLogRecordFactory(safe_record)
+    warnings.formatwarning = safe_warning
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make_record)
+        warnings.formatwarning = format_warning
+
+
+def show_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback as Python does, with control characters escaped."""
+    say("".join(traceback.format_exception(kind, error, trace)), lines=True, error=True, end="")
