@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from convnext_dense.cli.output import safe_output, say, show_traceback
+from convnext_dense.upstream.file_handlers import plain_files
 
 # Their messages are written to stand alone; another type is a surprise, and worth naming.
 SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
@@ -29,7 +30,7 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with safe_output():
+        with safe_output(), plain_files():
             main(argv)
     except KeyboardInterrupt as interrupt:
         say(f"\n{interrupt or 'interrupted'}", lines=True, error=True)

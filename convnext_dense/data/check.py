@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from convnext_dense.data.check_coco import check_coco, read_coco
 from convnext_dense.data.check_label_maps import check_label_maps
 from convnext_dense.data.paths import DATA_VARIABLE
+from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.tree import (
     classifying_heads,
     datasets,
@@ -36,8 +37,10 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
 
     Raises:
         FileNotFoundError: Where a folder or file is missing.
-        ValueError: Where annotations cannot be read, are empty or do not fit the config.
+        ValueError: Where annotations cannot be read, are empty or do not fit the config, or where
+            data is in pickles.
     """
+    allow_pickles(cfg)
     files: dict[str, dict] = {}
 
     def read(file: str, key: str) -> dict:

@@ -22,6 +22,7 @@ from convnext_dense.data.tree import type_name
 from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
+from convnext_dense.upstream.file_handlers import plain_files
 
 Image = str | Path | np.ndarray
 # Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
@@ -91,7 +92,8 @@ class Predictor:
         if not isinstance(config, Config):
             if not Path(config).is_file():
                 raise FileNotFoundError(f"there is no config {str(config)!r}")
-            config = Config.fromfile(config)
+            with plain_files():
+                config = Config.fromfile(config)
         config = copy.deepcopy(config)
         self.batch_size = batch_size
         self.score = score

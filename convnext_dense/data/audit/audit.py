@@ -21,6 +21,7 @@ from convnext_dense.data.audit.pictures import (
 from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
 from convnext_dense.data.check_label_maps import IGNORED
+from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.tree import (
     SPLITS,
     classifying_heads,
@@ -89,6 +90,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
     Raises:
         ValueError: Where the config has no data set.
     """
+    allow_pickles(cfg)
     groups = _groups(cfg)
     if not groups:
         raise ValueError(f"{cfg.filename or 'the config'} has no data set to check")

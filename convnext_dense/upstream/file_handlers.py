@@ -1,0 +1,90 @@
+"""Data files and configs that are read without running what they contain.
+
+Fault: mmengine 0.10.7 loads YAML with ``yaml.Loader`` and pickles with ``pickle.load``, which both
+call any function that the file names. Annotations, proposals and configs reach them by their
+suffix. What mmseg's ``datafrombytes`` and mmdet's OpenImagesChallengeDataset unpickle by themselves
+is not covered. This file can go when mmengine loads YAML with a safe loader and asks before it
+unpickles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
+
+PICKLE_FORMATS = ("pkl", "pickle")
+YAML_FORMATS = ("yaml", "yml")
+# One entry per block that is open; the first has what to put back when the last one ends.
+_before: list[dict] = []
+_lock = threading.Lock()
+
+
+class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Loads plain data, and tuples, which mmengine writes where a config has them."""
+
+
+PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
+)
+
+
+class PlainYamlHandler(YamlHandler):
+    """mmengine's, that loads plain data alone."""
+
+    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+        """Load plain data.
+
+        Raises:
+            ValueError: Where the text is not YAML, or names objects of Python.
+        """
+        kwargs.setdefault("Loader", PlainLoader)
+        try:
+            return super().load_from_fileobj(file, **kwargs)
+        except yaml.YAMLError as error:
+            text = " ".join(str(error).split())
+            raise ValueError(f"the file is not YAML of plain data: {text}") from error
+
+
+class RefusingPickleHandler(PickleHandler):
+    """mmengine's, that writes and does not load."""
+
+    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+        """Refuse to load.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "a data file is a pickle, which can run any code: convert it to JSON, or, where you "
+            "trust its maker, set trust_pickles=True in the config"
+        )
+
+
+@contextlib.contextmanager
+def plain_files() -> Iterator[None]:
+    """Let mmengine load no pickle, unless :func:`trust_pickles` is called, and YAML as plain data.
+
+    It changes what mmengine does in the whole process, and changes it back at the end of the
+    outermost block of all threads.
+    """
+    with _lock:
+        _before.append({} if _before else dict(file_handlers))
+        if len(_before) == 1:
+            file_handlers.update(dict.fromkeys(YAML_FORMATS, PlainYamlHandler()))
+            file_handlers.update(dict.fromkeys(PICKLE_FORMATS, RefusingPickleHandler()))
+    try:
+        yield
+    finally:
+        with _lock:
+            file_handlers.update(_before.pop())
+
+
+def trust_pickles() -> None:
+    """Let mmengine load pickles again, to the end of :func:`plain_files`."""
+    file_handlers.update(dict.fromkeys(PICKLE_FORMATS, PickleHandler()))
