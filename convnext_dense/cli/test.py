@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 
 from convnext_dense.cli.device import fit_to_device
+from convnext_dense.cli.errors import describe
 from convnext_dense.cli.options import rank
 from convnext_dense.cli.output import say
 from convnext_dense.cli.runner import build_runner
@@ -19,6 +20,7 @@ from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import (
     draw_predictions,
     keep_predictions,
+    kept_predictions,
     refuse_equal_names,
     use_benchmark_metrics,
 )
@@ -43,8 +45,9 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
         FileNotFoundError: Where there is no such checkpoint.
         ValueError: Where ``published`` is asked of a config that is no published recipe, the config
             has no test data, or the model cannot write to ``--out`` or ``--show-dir``.
-        RuntimeError: Where the checkpoint is not of this model.
-        OSError: Where the figures or predictions cannot be written; they are printed before.
+        RuntimeError: Where the checkpoint is not of this model, or the evaluation fails with the
+            predictions kept; the message says where.
+        OSError: Where the figures or predictions cannot be written; the figures are printed before.
     """
     if args.checkpoint == "published":
         args.checkpoint = published_model(args.config)
@@ -67,7 +70,15 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     check_data(cfg, splits=("test",))
     runner = build_runner(cfg)
     refuse_equal_names(cfg, runner.test_dataloader.dataset, args.show_dir)
-    metrics = runner.test()
+    try:
+        metrics = runner.test()
+    except Exception as error:
+        kept = kept_predictions(runner.test_evaluator.metrics)
+        if not kept:
+            raise
+        places = " and ".join(map(str, kept))
+        message = f"{describe(error)}; what was predicted until then is kept in {places}"
+        raise RuntimeError(message) from error
     if rank() == 0:
         images = len(runner.test_dataloader.dataset)
         report(runner.test_evaluator.metrics, metrics, images, cfg.work_dir, args)
@@ -81,7 +92,7 @@ def report(
     work_dir: str,
     args: argparse.Namespace,
 ) -> None:
-    """Print the figures of a test, then write them and the predictions in COCO's format.
+    """Print the figures of a test, then write them.
 
     Args:
         benchmarks: The metrics that collected the figures.
@@ -104,10 +115,9 @@ def report(
             about["published"] = comparison.as_dict()
     written = write_figures(work_dir, figures, **about)
     say(f"figures: {' and '.join(map(str, written))}")
-    if args.out and args.out.endswith(".json"):
-        for metric in benchmarks:
-            if hasattr(metric, "save"):
-                say(f"predictions: {', '.join(map(str, metric.save(args.out)))}")
+    kept = kept_predictions(benchmarks)
+    if kept:
+        say(f"predictions: {', '.join(map(str, kept))}")
 
 
 def _changes(args: argparse.Namespace) -> list[str]:

@@ -130,18 +130,28 @@ def run_cocoeval(
 
     Args:
         results: As for :func:`evaluate_coco`.
-        truth: As for :func:`evaluate_coco`. A match is noted by its annotation's place, from 1.
+        truth: As for :func:`evaluate_coco`; the ids of its images and categories may be numbers or
+            texts. A match is noted by its annotation's place, from 1.
         iou_type: ``bbox`` or ``segm``.
         backend: One of :data:`BACKENDS`; ``evalImgs`` is pycocotools' alone.
         cat_ids: The categories that count, in the order of the arrays.
 
     Returns:
-        COCOeval, evaluated, accumulated and summarised.
+        COCOeval, evaluated, accumulated and summarised. Its ids are numbers in the order of the
+        truth's own, but for the images of ``evalImgs``, which have their own.
     """
+    images, categories = (_numbered(truth[kind]) for kind in ("images", "categories"))
+
+    def linked(entry: dict) -> dict:
+        return dict(
+            entry,
+            image_id=images[entry["image_id"]],
+            category_id=categories[entry["category_id"]],
+        )
+
     # Both backends write into the entries they are given.
-    key = TYPES[iou_type]
-    needed = ("image_id", "category_id", "score", key)
-    results = [{name: result[name] for name in needed} for result in results]
+    needed = ("image_id", "category_id", "score", TYPES[iou_type])
+    results = [linked({name: result[name] for name in needed}) for result in results]
     if backend == "pycocotools":
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -150,16 +160,35 @@ def run_cocoeval(
         from faster_coco_eval import COCOeval_faster as COCOeval
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        # A match is noted by the annotation's id, and 0 stands for none.
-        numbered = [dict(a, id=n) for n, a in enumerate(truth["annotations"], start=1)]
-        coco.dataset = dict(truth, annotations=numbered)
+        # Integers alone are taken by both backends. A match is noted by the annotation's id, and 0
+        # stands for none.
+        coco.dataset = dict(
+            images=[
+                dict(i, id=images[i["id"]], width=int(i["width"]), height=int(i["height"]))
+                for i in truth["images"]
+            ],
+            categories=[dict(c, id=categories[c["id"]]) for c in truth["categories"]],
+            annotations=[
+                dict(linked(a), id=n, iscrowd=int(a["iscrowd"]))
+                for n, a in enumerate(truth["annotations"], start=1)
+            ],
+        )
         coco.createIndex()
         evaluation = COCOeval(coco, _found(COCO, coco, results), iou_type)
-        evaluation.params.catIds = list(cat_ids)
+        evaluation.params.catIds = [categories[cat_id] for cat_id in cat_ids]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
+    own = {number: image_id for image_id, number in images.items()}
+    for one in evaluation.evalImgs:
+        if one is not None:
+            one["image_id"] = own[one["image_id"]]
     return evaluation
+
+
+def _numbered(entries: Iterable[dict]) -> dict[object, int]:
+    """Return a number from 1 for each id, in the order in which pycocotools goes through them."""
+    return {own: number for number, own in enumerate(sorted(e["id"] for e in entries), start=1)}
 
 
 def _found(kind: type, coco: object, results: list[dict]) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmdet.evaluation import CocoMetric
@@ -31,60 +31,70 @@ class BenchmarkCocoMetric(CocoMetric):
     mmdet counts up to 1000 detections per image where COCO counts 100.
 
     Args:
+        out: A ``.json`` file that takes the results in COCO's format before they are evaluated. A
+            model that scores masks and boxes apart has two: ``.bbox.json`` and ``.segm.json``.
         kwargs: Those of CocoMetric, with ``ann_file`` and the metrics ``bbox`` and ``segm`` alone.
+
+    Attributes:
+        figures: The figures, once they are computed.
+        kept: The files of results that are written.
     """
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, out: str | None = None, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        self.out = out
         self.figures: Figures | None = None
-        self._found: dict[str, list[dict]] = {}
+        self.kept: list[Path] = []
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Evaluate the collected results."""
+        """Keep the collected results, then evaluate them."""
         truth = self._coco_api.dataset
         cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         predictions = [prediction for _, prediction in results]
-        self._found = {
+        all_found = {
             name: list(entries(predictions, cat_ids, masks=name == "segm")) for name in self.metrics
         }
+        if self.out:
+            self.kept = save_results(self.out, all_found)
         if self.format_only:
             return super().compute_metrics(results)
         summary: dict[str, float] = {}
         rows: list[dict] = [{} for _ in cat_ids]
-        for name, found in self._found.items():
+        for name, found in all_found.items():
             figures = evaluate_coco(found, truth, (name,), cat_ids=cat_ids)
             summary |= figures.summary
             rows = [row | more for row, more in zip(rows, figures.per_class, strict=True)]
         self.figures = Figures(summary, rows)
         return {
             f"{name}_{logged}": round(summary[f"{name}_{official}"], 3)
-            for name in self._found
+            for name in all_found
             for official, logged in _LOGGED.items()
         }
 
-    def save(self, out: str | Path) -> list[Path]:
-        """Write what was evaluated last, in COCO's result format.
 
-        Args:
-            out: A ``.json`` file. A model that scores masks and boxes apart has two:
-                ``.bbox.json`` and ``.segm.json``.
+def save_results(out: str | Path, all_found: Mapping[str, list[dict]]) -> list[Path]:
+    """Write results in COCO's format.
 
-        Returns:
-            The files.
+    Args:
+        out: A ``.json`` file, see :class:`BenchmarkCocoMetric`.
+        all_found: What :func:`entries` gives, by ``bbox`` and ``segm``.
 
-        Raises:
-            OSError: Where a file cannot be written.
-        """
-        out = Path(out)
-        scores = {tuple(entry["score"] for entry in found) for found in self._found.values()}
-        if len(scores) == 1:
-            # The entries of masks have boxes too.
-            files = {out: self._found.get("segm", self._found.get("bbox"))}
-        else:
-            files = {out.with_suffix(f".{n}.json"): found for n, found in self._found.items()}
-        for path, found in files.items():
-            write_whole(path, json.dumps(found))
-        return list(files)
+    Returns:
+        The files.
+
+    Raises:
+        OSError: Where a file cannot be written.
+    """
+    out = Path(out)
+    scores = {tuple(entry["score"] for entry in found) for found in all_found.values()}
+    if len(scores) == 1:
+        # The entries of masks have boxes too.
+        files = {out: all_found.get("segm", all_found.get("bbox"))}
+    else:
+        files = {out.with_suffix(f".{name}.json"): found for name, found in all_found.items()}
+    for path, found in files.items():
+        write_whole(path, json.dumps(found))
+    return list(files)
 
 
 def entries(predictions: Sequence[dict], cat_ids: Sequence[int], masks: bool) -> Iterator[dict]:

@@ -29,6 +29,10 @@ class BenchmarkIoUMetric(IoUMetric):
         images: The data's folders of images, for
             :func:`~convnext_dense.evaluation.label_maps.map_name`.
         kwargs: Those of IoUMetric.
+
+    Attributes:
+        figures: The figures, once they are computed.
+        kept: The folder of label maps, once one is written.
     """
 
     def __init__(
@@ -38,15 +42,17 @@ class BenchmarkIoUMetric(IoUMetric):
         self.out = out
         self.images = images
         self.figures: Figures | None = None
+        self.kept: list[Path] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch, and write its label maps."""
-        super().process(data_batch, data_samples)
+        """Write the label maps of a batch, then count its pixels."""
         if self.out:
             for sample in data_samples:
                 write_whole(
                     Path(self.out) / map_name(sample["img_path"], self.images), _png(sample)
                 )
+            self.kept = [Path(self.out)]
+        super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the figures from the pixels that were counted."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import BaseMetric
 
 from convnext_dense.data.check import build_unread
 from convnext_dense.data.tree import datasets, type_name
@@ -29,14 +30,14 @@ def use_benchmark_metrics(cfg: Config) -> None:
 
 
 def keep_predictions(cfg: Config, out: str) -> None:
-    """Make the test keep every prediction, after :func:`use_benchmark_metrics`.
+    """Make the test keep every prediction before it is evaluated.
 
     Args:
-        cfg: Changed in place: ``test_evaluator``.
+        cfg: Changed in place, after :func:`use_benchmark_metrics`: ``test_evaluator``. The metric
+            that keeps the predictions comes first.
         out: A ``.pkl`` file (mmdet's and mmengine's dump of the data samples); for a segmenter also
             a folder that takes one PNG of labels per image, laid out as the images are; for a
-            detector also a ``.json`` file in COCO's result format, which
-            :meth:`BenchmarkCocoMetric.save` writes after the test.
+            detector also a ``.json`` file in COCO's result format.
 
     Raises:
         ValueError: Where the model cannot write to that.
@@ -46,8 +47,10 @@ def keep_predictions(cfg: Config, out: str) -> None:
     kinds = {evaluator.type for evaluator in evaluators}
     segmenter = _is_segmenter(cfg)
     if out.endswith((".pkl", ".pickle")):
-        dump = "mmengine.DumpResults" if segmenter else "mmdet.DumpDetResults"
-        cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
+        from convnext_dense.evaluation import sample_dump  # noqa: F401  registers itself
+
+        dump = "mmengine.KeepSamples" if segmenter else "mmdet.KeepDetSamples"
+        evaluators.insert(0, ConfigDict(type=dump, out_file_path=out))
     elif segmenter and not Path(out).suffix and IOU in kinds:
         Path(out).mkdir(parents=True, exist_ok=True)
         read = [build_unread(cfg, key, dataset) for key, dataset in datasets(cfg, "test")]
@@ -57,9 +60,22 @@ def keep_predictions(cfg: Config, out: str) -> None:
                 evaluator.images = [one.data_prefix["img_path"] for one in read]
     elif not segmenter and out.endswith(".json") and COCO in kinds:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
+        coco = [evaluator for evaluator in evaluators if evaluator.type == COCO]
+        # The results of masks have boxes too.
+        max(coco, key=lambda evaluator: "segm" in evaluator.get("metric", "bbox")).out = out
     else:
         wanted = "a folder for PNGs" if segmenter else "a .json file in COCO's result format"
         raise ValueError(f"--out takes {wanted}, or a .pkl file, got {out!r}")
+    cfg.test_evaluator = sorted(evaluators, key=lambda evaluator: not _keeps(evaluator))
+
+
+def kept_predictions(metrics: Iterable[BaseMetric]) -> list[Path]:
+    """Return the files or folders into which the metrics of a test have written predictions."""
+    return [path for metric in metrics for path in getattr(metric, "kept", ())]
+
+
+def _keeps(evaluator: ConfigDict) -> bool:
+    return "out" in evaluator or "out_file_path" in evaluator
 
 
 def _is_segmenter(cfg: Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -155,3 +156,65 @@ def test_says_where_classes_have_other_names_than_in_training(cli, trained):
     assert status == 0, err
     says = "was trained with the classes left instead of right, right instead of left; the figures"
     assert says in out + err
+
+
+@pytest.fixture
+def fails_to_evaluate(monkeypatch):
+    """Let every metric's computation fail, as a backend does that cannot take the data."""
+
+    def fail(*args, **kwargs):
+        raise TypeError("the backend cannot take it")
+
+    monkeypatch.setattr("convnext_dense.evaluation.coco_metric.evaluate_coco", fail)
+    monkeypatch.setattr("mmdet.evaluation.CocoMetric.compute_metrics", fail)
+    monkeypatch.setattr("mmseg.evaluation.IoUMetric.compute_metrics", fail)
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "options"),
+    [
+        ("det", "kept/results.json", ""),
+        ("det", "kept/predictions.pkl", ""),
+        ("det", "kept/predictions.pkl", "test_evaluator.metric=proposal"),  # mmdet's own metric
+        ("seg", "kept", ""),
+        ("seg", "kept/predictions.pkl", ""),
+    ],
+)
+def test_predictions_outlive_an_evaluation_that_fails(
+    cli, trained, fails_to_evaluate, kind, out, options
+):
+    checkpoint = trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind]
+    status, _, err = cli.call("test", cli.argv(kind, checkpoint, "--out", out, options=options))
+    assert status == 1
+    said = "TypeError: the backend cannot take it (--debug shows where); what was predicted"
+    assert f"error: {said} until then is kept in {out}" in err
+    if out == "kept":
+        assert len(list(Path("kept").iterdir())) == 3
+    else:
+        read = pickle.loads if out.endswith(".pkl") else json.loads
+        assert isinstance(read(Path(out).read_bytes()), list)
+
+
+def test_metrics_that_fail_come_after_the_one_that_keeps(cli, detector, monkeypatch):
+    def fail(*args):
+        raise TypeError("it cannot be compared")
+
+    monkeypatch.setattr("mmdet.evaluation.CocoMetric.compute_metrics", fail)
+    first = "[dict(type='CocoMetric',metric='proposal',ann_file='{0}'),"
+    second = "dict(type='CocoMetric',metric=['bbox','segm'],ann_file='{0}')]"
+    truth = Path(cli.flags["det"][1], "annotations/instances_val.json")
+    config = Path("two_metrics.py")
+    config.write_text(
+        f"_base_ = {str(cli.config['det'])!r}\n"
+        f"val_evaluator = test_evaluator = {(first + second).format(truth)}"
+    )
+    _, *argv = cli.argv("det", detector, "--out", "results.json")
+    message = cli.refused("test", [str(config), *argv])
+    assert message.endswith("is kept in results.json")
+    assert "segmentation" in Path("results.json").read_text()
+
+
+def test_a_test_that_predicted_nothing_keeps_nothing(cli, detector, monkeypatch):
+    monkeypatch.setattr("mmengine.runner.Runner.test", lambda runner: 1 / 0)
+    message = cli.refused("test", cli.argv("det", detector, "--out", "results.json"))
+    assert message == "ZeroDivisionError: division by zero (--debug shows where)"

@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convnext_dense.evaluation.coco import BACKENDS, OFFICIAL, choose_backend, evaluate_coco
+from convnext_dense.evaluation.coco import (
+    BACKENDS,
+    OFFICIAL,
+    choose_backend,
+    evaluate_coco,
+    run_cocoeval,
+)
 from convnext_dense.evaluation.coco_input import read_results, read_truth
 
 TINY = Path(__file__).parent / "tiny_coco"
@@ -85,6 +91,45 @@ def test_an_annotation_of_id_0_can_be_found(truth, results, backend):
     expected = evaluate_coco(results, truth, backend=backend).summary
     truth["annotations"][2]["id"] = 0
     assert evaluate_coco(results, truth, backend=backend).summary == expected
+
+
+def rename_ids(truth, results, kind, key, rename):
+    for entry in truth[kind]:
+        entry["id"] = rename(entry["id"])
+    for entry in [*truth["annotations"], *results]:
+        entry[key] = rename(entry[key])
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        # The order is kept: of images it decides between equal scores, of categories the rows'.
+        lambda own: f"{own:04d}",
+        lambda own: f"frame {own:04d}/ä",
+        lambda own: own - 50,
+        lambda own: own * 10**9,
+        float,
+    ],
+    ids=["digits", "text", "negative", "large", "float"],
+)
+@both_backends
+def test_ids_may_be_any_texts_or_numbers(truth, results, backend, rename):
+    expected = evaluate_coco(results, truth, ("bbox", "segm"), backend=backend)
+    rename_ids(truth, results, "images", "image_id", rename)
+    rename_ids(truth, results, "categories", "category_id", rename)
+    figures = evaluate_coco(results, truth, ("bbox", "segm"), backend=backend)
+    assert figures.summary == expected.summary
+    assert str(figures.per_class) == str(expected.per_class)  # NaN is not equal to itself
+    dog = evaluate_coco(results, truth, backend=backend, cat_ids=[rename(17)])
+    assert dog.summary["bbox_AP"] == pytest.approx(DOG)
+
+
+def test_the_images_of_matches_keep_their_own_ids(truth, results):
+    rename_ids(truth, results, "images", "image_id", lambda own: f"frame {own}")
+    evaluated = run_cocoeval(results, truth, "bbox", "pycocotools", [3])
+    assert {one["image_id"] for one in evaluated.evalImgs if one} == {
+        "frame 7", "frame 42", "frame 1000"
+    }  # fmt: skip
 
 
 @both_backends

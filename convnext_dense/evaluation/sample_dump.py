@@ -1,0 +1,32 @@
+"""mmdet's and mmengine's dumps of data samples, which say once they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdet.evaluation import DumpDetResults
+from mmdet.registry import METRICS
+from mmengine.evaluator import DumpResults
+from mmengine.registry import METRICS as ROOT_METRICS
+
+
+class _Kept:
+    """Names the file in ``kept`` once it is written."""
+
+    kept: tuple[Path, ...] = ()
+
+    def compute_metrics(self, results: list) -> dict:
+        """Write the collected samples."""
+        metrics = super().compute_metrics(results)
+        self.kept = (Path(self.out_file_path),)
+        return metrics
+
+
+@METRICS.register_module()
+class KeepDetSamples(_Kept, DumpDetResults):
+    """A detector's samples, with their masks as run lengths."""
+
+
+@ROOT_METRICS.register_module()
+class KeepSamples(_Kept, DumpResults):
+    """A segmenter's samples."""
