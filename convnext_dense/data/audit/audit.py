@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.data.audit.coco import audit_coco, check_content, check_objects, content_of
-from convnext_dense.data.audit.findings import LEVELS, Finding, Findings
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
     Look,
@@ -22,6 +21,7 @@ from convnext_dense.data.check import build_unread, check_heads, check_root, is_
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
 from convnext_dense.data.check_label_maps import IGNORED
 from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
 from convnext_dense.data.tree import (
     SPLITS,
     classifying_heads,
@@ -29,6 +29,9 @@ from convnext_dense.data.tree import (
     reads_label_maps,
     type_name,
 )
+
+# Of a finding, into a JSON file.
+_WRITTEN = ("level", "where", "source", "what", "count", "places")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Audit:
 
     def as_dict(self) -> dict:
         """Give all of it, every place included, as JSON holds it."""
-        findings = [dict(asdict(finding), count=finding.count) for finding in self.findings]
+        findings = [
+            {name: getattr(finding, name) for name in _WRITTEN} for finding in self.findings
+        ]
         return dict(datasets=[asdict(one) for one in self.checked], findings=findings)
 
 

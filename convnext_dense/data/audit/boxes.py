@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnext_dense.data.audit.findings import Findings
+from convnext_dense.data.rules.findings import Findings
 
 _BEYOND = 1.0  # pixels by which a box may reach out of its image: rounding
 

@@ -10,7 +10,6 @@ from mmengine.config import Config
 
 from convnext_dense.data.audit.boxes import as_numbers, check_boxes, check_ids
 from convnext_dense.data.audit.entries import read_entries
-from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.audit.masks import check_segmentations
 from convnext_dense.data.audit.pictures import Picture
 from convnext_dense.data.check_coco import (
@@ -26,6 +25,7 @@ from convnext_dense.data.check_coco import (
     without_masks,
 )
 from convnext_dense.data.check_files import missing_files
+from convnext_dense.data.rules.findings import Findings
 
 # COCO's limits of small and medium objects, in square pixels.
 SMALL, MEDIUM = 32**2, 96**2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.check_coco import read_lists
+from convnext_dense.data.rules.findings import Findings
 
 _ID = (int, float, str)
 # Without these an entry belongs nowhere. Others, such as a box, are checked with their values.

@@ -11,7 +11,6 @@ import numpy as np
 from mmengine.config import ConfigDict
 from PIL import Image
 
-from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.audit.pictures import (
     Look,
     Picture,
@@ -22,6 +21,7 @@ from convnext_dense.data.audit.pictures import (
 )
 from convnext_dense.data.check_files import missing_files
 from convnext_dense.data.check_label_maps import IGNORED, PAIR, list_pairs
+from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.tree import type_name, walk
 
 _COLOURLESS = ("1", "L", "P", "I", "I;16", "F")

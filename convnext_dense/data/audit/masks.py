@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from convnext_dense.data.audit.findings import Findings
+from convnext_dense.data.rules.findings import Findings
 
 _CHUNK = 20000  # annotations whose coordinates are looked at together
 

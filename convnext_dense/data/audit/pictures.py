@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
 
-from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.cut_off import refuse_cut_off
+from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.tree import type_name, walk
 
 # Fewer are looked at sooner than worker processes start.

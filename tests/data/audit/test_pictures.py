@@ -8,7 +8,6 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import ConfigDict
 from PIL import ExifTags, Image
 
-from convnext_dense.data.audit.findings import Findings
 from convnext_dense.data.audit.pictures import (
     Picture,
     image_loader,
@@ -16,6 +15,7 @@ from convnext_dense.data.audit.pictures import (
     look_at,
     report_looks,
 )
+from convnext_dense.data.rules.findings import Findings
 
 LOAD = LoadImageFromFile()
 

@@ -19,19 +19,33 @@ class Finding:
         level: ``error`` where training would fail or be wrong, ``warning`` where it would run but
             probably not as meant, ``note`` for what is as usual but good to know.
         where: The splits that it concerns, such as ``train`` or ``val, test``.
-        what: What it is.
-        places: The files or ids; none where ``what`` names the place.
+        what: What it is, and what to do.
+        places: The files, or the records with the field and its value; none where ``what`` names
+            the place.
+        source: The annotation file, or nothing where the places are files.
+        refusal: The exception with which a run is refused for it.
     """
 
     level: str
     where: str
     what: str
     places: tuple[str, ...] = ()
+    source: str = ""
+    refusal: type[Exception] = ValueError
 
     @property
     def count(self) -> int:
         """How often it occurs."""
         return len(self.places) or 1
+
+    @property
+    def sentence(self) -> str:
+        """What a run says of it: the file, the first place, what it is, and how often it occurs."""
+        if not self.places:
+            return self.what
+        source = f"annotation file {self.source}: " if self.source else ""
+        often = f" (the first of {self.count})" if self.count > 1 else ""
+        return f"{source}{self.places[0]}; {self.what}{often}"
 
 
 @dataclass
@@ -40,15 +54,19 @@ class Findings:
 
     Attributes:
         where: The splits that read the data set.
+        source: The annotation file, where it has one.
         found: In the order of their discovery.
     """
 
     where: str
+    source: str = ""
     found: list[Finding] = field(default_factory=list)
 
-    def error(self, what: str, places: Iterable[object]) -> None:
+    def error(
+        self, what: str, places: Iterable[object], refusal: type[Exception] = ValueError
+    ) -> None:
         """Add an error, unless there are no places of it."""
-        self._add(ERROR, what, places)
+        self._add(ERROR, what, places, refusal)
 
     def warning(self, what: str, places: Iterable[object]) -> None:
         """Add a warning, unless there are no places of it."""
@@ -58,18 +76,30 @@ class Findings:
         """Add a note, unless there are no places of it."""
         self._add(NOTE, what, places)
 
-    def _add(self, level: str, what: str, places: Iterable[object]) -> None:
+    def _add(
+        self,
+        level: str,
+        what: str,
+        places: Iterable[object],
+        refusal: type[Exception] = ValueError,
+    ) -> None:
         places = tuple(map(str, places))
         if places:
-            self.found.append(Finding(level, self.where, what, places))
+            self.found.append(Finding(level, self.where, what, places, self.source, refusal))
 
     def remark(self, what: str) -> None:
         """Add a note about the data set as a whole."""
         self.found.append(Finding(NOTE, self.where, what))
 
     def has_error(self) -> bool:
-        """Tell whether an error was found so far."""
+        """Return whether an error was found so far."""
         return any(finding.level == ERROR for finding in self.found)
+
+    def raise_first(self) -> None:
+        """Raise the first error, if there is one."""
+        for finding in self.found:
+            if finding.level == ERROR:
+                raise finding.refusal(finding.sentence)
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
@@ -80,4 +110,5 @@ class Findings:
             message = " ".join(str(error).split())
             explains = isinstance(error, (ValueError, OSError, ImportError)) and message
             what = message if explains else f"{type(error).__name__}: {message}"
-            self.found.append(Finding(ERROR, self.where, what))
+            refusal = type(error) if explains else ValueError
+            self.found.append(Finding(ERROR, self.where, what, refusal=refusal))
