@@ -18,10 +18,10 @@ from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import datasets
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import (
+    check_names,
     draw_predictions,
     keep_predictions,
     kept_predictions,
-    refuse_equal_names,
     use_benchmark_metrics,
 )
 from convnext_dense.evaluation.published import compare
@@ -69,7 +69,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
         draw_predictions(cfg, args.show_dir)
     check_data(cfg, splits=("test",))
     runner = build_runner(cfg)
-    refuse_equal_names(cfg, runner.test_dataloader.dataset, args.show_dir)
+    check_names(cfg, runner.test_dataloader.dataset, args.show_dir)
     try:
         metrics = runner.test()
     except Exception as error:

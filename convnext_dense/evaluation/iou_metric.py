@@ -15,7 +15,7 @@ from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.label_maps import map_name
-from convnext_dense.files import write_whole
+from convnext_dense.files import inside, write_whole
 
 
 @METRICS.register_module()
@@ -48,9 +48,8 @@ class BenchmarkIoUMetric(IoUMetric):
         """Write the label maps of a batch, then count its pixels."""
         if self.out:
             for sample in data_samples:
-                write_whole(
-                    Path(self.out) / map_name(sample["img_path"], self.images), _png(sample)
-                )
+                name = map_name(sample["img_path"], self.images)
+                write_whole(inside(self.out, name), _png(sample))
             self.kept = [Path(self.out)]
         super().process(data_batch, data_samples)
 

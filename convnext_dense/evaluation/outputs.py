@@ -13,6 +13,7 @@ from convnext_dense.data.check import build_unread
 from convnext_dense.data.tree import datasets, type_name
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.label_maps import map_name
+from convnext_dense.files import inside
 
 COCO = "mmdet.BenchmarkCocoMetric"
 IOU = "mmseg.BenchmarkIoUMetric"
@@ -131,8 +132,8 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
         hook.test_out_dir = show_dir
 
 
-def refuse_equal_names(cfg: Config, dataset: object, show_dir: str | None) -> None:
-    """Refuse a test whose label maps or drawings would overwrite each other.
+def check_names(cfg: Config, dataset: object, show_dir: str | None) -> None:
+    """Refuse a test whose label maps or drawings would overwrite each other or lie elsewhere.
 
     Args:
         cfg: After :func:`keep_predictions`.
@@ -140,22 +141,29 @@ def refuse_equal_names(cfg: Config, dataset: object, show_dir: str | None) -> No
         show_dir: Where :func:`draw_predictions` draws, if it does.
 
     Raises:
-        ValueError: Naming two images of one name.
+        ValueError: Naming two images of one name, or one whose name leads out of the folder.
     """
     for evaluator in _evaluators(cfg):
         if evaluator.type == IOU and evaluator.get("out"):
             name = partial(map_name, folders=evaluator.get("images", ()))
-            _refuse_equal(dataset, name, "--out", "a .pkl file keeps all predictions")
+            way_on = "a .pkl file keeps all predictions"
+            _check_names(dataset, evaluator.out, name, "--out", way_on)
     if show_dir:
         # The hooks of mmdet and mmseg call a drawing as its image, whatever folder that is in.
         way_on = "tools/infer.py draws pictures of several folders"
-        _refuse_equal(dataset, lambda image: Path(image).name, "--show-dir", way_on)
+        _check_names(dataset, show_dir, lambda image: Path(image).name, "--show-dir", way_on)
 
 
-def _refuse_equal(dataset: object, name: Callable[[str], str], flag: str, way_on: str) -> None:
+def _check_names(
+    dataset: object, folder: str, name: Callable[[str], str], flag: str, way_on: str
+) -> None:
     images: dict[str, str] = {}
     for index in range(len(dataset)):
         image = dataset.get_data_info(index)["img_path"]
+        try:
+            inside(folder, name(image))
+        except ValueError as error:
+            raise ValueError(f"{flag}: the image {image}: {error}") from error
         other = images.setdefault(name(image), image)
         if other != image:
             raise ValueError(

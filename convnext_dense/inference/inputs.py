@@ -55,7 +55,8 @@ def _stem(path: PurePosixPath) -> str:
 
 def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
     if "://" in given:
-        return [(given, PurePosixPath(unquote(urlparse(given).path)).name or "picture")]
+        name = PurePosixPath(unquote(urlparse(given).path)).name.replace("\0", "")
+        return [(given, "picture" if name in ("", "..") else name)]
     path = Path(given)
     if _is_below(path, outputs):
         raise ValueError(f"the input {given} lies where this run writes: give another folder, -o D")

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from convnext_dense.files import write_whole
+from convnext_dense.files import inside, write_whole
 from convnext_dense.inference.results import Detections, Seen, Segmentation
 
 KINDS = ("pictures", "json", "masks")
@@ -52,21 +52,22 @@ class Saver:
             seen: The picture and what was found.
 
         Raises:
-            ValueError: Where masks are asked of a model that gives boxes alone.
+            ValueError: Where masks are asked of a model that gives boxes alone, or a link among
+                the results leads out of the folder.
             OSError: Where a file cannot be written.
         """
         labels = as_label_map(seen.result) if "masks" in self.kinds else None
         if "masks" in self.kinds and labels is None:
             raise ValueError("--save masks: the model gives boxes alone; leave masks out of --save")
         if self._draw:
-            self._image(f"pictures/{name}.jpg", self._draw(seen.picture, seen.result))
+            drawing = self._draw(seen.picture, seen.result)
+            self._image(inside(self.out, f"pictures/{name}.jpg"), drawing)
         if "json" in self.kinds:
-            write_whole(self.out / f"json/{name}.json", json.dumps(as_json(seen)) + "\n")
+            write_whole(inside(self.out, f"json/{name}.json"), json.dumps(as_json(seen)) + "\n")
         if labels is not None:
-            self._image(f"masks/{name}.png", labels)
+            self._image(inside(self.out, f"masks/{name}.png"), labels)
 
-    def _image(self, name: str, image: np.ndarray) -> None:
-        path = self.out / name
+    def _image(self, path: Path, image: np.ndarray) -> None:
         _, encoded = cv2.imencode(path.suffix, image)
         write_whole(path, encoded.tobytes())
 

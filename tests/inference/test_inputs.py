@@ -44,6 +44,22 @@ def test_files_globs_and_urls(tree):
     }
 
 
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("a/..", "picture"),
+        ("a/%2e%2e", "picture"),
+        ("a/..%2f..%2fb.jpg", "b"),
+        ("%00.jpg", ".jpg"),
+        ("a%00b.jpg", "ab"),
+        ("", "picture"),
+        ("...", "..."),
+    ],
+)
+def test_no_url_names_a_file_elsewhere(path, name):
+    assert list(find_pictures([f"http://host/{path}"])) == [name]
+
+
 def test_outputs_of_one_name_do_not_meet(tree):
     found = find_pictures(["in/a.PNG", "other/a.jpg", "in/a.PNG"])
     assert list(found) == ["a", "a-2", "a-3"]

@@ -51,6 +51,18 @@ def test_json_and_masks_of_detections(tmp_path, masks):
     assert labels[3].tolist() == [0, 2, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("kind", ["pictures", "json", "masks"])
+def test_a_link_among_the_results_is_not_followed(tmp_path, masks, kind):
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    out.mkdir()
+    outside.mkdir()
+    (out / kind).symlink_to(outside)
+    saver = Saver(out, (kind,), CLASSES, None)
+    with pytest.raises(ValueError, match=rf"out/{kind}/a\.\w+ leads out of .* by a symbolic link"):
+        saver.save("a", Seen("a.jpg", PICTURE, detections(masks)))
+    assert not list(outside.iterdir())
+
+
 def test_boxes_alone_have_no_masks(tmp_path):
     seen = Seen("a.jpg", PICTURE, detections(None))
     Saver(tmp_path, ("json",), CLASSES, None).save("a", seen)
