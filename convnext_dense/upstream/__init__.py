@@ -12,12 +12,14 @@ def install() -> None:
         cpu_amp,  # noqa: F401
         mmcv_ext,
         package_paths,
+        resumed_config,
         safe_checkpoint,
     )
 
     config_format.install()
     mmcv_ext.install()
     package_paths.install()
+    resumed_config.install()
     safe_checkpoint.install()
 
 

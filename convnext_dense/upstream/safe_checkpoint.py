@@ -1,11 +1,11 @@
 """Checkpoints that load on today's torch, and run no code.
 
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
-newer refuse to load, so that ``--resume`` fails; it loads files from the web with
-``weights_only=False``, which runs what they contain; and on resuming it runs the text under
-``meta['config']`` as Python. The forks' loader allows ``getattr``, and loads what it refuses with
-``weights_only=False``. This file can go when mmengine saves plain data, loads it with
-``weights_only=True`` and runs none of it.
+newer refuse to load, so that ``--resume`` fails; and it loads files from the web with
+``weights_only=False``, which runs what they contain. The forks' loader allows ``getattr``, and
+loads what it refuses with ``weights_only=False``. Reach: every load of mmengine, of any program
+that imports this package; a file that torch loads loads here too. This file can go when mmengine
+saves plain data and loads it with ``weights_only=True``.
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
 is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
@@ -15,12 +15,13 @@ Meta's and timm's training checkpoints name one more, ``argparse.Namespace``, wh
 from __future__ import annotations
 
 import argparse
-import contextlib
+import functools
 import hashlib
+import os
 import pickle
 import re
 import tempfile
-import zipfile
+import threading
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
-from mmengine.utils import digit_version
+
+from convnext_dense.upstream.checkpoint_damage import find_damage, is_mappable
 
 try:
     from numpy._core import multiarray
@@ -39,6 +41,8 @@ except ImportError:  # numpy 1
     from numpy.core import multiarray
 
 STATISTICS = ("mean", "max", "min", "current")
+# torch's own way to load whatever a file contains where the call does not say.
+SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 # A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
 
@@ -59,8 +63,12 @@ def install() -> None:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint from disk and run nothing that it contains: see :func:`read_checkpoint`."""
-    return read_checkpoint(filename, map_location)
+    """Load a checkpoint from disk as mmengine asks for it.
+
+    Nothing that it contains is run, unless torch's own switch says so, which mmengine's loader
+    follows: see :func:`read_checkpoint`.
+    """
+    return read_checkpoint(filename, map_location, trust=_is_switched_off())
 
 
 def read_checkpoint(
@@ -84,14 +92,12 @@ def read_checkpoint(
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {str(filename)!r} is not a file here")
-    flaw = _flaw(path)
-    if flaw:
-        raise RuntimeError(f"checkpoint {path} {flaw}")
+    if damage := find_damage(path):
+        raise RuntimeError(f"checkpoint {path} {damage}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path, map_location)
     try:
-        # Files of torch before 1.6 cannot be mapped.
-        return _read(path, map_location, mmap=mmap and zipfile.is_zipfile(path), trust=trust)
+        return _read(path, map_location, mmap=mmap and is_mappable(path), trust=trust)
     except pickle.UnpicklingError as error:
         raise _refusal(path, str(error)) from None
     except Exception as error:
@@ -106,7 +112,8 @@ def load_from_http(
     filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
 ) -> Any:
     """Download a checkpoint once and load it as from disk: see :func:`download`."""
-    return read_checkpoint(download(filename, model_dir, progress), map_location)
+    path = download(filename, model_dir, progress)
+    return read_checkpoint(path, map_location, trust=_is_switched_off())
 
 
 def download(url: str, model_dir: str | None = None, progress: bool = True) -> Path:
@@ -175,13 +182,16 @@ def _require_whole(file: Path) -> None:
         raise RuntimeError(str(error).replace(str(file), file.name)) from error
 
 
+def _is_switched_off() -> bool:
+    """Whether the user has told torch to load whatever a file contains."""
+    return os.environ.get(SWITCH, "").lower() in ("1", "y", "yes", "true")
+
+
 def _read(file: Any, map_location: Any = None, mmap: bool = False, trust: bool = False) -> Any:
-    with _mmengine_globals():
-        checkpoint = torch.load(
+    with _allow_mmengine:
+        return torch.load(
             file, map_location=map_location, weights_only=not trust, mmap=mmap or None
         )
-    _forget_code(checkpoint)
-    return checkpoint
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
@@ -199,17 +209,36 @@ def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
         raise RuntimeError(f"checkpoint {path} {says}") from error
 
 
-def _forget_code(checkpoint: Any) -> None:
-    """Drop the one entry that mmengine's resume would run as Python, to compare GPU numbers."""
-    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict):
-        meta.pop("config", None)
+class _AllowMMEngine:
+    """Allow what mmengine's files name while at least one thread loads.
+
+    What is allowed holds for the whole process: ``torch.serialization.safe_globals`` alone would
+    take it from the threads that still load when the first one is done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loading = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._loading:
+                # What the user allows stays allowed.
+                allowed = torch.serialization.get_safe_globals()
+                added = [entry for entry in _mmengine_globals() if entry not in allowed]
+                self._allowance = torch.serialization.safe_globals(added)
+                self._allowance.__enter__()
+            self._loading += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._loading -= 1
+            if not self._loading:
+                self._allowance.__exit__(*error)
 
 
-def _mmengine_globals() -> contextlib.AbstractContextManager:
-    if digit_version(torch.__version__) < digit_version("2.6"):
-        # Cannot allow a function under another's name. What needs it is refused.
-        return contextlib.nullcontext()
+@functools.cache
+def _mmengine_globals() -> tuple[tuple[Any, str], ...]:
     # A dtype's state is restored only if its class is allowed too. The names of these have no dot,
     # so that no file can ask for them.
     codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
@@ -220,17 +249,18 @@ def _mmengine_globals() -> contextlib.AbstractContextManager:
         for name in ("_reconstruct", "scalar")
         for core in ("core", "_core")
     ]
-    return torch.serialization.safe_globals(
-        [
-            (argparse.Namespace, "argparse.Namespace"),
-            (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
-            (np.ndarray, "numpy.ndarray"),
-            (np.dtype, "numpy.dtype"),
-            (_history_buffer_statistic, "builtins.getattr"),
-            *functions,
-            *dtypes,
-        ]
+    return (
+        (argparse.Namespace, "argparse.Namespace"),
+        (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
+        (np.ndarray, "numpy.ndarray"),
+        (np.dtype, "numpy.dtype"),
+        (_history_buffer_statistic, "builtins.getattr"),
+        *functions,
+        *dtypes,
     )
+
+
+_allow_mmengine = _AllowMMEngine()
 
 
 def _history_buffer_statistic(owner: Any, name: str) -> Any:
@@ -241,42 +271,13 @@ def _history_buffer_statistic(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _flaw(path: Path) -> str | None:
-    """Say what is wrong with a file by its first bytes, before anything reads it."""
-    size = path.stat().st_size
-    if not size:
-        return "is empty; get it anew"
-    with path.open("rb") as file:
-        head = file.read(64)
-    header = int.from_bytes(head[:8], "little")
-    named_safetensors = path.suffix == ".safetensors"
-    if head[8:9] == b"{" and header < 2**30:
-        if not named_safetensors:
-            return f"is a safetensors file, but is called *{path.suffix}: rename it"
-        return None if header + 8 <= size else "is truncated; get it anew"
-    if head.startswith(b"PK"):
-        # The table of contents stands at the end of a zip file.
-        if not zipfile.is_zipfile(path):
-            return "is truncated; get it anew"
-    elif head.lstrip().startswith(b"<"):
-        return "is a web page, not a checkpoint; get it anew"
-    elif not head.startswith(b"\x80"):  # a pickle, as torch before 1.6 wrote them
-        return f"is not a {'safetensors file' if named_safetensors else 'PyTorch checkpoint'}"
-    return (
-        "is a PyTorch file, but is called *.safetensors: rename it" if named_safetensors else None
-    )
-
-
 def _refusal(path: Path, message: str) -> RuntimeError:
     refused = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", message)
     if not refused:
         detail = re.search(r"WeightsUnpickler error:\s*(.+)", message)
         first_line = (detail[1] if detail else message.splitlines()[0]).strip()
         return RuntimeError(f"checkpoint {path} could not be read: {first_line}")
-    text = (
+    return RefusedError(
         f"checkpoint {path} is refused: it names {refused[1]}, which could run code. Use a file "
         "that holds parameters and plain data only"
     )
-    if digit_version(torch.__version__) < digit_version("2.6"):
-        text += f"; to resume a run of mmengine upgrade torch {torch.__version__} to 2.6 or newer"
-    return RefusedError(text)

@@ -1,10 +1,11 @@
 import argparse
 import builtins
-import getpass
 import os
 import pickle
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from http.client import IncompleteRead
 from pathlib import Path
 
@@ -221,10 +222,34 @@ def test_a_failed_download_names_the_address(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_config_that_a_checkpoint_carries_is_not_run_on_resume(tmp_path, trace):
-    config = f"__import__('pathlib').Path({str(trace)!r}).touch()"
-    path = save_as(tmp_path / "a.pth", meta=dict(config=config, epoch=3), state_dict={})
-    assert load(path)["meta"] == dict(epoch=3)
+def test_what_others_keep_in_meta_stays(tmp_path):
+    meta = dict(config="model = dict()", epoch=3)
+    assert load(save_as(tmp_path / "a.pth", meta=meta, state_dict={}))["meta"] == meta
+
+
+def test_what_the_user_allows_torch_to_load_loads_here(tmp_path, monkeypatch):
+    path = save_as(tmp_path / "a.pth", meta=dict(third=Fraction(1, 3)))
+    with pytest.raises(RuntimeError, match=r"it names fractions\.Fraction"):
+        load(path)
+    with torch.serialization.safe_globals([Fraction]):
+        assert load(path)["meta"]["third"] == Fraction(1, 3)
+        assert Fraction in torch.serialization.get_safe_globals()
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    assert load(path)["meta"]["third"] == Fraction(1, 3)
+    # The switch is for calls that do not say; this one says that it trusts nothing.
+    with pytest.raises(RuntimeError, match=r"it names fractions\.Fraction"):
+        read_checkpoint(path)
+
+
+def test_threads_load_at_the_same_time(tmp_path):
+    paths = [
+        save_as(tmp_path / f"{i}.pth", history=HistoryBuffer([1.0 * i], [1])) for i in range(4)
+    ]
+    before = set(torch.serialization.get_safe_globals())
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(load, paths * 60))
+    assert [one["history"].data[0].tolist() for one in loaded] == [[0], [1], [2], [3]] * 60
+    assert set(torch.serialization.get_safe_globals()) == before
 
 
 def test_a_hostile_download_is_refused(tmp_path, monkeypatch, trace):
@@ -262,15 +287,6 @@ def test_load_checkpoint_of_mmengine_uses_it(tmp_path, trace):
     path = save_as(tmp_path / "evil.pth", a=Call(os.system, f"touch {trace}"))
     with pytest.raises(RuntimeError, match="is refused"):
         load_checkpoint(torch.nn.Linear(1, 1), path)
-
-
-def test_an_older_torch_refuses_training_state_with_the_way_out(tmp_path, monkeypatch):
-    path = save_as(tmp_path / "a.pth", history=HistoryBuffer([1.0], [1]))
-    plain = save_as(tmp_path / "b.pth", w=torch.ones(1), user=getpass.__name__)
-    monkeypatch.setattr(torch, "__version__", "2.4.1")
-    assert load(plain)["user"] == "getpass"
-    with pytest.raises(RuntimeError, match=r"upgrade torch 2\.4\.1 to 2\.6 or newer"):
-        load(path)
 
 
 class TestSafetensors:
