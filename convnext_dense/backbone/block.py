@@ -191,7 +191,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        if not isinstance(self.drop_path, DropPath):
+        if not kernels.is_untouched(self.drop_path, DropPath) or kernels.is_every_call_hooked():
             return x + self.drop_path(self._branch(x))
         if self.drop_path.is_off():
             return self._residual(x)

@@ -8,9 +8,17 @@ for a device, a type and a mode; whatever a fast path cannot do runs in plain to
 from convnext_dense.kernels.select import (
     compute_dtype,
     fast_path,
+    is_every_call_hooked,
     is_transformed,
     is_untouched,
     plain_torch,
 )
 
-__all__ = ["compute_dtype", "fast_path", "is_transformed", "is_untouched", "plain_torch"]
+__all__ = [
+    "compute_dtype",
+    "fast_path",
+    "is_every_call_hooked",
+    "is_transformed",
+    "is_untouched",
+    "plain_torch",
+]

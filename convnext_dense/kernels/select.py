@@ -55,7 +55,7 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
         parameters: The parameters of that part; None for one that it was built without, which no
             fast path knows.
     """
-    if is_transformed() or _plain_torch or global_hooks._has_any_global_hook():
+    if is_transformed() or _plain_torch or is_every_call_hooked():
         return None
     device = x.device
     if device.type not in ("cpu", "cuda") or x.numel() == 0 or type(x) not in _PLAIN:
@@ -96,7 +96,7 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Tell whether a module is of one of these very classes and nobody listens to its calls.
 
     A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
-    itself. Hooks on all modules at once are :func:`fast_path`'s to see.
+    itself. :func:`is_every_call_hooked` sees hooks on all modules at once.
     """
     return (
         type(module) in kinds
@@ -104,6 +104,11 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)
     )
+
+
+def is_every_call_hooked() -> bool:
+    """Whether a hook is registered on all modules at once, so that each must be called itself."""
+    return global_hooks._has_any_global_hook()
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

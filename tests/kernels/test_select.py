@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense import ConvNeXt, kernels
-from convnext_dense.backbone.block import Block
+from convnext_dense.backbone.block import Block, DropPath
 from convnext_dense.kernels import onednn
 
 FAST = onednn.available(torch.float32)
@@ -173,6 +173,56 @@ def test_another_drop_path_is_called():
     x = torch.randn(1, 16, 6, 6)
     with torch.no_grad():
         assert (block(x) == x).float().mean() > 0.3
+
+
+class Tripled(DropPath):
+    def forward(self, x):
+        return 3 * x
+
+
+def replace_drop_path(block):
+    block.drop_path = Tripled(block.drop_path.rate)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "touch",
+    [
+        replace_drop_path,
+        lambda block: setattr(block.drop_path, "forward", lambda x: 3 * x),
+        lambda block: block.drop_path.register_forward_hook(lambda module, args, out: 3 * args[0]),
+        lambda block: (
+            block.drop_path.register_forward_pre_hook(lambda module, args: (3 * args[0],)),
+            setattr(block.drop_path, "rate", 0.0),
+        ),
+    ],
+    ids=["subclass", "forward", "hook", "pre-hook"],
+)
+def test_a_drop_path_that_was_touched_is_called(touch, rate, training):
+    block = Block(16, drop_path_rate=rate).train(training)
+    x = torch.randn(3, 16, 6, 6)
+    touch(block)
+    torch.testing.assert_close(block(x), x + 3 * block._branch(x))
+
+
+def test_hooks_on_all_modules_see_drop_path():
+    block, seen = Block(16, drop_path_rate=0.5), []
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, args, out: seen.append(module)
+    )
+    try:
+        block(torch.randn(2, 16, 6, 6))
+    finally:
+        handle.remove()
+    assert seen == [*block.children(), block]
+
+
+def test_a_backward_hook_on_drop_path_is_called():
+    block, seen = Block(16, drop_path_rate=0.5), []
+    block.drop_path.register_full_backward_hook(lambda *args: seen.append(args))
+    block(torch.randn(2, 16, 6, 6)).sum().backward()
+    assert len(seen) == 1
 
 
 def test_many_gradients_at_once():
