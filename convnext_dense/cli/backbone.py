@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from convnext_dense.backbone.archs import ARCHS, resolve_arch
 from convnext_dense.data.tree import backbone_owner
 from convnext_dense.swap.plan import RECIPES, same_arch
+from convnext_dense.swap.relatives import pyramid_of
 from convnext_dense.zoo import WEIGHTS, published_weights
 
 
@@ -87,5 +88,20 @@ def backbone_arguments(
         arch = same_arch(cfg) if arch == "same" else resolve_arch(arch)
         weights = published_weights(arch, weights)
     if weights not in (None, "none"):
-        arguments["init_cfg"] = dict(type="Pretrained", checkpoint=weights)
+        before = find_backbone(cfg) if cfg.get("model") else None
+        asked = _weight_options(arguments) or _weight_options(before or {})
+        arguments["init_cfg"] = dict(asked, type="Pretrained", checkpoint=weights)
     return arguments
+
+
+def _weight_options(backbone: Mapping) -> dict:
+    """Return what a ConvNeXt's ``init_cfg`` asks for beside the weights, such as ``ema``.
+
+    Another backbone's options are of its own weights.
+    """
+    init_cfg = backbone.get("init_cfg") or {}
+    if isinstance(init_cfg, list):
+        init_cfg = next((cfg for cfg in init_cfg if "checkpoint" in cfg), {})
+    if backbone.get("type", "ConvNeXt") != "ConvNeXt" or pyramid_of(backbone):
+        return {}
+    return {key: value for key, value in init_cfg.items() if key not in ("type", "checkpoint")}

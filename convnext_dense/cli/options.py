@@ -16,6 +16,8 @@ from convnext_dense.cli.output import say
 from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
 from convnext_dense.swap import plan_swap
+from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.preprocessing import follow_weights
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 # What load_config takes for the flags that a tool has not.
@@ -94,6 +96,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args.config, import_custom_modules=not args.backbone)
     if args.backbone:
         cfg = _swap(cfg, args)
+    elif getattr(args, "weights", None):
+        cfg = _follow_weights(cfg, args.weights)
     if args.data_root is None:
         cfg = follow_environment(cfg)
     cfg = retarget(
@@ -124,6 +128,16 @@ def _swap(cfg: Config, args: argparse.Namespace) -> Config:
         note(message)
     import_modules_from_strings(**swap.config.custom_imports)
     return swap.config
+
+
+def _follow_weights(cfg: Config, weights: str) -> Config:
+    """Let the normalisation follow ``--weights`` where the backbone stays."""
+    edits = Edits(cfg)
+    if weights != "none":
+        follow_weights(edits, weights)
+    for change in edits.changes:
+        note(f"--weights {weights}: {change}")
+    return Config(edits.cfg, filename=cfg.filename) if edits.changes else cfg
 
 
 def read_config(name: str, import_custom_modules: bool = True) -> Config:

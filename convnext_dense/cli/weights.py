@@ -30,7 +30,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
     found = find_convnext(state, read.name)
     norms = [name for name in found.own if is_output_norm(name) and name.endswith("weight")]
     heads = Counter(name.partition(".")[0] for name in found.others("backbone."))
-    mean, std = normalisation_of(read.name, found)
+    mean, std = normalisation_of(read.name, read.state)
     dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in state.values())
     rows = {
         "file": f"{read.name}{_size(args.source)}",

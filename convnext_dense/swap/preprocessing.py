@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convnext_dense.data.tree import type_name, walk
 from convnext_dense.swap.edits import Edits
-from convnext_dense.weights.origin import normalisation_of
+from convnext_dense.weights.origin import CLIP, IMAGENET, normalisation_for
 
 WHY = "RGB, with the mean and deviation that the weights expect"
 WRAPPERS = ("MultiBranchDataPreprocessor",)
@@ -19,9 +19,9 @@ def set_normalisation(edits: Edits, weights: str) -> None:
 
     Args:
         edits: The config and its changes.
-        weights: Name of the new backbone's weights; empty for none, which means ImageNet's values.
+        weights: The new backbone's weights; empty for none, which means ImageNet's values.
     """
-    mean, std = map(list, normalisation_of(weights))
+    mean, std = map(list, normalisation_for(weights))
     preprocessors = [
         (path, node)
         for path, node in walk(edits.cfg)
@@ -43,3 +43,22 @@ def set_normalisation(edits: Edits, weights: str) -> None:
             edits.set(path, node, "to_rgb", True, WHY)
             if "std" in node:
                 edits.set(path, node, "std", std, WHY)
+
+
+def follow_weights(edits: Edits, weights: str) -> None:
+    """Let the normalisation of a ConvNeXt's config follow other weights: ImageNet's or CLIP's.
+
+    Values of the user's own, for other images than either, stay as they are.
+
+    Args:
+        edits: The config and its changes.
+        weights: The weights that it will start from.
+    """
+    wanted = normalisation_for(weights)
+    other = IMAGENET if wanted == CLIP else CLIP
+    for path, node in walk(edits.cfg):
+        if "mean" not in node or list(node["mean"] or ()) != list(other[0]):
+            continue
+        edits.set(path, node, "mean", list(wanted[0]), WHY)
+        if "std" in node:
+            edits.set(path, node, "std", list(wanted[1]), WHY)

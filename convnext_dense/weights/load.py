@@ -116,7 +116,7 @@ def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
 
 
 def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
-    mean, std = normalisation_of(read.name, found)
+    mean, std = normalisation_of(read.name, read.state)
     renamed = {name for name in fit.backbone if found.prefix + name != found.names.get(name)} | set(
         found.reshaped
     )

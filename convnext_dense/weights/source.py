@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -35,7 +36,7 @@ class Source:
         state: Parameters by name.
         key: Key of the checkpoint that they stood under, or None.
         left: Keys of other sets of parameters in the checkpoint, such as ``model_ema``.
-        checksum: SHA-256 of the file, or None.
+        path: The file here that it was read from, or None.
         meta: What the OpenMMLab stack notes beside the parameters, such as the classes.
     """
 
@@ -43,8 +44,19 @@ class Source:
     state: Mapping[str, Tensor]
     key: str | None = None
     left: tuple[str, ...] = ()
-    checksum: str | None = None
+    path: Path | None = None
     meta: Mapping = field(default_factory=dict)
+
+    @functools.cached_property
+    def checksum(self) -> str | None:
+        """SHA-256 of the file, or None for a state dict."""
+        if self.path is None:
+            return None
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
 
 
 def read_source(
@@ -164,18 +176,10 @@ def _unwrap(checkpoint: object, name: str, path: Path | None, ema: bool) -> Sour
     elif found and all(isinstance(value, Tensor) for value in found.values()):
         meta = checkpoint.get("meta") if key else None
         meta = meta if isinstance(meta, Mapping) else {}
-        return Source(name, found, key, left, path and _sha256(path), meta)
+        return Source(name, found, key, left, path, meta)
     else:
         held = ", ".join(map(repr, found)) or "nothing"
     raise RuntimeError(
         f"{name} holds no parameters, neither bare nor under the key "
         f"{' or '.join(map(repr, PLAIN))}, but {held}"
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

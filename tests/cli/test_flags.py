@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from convnext_dense import ConvNeXt
+
 # No warm-up, so that the first step already counts.
 SHORT = """
     val_cfg=None val_dataloader=None val_evaluator=None param_scheduler=None
@@ -153,3 +155,31 @@ def test_tensorboard_is_asked_for_by_its_extra(cli, monkeypatch):
     assert cli.refused("train", argv) == (
         "--tensorboard: pip install 'convnext-dense[tensorboard]'"
     )
+
+
+def test_weights_leave_the_options_of_the_config_beside_them(cli, tmp_path):
+    net = ConvNeXt(dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64)))
+    plain, averaged = net.state_dict(), {k: v + 1 for k, v in net.state_dict().items()}
+    averaged = {f"net.{name}": value for name, value in averaged.items()}
+    torch.save(dict(model=plain, model_ema=averaged), "both.pth")
+    flags = ["--weights", "both.pth", "--work-dir", "w"]
+    options = "model.backbone.init_cfg.ema=True model.backbone.init_cfg.prefix=net"
+    options += f" {SHORT} train_cfg.max_iters=2 optim_wrapper.optimizer.lr=0"
+    said = cli.train("seg", *flags, options=options)
+    assert "under 'model_ema'" in said
+    config = Config.fromfile(next(tmp_path.glob("w/*.py")))
+    assert config.model.backbone.init_cfg == dict(
+        type="Pretrained", checkpoint="both.pth", ema=True, prefix="net"
+    )
+    state = cli.load("w/iter_2.pth")["state_dict"]
+    assert torch.equal(state["backbone.stages.0.0.gamma"], averaged["net.stages.0.0.gamma"])
+
+
+def test_clips_weights_bring_their_normalisation(cli, tmp_path):
+    net = ConvNeXt(dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64)))
+    torch.save({f"visual.trunk.{k}": v for k, v in net.state_dict().items()}, "tower.pth")
+    flags = ["--weights", "tower.pth", "--work-dir", "w"]
+    said = cli.train("seg", *flags, options=f"{SHORT} train_cfg.max_iters=1")
+    config = Config.fromfile(next(tmp_path.glob("w/*.py")))
+    assert config.model.data_preprocessor.mean == [122.7709, 116.7460, 104.0937]
+    assert "images       RGB, mean 122.771, 116.746, 104.094" in said

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.cli.options import read_config
 from convnext_dense.data.tree import walk
 from convnext_dense.swap import plan_swap
+from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.preprocessing import follow_weights
+from convnext_dense.weights.origin import CLIP, IMAGENET
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -39,6 +44,38 @@ def test_weights_of_clip_expect_clips_images():
     weights = dict(type="Pretrained", checkpoint="timm/convnext_base.clip_laion2b_augreg")
     found = plan_swap(cfg, "base", init_cfg=weights).config.model.data_preprocessor
     assert found.mean == [122.7709, 116.7460, 104.0937]
+
+
+def test_clips_weights_are_told_by_their_content_too(tmp_path):
+    net = ConvNeXt("atto")
+    path = tmp_path / "eclipse.pth"
+    torch.save({f"visual.trunk.{name}": value for name, value in net.state_dict().items()}, path)
+    cfg = read_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+    weights = dict(type="Pretrained", checkpoint=str(path))
+    found = plan_swap(cfg, "atto", init_cfg=weights).config.model.data_preprocessor
+    assert found.mean == list(load_weights(net, path).mean) == list(CLIP[0])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "weights", "after"),
+    [
+        (MEAN, STD, "timm/convnext_base.clip_laion2b_augreg", CLIP),
+        (list(CLIP[0]), list(CLIP[1]), "timm/convnext_base.fb_in22k", IMAGENET),
+        (tuple(CLIP[0]), list(CLIP[1]), "imagenet1k", IMAGENET),
+        ([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], "timm/convnext_base.clip_laion2b_augreg", None),
+        (MEAN, STD, "/home/eclipse/x.pth", None),
+    ],
+)
+def test_weights_under_a_config_that_has_its_backbone(mean, std, weights, after):
+    cfg = read_config("configs/det/mask_rcnn_convnext_t_coco.py")
+    cfg.model.data_preprocessor.update(mean=mean, std=std)
+    edits = Edits(cfg)
+    follow_weights(edits, weights)
+    found = edits.cfg["model"]["data_preprocessor"]
+    if after is None:
+        assert not edits.changes
+    else:
+        assert (found["mean"], found["std"]) == tuple(map(list, after))
 
 
 def test_paddings_stay():
