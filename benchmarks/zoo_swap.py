@@ -33,6 +33,7 @@ from mmengine.config import Config
 
 import convnext_dense  # noqa: F401  makes mmdet importable
 from convnext_dense.data.tree import walk
+from convnext_dense.files import write_whole
 from convnext_dense.swap.trial import STEPS, TrialError, try_out
 
 ZOOS = ("mmdet", "mmseg")
@@ -377,7 +378,7 @@ def write_between_markers(path: Path, text: str) -> None:
         raise SystemExit(f"{path} needs the lines {MARKERS[0]} and {MARKERS[1]}, once each")
     before, _, rest = content.partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]
-    path.write_text(f"{before}{MARKERS[0]}\n{text}\n{MARKERS[1]}{after}")
+    write_whole(path, f"{before}{MARKERS[0]}\n{text}\n{MARKERS[1]}{after}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import time
@@ -58,7 +59,7 @@ def replacing(path: str | os.PathLike, way_on: str = WHOLE) -> Iterator[Path]:
             part.write_text("{}")
     """
     path = Path(path)
-    try:
+    with _as_write_error(path, way_on):
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
             yield path
@@ -72,13 +73,35 @@ def replacing(path: str | os.PathLike, way_on: str = WHOLE) -> Iterator[Path]:
             _sync(part)
             part.replace(target)
         _sync(target.parent)
-    except WriteError:
-        raise
-    except OSError as error:
-        raise _write_error(path, error, way_on) from error
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes, way_on: str = WHOLE) -> None:
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a new folder to fill, which takes its name in one step where the block succeeds.
+
+    Where it fails nothing is left. Its files are not on the disk for certain, as :func:`replacing`
+    has its own: this is for what can be made again.
+
+    Args:
+        path: The folder: missing or empty.
+
+    Yields:
+        A folder beside it.
+
+    Raises:
+        WriteError: Where it cannot be written.
+    """
+    path = Path(path)
+    with _as_write_error(path, "nothing is left of it"):
+        _make_folder(path.absolute().parent)
+        with _part_of(path, folder=True) as part:
+            yield part
+            part.replace(path)
+
+
+def write_whole(
+    path: str | os.PathLike, content: str | bytes | memoryview, way_on: str = WHOLE
+) -> None:
     """Write a file in one step, with its folder if that is missing: see :func:`replacing`.
 
     Args:
@@ -91,6 +114,64 @@ def write_whole(path: str | os.PathLike, content: str | bytes, way_on: str = WHO
     """
     with replacing(path, way_on) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def append_line(path: str | os.PathLike, line: str) -> None:
+    """Append a line to a file, all of it or nothing.
+
+    Args:
+        path: The file, made where it is missing. Its folder must be there.
+        line: Without the line break.
+
+    Raises:
+        WriteError: Where it cannot be written; the lines before stay.
+    """
+    path = Path(path)
+    with _as_write_error(path, WHOLE):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            size = os.fstat(file).st_size
+            left = f"{line}\n".encode()
+            try:
+                while left:
+                    left = left[os.write(file, left) :]
+            except BaseException:
+                os.ftruncate(file, size)
+                raise
+        finally:
+            os.close(file)
+
+
+def ensure_writable(path: str | os.PathLike) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to take.
+
+    Args:
+        path: The file. Its folder is made where it is missing; the file itself stays as it is.
+
+    Raises:
+        WriteError: As :func:`replacing` would.
+    """
+    path = Path(path)
+    with _as_write_error(path, WHOLE):
+        mode = _mode(path)
+        if mode is None or stat.S_ISREG(mode):
+            target = Path(os.path.realpath(path))
+            _make_folder(target.parent)
+            with _part_of(target):
+                pass  # deleted, since it is not moved
+
+
+def ensure_folder(folder: str | os.PathLike) -> None:
+    """Make a folder where it is missing, and refuse one in which no file can be written.
+
+    Raises:
+        WriteError: Naming the folder and what is missing.
+    """
+    folder = Path(folder)
+    with _as_write_error(folder, WHOLE):
+        _make_folder(folder)
+        with _part_of(folder / "file"):
+            pass  # deleted, since it is not moved
 
 
 def clear_parts(folder: str | os.PathLike) -> list[Path]:
@@ -106,10 +187,14 @@ def clear_parts(folder: str | os.PathLike) -> list[Path]:
         parts = [Path(entry) for entry in entries if _PART.match(entry.name)]
         for part in parts:
             # Another process may be clearing too.
-            with contextlib.suppress(OSError), part.open("rb") as file:
-                if _is_abandoned(part, file.fileno()):
-                    part.unlink()
-                    cleared.append(part)
+            with contextlib.suppress(OSError):
+                lock = os.open(part, os.O_RDONLY)
+                try:
+                    if _is_abandoned(part, lock):
+                        _delete(part)
+                        cleared.append(part)
+                finally:
+                    os.close(lock)
     return cleared
 
 
@@ -121,8 +206,8 @@ def _mode(path: Path) -> int | None:
         return None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if stat.S_ISREG(mode):
+        os.close(os.open(path, os.O_WRONLY))
     return mode
 
 
@@ -134,13 +219,15 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _part_of(target: Path) -> Iterator[Path]:
+def _part_of(target: Path, *, folder: bool = False) -> Iterator[Path]:
     """Make an empty part, locked as long as it is written, and delete it where it was not moved."""
     # In the same folder, since only within one file system is a rename a single step.
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     while True:
         part = target.with_name(f".{_HOST}-{secrets.token_hex(4)}.part{suffix}")
-        lock = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if folder:
+            part.mkdir()
+        lock = os.open(part, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -149,21 +236,28 @@ def _part_of(target: Path) -> Iterator[Path]:
                 yield part
                 return
         finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+            _delete(part)
             os.close(lock)
 
 
-def _is_abandoned(part: Path, file: int) -> bool:
+def _delete(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _is_abandoned(part: Path, lock: int) -> bool:
     if _PART.match(part.name)[1] == _HOST:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             return False
         except OSError:
             pass  # a file system without locks
-    return time.time() - os.fstat(file).st_mtime > OLD
+    return time.time() - os.fstat(lock).st_mtime > OLD
 
 
 def _sync(path: Path) -> None:
@@ -179,16 +273,34 @@ def _sync(path: Path) -> None:
         os.close(file)
 
 
-def _write_error(path: Path, error: OSError, way_on: str) -> WriteError:
+@contextlib.contextmanager
+def _as_write_error(path: Path, way_on: str) -> Iterator[None]:
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise write_error(path, error, way_on) from error
+
+
+def write_error(path: str | os.PathLike, error: OSError, way_on: str = WHOLE) -> WriteError:
+    """Return the error of a write that failed, which says in one line what is missing.
+
+    Args:
+        path: The file or folder.
+        error: What the system said.
+        way_on: Ends the message.
+    """
+    path = Path(path)
     reason = error.strerror or str(error)
-    folders = [] if error.errno == errno.ENAMETOOLONG else path.absolute().parents
-    folders = [folder for folder in folders if not folder.is_dir()]
     if error.errno == errno.EISDIR:
         reason = "it is a folder"
     elif error.errno in (errno.EEXIST, errno.ENOTDIR):
-        reason = f"{folders[-1]} is a file and no folder" if folders else reason
-    elif error.errno == errno.ENOENT and folders:
-        reason = f"the folder {folders[-1]} is gone"
+        blocking = [place for place in (path, *path.absolute().parents) if place.is_file()]
+        reason = f"{blocking[-1]} is a file and no folder" if blocking else reason
+    elif error.errno == errno.ENOENT:
+        gone = [folder for folder in path.absolute().parents if not folder.exists()]
+        reason = f"the folder {gone[-1]} is gone" if gone else reason
     failure = WriteError(f"could not write {path}: {reason}; {way_on}")
     failure.errno = error.errno
     return failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -15,7 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convnext_dense import files
-from convnext_dense.files import WriteError, clear_parts, replacing, write_whole
+from convnext_dense.files import (
+    WriteError,
+    append_line,
+    clear_parts,
+    ensure_folder,
+    ensure_writable,
+    replacing,
+    replacing_folder,
+    write_whole,
+)
 
 # Begins to write a file and waits.
 WRITER = """
@@ -227,3 +237,53 @@ def test_other_hidden_files_stay(tmp_path):
         (tmp_path / name).touch()
     assert clear_parts(tmp_path) == []
     assert clear_parts(tmp_path / "no folder") == []
+
+
+def test_a_line_is_appended_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "log"
+    append_line(path, "first")
+    append_line(path, "second")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        with pytest.raises(WriteError, match=r"^could not write .*/log: File too large; "):
+            append_line(path, "a third that is too long")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "first\nsecond\n"
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deeper" / "set"
+    with (
+        pytest.raises(
+            WriteError, match=r"could not write .*/set: No space left.*; nothing is left"
+        ),
+        replacing_folder(path) as part,
+    ):
+        (part / "a").mkdir()
+        raise OSError(28, "No space left on device")
+    assert names(path.parent) == []
+    with replacing_folder(path) as part:
+        (part / "a").touch()
+        assert names(path.parent) == [part.name]
+        clear_parts(path.parent)
+    assert names(path) == ["a"]
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(path.parent.stat().st_mode)
+
+
+def test_what_could_not_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("earlier")
+    ensure_writable(tmp_path / "file")
+    ensure_writable(tmp_path / "new" / "a.json")
+    ensure_folder(tmp_path / "other" / "folder")
+    assert names(tmp_path / "new") == names(tmp_path / "other" / "folder") == []
+    for refuse, path in (
+        (ensure_writable, tmp_path / "file" / "a.json"),
+        (ensure_writable, tmp_path / "new"),
+        (ensure_folder, tmp_path / "file"),
+        (ensure_folder, tmp_path / "file" / "folder"),
+    ):
+        with pytest.raises(WriteError, match=f"could not write {path}: .* is a f"):
+            refuse(path)
+    assert (tmp_path / "file").read_text() == "earlier"

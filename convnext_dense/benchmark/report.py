@@ -17,7 +17,7 @@ import torch
 from convnext_dense.benchmark.backbone import OURS, Measurement, Row, Setting
 from convnext_dense.benchmark.models import ModelRow
 from convnext_dense.benchmark.timing import Spread
-from convnext_dense.files import write_whole
+from convnext_dense.files import replacing, write_whole
 
 LIBRARIES = (
     "convnext-dense", "torch", "timm", "transformers", "torchvision", "mmpretrain", "triton",
@@ -190,7 +190,8 @@ def _finish(panel: Any) -> None:
 
 
 def _save(figure: Any, path: str) -> None:
-    figure.savefig(path, format="png", dpi=120)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=120)
 
 
 def _whiskers(times: list[Spread]) -> list[list[float]]:

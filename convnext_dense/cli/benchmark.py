@@ -26,6 +26,7 @@ from convnext_dense.benchmark.report import (
 )
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.output import say
+from convnext_dense.files import ensure_writable
 from convnext_dense.inference.model import choose_device
 
 
@@ -207,6 +208,8 @@ def _prepare(args: argparse.Namespace) -> torch.device:
         raise ValueError(f"--device is cpu, cuda or cuda:N, got {args.device!r}")
     if args.plot and find_spec("matplotlib") is None:
         raise ImportError("--plot needs matplotlib: pip install matplotlib")
+    for path in filter(None, (args.json, args.plot)):
+        ensure_writable(path)
     # torch's profiler announces its stages.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     warnings.filterwarnings("ignore")

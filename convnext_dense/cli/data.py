@@ -18,7 +18,7 @@ from convnext_dense.cli.output import say
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.evaluation.tables import plain_table
-from convnext_dense.files import write_whole
+from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
 
 # Where the output is a file: wide enough for most paths.
@@ -88,6 +88,8 @@ def check_command(args: argparse.Namespace) -> None:
         raise ValueError(f"--max-examples is at least 0, got {args.max_examples}")
     if args.workers is not None and args.workers < 0:
         raise ValueError(f"--workers is at least 0, got {args.workers}")
+    if args.json:
+        ensure_writable(args.json)
     audit = audit_data(load_config(args), fast=args.fast, workers=args.workers)
     if args.json:
         content = dict(config=args.config, fast=args.fast, **audit.as_dict())
@@ -146,6 +148,7 @@ def show_command(args: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     cfg = load_config(args)
     out = Path(args.out or Path(cfg.work_dir, "samples.png"))
+    ensure_writable(out)
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
     write_whole(out, png)
     say(f"{_many(drawn, 'sample')} of {args.split} in {out}")

@@ -50,6 +50,8 @@ def describe(error: Exception) -> str:
     if any("Original Traceback" in line for line in lines):  # from a data loader's worker
         return lines[-1]
     message = " ".join(lines)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"  # without the number that Python puts first
     if isinstance(error, SELF_EXPLAINING) and message:
         return message
     return f"{type(error).__name__}: {message} (--debug shows where)"

@@ -14,6 +14,7 @@ from rich.text import Text
 from convnext_dense.cli.backbone import add_backbone_options
 from convnext_dense.cli.options import add_config_options, load_config
 from convnext_dense.cli.output import say
+from convnext_dense.files import ensure_folder
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.inputs import find_pictures
@@ -66,6 +67,7 @@ def infer(args: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     kinds = _kinds(args.save)
     pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
+    ensure_folder(args.out)
     predictor = Predictor(
         load_config(args), args.checkpoint, args.device, batch_size=args.batch, score=args.score
     )

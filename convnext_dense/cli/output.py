@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from types import TracebackType
 
+from convnext_dense.files import write_error
 from convnext_dense.text import printable
 
 
@@ -23,9 +24,15 @@ def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = 
             the name of a class or file cannot pass for another line of ours.
         error: Print to stderr instead of stdout.
         end: What follows.
+
+    Raises:
+        WriteError: Where stdout is a file on a full disk, or a program that has ended.
     """
     stream = sys.stderr if error else sys.stdout
-    print(printable(text, lines=lines), end=end, file=stream, flush=True)
+    try:
+        print(printable(text, lines=lines), end=end, file=stream, flush=True)
+    except OSError as failure:
+        raise write_error("to the standard output", failure) from failure
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.output import say
-from convnext_dense.files import write_whole
+from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
 
 
@@ -68,6 +68,7 @@ def report(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"-o {args.out}: there is no folder {out.parent}")
     if out.is_dir():
         raise IsADirectoryError(f"-o {args.out} is a folder: name a file in it")
+    ensure_writable(out)
     choose_device(args.device)
     runs = read_runs(args.work_dirs)
     options = Options(args.pictures_from, not args.no_predict, args.device, args.data_root)

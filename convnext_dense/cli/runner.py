@@ -9,18 +9,21 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
 from convnext_dense.data.tree import type_name
+from convnext_dense.files import replacing
 from convnext_dense.training import GUARDS
+from convnext_dense.training.run_files import end_with_log, write_whole_files
 from convnext_dense.upstream import install_for_mmdet
 
 
 class ToolRunner(Runner):
-    """mmengine's runner, which writes no config and counts the images of whole steps.
+    """mmengine's runner, which writes no config, needs its log, and scales by whole steps.
 
     The config of a training is :class:`KeepConfigHook`'s. That of a test has its own metrics and,
     with ``--tta``, another model: in the place of the training's it would not predict, train or
@@ -29,6 +32,12 @@ class ToolRunner(Runner):
 
     def dump_config(self) -> None:
         """Write nothing."""
+
+    def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
+        """Build the logger, whose file the run does not go on without."""
+        logger = super().build_logger(*args, **kwargs)
+        end_with_log(logger)
+        return logger
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale by the images of an optimizer step, where mmengine counts an iteration's."""
@@ -56,7 +65,8 @@ class KeepConfigHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Write it under its own name."""
-        self.cfg.dump(Path(runner.work_dir) / Path(self.cfg.filename).name)
+        with replacing(Path(runner.work_dir) / Path(self.cfg.filename).name) as part:
+            self.cfg.dump(part)
 
 
 def build_runner(cfg: Config, resume: str | None = None) -> Runner:
@@ -78,6 +88,7 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
         # Workers that outlive an epoch keep their random state, and a resumed run would differ.
         cfg.train_dataloader.persistent_workers = False
     cfg = copy.deepcopy(cfg)
+    write_whole_files(cfg)
     if resume is not None:
         cfg.resume, cfg.load_from = True, resume
     if cfg.get("resume"):

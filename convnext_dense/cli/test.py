@@ -27,6 +27,7 @@ from convnext_dense.evaluation.outputs import (
 from convnext_dense.evaluation.published import compare
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.evaluation.tta import use_tta
+from convnext_dense.files import ensure_folder
 from convnext_dense.zoo import published_model
 
 # Flags that make a test another one than the published.
@@ -67,6 +68,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
         keep_predictions(cfg, args.out)
     if args.show_dir:
         draw_predictions(cfg, args.show_dir)
+    ensure_folder(cfg.work_dir)
     check_data(cfg, splits=("test",))
     runner = build_runner(cfg)
     check_names(cfg, runner.test_dataloader.dataset, args.show_dir)

@@ -18,6 +18,7 @@ from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.runner import KeepConfigHook, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import type_name
+from convnext_dense.files import ensure_folder
 from convnext_dense.training import how_to_resume, latest_checkpoint, sigterm_as_interrupt
 from convnext_dense.weights.source import is_remote
 from convnext_dense.zoo import WEIGHTS, published_model
@@ -30,6 +31,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
         KeyboardInterrupt: On Ctrl-C or SIGTERM, with the command that goes on.
     """
+    ensure_folder(cfg.work_dir)
     fit_to_device(cfg, args.cfg_options)
     set_precision(cfg, args.amp)
     checkpoint = set_start(cfg, args.resume, args.weights)

@@ -8,12 +8,12 @@ under one annotation. The same parameters give the same bytes.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from convnext_dense.files import replacing_folder
 
 CLASSES = ("circle", "square", "triangle", "star", "ring")
 RECORD = "made_with.txt"  # in the data set's folder: what it was made with
@@ -45,6 +45,7 @@ def make_shapes(
     Raises:
         FileExistsError: Where ``out`` holds anything else.
         ValueError: Where a number is too small.
+        WriteError: Where the data set cannot be written.
     """
     from rich.progress import Progress
 
@@ -62,19 +63,11 @@ def make_shapes(
             return False
         held = f"shapes made with {found}" if found else "files that are not a data set of shapes"
         raise FileExistsError(f"{out} holds {held}: name another folder, or remove this one")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Built aside and moved whole, so that an interrupted run leaves nothing half made.
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        with Progress() as progress:
-            for index, (split, number) in enumerate((("train", train), ("val", val))):
-                task = progress.add_task(f"shapes, {split}", total=number)
-                _make_split(aside, split, number, size, (seed, index), progress, task)
+    with replacing_folder(out) as aside, Progress() as progress:
+        for index, (split, number) in enumerate((("train", train), ("val", val))):
+            task = progress.add_task(f"shapes, {split}", total=number)
+            _make_split(aside, split, number, size, (seed, index), progress, task)
         (aside / RECORD).write_text(json.dumps(made_with))
-        aside.chmod(0o755)  # mkdtemp makes it private
-        aside.replace(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return True
 
 
@@ -94,7 +87,8 @@ def _make_split(
         # An image depends on its own number alone, not on how many there are.
         picture, objects = draw_scene(np.random.default_rng((*seed, index)), size)
         name = f"{index:06d}.jpg"
-        cv2.imwrite(str(folder / split / name), picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        (folder / split / name).write_bytes(jpeg.tobytes())
         images.append(dict(id=index + 1, file_name=name, width=size, height=size))
         for label, mask, is_crowd in objects:
             annotation = annotate(mask, is_crowd)

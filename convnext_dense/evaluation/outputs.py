@@ -13,7 +13,7 @@ from convnext_dense.data.check import build_unread
 from convnext_dense.data.tree import datasets, type_name
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.label_maps import map_name
-from convnext_dense.files import inside
+from convnext_dense.files import ensure_folder, ensure_writable, inside
 
 COCO = "mmdet.BenchmarkCocoMetric"
 IOU = "mmseg.BenchmarkIoUMetric"
@@ -42,7 +42,7 @@ def keep_predictions(cfg: Config, out: str) -> None:
 
     Raises:
         ValueError: Where the model cannot write to that.
-        OSError: Where the folder cannot be made.
+        WriteError: Where it could not be written.
     """
     evaluators = _evaluators(cfg)
     kinds = {evaluator.type for evaluator in evaluators}
@@ -50,17 +50,18 @@ def keep_predictions(cfg: Config, out: str) -> None:
     if out.endswith((".pkl", ".pickle")):
         from convnext_dense.evaluation import sample_dump  # noqa: F401  registers itself
 
+        ensure_writable(out)
         dump = "mmengine.KeepSamples" if segmenter else "mmdet.KeepDetSamples"
         evaluators.insert(0, ConfigDict(type=dump, out_file_path=out))
     elif segmenter and not Path(out).suffix and IOU in kinds:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        ensure_folder(out)
         read = [build_unread(cfg, key, dataset) for key, dataset in datasets(cfg, "test")]
         for evaluator in evaluators:
             if evaluator.type == IOU:
                 evaluator.out = out
                 evaluator.images = [one.data_prefix["img_path"] for one in read]
     elif not segmenter and out.endswith(".json") and COCO in kinds:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        ensure_writable(out)
         coco = [evaluator for evaluator in evaluators if evaluator.type == COCO]
         # The results of masks have boxes too.
         max(coco, key=lambda evaluator: "segm" in evaluator.get("metric", "bbox")).out = out
@@ -116,8 +117,10 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
     Raises:
         ValueError: Where the config has nothing that draws.
+        WriteError: Where no file can be written there.
     """
     show_dir = str(Path(show_dir).resolve())
+    ensure_folder(show_dir)
     hook = (cfg.get("default_hooks") or {}).get("visualization")
     if not (hook and cfg.get("visualizer")):
         raise ValueError(

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from convnext_dense.files import write_whole
+from convnext_dense.files import WHOLE, write_whole
 
 WAY_ON = "earlier checkpoints are whole, so make room and go on with --resume"
 
 
-@register_backend("atomic", force=True)
-class AtomicLocalBackend(LocalBackend):
+class WholeLocalBackend(LocalBackend):
     """mmengine's local storage, with writes that replace a file in one step.
 
-    ``CheckpointHook(backend_args=dict(backend="atomic"))`` writes its checkpoints through it. A
-    full disk or an interruption leaves the earlier file of that name as it was.
+    A full disk or an interruption leaves the earlier file of that name as it was.
     """
+
+    way_on = WHOLE
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to a file, with its folder if that is missing.
@@ -25,7 +25,7 @@ class AtomicLocalBackend(LocalBackend):
         Raises:
             WriteError: If the file could not be written; it names the file and the reason.
         """
-        write_whole(filepath, obj, WAY_ON)
+        write_whole(filepath, obj, self.way_on)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
         """Write text to a file, with its folder if that is missing.
@@ -34,3 +34,10 @@ class AtomicLocalBackend(LocalBackend):
             WriteError: If the file could not be written; it names the file and the reason.
         """
         self.put(obj.encode(encoding), filepath)
+
+
+@register_backend("atomic", force=True)
+class AtomicLocalBackend(WholeLocalBackend):
+    """The storage of checkpoints: ``CheckpointHook(backend_args=dict(backend="atomic"))``."""
+
+    way_on = WAY_ON

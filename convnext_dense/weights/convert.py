@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from convnext_dense.files import replacing
+from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.weights.find import Found, find_convnext
 from convnext_dense.weights.layouts import Layout
 from convnext_dense.weights.layouts.meta import META
@@ -86,6 +87,7 @@ def convert(
         raise ValueError(f"{out} ends in neither of {', '.join(SUFFIXES)}")
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists: --overwrite replaces it")
+    ensure_writable(out)
     read = read_source(source, trust=trust, ema=ema)
     state = below(prefix, read.state, read.name) if prefix else read.state
     found = find_convnext(state, read.name)
@@ -109,11 +111,9 @@ def convert(
         content = {layout.wrapper: written} if layout.wrapper else written
     # Each on its own: a view would bring the whole of what it views.
     written |= {name: value.clone().contiguous() for name, value in written.items()}
-    with replacing(out) as part:
-        if out.suffix == ".safetensors":
-            _save_safetensors(written, part)
-        else:
-            torch.save(content, part)
+    # In memory first: neither library says why the disk did not take it.
+    is_safetensors = out.suffix == ".safetensors"
+    write_whole(out, _safetensors(written) if is_safetensors else _pth(content))
     left_out = [name for our, name in found.names.items() if our not in own]
     return Conversion(found.layout.name, to, tuple(written), (*left_out, *found.unused))
 
@@ -127,11 +127,17 @@ def _has_place(name: str, found: Found, layout: Layout) -> bool:
     raise ValueError(f"the layout {layout.name!r} has no place for {name}")
 
 
-def _save_safetensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def _pth(content: Mapping) -> memoryview:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
+
+
+def _safetensors(tensors: Mapping[str, Tensor]) -> bytes:
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError:
         raise ImportError(
-            f"writing {path.suffix} needs safetensors: pip install safetensors"
+            "writing .safetensors needs safetensors: pip install safetensors"
         ) from None
-    save_file(dict(tensors), path, metadata={"format": "pt"})
+    return save(dict(tensors), metadata={"format": "pt"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 
@@ -186,16 +188,20 @@ class TestWritesWholeOrNotAtAll:
         convert(state, out, overwrite=True)
         load_weights(backbone(), out)
 
-    def test_a_failed_write_leaves_nothing(self, classifier, tmp_path, monkeypatch):
-        def fail(content, path):
-            path.write_text("half")
-            raise OSError("no space left on device")
-
-        monkeypatch.setattr(torch, "save", fail)
+    @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+    def test_a_failed_write_leaves_the_earlier_file(self, classifier, tmp_path, suffix):
         state, _, _ = classifier()
-        with pytest.raises(OSError, match="no space left"):
-            convert(state, tmp_path / "model.pth")
-        assert list(tmp_path.iterdir()) == []
+        out = tmp_path / f"model{suffix}"
+        out.write_text("earlier")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**10, hard))
+        try:
+            with pytest.raises(OSError, match=rf"could not write .*/model{suffix}: File too large"):
+                convert(state, out, overwrite=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert out.read_text() == "earlier"
+        assert list(tmp_path.iterdir()) == [out]
 
     def test_holds_no_more_than_its_parameters(self, classifier, tmp_path):
         state, _, _ = classifier()

@@ -1,0 +1,105 @@
+"""What mmengine writes beside checkpoints in a run: each file whole or not at all, or the run ends.
+
+mmengine writes over a file that is there, takes no notice where OpenCV writes no picture, and goes
+on without its log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.fileio import dump, register_backend
+from mmengine.fileio import io as mmengine_io
+from mmengine.logging import MMLogger
+from mmengine.registry import VISBACKENDS
+from mmengine.visualization import LocalVisBackend
+from mmengine.visualization.vis_backend import force_init_env
+
+from convnext_dense.data.tree import type_name
+from convnext_dense.files import append_line, replacing, write_error, write_whole
+from convnext_dense.training.atomic_backend import WholeLocalBackend
+
+
+def write_whole_files(cfg: Config) -> None:
+    """Let a run write whole files: those of ``mmengine.dump``, of mmcv's ``imwrite``, and its own.
+
+    The first two hold for the whole process.
+
+    Args:
+        cfg: Changed in place: the ``LocalVisBackend`` of ``visualizer``.
+    """
+    register_backend("local", WholeLocalBackend, force=True, prefixes="")
+    mmengine_io.backend_instances.clear()  # mmengine keeps the one that served before
+    # Without one mmengine takes this visualizer.
+    plain = ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
+    cfg.visualizer = cfg.get("visualizer") or plain
+    for backend in cfg.visualizer.get("vis_backends") or ():
+        if type_name(backend) == "LocalVisBackend":
+            backend["type"] = WholeLocalVisBackend.__name__
+
+
+@VISBACKENDS.register_module()
+class WholeLocalVisBackend(LocalVisBackend):
+    """mmengine's ``LocalVisBackend``, with files that are written whole or not at all."""
+
+    @force_init_env
+    def add_config(self, config: Config, **kwargs: object) -> None:
+        """Write the config of the run."""
+        with replacing(self._config_save_file) as part:
+            config.dump(part)
+
+    @force_init_env
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: object) -> None:
+        """Write a picture (H, W, 3), RGB as uint8, as ``NAME_STEP.png``."""
+        _, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        write_whole(Path(self._img_save_dir, f"{name}_{step}.png"), png.tobytes())
+
+    def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
+        append_line(file_path, dump(value_dict, file_format=file_format))
+
+
+def end_with_log(logger: MMLogger) -> None:
+    """Let a run end where its log cannot be written, instead of going on without.
+
+    Where only the screen is gone it goes on: the log has the same lines.
+
+    Args:
+        logger: Changed in place: its handlers.
+    """
+    for handler in logger.handlers:
+        handler.handleError = partial(_end, handler)
+        if isinstance(handler, logging.FileHandler):
+            # mmengine writes to the stream itself, too.
+            handler.stream.close()
+            file = io.BufferedWriter(_LogFile(handler.baseFilename, "a"))
+            handler.stream = io.TextIOWrapper(file, encoding="utf-8")
+
+
+class _LogFile(io.FileIO):
+    """A file whose failure names it."""
+
+    def write(self, data: bytes) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise write_error(self.name, error) from error
+
+
+def _end(handler: logging.Handler, record: logging.LogRecord) -> None:
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+        logging.Handler.handleError(handler, record)
+        return
+    handler.setLevel(logging.CRITICAL + 1)  # what is said while the run ends would fail as well
+    if isinstance(handler, logging.FileHandler):
+        with contextlib.suppress(OSError):
+            handler.close()
+        raise error
