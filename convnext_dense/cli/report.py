@@ -42,6 +42,11 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-root", metavar="D", help="folder of the data set, where it is not the config's"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the config and import what it names: it can run any code",
+    )
     add_debug_option(parser)
 
 
@@ -71,7 +76,9 @@ def report(args: argparse.Namespace) -> None:
     ensure_writable(out)
     choose_device(args.device)
     runs = read_runs(args.work_dirs)
-    options = Options(args.pictures_from, not args.no_predict, args.device, args.data_root)
+    options = Options(
+        args.pictures_from, not args.no_predict, args.device, args.data_root, args.trust
+    )
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     hidden = not console.is_terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 # Of a log: its beginning holds the environment, its end the error. In bytes.
@@ -43,6 +44,31 @@ def read_records(file: Path) -> tuple[list[dict], int]:
 def is_training(record: dict) -> bool:
     """Tell a record of training from one of validation."""
     return "iter" in record
+
+
+def in_order(starts: list[tuple[Path, list[dict]]]) -> list[tuple[Path, list[dict]]]:
+    """Order the starts of a run as their steps follow each other.
+
+    Folders are called by the time, which is wrong where the clock was set back. A start whose first
+    step nothing before it reached comes after those that reach it, where there are any.
+
+    Args:
+        starts: The folder of each start and its records, with one of training at least; in the
+            order of their names.
+    """
+    steps = [[record["step"] for record in records if is_training(record)] for _, records in starts]
+    gaps = [later - one for own in steps for one, later in pairwise(own)]
+    gap = max([*gaps, 1] if gaps else [own[0] for own in steps], default=1)
+    left, ordered, reached = list(range(len(starts))), [], 0
+    while left:
+        follows = [index for index in left if steps[index][0] <= reached + gap]
+        first, *others = left
+        reachable = any(steps[index][-1] + gap >= steps[first][0] for index in others)
+        chosen = follows[0] if follows and reachable else first
+        left.remove(chosen)
+        ordered.append(starts[chosen])
+        reached = max(reached, *steps[chosen])
+    return ordered
 
 
 def join(parts: Iterable[list[dict]]) -> tuple[list[dict], list[dict]]:

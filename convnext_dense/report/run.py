@@ -14,6 +14,7 @@ from mmengine.config import Config
 from convnext_dense.csv_files import read_csv
 from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures
 from convnext_dense.report import logs
+from convnext_dense.report.plain_config import read_plain_config
 
 # A run that wrote nothing for longer is taken for stopped.
 SILENT_SECONDS = 300
@@ -158,7 +159,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 
 def _read_records(run: Run, parts: list[Path]) -> list[Path]:
     """Read the records of all starts, and tell which folders hold a training."""
-    records, trained = [], []
+    starts: list[tuple[Path, list[dict]]] = []
     for part in parts:
         files = [part / "vis_data/scalars.json", *sorted((part / "vis_data").glob("*.json"))]
         file = next((file for file in files if file.is_file()), None)
@@ -169,8 +170,9 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
             lines = "1 broken line" if broken == 1 else f"{broken} broken lines"
             run.problems.append(f"{file.relative_to(run.folder)}: {lines} left out")
         if any(map(logs.is_training, found)):
-            records.append(found)
-            trained.append(part)
+            starts.append((part, found))
+    starts = logs.in_order(starts)
+    trained, records = [part for part, _ in starts], [found for _, found in starts]
     # A start from the beginning leaves nothing of those before.
     firsts = [next(filter(logs.is_training, found))["step"] for found in records]
     run.starts = [
@@ -192,10 +194,9 @@ def _read_config(run: Run, parts: list[Path]) -> None:
         run.problems.append("there is no config: neither */vis_data/config.py nor *.py")
         return
     try:
-        # To compare configs needs none of the modules that they import.
-        run.config = Config.fromfile(run.config_file, import_custom_modules=False)
-    except Exception as error:  # a config is Python
-        run.problems.append(f"{run.config_file} cannot be read: {error}")
+        run.config = read_plain_config(run.config_file)
+    except (ValueError, OSError) as error:
+        run.problems.append(f"the config could not be read without running it: {error}")
 
 
 def modified(path: Path) -> float:
@@ -207,10 +208,10 @@ def modified(path: Path) -> float:
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """Find the best checkpoint of a work directory, else the newest, else None."""
+    """Find the best checkpoint of a work directory, else that of the last step, else None."""
     best = list(folder.glob("best_*.pth"))
     every = best or [*folder.glob("epoch_*.pth"), *folder.glob("iter_*.pth")]
-    return max(every, key=modified, default=None)
+    return max(every, key=lambda file: (_number(file), modified(file)), default=None)
 
 
 def _read_tested(run: Run) -> Tested | None:
@@ -246,7 +247,8 @@ def _state(run: Run, parts: list[Path], logs_of_run: list[Path], now: float) -> 
     error = _last_error(run.folder, logs_of_run, last)
     if error:
         return State("failed", f"last record {when}", error)
-    if silent < SILENT_SECONDS:
+    # Of files from the future, whose clock was set back, nothing is known.
+    if abs(silent) < SILENT_SECONDS:
         return State("running", f"wrote {max(0, round(silent))} s before this page was made")
     return State("stopped", f"before its {run.length or '?'} {unit}; nothing since {when}")
 
@@ -254,11 +256,12 @@ def _state(run: Run, parts: list[Path], logs_of_run: list[Path], now: float) -> 
 def _reached(run: Run, logs_of_run: list[Path]) -> int:
     """Give the last epoch or iteration that is known to be done."""
     done = [logs.last_saved(logs.read_end(log)) for log in logs_of_run[-1:]]
-    kept = [*run.folder.glob("epoch_*.pth")] if run.by_epoch else [*run.folder.glob("iter_*.pth")]
-    # A checkpoint of an earlier training in the same folder says nothing of this one.
-    begun = run.starts[-1].timestamp() if run.starts else 0
-    done += [_number(file) for file in kept if modified(file) >= begun]
-    if not run.by_epoch:
+    if run.by_epoch:
+        # A checkpoint of an earlier training in the same folder may be of a later epoch.
+        begun = run.train[-1].get("epoch", 0) if run.train else 0
+        kept = [_number(file) for file in run.folder.glob("epoch_*.pth")]
+        done += [number for number in kept if number <= begun]
+    else:
         done += [record["step"] for record in run.train[-1:]]
     return max(done, default=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,18 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.data.paths import set_data_root
+from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.tree import datasets, reads_coco, reads_label_maps, type_name
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.report.detection import DetectionOutcome, DetectionTask
 from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome, SegmentationTask
+from convnext_dense.upstream.registered_only import refuse_code, registered_only
 
 # Of a picture in the page: pixels of its longer side, and JPEG's quality.
 SIDE, QUALITY = 640, 80
+_TRUST = "where you trust its author, tools/report.py --trust runs it"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Options:
         predict: Whether to predict where no predictions were kept.
         device: For predicting: ``cpu``, ``cuda``, ...; None takes CUDA where there is one.
         data_root: The data set's folder, where it is not that of the config.
+        trust: Run the config and import what it names, which can run any code. Without it the
+            config is read as plain data, and only classes of the OpenMMLab stack are built.
         shown: Pictures in each of best, worst and random.
     """
 
@@ -39,6 +45,7 @@ class Options:
     predict: bool = True
     device: str | None = None
     data_root: str | None = None
+    trust: bool = False
     shown: int = 4
 
 
@@ -103,7 +110,24 @@ def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -
     """
     if run.config_file is None:
         raise FileNotFoundError("there is no config, which names the model and the data")
-    cfg = Config.fromfile(run.config_file)
+    if options.trust:
+        return _validate(Config.fromfile(run.config_file), run, options, progress)
+    if run.config is None:
+        raise ValueError(f"the config is not plain data; {_TRUST}")
+    cfg = copy.deepcopy(run.config)
+    cfg.pop("trust_pickles", None)  # who wrote that is not the user
+    try:
+        allow_pickles(cfg)
+        refuse_code(cfg)
+    except ValueError as error:
+        raise ValueError(f"the config is not trusted: {error}; {_TRUST}") from error
+    with registered_only(cfg):
+        return _validate(cfg, run, options, progress)
+
+
+def _validate(
+    cfg: Config, run: Run, options: Options, progress: Callable[[int, int], None]
+) -> Validation:
     if options.data_root:
         set_data_root(cfg, options.data_root)
     task = find_task(cfg)
@@ -116,8 +140,9 @@ def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -
     if kept:
         place, found = kept
         source = f"{place.relative_to(run.folder)}, kept by tools/test.py"
-        if run.checkpoint and run.checkpoint.stat().st_mtime > place.stat().st_mtime:
-            notes.append(f"{run.checkpoint.name} is newer than these predictions")
+        tested = run.tested and Path(str(run.tested.about.get("checkpoint", ""))).name
+        if tested and run.checkpoint and tested != run.checkpoint.name:
+            notes.append(f"these are predictions of {tested}, not of {run.checkpoint.name}")
     else:
         if not options.predict:
             why = notes[0] if notes else "no predictions were kept"

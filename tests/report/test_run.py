@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -189,7 +190,7 @@ def test_a_broken_config_is_told(work_dir, training, lines):
     made = work_dir().start("20260131_120000", lines(training([10])), "model = dict(")
     run = read_run(made.folder)
     assert run.config is None
-    assert "cannot be read" in run.problems[0]
+    assert "could not be read without running it" in run.problems[0]
     assert steps(run.train) == [10]
 
 
@@ -244,3 +245,42 @@ def test_json_of_the_log_alone_will_do(work_dir, training):
     folder.mkdir(parents=True)
     (folder / "20260131_120000.json").write_text(json.dumps(training([10])[0]))
     assert steps(read_run(made.folder).train) == [10]
+
+
+STARTS = [[10, 20, 30, 40, 50], [50, 60, 70], [80], [90, 100]]  # saved at 40, 70, 80
+
+
+@pytest.mark.parametrize("hours", list(itertools.permutations((11, 12, 13, 14))))
+def test_a_clock_that_was_set_back_changes_nothing(work_dir, training, lines, hours):
+    made = work_dir()
+    for number, (hour, own) in enumerate(zip(hours, STARTS, strict=True)):
+        made.start(f"20260131_{hour}0000", lines(training(own, float(number))), ITERATIONS)
+    run = read_run(made.folder)
+    assert [(record["step"], record["loss"]) for record in run.train] == [
+        *((step, 0.0) for step in (10, 20, 30, 40)),
+        *((step, 1.0) for step in (50, 60, 70)),
+        (80, 2.0),
+        *((step, 3.0) for step in (90, 100)),
+    ]
+    assert run.state.name == "finished"
+    assert [start.hour for start in run.starts] == list(hours)
+
+
+def test_a_run_that_goes_on_from_another_folder_stays_before_a_new_one(work_dir, training, lines):
+    made = work_dir()
+    made.start("20260131_120000", lines(training([90, 100])), ITERATIONS)
+    made.start("20260131_130000", lines(training([10, 20])), ITERATIONS)
+    assert steps(read_run(made.folder).train) == [10, 20]
+
+
+def test_files_from_the_future_are_not_of_a_run_that_goes_on(work_dir, training, lines):
+    made = work_dir().start("20260131_120000", lines(training([10])), ITERATIONS)
+    age(made.folder, -86_400)
+    assert read_run(made.folder).state.name == "stopped"
+
+
+def test_the_newest_checkpoint_is_that_of_the_last_step(detector):
+    for index, name in enumerate(["epoch_10.pth", "epoch_9.pth", "epoch_1.pth"]):
+        (detector.folder / name).touch()
+        os.utime(detector.folder / name, (index + 10, index + 10))
+    assert read_run(detector.folder).checkpoint.name == "epoch_10.pth"

@@ -1,0 +1,80 @@
+"""A config of a work directory, read without running it: who sent it is not known."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmengine.config import Config
+
+# mmengine writes floats of these values by their names.
+_NAMES = {"inf": float("inf"), "nan": float("nan")}
+
+
+def read_plain_config(file: Path) -> Config:
+    """Read a config of plain assignments, as mmengine writes those of a run.
+
+    Args:
+        file: A Python config without ``_base_``, imports or calls other than ``dict(...)``.
+
+    Raises:
+        ValueError: Where it would have to be run to be read; names the line.
+        OSError: Where it could not be read.
+    """
+    content = {}
+    try:
+        for node in ast.parse(file.read_text(encoding="utf-8"), file.name).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                continue  # the text at the top of a file
+            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                raise _Unplain(node)
+            content[node.targets[0].id] = _value(node.value)
+        if "_base_" in content:
+            raise ValueError("it inherits from other configs by _base_")
+        return Config(content, filename=str(file))
+    except _Unplain as error:
+        line = getattr(error.node, "lineno", "?")
+        raise ValueError(
+            f"{file}, line {line}: {ast.unparse(error.node)[:60]!r} is not plain data"
+        ) from None
+    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{file}: {error or type(error).__name__}") from error
+
+
+class _Unplain(Exception):
+    """Carries a node of the syntax tree that would have to be run."""
+
+    def __init__(self, node: ast.AST) -> None:
+        self.node = node
+
+
+def _value(node: ast.AST) -> object:
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Name(id=name) if name in _NAMES:
+            return _NAMES[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            number = _value(operand)
+            if isinstance(number, int | float):
+                return -number
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(map(_value, items))
+        case ast.Set(elts=items) if all(isinstance(item, ast.Constant) for item in items):
+            return {item.value for item in items}
+        case ast.Dict(keys=keys, values=values) if None not in keys:  # which is that of **
+            return _dict((_value(key), value) for key, value in zip(keys, values, strict=True))
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
+            keyword.arg for keyword in keywords
+        ):
+            return _dict((keyword.arg, keyword.value) for keyword in keywords)
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)]):
+            return float(text)
+    raise _Unplain(node)
+
+
+def _dict(items: Iterable[tuple[object, ast.AST]]) -> dict:
+    return {key: _value(value) for key, value in items}

@@ -1,0 +1,97 @@
+"""What a config may name where its author is not known: the classes of the OpenMMLab stack.
+
+Fault: mmengine 0.10.7 takes a ``type`` that is not registered for a dotted path, imports it and
+calls whatever is there, ``os.system`` too; and mmdet 3.3.0's CameraMotionCompensation passes an
+argument to ``eval``. So a config that was read as plain data still runs code when its model is
+built. This file can go when a registry builds what is registered and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import mmengine.registry as mmengine_registry
+from mmengine.config import Config
+from mmengine.registry import Registry, registry
+from mmengine.utils import get_object_from_string
+from torch import nn
+
+PACKAGES = ("mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "convnext_dense", "torch")
+_EVALUATING = "CameraMotionCompensation"
+
+
+def refuse_code(cfg: Config) -> None:
+    """Refuse a config that would run code other than the classes of these packages.
+
+    Raises:
+        ValueError: Where it imports modules of other packages, or names a class that evaluates an
+            argument.
+    """
+    for module in _custom_imports(cfg):
+        if not _is_known(module):
+            raise ValueError(f"its custom_imports name {module!r}, which could run any code")
+    if _names(cfg.to_dict(), _EVALUATING):
+        raise ValueError(f"it names {_EVALUATING}, which could run any code")
+
+
+@contextlib.contextmanager
+def registered_only(cfg: Config) -> Iterator[None]:
+    """Build no more than registered classes and modules of torch, to the end of the block.
+
+    It changes mmengine's registries for the whole process.
+
+    Args:
+        cfg: What is to be built, after :func:`refuse_code`. Its ``custom_imports`` are imported.
+    """
+    for module in _custom_imports(cfg):
+        importlib.import_module(module)
+    before = {name: getattr(registry, name) for name in ("get_object_from_string", "import_module")}
+    registry.get_object_from_string, registry.import_module = _find, _import
+    try:
+        yield
+    finally:
+        vars(registry).update(before)
+
+
+def _custom_imports(cfg: Config) -> list[str]:
+    modules = (cfg.get("custom_imports") or {}).get("imports") or []
+    return [modules] if isinstance(modules, str) else list(modules)
+
+
+def _is_known(name: object) -> bool:
+    return isinstance(name, str) and name.partition(".")[0] in PACKAGES
+
+
+def _find(name: str) -> Any:
+    found = get_object_from_string(name) if _is_known(name) else None
+    if not isinstance(found, type):
+        return None
+    return found if issubclass(found, nn.Module) or found in _registered() else None
+
+
+def _import(name: str) -> ModuleType:
+    if not _is_known(name):
+        raise ImportError(f"{name!r} is not of {', '.join(PACKAGES)}")
+    return importlib.import_module(name)
+
+
+def _registered() -> set[type]:
+    roots = [item for item in vars(mmengine_registry).values() if isinstance(item, Registry)]
+    found: set[type] = set()
+    while roots:
+        one = roots.pop()
+        found.update(item for item in one.module_dict.values() if isinstance(item, type))
+        roots.extend(one.children.values())
+    return found
+
+
+def _names(node: object, kind: str) -> bool:
+    if isinstance(node, dict):
+        return any(_names(item, kind) for item in node.values())
+    if isinstance(node, list | tuple):
+        return any(_names(item, kind) for item in node)
+    return isinstance(node, str) and node.rpartition(".")[2] == kind
