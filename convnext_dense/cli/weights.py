@@ -13,6 +13,7 @@ from convnext_dense.weights.naming import describe_arch
 from convnext_dense.weights.origin import licence_of, normalisation_of
 from convnext_dense.weights.report import is_output_norm, listed
 from convnext_dense.weights.source import Source, below, read_source
+from convnext_dense.weights.values import find_unusable
 from convnext_dense.weights.verify import verify
 
 TOLERANCE = 1e-5
@@ -50,6 +51,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
         "unused": listed(list(found.unused)),
         "unknown": listed(list(found.unknown)),
         "unlike ours": found.obstacle,
+        "unusable": listed([f"{n} {fault}" for n, fault in find_unusable(found.own).items()]),
         "licence": licence_of(read.name, found),
         "images": f"RGB, mean {mean}, std {std}",
     }

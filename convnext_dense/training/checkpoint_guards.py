@@ -20,6 +20,7 @@ from convnext_dense.training.own_checkpoints import latest_checkpoint
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.fit import is_of_classes
 from convnext_dense.weights.naming import describe_arch
+from convnext_dense.weights.values import refuse_unusable
 
 # Where the record stands in a checkpoint's `meta`.
 RECORD = "convnext_dense"
@@ -42,8 +43,9 @@ class StrictLoadHook(Hook):
     another number of classes keep their random values when training starts from a checkpoint.
 
     Raises:
-        RuntimeError: Naming the file, and the parameters that are missing, unexpected or of another
-            shape; or, for a file of classification weights or of other classes, the flag to use.
+        RuntimeError: Naming the file, and the parameters that are missing, unexpected, of another
+            shape, not finite or not real; or, for a file of classification weights or of other
+            classes, the flag to use.
 
     A test under as many classes of other names goes on, with a warning.
     """
@@ -71,7 +73,8 @@ class StrictLoadHook(Hook):
         model = _unwrap(runner.model)
         state = _state_dict(checkpoint, path)
         self._trained_classes = _classes(checkpoint)
-        own = _shapes(model.state_dict())
+        values = model.state_dict()
+        own = _shapes(values)
         if _shapes(state) != own and not runner._resume:  # what is resumed is a run of this model
             state = _convert(state, model, path)
             if getattr(runner, "cfg", {}).get("reinit_heads"):
@@ -83,6 +86,9 @@ class StrictLoadHook(Hook):
         unexpected = [name for name in given if name not in own]
         reshaped = [name for name in own if name in given and given[name] != own[name]]
         if not (missing or unexpected or reshaped):
+            for averaged in (state, checkpoint.get("ema_state_dict") or {}):
+                plain = {name.removeprefix("module."): value for name, value in averaged.items()}
+                refuse_unusable(plain, path, values)
             return
         if not any(name.startswith("backbone.") for name in given) and hasattr(model, "backbone"):
             raise RuntimeError(

@@ -22,6 +22,7 @@ from convnext_dense.weights.layouts.transformers import TRANSFORMERS
 from convnext_dense.weights.network import check_whole
 from convnext_dense.weights.report import is_output_norm, listed
 from convnext_dense.weights.source import below, read_source
+from convnext_dense.weights.values import refuse_unusable
 
 TARGETS: dict[str, Layout] = {
     layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
@@ -92,6 +93,7 @@ def convert(
     state = below(prefix, read.state, read.name) if prefix else read.state
     found = find_convnext(state, read.name)
     check_whole(found, read.name)
+    refuse_unusable({n: v for n, v in found.beside.items() if v.is_floating_point()}, read.name)
 
     layout = TARGETS[to]
     own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}

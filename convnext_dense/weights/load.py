@@ -15,6 +15,7 @@ from convnext_dense.weights.fit import Fit, fit_backbone, fit_others, refuse_fau
 from convnext_dense.weights.origin import licence_of, normalisation_of
 from convnext_dense.weights.report import LoadReport
 from convnext_dense.weights.source import Source, below, read_source
+from convnext_dense.weights.values import refuse_unusable
 
 FINAL_NORM = ("drop", "use")
 WAY_OUT = (
@@ -65,8 +66,9 @@ def load_weights(
     Raises:
         OSError: Where the source cannot be had.
         ImportError: Where it needs a library that is not installed.
-        RuntimeError: Where it is damaged or refused, or does not fit: the message names the file's
-            architecture and the model's.
+        RuntimeError: Where it is damaged or refused, holds numbers that are not finite or not real,
+            or does not fit: the message names the parameters, or the file's architecture and the
+            model's.
         ValueError: Where an argument asks for what this model has not.
     """
     if final_norm not in FINAL_NORM:
@@ -90,6 +92,7 @@ def load_weights(
             if fault != "missing":
                 fit.dropped |= dict.fromkeys(names, fault)
     own = {path + name: value for name, value in fit.backbone.items()} | fit.others
+    refuse_unusable(own, read.name, model.state_dict())
     model.load_state_dict(own, strict=False)
     report = _report(read, found, fit, path)
     print_log(f"weights loaded\n{report}", logger="current")

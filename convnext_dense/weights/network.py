@@ -7,6 +7,7 @@ import torch
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.weights.find import Found
 from convnext_dense.weights.report import is_output_norm, listed
+from convnext_dense.weights.values import refuse_unusable
 
 
 def build_network(found: Found, norm_out: bool) -> ConvNeXt:
@@ -29,7 +30,7 @@ def build_network(found: Found, norm_out: bool) -> ConvNeXt:
 
 
 def check_whole(found: Found, source: str) -> None:
-    """Refuse a network that lacks a parameter, has one too many, or is unlike ours.
+    """Refuse a network that lacks a parameter, has one too many or unusable, or is unlike ours.
 
     Raises:
         RuntimeError: Naming what is wrong.
@@ -49,3 +50,4 @@ def check_whole(found: Found, source: str) -> None:
     if wrong or found.obstacle:
         reason = found.obstacle or f"missing, unknown or of a wrong shape: {listed(wrong)}"
         raise RuntimeError(f"{source} holds no whole ConvNeXt: {reason}")
+    refuse_unusable(found.own, source)
