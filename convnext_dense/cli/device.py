@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dist import init_dist, is_distributed
+from mmengine.utils.dl_utils import set_multi_processing
 
 from convnext_dense.cli.options import note
 from convnext_dense.upstream.cpu_distributed import start_gloo
@@ -34,6 +36,7 @@ def fit_to_device(cfg: Config, asked: Mapping[str, object]) -> None:
                 f"process {local_rank} has no GPU: torch sees {torch.cuda.device_count()}. Start "
                 "as many processes per machine as there are GPUs"
             )
+        join_processes(cfg)
         return
     if any(device.strip() not in ("", "-1") for device in visible.split(",")):
         raise RuntimeError(
@@ -55,6 +58,17 @@ def fit_to_device(cfg: Config, asked: Mapping[str, object]) -> None:
         start_gloo(cfg)
         if replace_sync_bn(cfg.model):
             note("SyncBN needs CUDA: batch norm works per process instead")
+
+
+def join_processes(cfg: Config) -> None:
+    """Join the run's other processes, where mmengine's runner would only later.
+
+    From here on rank 0 can decide for all.
+    """
+    if cfg.launcher != "none" and not is_distributed():
+        environment = cfg.get("env_cfg") or {}
+        set_multi_processing(**environment.get("mp_cfg", {}), distributed=True)
+        init_dist(cfg.launcher, **environment.get("dist_cfg", {}))
 
 
 def check_launch(launcher: str) -> None:

@@ -15,9 +15,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
-from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
+from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.training import GUARDS
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 from convnext_dense.upstream import install_for_mmdet
@@ -39,6 +39,10 @@ class ToolRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         end_with_log(logger)
         return logger
+
+    def save_checkpoint(self, *args: object, **kwargs: object) -> None:
+        """Save on rank 0; where that fails, every process stops."""
+        decided_by_rank_0(lambda: super(ToolRunner, self).save_checkpoint(*args, **kwargs))
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale by the images of an optimizer step, where mmengine counts an iteration's."""
@@ -82,9 +86,7 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     # The config that an earlier run left has that run's.
     hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
     cfg.custom_hooks = [*guards, *hooks]
-    checkpoint_hook = cfg.get("default_hooks", {}).get("checkpoint")
-    if checkpoint_hook is not None:
-        checkpoint_hook.setdefault("backend_args", dict(backend="atomic"))
+    _set_checkpoint_hook(cfg)
     if "train_dataloader" in cfg:
         # Workers that outlive an epoch keep their random state, and a resumed run would differ.
         cfg.train_dataloader.persistent_workers = False
@@ -95,10 +97,21 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     if cfg.get("resume"):
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         set_initial_weights(cfg, None)
-    check_what_is_loaded(cfg)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
     return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+
+
+def _set_checkpoint_hook(cfg: Config) -> None:
+    """Have checkpoints written whole or not at all, and old ones deleted last."""
+    hooks = cfg.get("default_hooks") or {}
+    # mmengine's default, where the config says nothing; None means that nothing is saved.
+    hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
+    if hook is not None:
+        hook = dict(backend_args=dict(backend="atomic")) | hook
+        if type_name(hook) == "CheckpointHook":
+            hook["type"] = "DurableCheckpointHook"
+        cfg.default_hooks = dict(hooks, checkpoint=hook)
 
 
 def leave_processes() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,11 +12,13 @@ from mmengine.config import Config
 from convnext_dense.cli.backbone import backbone_arguments, find_backbone, set_initial_weights
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
+from convnext_dense.cli.resume import choose_checkpoint, resuming_command
 from convnext_dense.cli.runner import KeepConfigHook, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import type_name
 from convnext_dense.files import ensure_folder
-from convnext_dense.training import how_to_resume, latest_checkpoint, sigterm_as_interrupt
+from convnext_dense.training import how_to_resume, sigterm_as_interrupt
+from convnext_dense.training.own_checkpoints import checkpoint_folder
 from convnext_dense.weights.source import is_remote
 from convnext_dense.zoo import WEIGHTS, published_model
 
@@ -29,7 +28,7 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM, with the command that goes on.
+        KeyboardInterrupt: On Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, with the command that goes on.
     """
     ensure_folder(cfg.work_dir)
     fit_to_device(cfg, args.cfg_options)
@@ -50,17 +49,8 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     except KeyboardInterrupt as interrupt:
         if rank() > 0:
             raise
-        message = how_to_resume(cfg.work_dir, resuming_command(args))
+        message = how_to_resume(cfg.work_dir, resuming_command(args), checkpoint_folder(cfg))
         raise KeyboardInterrupt(message) from interrupt
-
-
-def resuming_command(args: argparse.Namespace) -> str:
-    """Give the command line that goes on with this run."""
-    start = ["python"]
-    if args.launcher == "pytorch":
-        start = ["torchrun", f"--nproc_per_node={os.environ['LOCAL_WORLD_SIZE']}"]
-    before = [arg for arg in sys.argv if arg not in ("--resume", args.resume)]
-    return shlex.join([*start, *before, "--resume"])
 
 
 def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | None:
@@ -77,6 +67,7 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | Non
 
     Raises:
         FileNotFoundError: Where there is no such file.
+        RuntimeError: Where there are checkpoints, and none that training can go on from.
         ValueError: Where the model has no backbone to take the weights, there are none of that name
             for its arch, or no published model of the config.
     """
@@ -96,17 +87,9 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | Non
         set_initial_weights(cfg, arguments.get("init_cfg"))
     if cfg.get("load_from") == "published":
         cfg.load_from = published_model(cfg.filename)
-    latest = latest_checkpoint(cfg.work_dir)
-    if resume is None:
-        if latest:
-            note(f"{cfg.work_dir} holds {Path(latest).name} of an earlier run; --resume goes on")
-        return None
-    checkpoint = latest if resume == "auto" else resume
-    if checkpoint is None:
-        note(f"--resume: no checkpoint in {cfg.work_dir} yet, starting from the beginning")
-        return None
-    if "://" not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"--resume {checkpoint}: there is no such file")
+    checkpoint = choose_checkpoint(cfg, resume)
+    if checkpoint is None and cfg.get("resume"):
+        cfg.resume = False  # mmengine would look where last_checkpoint points to
     return checkpoint
 
 

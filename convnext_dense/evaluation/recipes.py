@@ -22,6 +22,7 @@ _ALWAYS = {
     "filename",
     "train_dataloader.persistent_workers",
     "default_hooks.checkpoint.backend_args.backend",
+    "default_hooks.checkpoint.type",
 }
 
 

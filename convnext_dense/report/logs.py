@@ -79,20 +79,21 @@ def join(parts: Iterable[list[dict]]) -> tuple[list[dict], list[dict]]:
             the same steps, the later counts.
 
     Returns:
-        The records of training and those of validation.
+        The records of training and those of validation, by step.
     """
-    train: list[dict] = []
-    val: list[dict] = []
+    train: dict[int, dict] = {}
+    val: dict[int, dict] = {}
     for records in parts:
         begun = next((record for record in records if is_training(record)), None)
         if begun:
             # In runs by epoch a validation's step is its epoch.
             position = begun.get("epoch", begun["step"])
-            train = [record for record in train if record["step"] < begun["step"]]
-            val = [record for record in val if record["step"] < position]
-        train += [record for record in records if is_training(record)]
-        val += [record for record in records if not is_training(record)]
-    return train, val
+            train = {step: record for step, record in train.items() if step < begun["step"]}
+            val = {step: record for step, record in val.items() if step < position}
+        for record in records:
+            # Also a start without training, which made up the last validation.
+            (train if is_training(record) else val)[record["step"]] = record
+    return [train[step] for step in sorted(train)], [val[step] for step in sorted(val)]
 
 
 def read_beginning(log: Path) -> str:

@@ -160,6 +160,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 def _read_records(run: Run, parts: list[Path]) -> list[Path]:
     """Read the records of all starts, and tell which folders hold a training."""
     starts: list[tuple[Path, list[dict]]] = []
+    made_up: list[tuple[Path, list[dict]]] = []
     for part in parts:
         files = [part / "vis_data/scalars.json", *sorted((part / "vis_data").glob("*.json"))]
         file = next((file for file in files if file.is_file()), None)
@@ -171,6 +172,8 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
             run.problems.append(f"{file.relative_to(run.folder)}: {lines} left out")
         if any(map(logs.is_training, found)):
             starts.append((part, found))
+        elif found:  # a start that made up the last validation
+            made_up.append((part, found))
     starts = logs.in_order(starts)
     trained, records = [part for part, _ in starts], [found for _, found in starts]
     # A start from the beginning leaves nothing of those before.
@@ -180,6 +183,8 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
         for number, part in enumerate(trained)
         if all(later > firsts[number] for later in firsts[number + 1 :])
     ]
+    first = min(run.starts, default=datetime.min)
+    records += [found for part, found in made_up if _time_of(part) >= first]
     run.train, run.val = logs.join(records)
     run.by_epoch = any("epoch" in record for record in run.train)
     return trained

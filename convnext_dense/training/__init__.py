@@ -2,18 +2,28 @@
 
 from convnext_dense.training.atomic_backend import AtomicLocalBackend
 from convnext_dense.training.checkpoint_guards import RunIdentityHook, StrictLoadHook
+from convnext_dense.training.checkpoint_hook import DurableCheckpointHook
 from convnext_dense.training.data_stream import ReproducibleStreamHook
+from convnext_dense.training.due_validation import DueValidationHook
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
 from convnext_dense.training.own_checkpoints import OwnBestHook, latest_checkpoint
 
 # The hooks that the tools add to every run.
-GUARDS = ("RunIdentityHook", "StrictLoadHook", "ReproducibleStreamHook", "OwnBestHook")
+GUARDS = (
+    "RunIdentityHook",
+    "StrictLoadHook",
+    "ReproducibleStreamHook",
+    "OwnBestHook",
+    "DueValidationHook",
+)
 
 __all__ = [
     "GUARDS",
     "AtomicLocalBackend",
     "ConvNeXtOptimWrapperConstructor",
+    "DueValidationHook",
+    "DurableCheckpointHook",
     "OwnBestHook",
     "ReproducibleStreamHook",
     "RunIdentityHook",

@@ -12,9 +12,13 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
+from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import BatchSampler, DataLoader
 
 from convnext_dense.registry import HOOKS
+
+# Tells the place of a validation from the same place of the training.
+VALIDATION = 1
 
 
 @ROOT_HOOKS.register_module()
@@ -31,6 +35,9 @@ class ReproducibleStreamHook(Hook):
 
     In iteration-based training the order of the data also restarts at such a place, so that a
     resumed run has no data to skip. mmengine's own loop would load every batch seen so far.
+
+    A validation during training has random numbers of its own, so that it gives the same figures
+    where it is made up after a resume.
 
     The run's seed also becomes the sampler's. Where ``randomness.seed`` is not set, mmengine
     resumes the seed but builds the sampler before.
@@ -82,6 +89,12 @@ class ReproducibleStreamHook(Hook):
             # Samplers themselves add the epoch, which mmengine's DistSamplerSeedHook tells them.
             if hasattr(sampler, "seed"):
                 sampler.seed = seed
+
+    def before_val(self, runner: Runner) -> None:
+        """Seed a validation during training."""
+        if isinstance(runner._train_loop, BaseLoop):
+            place = _mix(runner.iter, VALIDATION)
+            _seed_process_and_workers(runner.val_dataloader, _run_seed(runner), place)
 
 
 class _SegmentedBatches:

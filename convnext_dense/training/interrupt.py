@@ -1,41 +1,59 @@
-"""Ctrl-C and SIGTERM end a run alike, and say how to go on."""
+"""Ctrl-C and the signals of a scheduler end a run alike, and say how to go on."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from convnext_dense.training.own_checkpoints import latest_checkpoint
 
-HANDLED = (signal.SIGTERM, signal.SIGALRM)
+# A cluster warns of the end of a job's time by one of them, a terminal that closes by SIGHUP.
+HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 AGAIN = 5  # seconds
 
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C, while the context lasts.
+    """Raise KeyboardInterrupt on SIGTERM, SIGHUP and SIGUSR1, as on Ctrl-C, in the context.
 
-    Main thread only, as Python demands of signal handlers. Schedulers and ``torchrun`` end their
-    processes by SIGTERM; as an exception it lets files being written be cleared away.
+    Schedulers and ``torchrun`` end their processes by signals; as an exception it lets files being
+    written be cleared away. A signal that is ignored stays ignored, such as SIGHUP under ``nohup``.
+    In another thread than the main one nothing is changed, as Python demands of signal handlers.
 
     An interrupt can get lost in the body. Where a ``__del__`` ignores it, such as that of a
     loader's iterator, it is raised again after seconds. Where it became another error, as in the
     bare ``except`` around mmengine's formatting of configs, it is one again on leaving the context.
 
+    Every handler is put back on leaving, that of SIGCHLD too.
+
     Raises:
-        KeyboardInterrupt: On SIGTERM, in the body.
+        KeyboardInterrupt: On one of the signals, in the body.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+
+    def handle(number: int, handler: Any) -> None:
+        # None stands for a handler that Python did not set, and cannot put back.
+        if number not in before and signal.getsignal(number) is not None:
+            before[number] = signal.signal(number, handler)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         # Loader workers that got the signal too are gone, which torch would raise as an error.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        handle(signal.SIGCHLD, signal.SIG_DFL)
+        handle(signal.SIGALRM, interrupt)
         signal.alarm(AGAIN)
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, interrupt) for number in HANDLED}
+    for number in HANDLED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            handle(number, interrupt)
     try:
         yield
     except Exception as error:
@@ -43,8 +61,9 @@ def sigterm_as_interrupt() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
-        signal.alarm(0)
-        for number, handler in previous.items():
+        if signal.SIGALRM in before:
+            signal.alarm(0)
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -54,18 +73,22 @@ def _is_interrupt(error: BaseException | None) -> bool:
     return error is not None
 
 
-def how_to_resume(work_dir: str | Path, command: str) -> str:
+def how_to_resume(work_dir: str | Path, command: str, out_dir: str | Path | None = None) -> str:
     """Say in one line what an interrupted run leaves behind, and how to go on.
 
     Args:
         work_dir: The run's folder.
         command: The command line that resumes the newest checkpoint of this folder.
+        out_dir: Where its checkpoints lie, if not there.
 
     Example:
         >>> how_to_resume("no/such/folder", "tools/train.py CONFIG --resume")
         'interrupted before the first checkpoint of no/such/folder; nothing to resume'
     """
-    last = latest_checkpoint(work_dir)
-    if not last or not Path(last).exists():
+    try:
+        last = latest_checkpoint(work_dir, out_dir)
+    except RuntimeError as error:
+        return f"interrupted; {error}"
+    if last is None:
         return f"interrupted before the first checkpoint of {work_dir}; nothing to resume"
     return f"interrupted; {last} is whole. Go on with: {command}"

@@ -1,6 +1,7 @@
 """A model, a data set and a run small enough to train in a moment, with every source of chance."""
 
 import random
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -74,70 +75,80 @@ RUNS = count()
 
 
 @pytest.fixture
-def make_runner(tmp_path):
+def make_runner(tmp_path, make_runner_in):
     """Build a runner: ``make_runner(name, by_epoch=..., ...)`` in ``tmp_path / name``."""
+    return make_runner_in(tmp_path)
 
-    def make(
-        name,
-        *,
-        by_epoch=True,
-        stop=None,
-        resume=False,
-        seed=3,
-        num_workers=0,
-        hooks=(),
-        backend_args=None,
-        model=None,
-        interval=None,
-        val_interval=3,
-        loader=None,
-        optim=None,
-        load_from=None,
-    ):
-        # 10 samples in batches of 2: 5 iterations an epoch.
-        loop = (
-            dict(type="EpochBasedTrainLoop", max_epochs=4)
-            if by_epoch
-            else dict(type="IterBasedTrainLoop", max_iters=12, val_interval=val_interval)
-        )
-        custom_hooks = [dict(type="ReproducibleStreamHook"), *hooks]
-        if stop is not None:
-            custom_hooks.append(dict(type="StopHook", after=stop))
-        sampler = dict(type="DefaultSampler" if by_epoch else "InfiniteSampler", shuffle=True)
-        train = dict(dataset=dict(type="AugmentedPoints"), batch_size=2, num_workers=num_workers)
-        train.update(sampler=sampler, persistent_workers=False)
-        train.update(loader or {})
-        val = dict(dataset=dict(type="AugmentedPoints"), batch_size=5, num_workers=0)
-        val.update(sampler=dict(type="DefaultSampler", shuffle=False))
-        return Runner(
-            model=dict(type="DropoutNet", **(model or {})),
-            work_dir=str(tmp_path / name),
-            experiment_name=f"run{next(RUNS)}",
-            train_dataloader=train,
-            val_dataloader=val,
-            val_evaluator=dict(type="RisingMetric"),
-            train_cfg=loop,
-            val_cfg=dict(),
-            optim_wrapper=optim or dict(optimizer=dict(type="AdamW", lr=0.01)),
-            param_scheduler=dict(
-                type="PolyLR", eta_min=0, by_epoch=by_epoch, end=4 if by_epoch else 12
-            ),
-            default_hooks=dict(
-                checkpoint=dict(
-                    type="CheckpointHook",
-                    by_epoch=by_epoch,
-                    interval=interval or (1 if by_epoch else 4),
-                    max_keep_ckpts=2,
-                    save_best="toy/score",
-                    rule="greater",
-                    backend_args=backend_args,
-                )
-            ),
-            custom_hooks=custom_hooks,
-            randomness=dict(seed=seed),
-            resume=resume,
-            load_from=load_from,
-            log_level="ERROR",
-        )
 
-    return make
+@pytest.fixture(scope="session")
+def make_runner_in():
+    """Give the function that builds the runners of a folder."""
+    return lambda folder: partial(make, folder)
+
+
+def make(
+    folder,
+    name,
+    *,
+    by_epoch=True,
+    stop=None,
+    resume=False,
+    seed=3,
+    num_workers=0,
+    hooks=(),
+    backend_args=None,
+    model=None,
+    interval=None,
+    val_interval=3,
+    loader=None,
+    optim=None,
+    load_from=None,
+    checkpoint=None,
+    scheduler=None,
+    metric="RisingMetric",
+):
+    # 10 samples in batches of 2: 5 iterations an epoch.
+    loop = (
+        dict(type="EpochBasedTrainLoop", max_epochs=4)
+        if by_epoch
+        else dict(type="IterBasedTrainLoop", max_iters=12, val_interval=val_interval)
+    )
+    custom_hooks = [dict(type="ReproducibleStreamHook"), *hooks]
+    if stop is not None:
+        custom_hooks.append(dict(type="StopHook", after=stop))
+    sampler = dict(type="DefaultSampler" if by_epoch else "InfiniteSampler", shuffle=True)
+    train = dict(dataset=dict(type="AugmentedPoints"), batch_size=2, num_workers=num_workers)
+    train.update(sampler=sampler, persistent_workers=False)
+    train.update(loader or {})
+    val = dict(dataset=dict(type="AugmentedPoints"), batch_size=5, num_workers=0)
+    val.update(sampler=dict(type="DefaultSampler", shuffle=False))
+    return Runner(
+        model=dict(type="DropoutNet", **(model or {})),
+        work_dir=str(folder / name),
+        experiment_name=f"run{next(RUNS)}",
+        train_dataloader=train,
+        val_dataloader=val,
+        val_evaluator=dict(type=metric),
+        train_cfg=loop,
+        val_cfg=dict(),
+        optim_wrapper=optim or dict(optimizer=dict(type="AdamW", lr=0.01)),
+        param_scheduler=scheduler
+        or dict(type="PolyLR", eta_min=0, by_epoch=by_epoch, end=4 if by_epoch else 12),
+        default_hooks=dict(
+            checkpoint=dict(
+                type="CheckpointHook",
+                by_epoch=by_epoch,
+                interval=interval or (1 if by_epoch else 4),
+                max_keep_ckpts=2,
+                save_best="toy/score",
+                rule="greater",
+                backend_args=backend_args,
+            )
+            | (checkpoint or {})
+        ),
+        custom_hooks=custom_hooks,
+        randomness=dict(seed=seed),
+        resume=resume,
+        load_from=load_from,
+        log_level="ERROR",
+    )

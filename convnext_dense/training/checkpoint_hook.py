@@ -1,0 +1,165 @@
+"""Checkpoints of which an old one goes only after the new one stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.runner import Runner
+
+from convnext_dense.files import write_whole
+from convnext_dense.registry import HOOKS
+
+# The key of a checkpoint's `meta` with the names of the files that it takes the place of.
+OUTDATED = "outdated_checkpoints"
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class DurableCheckpointHook(CheckpointHook):
+    """Save as mmengine's hook does, and have a whole checkpoint and a whole best one at any moment.
+
+    mmengine 0.10.7 deletes the old file before it writes the new one. Here the new file is written
+    first, then named in ``last_checkpoint``, and only then is the old one deleted. A checkpoint
+    names the files that it takes the place of, so that a run which is resumed from it deletes what
+    a killed one could not.
+
+    The checkpoint of a step is written again after the validation of that step, when all hooks have
+    seen the figures. mmengine does so for a new best alone, and before the last hooks have seen it.
+    Before the first best one a checkpoint is written, since nothing can be resumed from the best.
+
+    Takes the arguments of mmengine's hook.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._saved_step = 0  # of the checkpoint that was written or resumed last
+        self._is_validating = False
+        self._is_stale = False
+        self._left_over: list[str] = []
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Read which files a killed run could not delete."""
+        if runner._resume:
+            self._left_over = list(checkpoint.get("meta", {}).get(OUTDATED, ()))
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder and what stands in it; delete what a killed run could not."""
+        super().before_train(runner)
+        self.file_backend = _RemovingLater(self.file_backend)
+        if not (runner._resume and runner._has_loaded):
+            return
+        self._saved_step = self._step(runner)
+        self.last_ckpt = self._path(self.filename_tmpl.format(self._saved_step))
+        if is_main_process() and self._is_own(runner._load_from):
+            for name in self._left_over:
+                self.file_backend.remove(self._path(name))
+            self._remove_outdated()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Record the files that the checkpoint takes the place of."""
+        checkpoint["meta"][OUTDATED] = [Path(path).name for path in self.file_backend.outdated]
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Save a new best."""
+        if self.save_best and self.interval > 0 and self.last_ckpt is None:
+            self._save_current(runner)
+        self._is_validating = True
+        try:
+            super().after_val_epoch(runner, metrics)
+        finally:
+            self._is_validating = False
+
+    def after_val(self, runner: Runner) -> None:
+        """Write the checkpoint of this step again, with what the validation has changed."""
+        if self._is_stale or self._saved_step == self._step(runner) > 0:
+            self._is_stale = False
+            self._save_current(runner)
+        elif is_main_process() and self.save_best:
+            self._remove_outdated()
+
+    def after_train(self, runner: Runner) -> None:
+        """Publish the last and the best checkpoint, where ``published_keys`` asks for it."""
+        # A resumed run that had nothing left to do may have been given a file of another name.
+        if self.last_ckpt is not None and not self.file_backend.isfile(self.last_ckpt):
+            self.last_ckpt = None
+        super().after_train(runner)
+
+    def _save_current(self, runner: Runner) -> None:
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._save_checkpoint_with_step(runner, self._step(runner), meta)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if self._is_validating:
+            self._is_stale = True  # saved after the validation
+            return
+        hub = runner.message_hub
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
+                old = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                if is_main_process():
+                    self.file_backend.remove(self._path(old))
+            self.keep_ckpt_ids.append(step)
+            hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self._path(name)
+        hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        self._saved_step = step
+        if is_main_process():
+            write_whole(Path(runner.work_dir, "last_checkpoint"), self.last_ckpt)
+            self._remove_outdated()
+
+    def _remove_outdated(self) -> None:
+        best = [getattr(self, "best_ckpt_path", None)]
+        best += getattr(self, "best_ckpt_path_dict", {}).values()
+        self.file_backend.remove_outdated(kept={self.last_ckpt, *best})
+
+    def _step(self, runner: Runner) -> int:
+        return runner.epoch if self.by_epoch else runner.iter
+
+    def _path(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _is_own(self, resumed: str | None) -> bool:
+        """Whether the resumed checkpoint stands where this run writes its own."""
+        return resumed is None or Path(resumed).parent.resolve() == Path(self.out_dir).resolve()
+
+
+class _RemovingLater:
+    """A storage backend that lists what is to be removed, and removes it when it is told to."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.outdated: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self.outdated.append(path)
+
+    rmtree = remove  # for the folders that DeepSpeed writes
+
+    def remove_outdated(self, kept: set[str | None]) -> None:
+        for path in self.outdated:
+            if path in kept:
+                continue
+            if self._backend.isfile(path):
+                self._backend.remove(path)
+            elif self._backend.isdir(path):
+                self._backend.rmtree(path)
+        self.outdated.clear()
