@@ -19,6 +19,7 @@ from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome
 from convnext_dense.report.svg import RUNS
 from convnext_dense.report.validation import Options, Validation, validate
+from convnext_dense.text import printable
 from convnext_dense.version import __version__
 
 # Pairs of pictures in a page, which keep it below 10 MB.
@@ -105,6 +106,7 @@ def render(views: Sequence[RunView]) -> str:
         loader=PackageLoader("convnext_dense.report", package_path=""),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -137,6 +139,11 @@ def render(views: Sequence[RunView]) -> str:
     )
     # JSON can hold halves of characters, which no file can.
     return html.encode(errors="replace").decode()
+
+
+def _shown(value: object) -> object:
+    # What is Markup is ours.
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _several(what: str, make: Callable[..., list], *args: object) -> list:

@@ -12,6 +12,8 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from convnext_dense.text import printable
+
 RUNS = 8
 # Stand-ins for the page's colours, which differ between light and dark.
 _TEXT, _GRID = "#010203", "#010204"
@@ -72,7 +74,8 @@ def inline(figure: Figure, prefix: str, description: str) -> Markup:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
-    root = ElementTree.fromstring(buffer.getvalue())
+    # matplotlib writes names as they are, and XML has no control characters.
+    root = ElementTree.fromstring(printable(buffer.getvalue().decode(), lines=True))
     _rename_ids(root, prefix)
     # It would hold for the whole page, which has it in its own style.
     for parent in root.iter():
@@ -81,7 +84,7 @@ def inline(figure: Figure, prefix: str, description: str) -> Markup:
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     root.set("role", "img")
-    root.set("aria-label", description)
+    root.set("aria-label", printable(description))
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
     text = ElementTree.tostring(root, encoding="unicode")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import unicodedata
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from mmengine.config import Config
 
 from convnext_dense.files import replacing
 from convnext_dense.swap.plan import Swap
+from convnext_dense.text import printable
 
 DELETE = "_delete_"
 # What mmengine adds to every dict of a base that is named as `mmdet::...`.
@@ -84,13 +88,23 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
     else:
         where = base if "::" in base else os.path.relpath(base, path.parent)
         content = {"_base_": where, **delta(old, new)}
-    notes = [f"# Written by: {command}", *(f"# Note: {message}" for message in swap.warnings)]
+    notes = [f"Written by: {command}", *(f"Note: {message}" for message in swap.warnings)]
+    text = "\n".join([*map(_comment, notes), "", as_source(content)])
     with replacing(path) as draft:
-        draft.write_text("\n".join([*notes, "", as_source(content)]))
+        draft.write_text(text, encoding="utf-8")
         read = Config.fromfile(draft, import_custom_modules=False).to_dict()
         wrong = [key for key in new if not _same(read.get(key), new[key])]
         if wrong:
             raise RuntimeError(f"{path} would not read back as the same config: {', '.join(wrong)}")
+
+
+def _comment(text: str) -> str:
+    """Return a line of comment that no character of the text ends, and no program reads.
+
+    Python takes ``coding:`` in the first lines for the file's encoding, and mmengine puts the
+    values of variables into ``{{ }}`` wherever it stands.
+    """
+    return "# " + re.sub(r"coding([:=])", r"coding \1", printable(text)).replace("{{", "{ {")
 
 
 def as_source(content: dict) -> str:
@@ -102,6 +116,8 @@ def as_source(content: dict) -> str:
     """
     from yapf.yapflib.yapf_api import FormatCode
 
+    if wrong := [key for key in content if not _is_name(key)]:
+        raise RuntimeError(f"the config cannot be written as a file: {wrong[0]!r} is not a name")
     text = "\n".join(f"{key} = {_expression(value, key)}" for key, value in content.items())
     return FormatCode(text, style_config=STYLE)[0]
 
@@ -109,7 +125,7 @@ def as_source(content: dict) -> str:
 def _expression(value: Any, path: str) -> str:
     if isinstance(value, dict):
         items = [(key, _expression(item, f"{path}.{key}")) for key, item in value.items()]
-        if all(isinstance(key, str) and key.isidentifier() for key in value):
+        if all(map(_is_name, value)):
             return f"dict({', '.join(f'{key}={item}' for key, item in items)})"
         return f"{{{', '.join(f'{_expression(key, path)}: {item}' for key, item in items)}}}"
     if type(value) in (list, tuple):
@@ -120,10 +136,21 @@ def _expression(value: Any, path: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # a Python literal in double quotes
+        # Both are literals of Python; the first is in double quotes.
+        return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
     if value is None or isinstance(value, (bytes, bool, int, float)):
         return repr(value)
     raise RuntimeError(f"the config cannot be written as a file: {path} is {value!r}")
+
+
+def _is_name(key: object) -> bool:
+    # Python takes names of equal normal form for the same.
+    return (
+        isinstance(key, str)
+        and key.isidentifier()
+        and not iskeyword(key)
+        and key == unicodedata.normalize("NFKC", key)
+    )
 
 
 def _is_pure_python(cfg: Config) -> bool:

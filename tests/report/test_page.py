@@ -102,6 +102,18 @@ def test_a_segmenter(segmenter, helpers):
     assert helpers["hostile"] in page.text
 
 
+def test_control_characters_of_a_name_are_shown(segmenter, helpers):
+    name = "\x1b]0;title\x07\x00\u202e$\\frac{\x9b"
+    for file in (segmenter.folder / "20260131_120000").rglob("config.py"):
+        text = file.read_text().replace(repr(helpers["hostile"]), ascii(name))
+        file.write_text(text)
+    html = page_of(segmenter)
+    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", html) is None
+    shown = r"\x1b]0;title\x07\x00\u202e$\frac{\x9b"
+    assert shown in check_whole(html).text
+    assert figures(check_whole(html))[-4:] == ["mIoU", "aAcc", "mAcc", "Confusion matrix"]
+
+
 def test_three_runs_side_by_side(detector, segmenter, tmp_path):
     other = tmp_path / "<b>$x_$&amp;"  # HTML and mathematical text would read it otherwise
     shutil.copytree(detector.folder, other)
@@ -139,19 +151,19 @@ def test_a_part_that_fails_leaves_the_others(detector, tmp_path):
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_the_others(work_dir, helpers):
-    # JSON can hold a control character and half of a character; no file can hold the latter.
+    # JSON can hold half of a character, which no font has.
     records = [*helpers["training"]([1, 2]), {"a\x01": 1.0, "b\ud800": 2.0, "c": 3.0, "step": 2}]
     made = work_dir().start("20260131_120000", helpers["lines"](records))
     html = page_of(made)
     html.encode()
     page = check_whole(html)
-    assert figures(page)[-2:] == ["a\x01", "c"]
-    assert "b? cannot be shown: " in page.text
+    assert figures(page)[-2:] == [r"a\x01", "c"]
+    assert r"b\ud800 cannot be shown: " in page.text
 
 
 def test_a_confusion_that_cannot_be_drawn_leaves_its_table(segmenter):
     config = next(segmenter.folder.glob("*/vis_data/config.py"))
-    config.write_text(config.read_text().replace("'road'", "'ro\\x01ad'"))
+    config.write_text(config.read_text().replace("'road'", "'ro\\ud800ad'"))
     page = check_whole(page_of(segmenter))
     assert "Confusion of segmenter cannot be shown: " in page.text
     assert "Most frequent confusions of segmenter" in page.text

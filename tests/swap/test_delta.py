@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 from pathlib import Path
+from tokenize import detect_encoding
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.config import Config
 
 from convnext_dense.cli.options import read_config
 from convnext_dense.swap import plan_swap
-from convnext_dense.swap.delta import as_source, delta, write_config
+from convnext_dense.swap.delta import _comment, as_source, delta, write_config
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -75,6 +79,47 @@ def test_notes_stand_in_the_file(tmp_path):
     text = (tmp_path / "out.py").read_text()
     assert text.startswith("# Written by: the command\n# Note: ")
     assert "SGD at lr=0.01 is kept" in text
+
+
+BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\udc80"]
+
+
+@given(
+    st.lists(st.sampled_from([*BREAKS, "coding: utf-7 ", "{{ fileDirname }}", "{{$HOME:x}}", "#"]))
+)
+@settings(deadline=None, max_examples=100, derandomize=True)
+def test_no_argument_leaves_the_comment(pieces):
+    comment = _comment("Written by: x" + "ran = True".join(["", *pieces, ""]))
+    assert len(comment.splitlines()) == 1
+    source = f"{comment}\nkept = 1\n".encode()
+    assert [type(node) for node in ast.parse(source).body] == [ast.Assign]
+    assert detect_encoding(io.BytesIO(source).readline)[0] == "utf-8"
+    assert "{{" not in comment
+
+
+@pytest.mark.parametrize("break_", BREAKS)
+def test_a_command_in_the_file_is_a_comment(tmp_path, monkeypatch, break_):
+    monkeypatch.chdir(tmp_path)
+    original = read_config(RETINANET)
+    command = f"tool '{break_}__import__('os').mkdir('it_ran')\n'"
+    write_config(plan_swap(original, "atto"), original, RETINANET, Path("out.py"), command)
+    assert Config.fromfile("out.py").model.backbone.type == "ConvNeXt"
+    assert not Path("it_ran").exists()
+
+
+@given(st.text(st.characters(codec=None), max_size=10))
+@settings(deadline=None, max_examples=100, derandomize=True)
+def test_a_text_of_any_characters_is_written_as_itself(text):
+    source = as_source({"a": text, "b": {text: 1}})
+    content: dict = {}
+    exec(source.encode(), content)
+    assert (content["a"], content["b"]) == (text, {text: 1})
+
+
+@pytest.mark.parametrize("key", ["a b", "class", "x = 1; y", "", "a\n"])
+def test_a_key_that_is_no_name_is_refused(key):
+    with pytest.raises(RuntimeError, match="cannot be written as a file"):
+        as_source({key: 1})
 
 
 @pytest.mark.parametrize(
