@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
+from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
 from convnext_dense.ranks import decided_by_rank_0
@@ -97,6 +98,7 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     if cfg.get("resume"):
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         set_initial_weights(cfg, None)
+    check_what_is_loaded(cfg)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
     return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)

@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 
 from convnext_dense.data.check_files import flag_of, missing_files
+from convnext_dense.data.decoding import read_header
+from convnext_dense.data.label_maps import (
+    IGNORED,
+    check_number_of_classes,
+    learned_labels,
+    read_label_map,
+)
 from convnext_dense.data.paths import IMAGE_SUFFIXES
 
 _MAPS_READ = 8
-IGNORED = 255
 PAIR = {"img_path": "images", "seg_map_path": "label maps"}
 
 
@@ -23,8 +29,10 @@ def check_label_maps(key: str, split: str, dataset: object) -> None:
 
     Raises:
         FileNotFoundError: Where a folder, an image or a label map is missing.
-        ValueError: Where there are no images, or the maps hold other labels than the classes'.
+        ValueError: Where there are no images, more classes than label maps tell apart, other
+            labels than the classes', or no labelled pixel in any map.
     """
+    check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
     if None in dataset.data_prefix.values():
         return  # a test set whose truth is not public
     pairs = list_pairs(key, split, dataset)
@@ -36,8 +44,21 @@ def check_label_maps(key: str, split: str, dataset: object) -> None:
                 f"image's label map has its name with {dataset.seg_map_suffix} for "
                 f"{dataset.img_suffix}, in {key}.data_prefix.seg_map_path"
             )
-    for pair in pairs[:: max(1, len(pairs) // _MAPS_READ)]:
-        check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+    step = max(1, len(pairs) // _MAPS_READ)
+    order = pairs[::step] + [pair for i, pair in enumerate(pairs) if i % step]
+    labelled = 0
+    # All of them only as long as none has a label.
+    for number, pair in enumerate(order):
+        if number >= _MAPS_READ and labelled:
+            return
+        labelled += check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+    if not labelled:
+        raise ValueError(
+            f"none of the {len(pairs)} label maps of {dataset.data_prefix['seg_map_path']} "
+            f"({key}.data_prefix.seg_map_path) has a labelled pixel: {IGNORED}"
+            + (" and 0 are" if dataset.reduce_zero_label else " is")
+            + f" left out, write the classes from {int(dataset.reduce_zero_label)}"
+        )
 
 
 def list_pairs(key: str, split: str, dataset: object) -> list[dict]:
@@ -88,31 +109,32 @@ def check_no_other_images(folder: str, key: str, suffix: str) -> None:
         )
 
 
-def check_map(path: str, image: str, key: str, dataset: object) -> None:
-    """Read one label map as mmseg does and compare it with its image and with the classes."""
-    import mmcv
-    import numpy as np
-    from PIL import Image
+def check_map(path: str, image: str, key: str, dataset: object) -> bool:
+    """Read one label map as mmseg does and compare it with its image and with the classes.
 
-    labels = mmcv.imread(path, flag="unchanged", backend="pillow").squeeze()
-    if labels.ndim != 2:
+    Returns:
+        Whether it has a labelled pixel.
+    """
+    import numpy as np
+
+    labels = read_label_map(Path(path).read_bytes(), path)
+    header = read_header(image, image)
+    # Whether it is turned as its EXIF orientation says is a matter of the loader.
+    if header and labels.shape[::-1] not in (header.size, header.shown_size):
         raise ValueError(
-            f"label map {path} is a colour picture of shape {labels.shape}: it must have one "
-            "channel that holds a label per pixel"
+            f"label map {path} measures {labels.shape[1]} x {labels.shape[0]}, but its image "
+            f"{image} {header.shown_size[0]} x {header.shown_size[1]}"
         )
-    with Image.open(image) as picture:
-        if picture.size != labels.shape[::-1]:
-            raise ValueError(
-                f"label map {path} measures {labels.shape[1]} x {labels.shape[0]}, but its image "
-                f"{image} {picture.width} x {picture.height}"
-            )
     # A list of classes that is shorter than the data set's own maps the other labels away.
     classes = dataset.METAINFO.get("classes") or dataset.metainfo["classes"]
     highest = len(classes) if dataset.reduce_zero_label else len(classes) - 1
-    beyond = [int(label) for label in np.unique(labels) if highest < label != IGNORED]
+    present = np.unique(labels).tolist()
+    beyond = [label for label in present if highest < label != IGNORED]
     if beyond:
         zero = "0 is unlabelled, the classes begin at 1" if dataset.reduce_zero_label else "from 0"
         raise ValueError(
             f"label map {path} holds label {beyond[0]}, but {key} has {len(classes)} classes "
             f"({zero}; {IGNORED} is ignored): name them all by --classes"
         )
+    learned = learned_labels(dataset)
+    return any(0 <= learned[label] < len(dataset.metainfo["classes"]) for label in present)

@@ -1,37 +1,36 @@
-"""Pictures whose file ends early, which some decoders fill up with grey and say nothing."""
+"""JPEGs that end early, which some decoders fill up with grey and say nothing."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import io
+
+from PIL.JpegImagePlugin import JpegImageFile
 
 _JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
 
-def refuse_cut_off(path: str | os.PathLike) -> None:
+def refuse_cut_off(content: bytes, name: str) -> None:
     """Refuse a JPEG that ends before its last pixel.
 
-    OpenCV before 4.12 decodes it all the same; other formats it refuses itself. Nearly every JPEG
-    ends with its end marker. Only one that does not, since it is cut off or other data follows, is
-    decoded by PIL, which tells the two apart.
+    OpenCV before 4.12 decodes it all the same, without a warning; other formats it refuses itself.
+    Nearly every JPEG ends with its end marker. Only one that does not, since it is cut off or other
+    data follows, is decoded by Pillow, which tells the two apart.
 
     Args:
-        path: A picture of any format, which is there.
+        content: Of a picture of any format.
+        name: Of the picture, for the message.
 
     Raises:
         ValueError: Where it is cut off.
     """
-    with Path(path).open("rb") as file:
-        if file.read(2) != _JPEG_BEGINS:
-            return
-        file.seek(-2, os.SEEK_END)
-        if file.read() == _JPEG_ENDS:
-            return
-    from PIL.JpegImagePlugin import JpegImageFile
-
+    if not content.startswith(_JPEG_BEGINS) or content.endswith(_JPEG_ENDS):
+        return
     try:
         # Image.open has a limit of pixels, which these files of the user's own need not keep.
-        with JpegImageFile(path) as picture:
+        with JpegImageFile(io.BytesIO(content)) as picture:
             picture.load()
     except Exception as error:  # whatever the decoder raises
-        raise ValueError(f"{path}: {str(error) or type(error).__name__}") from error
+        raise ValueError(
+            f"{name}: the picture is cut off ({str(error) or type(error).__name__}): fetch or save "
+            "it anew"
+        ) from error

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.data.checked_loading import check_what_is_loaded
+from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.tree import datasets, type_name
 
 SPLITS_SHOWN = ("train", "val")
@@ -90,7 +92,8 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
     """Build a loader as the run would, in this process and shuffled."""
     from mmengine.runner import Runner, set_random_seed
 
-    config = copy.deepcopy(cfg[f"{split}_dataloader"])
+    cfg = copy.deepcopy(cfg)
+    config = cfg[f"{split}_dataloader"]
     for name in ("prefetch_factor", "persistent_workers", "pin_memory"):
         config.pop(name, None)
     config.num_workers = 0
@@ -99,6 +102,7 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
     if split != "train":
         for _, dataset in datasets({f"{split}_dataloader": config}, split):
             dataset.pipeline = load_truth_first(dataset.get("pipeline", []))
+    check_what_is_loaded(cfg)
     set_random_seed(seed)
     return Runner.build_dataloader(config, seed=seed)
 
@@ -164,20 +168,21 @@ def undo_normalisation(tensor: torch.Tensor, preprocessor: torch.nn.Module) -> n
     """Turn a network's input back into a picture.
 
     Args:
-        tensor: (3, H, W) as a data preprocessor of mmengine, mmdet or mmseg gives it.
+        tensor: (C, H, W) as a data preprocessor of mmengine, mmdet or mmseg gives it.
         preprocessor: Which one did.
 
     Returns:
-        (H, W, 3) uint8, BGR.
+        (H, W, 3) uint8, BGR; of pictures with other channels see
+        :func:`~convnext_dense.data.drawable.as_drawable`.
     """
     if getattr(preprocessor, "_enable_normalize", False):
         tensor = tensor * preprocessor.std + preprocessor.mean
-    picture = tensor.detach().cpu().float().round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    picture = tensor.detach().cpu().float().permute(1, 2, 0).numpy()
     # Images are loaded as BGR; mmengine's and mmseg's preprocessors name the switch differently.
     names = ("_channel_conversion", "channel_conversion")
-    if any(getattr(preprocessor, name, False) for name in names):
+    if picture.shape[2] == 3 and any(getattr(preprocessor, name, False) for name in names):
         picture = picture[..., ::-1]
-    return np.ascontiguousarray(picture)
+    return as_drawable(picture)
 
 
 def _fit(masks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -54,12 +54,22 @@ class BenchmarkIoUMetric(IoUMetric):
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the figures from the pixels that were counted."""
+        """Compute the figures from the pixels that were counted.
+
+        Raises:
+            ValueError: Where the truth has no labelled pixel.
+        """
         if self.format_only:
             return {}
         with quiet_logger():  # its own table of the classes
             metrics = super().compute_metrics(results)
         areas = [sum(counts) for counts in zip(*results, strict=True)]
+        if not areas[-1].sum():
+            raise ValueError(
+                f"none of the {len(results)} label maps of the truth has a labelled pixel, so "
+                f"there is no mIoU: {self.ignore_index} is left out, and 0 where it means "
+                "unlabelled"
+            )
         per_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
         per_class.pop("aAcc")
         classes = self.dataset_meta["classes"]

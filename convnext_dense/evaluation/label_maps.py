@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
+from convnext_dense.data.label_maps import IGNORED, check_number_of_classes, read_label_map
 from convnext_dense.evaluation.figures import Figures
 
-IGNORED = 255
 SUFFIX = ".png"
 _SHOWN = 5
 
@@ -40,13 +39,15 @@ def evaluate_label_maps(
     Raises:
         FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
         ValueError: Where a map cannot be read, is no map of labels, is of another size than the
-            truth, has a label that is no class, or has no truth.
+            truth, has a label that is no class, or has no truth; where no map of the truth has a
+            labelled pixel, or there are more classes than a map tells apart.
     """
     from rich.console import Console
     from rich.progress import track
 
     from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
 
+    check_number_of_classes(classes, reduce_zero_label, "this evaluation")
     pairs = pair_up(Path(pred_dir), Path(gt_dir))
     areas = []
     console = Console(stderr=True, quiet=not progress)
@@ -134,16 +135,7 @@ def read_labels(file: Path, num_classes: int, reduce_zero_label: bool) -> np.nda
     Raises:
         ValueError: Where it cannot be read, has more than one channel, or a label is no class.
     """
-    try:
-        with Image.open(file) as picture:
-            labels = np.array(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{file} is no whole PNG: {error}") from error
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise ValueError(
-            f"{file} holds {labels.dtype} of shape {labels.shape}: a map of labels has one channel "
-            "of uint8, not colours"
-        )
+    labels = read_label_map(file.read_bytes(), str(file))
     if reduce_zero_label:
         # As mmseg's LoadAnnotations: unlabelled and ignored become one.
         labels = np.where(labels == IGNORED, IGNORED, labels - np.uint8(1))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TypeVar
+
+import torch
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -44,3 +47,23 @@ def map_ahead(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def callers_autocast(device_type: str) -> Callable[[], torch.autocast]:
+    """Return what puts another thread under the autocast of this one.
+
+    torch keeps it per thread: a thread of a pool would compute in float32.
+
+    Args:
+        device_type: Of the work, such as ``cpu``.
+
+    Returns:
+        A function that makes a context manager.
+    """
+    return functools.partial(
+        torch.autocast,
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+        cache_enabled=torch.is_autocast_cache_enabled(),
+    )

@@ -7,19 +7,25 @@ import copy
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.cut_off import refuse_cut_off
-from convnext_dense.data.tree import type_name
-from convnext_dense.inference.ahead import map_ahead
+from convnext_dense.data.checked_loading import (
+    check_channels,
+    check_pictures,
+    check_preprocessor,
+    model_channels,
+)
+from convnext_dense.data.drawable import as_drawable
+from convnext_dense.data.label_maps import check_number_of_classes
+from convnext_dense.data.tree import reads_label_maps, type_name
+from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
 from convnext_dense.upstream.file_handlers import plain_files
@@ -66,7 +72,8 @@ class Predictor:
 
     Raises:
         FileNotFoundError: Where there is no such config or checkpoint.
-        ValueError: Where the config has no test pipeline, or ``batch_size`` or ``score`` is out of
+        ValueError: Where the config has no test pipeline, its data preprocessor or its classes do
+            not fit the model's channels or a label map, or ``batch_size`` or ``score`` is out of
             range.
         RuntimeError: Where the checkpoint is not of this model, or the device is not there.
 
@@ -101,7 +108,14 @@ class Predictor:
         self.model, meta = build_model(config, str(checkpoint), self.device, score)
         self.meta = dataset_meta(config, meta)
         dataset = test_dataset(config)
-        self._load, self._transform = _pipeline(dataset.pipeline, config.get("default_scope"))
+        if reads_label_maps(dataset) or config.get("default_scope") == "mmseg":
+            owner = f"the model of {checkpoint}"
+            check_number_of_classes(self.classes, bool(self.meta["first_label"]), owner)
+        self.channels = model_channels(config.model)
+        check_preprocessor(config.model, self.channels)
+        self._load, self._transform = _pipeline(
+            dataset.pipeline, config.get("default_scope"), self.channels
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -112,7 +126,9 @@ class Predictor:
         """Give the results of pictures, in their order.
 
         Args:
-            images: Paths, URLs, or (H, W, 3) uint8 arrays in BGR order, as cv2 reads them; or one.
+            images: Paths, URLs, or (H, W, C) arrays as the test pipeline's loader gives them: uint8
+                in BGR order where it loads in colour, else with the model's channels and any
+                values; or one.
 
         Raises:
             ValueError: Where a picture cannot be read or run, naming it.
@@ -138,9 +154,10 @@ class Predictor:
             Every picture. The result of one that cannot be read or run is :class:`Unreadable`.
         """
         decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
+        forward = functools.partial(self._forward, autocast=callers_autocast(self.device.type))
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
             decoded = map_ahead(decoding, self._decode, images, self.batch_size + decoders)
-            for batch in map_ahead(models, self._forward, self._batches(decoded), many):
+            for batch in map_ahead(models, forward, self._batches(decoded), many):
                 yield from batch
 
     @contextlib.contextmanager
@@ -176,35 +193,48 @@ class Predictor:
 
     def _decode(self, image: Image) -> _Decoded:
         try:
-            loaded = _from_array(image) if isinstance(image, np.ndarray) else self._read(image)
-            return _Decoded(image, loaded["img"], self._transform(loaded))
+            is_array = isinstance(image, np.ndarray)
+            loaded = self._from_array(image) if is_array else self._read(image)
+            # Before the transforms, of which some work in place.
+            picture = as_drawable(loaded["img"])
+            return _Decoded(image, picture, self._transform(loaded))
         except Exception as error:  # whatever a decoder, a server or a transform comes up with
             return _Decoded(image, unreadable=_reason(image, error))
 
     def _read(self, image: str | Path) -> dict:
         path = str(image)
-        if "://" not in path:
-            if not Path(path).is_file():
-                raise FileNotFoundError(f"there is no picture {path}")
-            refuse_cut_off(path)
-        try:
-            return self._load(dict(img_path=path))
-        except (AssertionError, cv2.error):  # of LoadImageFromFile; of OpenCV for an empty file
-            raise ValueError(f"{path} is no picture that can be decoded") from None
+        if "://" not in path and not Path(path).is_file():
+            raise FileNotFoundError(f"there is no picture {path}")
+        return self._load(dict(img_path=path))
 
-    def _forward(self, batch: list[_Decoded]) -> list[Seen]:
+    def _from_array(self, image: np.ndarray) -> dict:
+        is_plain = getattr(self._load, "color_type", "unchanged").startswith("color")
+        channels = image.shape[2] if image.ndim == 3 else 1 if image.ndim == 2 else None
+        if is_plain and (image.dtype != np.uint8 or image.ndim != 3 or channels != self.channels):
+            raise ValueError(
+                f"an array is (H, W, {self.channels}) of uint8 in BGR order, got {image.dtype} of "
+                f"shape {image.shape}"
+            )
+        if channels is None:
+            raise ValueError(f"an array is (H, W, {self.channels}), got one of shape {image.shape}")
+        if not image.size:
+            raise ValueError(f"an array of shape {image.shape} has no pixel")
+        shape = image.shape[:2]
+        return dict(img=image, img_path=None, img_shape=shape, ori_shape=shape)
+
+    def _forward(self, batch: list[_Decoded], autocast: Callable[[], torch.autocast]) -> list[Seen]:
         if batch[0].packed is None:
             return [Seen(one.source, None, Unreadable(one.unreadable)) for one in batch]
         inputs = {key: [one.packed[key] for one in batch] for key in batch[0].packed}
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast():
                 results = [self._result(sample) for sample in self.model.test_step(inputs)]
         # What a layer says of a size that it was not made for.
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = _reason(batch[0].source, error)
             if len(batch) == 1:
                 return [Seen(batch[0].source, None, Unreadable(reason))]
-            return [seen for one in batch for seen in self._forward([one])]
+            return [seen for one in batch for seen in self._forward([one], autocast)]
         return [
             Seen(one.source, one.picture, result)
             for one, result in zip(batch, results, strict=True)
@@ -212,31 +242,35 @@ class Predictor:
 
     def _result(self, sample: object) -> Detections | Segmentation:
         if "pred_sem_seg" in sample:
-            labels = sample.pred_sem_seg.data[0].cpu().numpy()
-            if len(self.classes) <= 256:
-                labels = labels.astype(np.uint8)
+            labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             return Segmentation(labels, self.classes, self.meta["first_label"])
         found = sample.pred_instances
         found = found[found.scores > self.score].cpu()
         masks = found.get("masks")
         return Detections(
-            found.bboxes.numpy(),
-            found.scores.numpy(),
+            found.bboxes.float().numpy(),
+            found.scores.float().numpy(),
             found.labels.numpy(),
             None if masks is None else masks.numpy().astype(bool, copy=False),
             self.classes,
         )
 
 
-def _pipeline(steps: Sequence[ConfigDict], scope: str | None) -> tuple[object, object]:
+def _pipeline(
+    steps: Sequence[ConfigDict], scope: str | None, channels: int
+) -> tuple[object, object]:
     """Build a test pipeline in two parts: what reads the picture, and the rest."""
     from mmcv.transforms import Compose
     from mmengine.registry import TRANSFORMS, DefaultScope
 
+    steps = list(steps)
+    check_channels(steps, channels)
+    check_pictures(steps[0])
     kinds = [type_name(step) for step in steps]
-    if kinds[0] != "LoadImageFromFile":
+    if not kinds[0].startswith("Load"):
         raise ValueError(
-            f"the test pipeline begins with {kinds[0]}; pictures are read by LoadImageFromFile"
+            f"the test pipeline begins with {kinds[0]}; pictures are read by a transform such as "
+            "LoadImageFromFile"
         )
     rest = []
     for kind, step in zip(kinds[1:], steps[1:], strict=True):
@@ -261,13 +295,3 @@ def _reason(image: Image, error: Exception) -> str:
         raise error
     name = "an array" if isinstance(image, np.ndarray) else str(image)
     return reason if name in reason else f"{name}: {reason}"
-
-
-def _from_array(image: np.ndarray) -> dict:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f"an array is (H, W, 3) of uint8 in BGR order, got {image.dtype} of shape {image.shape}"
-        )
-    if not image.size:
-        raise ValueError(f"an array of shape {image.shape} has no pixel")
-    return dict(img=image, img_path=None, img_shape=image.shape[:2], ori_shape=image.shape[:2])

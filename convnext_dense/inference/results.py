@@ -35,8 +35,7 @@ class Segmentation:
     """The class of every pixel.
 
     Attributes:
-        labels: (H, W) uint8 in the size of the picture, indices into ``classes``; int64 where
-            there are more than 256 classes.
+        labels: (H, W) uint8 in the size of the picture, indices into ``classes``.
         classes: Names of all classes of the model.
         first_label: What label 0 is called in the label maps of the data set: 1 where 0 stands for
             unlabelled (``reduce_zero_label``), else 0.
@@ -64,7 +63,8 @@ class Seen:
 
     Attributes:
         source: What was given: a path, URL or array.
-        picture: (H, W, 3) uint8 in BGR order, or None where the result is :class:`Unreadable`.
+        picture: (H, W, 3) uint8 in BGR order, of other channels the first three; None where the
+            result is :class:`Unreadable`.
         result: What the model found.
     """
 

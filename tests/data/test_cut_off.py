@@ -32,7 +32,7 @@ def test_a_jpeg_that_is_cut_off(save, part, progressive):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     with pytest.raises(ValueError, match=r"a\.jpg: \S"):
-        refuse_cut_off(path)
+        refuse_cut_off(path.read_bytes(), str(path))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -41,18 +41,18 @@ def test_a_jpeg_that_is_whole(save, after, progressive, monkeypatch):
     path = save(progressive=progressive)
     path.write_bytes(path.read_bytes() + after)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # which is not about these
-    refuse_cut_off(path)
+    refuse_cut_off(path.read_bytes(), str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"text"])
 def test_what_is_no_jpeg_is_left_to_its_decoder(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    refuse_cut_off(path)
+    refuse_cut_off(path.read_bytes(), str(path))
 
 
 def test_two_bytes_are_no_picture(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8")
     with pytest.raises(ValueError, match=r"a\.jpg: \S"):
-        refuse_cut_off(path)
+        refuse_cut_off(path.read_bytes(), str(path))

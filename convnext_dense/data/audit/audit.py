@@ -19,12 +19,15 @@ from convnext_dense.data.audit.pictures import (
 )
 from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
-from convnext_dense.data.check_label_maps import IGNORED
+from convnext_dense.data.checked_loading import (
+    ignored_label,
+    may_change_channels,
+    model_channels,
+)
 from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
 from convnext_dense.data.tree import (
     SPLITS,
-    classifying_heads,
     datasets,
     reads_label_maps,
     type_name,
@@ -137,7 +140,15 @@ def _audit_one(
 ) -> tuple[list[dict], list[Picture], list[Look]]:
     if reads_label_maps(dataset):
         return audit_label_maps(
-            findings, key, split, dataset, built, _ignored(cfg), fast=fast, workers=workers
+            findings,
+            key,
+            split,
+            dataset,
+            built,
+            ignored_label(cfg),
+            _channels(cfg, dataset),
+            fast=fast,
+            workers=workers,
         )
     if is_coco(dataset):
         rows, pictures = audit_coco(findings, cfg, key, split, built)
@@ -155,15 +166,15 @@ def _audit_one(
     look = functools.partial(look_at, load=image_loader(dataset), fast=fast)
     paths = [picture.path for picture in pictures]
     looks = list(in_workers(look, paths, workers, f"{findings.where}: images"))
-    report_looks(findings, pictures, looks)
+    report_looks(findings, pictures, looks, _channels(cfg, dataset))
     return rows, pictures, looks
 
 
-def _ignored(cfg: Config) -> int:
-    """Give the label that a segmenter's loss leaves out."""
-    for _, head, _ in classifying_heads(cfg.model):
-        return head.get("ignore_index", IGNORED)
-    return IGNORED
+def _channels(cfg: Config, dataset: ConfigDict) -> int | None:
+    """Return the channels that every picture must have; None where the pipeline may change them."""
+    pipeline = dataset.get("pipeline") or []
+    is_fixed = not may_change_channels(pipeline, cfg.get("default_scope"))
+    return model_channels(cfg.model) if is_fixed else None
 
 
 def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:

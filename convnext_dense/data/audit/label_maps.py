@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import ConfigDict
-from PIL import Image
 
 from convnext_dense.data.audit.pictures import (
     Look,
@@ -20,11 +20,19 @@ from convnext_dense.data.audit.pictures import (
     report_looks,
 )
 from convnext_dense.data.check_files import missing_files
-from convnext_dense.data.check_label_maps import IGNORED, PAIR, list_pairs
+from convnext_dense.data.check_label_maps import PAIR, list_pairs
+from convnext_dense.data.decoding import read_header
+from convnext_dense.data.label_maps import (
+    IGNORED,
+    check_number_of_classes,
+    is_one_channel,
+    learned_labels,
+)
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.tree import type_name, walk
 
-_COLOURLESS = ("1", "L", "P", "I", "I;16", "F")
+# Of all pixels, from which on a set that is left out is worth a word.
+_NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ def audit_label_maps(
     config: ConfigDict,
     dataset: object,
     ignored: int,
+    channels: int | None,
     fast: bool,
     workers: int | None,
 ) -> tuple[list[dict], list[Picture], list[Look]]:
@@ -65,6 +74,8 @@ def audit_label_maps(
         config: The data set's dict.
         dataset: The data set, built with ``lazy_init``.
         ignored: The label that the head leaves out of its loss.
+        channels: That each picture must have, see
+            :func:`~convnext_dense.data.audit.pictures.report_looks`.
         fast: Read headers alone: nothing is said about labels.
         workers: See :func:`~convnext_dense.data.audit.pictures.in_workers`.
 
@@ -81,6 +92,8 @@ def audit_label_maps(
         return [], [], []
     with findings.refusals():
         check_zero_label(key, config, dataset)
+    with findings.refusals():
+        check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
     pairs = list_pairs(key, split, dataset)
     absent = set()
     for field, kind in PAIR.items():
@@ -94,7 +107,7 @@ def audit_label_maps(
     look = functools.partial(look_at_pair, load=image_loader(config), fast=fast)
     items = [(picture.path, file) for picture, file in zip(pictures, maps, strict=True)]
     looks = list(in_workers(look, items, workers, f"{findings.where}: images and label maps"))
-    report_looks(findings, pictures, [seen.image for seen in looks])
+    report_looks(findings, pictures, [seen.image for seen in looks], channels)
     report_maps(findings, maps, looks)
     rows = [] if fast else count_pixels(findings, maps, looks, dataset, ignored)
     return rows, pictures, [seen.image for seen in looks]
@@ -117,8 +130,10 @@ def look_at_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Ma
 
     image, file = look_at(pair[0], load, fast), pair[1]
     try:
-        with Image.open(file) as picture:
-            size, colours = picture.size, picture.mode not in _COLOURLESS
+        header = read_header(file, f"label map {file}")
+        if header is None:
+            raise ValueError("no picture that can be decoded")
+        size, colours = header.size, not is_one_channel(header)
         if fast or colours:
             return MapLook(image, colours=colours, size=size)
         labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
@@ -191,7 +206,11 @@ def count_pixels(
         "ignored): a GPU stops at them with a device-side assert",
         beyond,
     )
-    findings.warning("label maps without a labelled pixel", unlabelled)
+    if unlabelled and len(unlabelled) == sum(look.counts is not None for look in looks):
+        findings.error(f"no label map has a labelled pixel{_binary_hint(looks)}", unlabelled)
+    else:
+        findings.warning("label maps without a labelled pixel", unlabelled)
+        _hint_at_ignored(findings, looks, label_of, ignored)
     absent = [name for name, number in zip(classes, pixels, strict=True) if not number]
     hint = ": where the labels begin at 0, reduce_zero_label is wrong"
     only_last = first and absent == [classes[-1]]
@@ -203,15 +222,31 @@ def count_pixels(
     ]
 
 
-def learned_labels(dataset: object) -> dict[int, int]:
-    """Give the label that mmseg's LoadAnnotations makes of each value of a uint8 label map."""
-    labels = {value: value for value in range(256)}
-    if dataset.reduce_zero_label:
-        labels = {value: value - 1 for value in labels}
-        labels[0] = labels[IGNORED] = IGNORED
-    if dataset.label_map:
-        labels = {value: dataset.label_map.get(label, label) for value, label in labels.items()}
-    return labels
+def _hint_at_ignored(
+    findings: Findings, looks: Sequence[MapLook], label_of: dict[int, int], ignored: int
+) -> None:
+    """Say where nearly nothing is labelled, or the maps look like masks of black and white."""
+    total: Counter[int] = Counter()
+    for look in looks:
+        total.update(look.counts or {})
+    left_out = sum(n for value, n in total.items() if label_of.get(value) in (IGNORED, ignored))
+    share = left_out / max(1, total.total())
+    if total and set(total) <= {0, IGNORED} and IGNORED in total:
+        findings.warning(
+            f"the label maps hold 0 and {IGNORED} alone{_binary_hint(looks)}", [f"{share:.1%}"]
+        )
+    elif share > _NEARLY_ALL:
+        findings.warning("of the label maps' pixels nearly all are left out", [f"{share:.1%}"])
+
+
+def _binary_hint(looks: Sequence[MapLook]) -> str:
+    values = {value for look in looks for value in look.counts or {}}
+    if values <= {0, IGNORED} and IGNORED in values:
+        return (
+            f": {IGNORED} is ignored, so masks of black and white teach nothing; write the number "
+            f"of the class in the place of {IGNORED}"
+        )
+    return ""
 
 
 def _without_image(dataset: object, pairs: list[dict]) -> list[str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import ConfigDict
-from PIL import ExifTags, Image, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
 
-from convnext_dense.data.cut_off import refuse_cut_off
+from convnext_dense.data.checked_loading import LOADERS
+from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.tree import type_name, walk
 
@@ -21,8 +20,7 @@ from convnext_dense.data.tree import type_name, walk
 _WORTH_WORKERS = 200
 _BATCH = 16
 _MOST_WORKERS = 16
-# Values of EXIF's orientation that swap width and height.
-_LYING = (5, 6, 7, 8)
+_UNKNOWN = "no picture that can be decoded"
 
 
 @dataclass(frozen=True)
@@ -45,26 +43,29 @@ class Look:
     Attributes:
         problem: Why it cannot be read, or None.
         size: (width, height) as training sees it.
-        stored_size: The same before EXIF's orientation is applied.
-        orientation: EXIF's, 1 where the picture is stored as it is shown.
+        header: What its header says, or None where Pillow does not know the format.
+        channels: As training loads them; None where only headers are read.
+        remarks: What training leaves out of it or changes, of
+            :data:`~convnext_dense.data.loading.REMARKS`.
         identity: Equal for equal files; the path where only headers are read.
     """
 
     problem: str | None
     size: tuple[int, int] = (0, 0)
-    stored_size: tuple[int, int] = (0, 0)
-    orientation: int = 1
+    header: Header | None = None
+    channels: int | None = None
+    remarks: tuple[str, ...] = ()
     identity: str = ""
 
 
 def image_loader(dataset: ConfigDict) -> Callable[[dict], dict] | None:
     """Build the transform that loads a data set's images, or None where mmcv has no part in it."""
-    from mmcv.transforms import LoadImageFromFile
+    from convnext_dense.data.loading import LoadPicture
 
     for _, node in walk(dataset.get("pipeline")):
-        if type_name(node) == "LoadImageFromFile":
+        if type_name(node) in LOADERS:
             keys = ("color_type", "imdecode_backend", "backend_args")
-            return LoadImageFromFile(**{key: node[key] for key in keys if key in node})
+            return LoadPicture(**{key: node[key] for key in keys if key in node})
     return None
 
 
@@ -76,42 +77,53 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
         load: Training's own loading, see :func:`image_loader`.
         fast: Read the header alone.
     """
-    stored_size, orientation, unknown = None, 1, None
+    from convnext_dense.data.loading import channels_of, is_turned, remarks
+
+    color_type = getattr(load, "color_type", "unchanged")
+    header = None
     try:
-        with _any_size(), Image.open(path) as picture:
-            stored_size = picture.size
-            if turns(load):
-                orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-            if not fast and load is None:
-                picture.load()
-    except UnidentifiedImageError as error:
-        unknown = error  # to PIL, but perhaps not to the loader
-    except Exception as error:  # whatever a decoder raises
+        header = read_header(path, path)
+        if fast or load is None:
+            if header is None:
+                return Look(_UNKNOWN)
+            if not fast:
+                decode(Path(path).read_bytes(), path, color_type)
+            image = None
+            size = header.shown_size if is_turned(header, color_type) else header.size
+        else:
+            image = load(dict(img_path=path))["img"]
+            size = image.shape[1::-1]
+    except ValueError as error:
         return Look(_one_line(error, path))
-    if load and not fast:
-        try:
-            refuse_cut_off(path)
-            height, width = load(dict(img_path=path))["img"].shape[:2]
-        except Exception as error:
-            return Look("no picture that can be decoded" if unknown else _one_line(error, path))
-        size = width, height
-    elif unknown:
-        return Look(_one_line(unknown, path))
-    else:
-        size = stored_size[::-1] if orientation in _LYING else stored_size
-    identity = path if fast else _digest(path)
-    return Look(None, size, stored_size or size, orientation, identity)
+    except Exception as error:  # whatever a loader raises that is not ours
+        return Look(_UNKNOWN if header is None else _one_line(error, path))
+    said = () if header is None else remarks(header, image, color_type, is_annotated=True)
+    return Look(
+        None,
+        size,
+        header,
+        None if image is None else channels_of(image),
+        tuple(said),
+        path if fast else _digest(path),
+    )
 
 
-def turns(load: object) -> bool:
-    """Tell whether mmcv turns a picture as EXIF's orientation says: not as ``unchanged``."""
-    flag = getattr(load, "color_type", "unchanged")
-    backend = getattr(load, "imdecode_backend", None)
-    return flag in ("color", "grayscale") and backend in (None, "cv2", "pillow")
+def report_looks(
+    findings: Findings,
+    pictures: Sequence[Picture],
+    looks: Sequence[Look],
+    channels: int | None = None,
+) -> None:
+    """Say which pictures cannot be used, and what training leaves out of others.
 
+    Args:
+        findings: Where to report.
+        pictures: What was looked at.
+        looks: What each look gave.
+        channels: That each picture must have; None where the pipeline may change them.
+    """
+    from convnext_dense.data.loading import DEPTH, FRAMES, TURNED, other_size
 
-def report_looks(findings: Findings, pictures: Sequence[Picture], looks: Sequence[Look]) -> None:
-    """Say which pictures cannot be read or are of another size than annotated."""
     pairs = list(zip(pictures, looks, strict=True))
     findings.error(
         "images that cannot be read", (f"{p.path}: {k.problem}" for p, k in pairs if k.problem)
@@ -120,20 +132,29 @@ def report_looks(findings: Findings, pictures: Sequence[Picture], looks: Sequenc
     findings.error(
         "images of another size than annotated",
         (
-            f"{p.path}: {_by(k.size)}, annotated {_by(p.size)}"
-            + (" (turned by its EXIF orientation)" if k.stored_size == p.size else "")
+            other_size(p.path, k.size, p.size, k.header)
             for p, k in read
             if p.size and k.size != p.size
         ),
     )
+    if channels:
+        findings.error(
+            f"images of other channels than model.backbone.in_channels, which is {channels}",
+            (f"{p.path}: {k.channels}" for p, k in read if k.channels not in (None, channels)),
+        )
+    findings.warning(
+        "images of more than 8 bits per value, of which training keeps 8: color_type='unchanged' "
+        "in LoadImageFromFile, with ScaleValues behind it, keeps all",
+        (f"{p.path}: {k.header.bits} bits" for p, k in read if DEPTH in k.remarks),
+    )
     findings.warning(
         "images that training turns or mirrors by their EXIF orientation: look whether the "
         "annotations agree (tools/data.py show)",
-        (
-            f"{p.path}: orientation {k.orientation}"
-            for p, k in read
-            if k.orientation != 1 and k.stored_size == k.size
-        ),
+        (f"{p.path}: orientation {k.header.orientation}" for p, k in read if TURNED in k.remarks),
+    )
+    findings.warning(
+        "images of several pages or frames, of which the first alone is used",
+        (p.path for p, k in read if FRAMES in k.remarks),
     )
 
 
@@ -178,24 +199,13 @@ class _Mapped(Dataset):
         return self._function(self._items[index])
 
 
-@contextmanager
-def _any_size() -> Iterator[None]:
-    """Lift PIL's limit of pixels: these files are the user's own, and mmcv has no such limit."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
 def _digest(path: str) -> str:
     return hashlib.blake2b(Path(path).read_bytes(), digest_size=12).hexdigest()
 
 
 def _one_line(error: Exception, path: str) -> str:
     """Put an error into one line without the path, which stands before it."""
-    return " ".join(str(error).replace(path, "").split()).strip(" :") or type(error).__name__
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+    return (
+        " ".join(str(error).replace(path, "").split()).strip(" :").removeprefix("is ")
+        or type(error).__name__
+    )

@@ -1,0 +1,220 @@
+"""The loading of pictures in a run: mmcv's, which refuses what would be learned or scored wrongly.
+
+Training, test, ``data check``, ``data show`` and prediction load through :class:`LoadPicture`, so
+that all of them say the same of a file.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import mmengine.fileio as fileio
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine.logging import print_log
+from mmengine.registry import TRANSFORMS
+
+from convnext_dense.data.decoding import Header, decode, read_header
+
+# What is said once of the pictures of a pipeline.
+DEPTH = (
+    "holds {bits} bits per value, of which color_type={flag!r} keeps 8: color_type='unchanged' in "
+    "LoadImageFromFile, with ScaleValues behind it, keeps all"
+)
+FRAMES = "holds several pages or frames, of which the first alone is used"
+TURNED = (
+    "is turned or mirrored by its EXIF orientation {orientation}: look whether its annotations "
+    "are, too; color_type='color_ignore_orientation' leaves pictures as they are stored"
+)
+REMARKS = (DEPTH, FRAMES, TURNED)
+
+
+@TRANSFORMS.register_module()
+class LoadPicture(LoadImageFromFile):
+    """mmcv's LoadImageFromFile, which looks at what it loads.
+
+    A picture that is damaged, cut off, of too many pixels or of another size than annotated is
+    refused. What the loader leaves out of a picture is logged once.
+
+    Args:
+        kwargs: Those of LoadImageFromFile.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        # Shared with the loader's worker processes, so that one of them alone speaks.
+        self._said = torch.zeros(len(REMARKS), dtype=torch.bool).share_memory_()
+
+    def transform(self, results: dict) -> dict | None:
+        """Load ``results['img_path']``.
+
+        Args:
+            results: With ``height`` and ``width`` where the annotations say them.
+
+        Returns:
+            The same with ``img``, ``img_shape`` and ``ori_shape``; None where the picture cannot
+            be read and ``ignore_empty`` is set.
+
+        Raises:
+            OSError: Where there is no such file.
+            ValueError: Where the picture cannot be used, naming it.
+        """
+        path = results["img_path"]
+        try:
+            content = self._read(path)
+            header = read_header(content, path)
+            image = decode(content, path, self.color_type, self.imdecode_backend)
+        except (OSError, ValueError):
+            if self.ignore_empty:
+                return None
+            raise
+        height, width = image.shape[:2]
+        annotated = results.get("width"), results.get("height")
+        if None not in annotated and annotated != (width, height):
+            raise ValueError(
+                f"{other_size(path, (width, height), annotated, header)}: width and height must be "
+                "those of the picture as it is loaded; color_type='color_ignore_orientation' in "
+                "LoadImageFromFile leaves it as it is stored"
+            )
+        if header:
+            is_annotated = "instances" in results or "seg_map_path" in results
+            for remark in remarks(header, image, self.color_type, is_annotated):
+                self._say_once(path, header, remark)
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = (height, width)
+        return results
+
+    def _read(self, path: str) -> bytes:
+        if self.file_client_args is not None:
+            return fileio.FileClient.infer_client(self.file_client_args, path).get(path)
+        return fileio.get(path, backend_args=self.backend_args)
+
+    def _say_once(self, path: str, header: Header, remark: str) -> None:
+        index = REMARKS.index(remark)
+        if self._said[index]:
+            return
+        self._said[index] = True
+        words = remark.format(
+            bits=header.bits, orientation=header.orientation, flag=self.color_type
+        )
+        message = f"{path} {words} (said once; tools/data.py check names all of them)"
+        print_log(message, logger="current", level=logging.WARNING)
+
+
+@TRANSFORMS.register_module()
+class ScaleValues(BaseTransform):
+    """Scale the values of a picture to 0 to 255 and give it three channels if it has one.
+
+    For pictures of 12 or 16 bits, behind ``LoadImageFromFile`` with ``color_type='unchanged'``:
+    mean, standard deviation and pretrained weights for pictures of 8 bits then serve.
+
+    Args:
+        high: The value that becomes 255; higher ones do, too.
+        low: The value that becomes 0.
+
+    Raises:
+        ValueError: Where ``high`` is not above ``low``.
+    """
+
+    def __init__(self, high: float, low: float = 0) -> None:
+        if not high > low:
+            raise ValueError(f"ScaleValues: high is above low, got high={high}, low={low}")
+        self.high, self.low = high, low
+
+    def transform(self, results: dict) -> dict:
+        """Scale ``results['img']`` to float32."""
+        image = (results["img"].astype(np.float32) - self.low) * (255 / (self.high - self.low))
+        image = image.clip(0, 255)
+        if channels_of(image) == 1:
+            image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+        results["img"] = image
+        return results
+
+
+@TRANSFORMS.register_module()
+class CheckChannels(BaseTransform):
+    """Refuse a picture whose channels the model does not take, and name what changed them.
+
+    One stands behind each transform of a pipeline. A transform may bring a picture to the model's
+    channels, and none may take it away from them.
+
+    Args:
+        channels: How many the model takes.
+        after: The transform before this one, for the message.
+        last: Whether no other comes before the picture is packed.
+    """
+
+    def __init__(self, channels: int, after: str, last: bool) -> None:
+        self.channels, self.after, self.last = channels, after, last
+
+    def transform(self, results: dict) -> dict:
+        """Look at ``results['img']``."""
+        found = channels_of(results["img"])
+        if found == self.channels:
+            results["channels_fit"] = True
+        elif results.get("channels_fit"):
+            raise ValueError(
+                f"{results.get('img_path')}: {self.after} makes {found} channels of "
+                f"{self.channels}, which model.backbone.in_channels wants: take it out of the "
+                "pipeline"
+            )
+        elif self.last:
+            raise ValueError(
+                f"{results.get('img_path')}: the picture comes out of the pipeline with {found} "
+                f"channels, but model.backbone.in_channels is {self.channels}: color_type="
+                "'unchanged' in LoadImageFromFile keeps a picture's own, 'color' gives 3"
+            )
+        return results
+
+
+def channels_of(image: np.ndarray) -> int:
+    """Return the number of channels of an (H, W) or (H, W, C) array."""
+    return 1 if image.ndim == 2 else image.shape[2]
+
+
+def remarks(
+    header: Header, image: np.ndarray | None, color_type: str, is_annotated: bool
+) -> list[str]:
+    """List what the loader leaves out of a picture, or changes in it.
+
+    Args:
+        header: The picture's.
+        image: As the loader gives it; None where the header alone was read.
+        color_type: The loader's.
+        is_annotated: Whether there are annotations that could be meant otherwise.
+
+    Returns:
+        Those of :data:`REMARKS` that hold.
+    """
+    found = []
+    is_cut = color_type != "unchanged" if image is None else image.dtype == np.uint8
+    if header.bits > 8 and is_cut:
+        found.append(DEPTH)
+    if header.has_frames:
+        found.append(FRAMES)
+    # Where the sizes differ, that of the annotations tells which way they are meant.
+    if is_annotated and is_turned(header, color_type) and header.shown_size == header.size:
+        found.append(TURNED)
+    return found
+
+
+def is_turned(header: Header, color_type: str) -> bool:
+    """Whether mmcv turns or mirrors a picture as its EXIF orientation says."""
+    return header.orientation != 1 and color_type in ("color", "grayscale")
+
+
+def other_size(
+    path: str, size: tuple[int, int], annotated: tuple[int, int], header: Header | None
+) -> str:
+    """Say that a picture is of another size than annotated, and what may be the cause.
+
+    Args:
+        path: Of the picture.
+        size: (width, height) as it is loaded.
+        annotated: The same in its annotations.
+        header: The picture's, if it is known.
+    """
+    message = f"{path}: {size[0]} x {size[1]}, annotated {annotated[0]} x {annotated[1]}"
+    turned = header and header.size == annotated and header.shown_size == size
+    return message + (" (turned by its EXIF orientation)" if turned else "")
