@@ -12,7 +12,7 @@ from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.naming import describe_arch
 from convnext_dense.weights.origin import licence_of, normalisation_of
 from convnext_dense.weights.report import is_output_norm, listed
-from convnext_dense.weights.source import Source, below, read_source
+from convnext_dense.weights.source import Source, read_source
 from convnext_dense.weights.values import find_unusable
 from convnext_dense.weights.verify import verify
 
@@ -26,13 +26,12 @@ def inspect_weights(args: argparse.Namespace) -> None:
         OSError: Where it cannot be had.
         RuntimeError: Where it is damaged, refused, or holds no ConvNeXt.
     """
-    read = read_source(args.source, trust=args.trust, ema=args.ema)
-    state = below(args.prefix, read.state, read.name) if args.prefix else read.state
-    found = find_convnext(state, read.name)
+    read = read_source(args.source, prefix=args.prefix, trust=args.trust, ema=args.ema)
+    found = find_convnext(read.state, read.name)
     norms = [name for name in found.own if is_output_norm(name) and name.endswith("weight")]
     heads = Counter(name.partition(".")[0] for name in found.others("backbone."))
-    mean, std = normalisation_of(read.name, read.state)
-    dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in state.values())
+    mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
+    dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in read.state.values())
     rows = {
         "file": f"{read.name}{_size(args.source)}",
         "sha256": read.checksum,

@@ -17,6 +17,7 @@ from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.data.check_coco import classes_flag
 from convnext_dense.registry import HOOKS
 from convnext_dense.training.own_checkpoints import latest_checkpoint
+from convnext_dense.weights.containers import find_parameters, is_state, without_wrappers
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.fit import is_of_classes
 from convnext_dense.weights.naming import describe_arch
@@ -189,18 +190,22 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 def _state_dict(checkpoint: object, path: str) -> Mapping:
-    if isinstance(checkpoint, Mapping):
-        # Meta's classification files keep it under `model`.
-        state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-        if isinstance(state, Mapping):
-            return state
-    raise RuntimeError(f"{path} holds no state dict but a {type(checkpoint).__name__}")
+    if not isinstance(checkpoint, Mapping):
+        raise RuntimeError(f"{path} holds no state dict but a {type(checkpoint).__name__}")
+    state = checkpoint.get("state_dict")
+    if is_state(state):  # of a run here, with all that mmengine keeps beside it
+        return state
+    return checkpoint if is_state(checkpoint) else find_parameters(checkpoint, path).state
 
 
 def _convert(state: Mapping, model: nn.Module, path: str) -> dict:
     """Give a ConvNeXt in a whole model our names, if it has other ones."""
     own = model.state_dict()
-    state = {n: v for n, v in state.items() if n in own or not n.startswith(OLD_AVERAGES)}
+    state = {
+        name if name in own else without_wrappers(name): value
+        for name, value in state.items()
+        if name in own or not name.startswith(OLD_AVERAGES)
+    }
     if not isinstance(getattr(model, "backbone", None), ConvNeXt):
         return state
     try:

@@ -21,7 +21,7 @@ from convnext_dense.weights.layouts.torchvision import TORCHVISION
 from convnext_dense.weights.layouts.transformers import TRANSFORMERS
 from convnext_dense.weights.network import check_whole
 from convnext_dense.weights.report import is_output_norm, listed
-from convnext_dense.weights.source import below, read_source
+from convnext_dense.weights.source import read_source
 from convnext_dense.weights.values import refuse_unusable
 
 TARGETS: dict[str, Layout] = {
@@ -89,9 +89,8 @@ def convert(
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists: --overwrite replaces it")
     ensure_writable(out)
-    read = read_source(source, trust=trust, ema=ema)
-    state = below(prefix, read.state, read.name) if prefix else read.state
-    found = find_convnext(state, read.name)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema)
+    found = find_convnext(read.state, read.name)
     check_whole(found, read.name)
     refuse_unusable({n: v for n, v in found.beside.items() if v.is_floating_point()}, read.name)
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from convnext_dense.backbone.archs import Arch
+from convnext_dense.weights.containers import LEADING
 from convnext_dense.weights.layouts import LAYOUTS, Layout, own_shape
-
-# What training loops and compilers put before all names of a model.
-WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod|model)\.)+")
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,10 @@ class Found:
         """
         if self.prefix.endswith(path):
             outer = self.prefix.removesuffix(path)
-            return {name.removeprefix(outer): value for name, value in self.beside.items()}
-        return {WRAPPERS.sub("", name): value for name, value in self.beside.items()}
+            names = {name: name.removeprefix(outer) for name in self.beside}
+        else:
+            names = {name: LEADING.sub("", name) for name in self.beside}
+        return {self.layout.head_name(names[name]): value for name, value in self.beside.items()}
 
     def whole(self, path: str) -> dict[str, Tensor]:
         """Give the whole model with our names for the backbone's parameters below ``path``."""
@@ -93,12 +93,12 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
     arch = layout.arch(below)
     ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
     bare = tuple(f"{template}." for template in layout.bare)
-    in_tower = WRAPPERS.sub("", prefix) == layout.tower
+    in_tower = LEADING.sub("", prefix) == layout.tower
     names, unused, unknown, beside = {}, {}, {}, {}
     for name, value in state.items():
         inside = name.startswith(prefix)
         # What stands beside a backbone, without the wrappers of the whole.
-        inner = name[len(prefix) :] if inside else WRAPPERS.sub("", name)
+        inner = name[len(prefix) :] if inside else LEADING.sub("", name)
         our = ours.get(inner)
         if our and (inside or our.startswith(bare)):
             names[our] = name

@@ -14,7 +14,7 @@ from convnext_dense.weights.find import Found, find_convnext
 from convnext_dense.weights.fit import Fit, fit_backbone, fit_others, refuse_faults
 from convnext_dense.weights.origin import licence_of, normalisation_of
 from convnext_dense.weights.report import LoadReport
-from convnext_dense.weights.source import Source, below, read_source
+from convnext_dense.weights.source import Source, read_source
 from convnext_dense.weights.values import refuse_unusable
 
 FINAL_NORM = ("drop", "use")
@@ -76,9 +76,8 @@ def load_weights(
     while is_model_wrapper(model):
         model = model.module
     path, backbone = find_backbone(model)
-    read = read_source(source, trust=trust, ema=ema, way_out=WAY_OUT)
-    state = below(prefix, read.state, read.name) if prefix else read.state
-    found = find_convnext(state, read.name)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
+    found = find_convnext(read.state, read.name)
 
     fit = fit_backbone(backbone, path, found, final_norm, adapt_input)
     if found.beside and path:
@@ -119,7 +118,7 @@ def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
 
 
 def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
-    mean, std = normalisation_of(read.name, read.state)
+    mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
     renamed = {name for name in fit.backbone if found.prefix + name != found.names.get(name)} | set(
         found.reshaped
     )

@@ -6,25 +6,21 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import Tensor, nn
+from torch import Tensor
 
 from convnext_dense.upstream.safe_checkpoint import download, read_checkpoint
+from convnext_dense.weights.containers import find_parameters
+from convnext_dense.weights.shards import FILES, INDEX, find_in_folder, read_shards
 
-# Under which keys training loops keep the parameters, and their moving averages.
-PLAIN = ("model", "state_dict")
-AVERAGED = ("model_ema", "state_dict_ema")
-# mmengine's EMAHook swaps them: beside this key the averages are those under `state_dict`.
-SWAPPED = "ema_state_dict"
-# `timm/...` and `facebook/...` are models of the hub where no such file lies here; of another
-# owner with the prefix alone, since owner/name looks like a path.
-HUB_ID = re.compile(r"(?:hf-hub:[\w.-]+|timm|facebook)/[\w.-]+")
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+# `timm/...`, `facebook/...` and `laion/...` are models of the hub where no such file lies here; of
+# another owner with the prefix alone, since owner/name looks like a path.
+HUB_ID = re.compile(r"(?:hf-hub:[\w.-]+|timm|facebook|laion)/[\w.-]+")
+SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", INDEX)
 
 
 @dataclass(frozen=True)
@@ -34,9 +30,10 @@ class Source:
     Attributes:
         name: Path, URL or hub id, or ``state dict``.
         state: Parameters by name.
-        key: Key of the checkpoint that they stood under, or None.
+        key: Keys of the checkpoint that they stood under, with dots, or None.
         left: Keys of other sets of parameters in the checkpoint, such as ``model_ema``.
-        path: The file here that it was read from, or None.
+        prefix: What was asked for and is taken off their names, or None.
+        path: The one file here that they were read from, or None.
         meta: What the OpenMMLab stack notes beside the parameters, such as the classes.
     """
 
@@ -44,12 +41,13 @@ class Source:
     state: Mapping[str, Tensor]
     key: str | None = None
     left: tuple[str, ...] = ()
+    prefix: str | None = None
     path: Path | None = None
     meta: Mapping = field(default_factory=dict)
 
     @functools.cached_property
     def checksum(self) -> str | None:
-        """SHA-256 of the file, or None for a state dict."""
+        """SHA-256 of the file, or None for a state dict or several files."""
         if self.path is None:
             return None
         digest = hashlib.sha256()
@@ -62,6 +60,7 @@ class Source:
 def read_source(
     source: str | os.PathLike | Mapping,
     *,
+    prefix: str | None = None,
     trust: bool = False,
     ema: bool = False,
     way_out: str = "",
@@ -69,7 +68,8 @@ def read_source(
     """Read parameters from wherever they are, without running anything that a file contains.
 
     Args:
-        source: Path, URL, hub id or (nested) state dict.
+        source: Path, URL, hub id or (nested) state dict. A folder is one that transformers wrote.
+        prefix: Take only the parameters below it: keys of a checkpoint, then beginnings of names.
         trust: Whether to unpickle what is more than parameters and plain data.
         ema: Whether to take the moving averages of a checkpoint that holds both.
         way_out: What the user can do where the source cannot be had.
@@ -80,22 +80,25 @@ def read_source(
         ImportError: Where it needs safetensors or huggingface_hub, and they are not installed.
     """
     if isinstance(source, Mapping):
-        return _unwrap(source, "state dict", None, ema)
+        return _source(source, "state dict", prefix, ema)
     name = os.fspath(source)
     path = None
     try:
         if "://" in name and not name.startswith(("http://", "https://")):
             checkpoint = CheckpointLoader.load_checkpoint(name, map_location="cpu")
         else:
-            path = _local_file(name)
-            checkpoint = read_checkpoint(path, "cpu", mmap=True, trust=trust)
+            file, fetch = _local_file(name)
+            if file.name.endswith(INDEX):
+                checkpoint = read_shards(file, fetch, trust=trust)
+            else:
+                checkpoint, path = read_checkpoint(file, "cpu", mmap=True, trust=trust), file
     except (OSError, RuntimeError) as error:
         reason = str(error)
         if "is refused" in reason:
             reason += "; trust=True (tools/weights.py --trust) unpickles it all the same"
         message = f"the weights {name} cannot be had ({reason})"
         raise type(error)(f"{message}: {way_out}" if way_out else message) from error
-    return _unwrap(checkpoint, name, path, ema)
+    return _source(checkpoint, name, prefix, ema, path)
 
 
 def is_remote(name: str) -> bool:
@@ -104,32 +107,18 @@ def is_remote(name: str) -> bool:
     return "://" in name or bool(hub)
 
 
-def below(prefix: str, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Take the parameters whose names begin with a prefix, and strip it.
-
-    Raises:
-        RuntimeError: Where there are none; the message shows what the names begin with.
-    """
-    prefix = prefix.removesuffix(".") + "."
-    found = {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
-    if not found:
-        first = dict.fromkeys(name.partition(".")[0] for name in state)
-        raise RuntimeError(
-            f"{source} has no name that begins with the prefix {prefix!r}: its names begin with "
-            f"{', '.join(map(repr, list(first)[:8]))}"
-        )
-    return found
-
-
-def _local_file(name: str) -> Path:
+def _local_file(name: str) -> tuple[Path, Callable[[str], Path] | None]:
+    """Return a file here, and what fetches others that lie beside it elsewhere."""
     if name.startswith(("http://", "https://")):
-        return download(name)
+        return download(name), None
     if is_remote(name):
-        return _from_hub(name.removeprefix("hf-hub:"))
-    return Path(name).expanduser()
+        repo = name.removeprefix("hf-hub:")
+        return _from_hub(repo, FILES), lambda file: _from_hub(repo, (file,))
+    path = Path(name).expanduser()
+    return (find_in_folder(path) if path.is_dir() else path), None
 
 
-def _from_hub(repo: str) -> Path:
+def _from_hub(repo: str, files: Sequence[str]) -> Path:
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import (
@@ -142,7 +131,7 @@ def _from_hub(repo: str) -> Path:
             f"{repo} is a model of the Hugging Face hub: pip install huggingface_hub, or download "
             "its file and give the path"
         ) from None
-    for file in HUB_FILES:
+    for file in files:
         try:
             return Path(hf_hub_download(repo, file))
         except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
@@ -152,34 +141,13 @@ def _from_hub(repo: str) -> Path:
                 first_line = str(error).partition("\n")[0]
                 raise ConnectionError(f"could not download {repo}: {first_line}") from error
             missing = error
-    raise FileNotFoundError(f"{repo} on the hub has none of {', '.join(HUB_FILES)}") from missing
+    raise FileNotFoundError(f"{repo} on the hub has none of {', '.join(files)}") from missing
 
 
-def _unwrap(checkpoint: object, name: str, path: Path | None, ema: bool) -> Source:
-    key, left = None, ()
-    found = checkpoint.state_dict() if isinstance(checkpoint, nn.Module) else checkpoint
-    if isinstance(found, Mapping):
-        sets = [k for k in (*PLAIN, *AVERAGED) if isinstance(found.get(k), Mapping)]
-        swapped = [SWAPPED] if isinstance(found.get(SWAPPED), Mapping) else []
-        wanted = [k for k in sets if swapped or (k in AVERAGED) == ema]
-        if ema and not wanted:
-            raise RuntimeError(
-                f"{name} holds no averaged weights under {' or '.join(map(repr, AVERAGED))}: "
-                f"leave ema=True out"
-            )
-        if sets:
-            key = (wanted or sets)[0]
-            left = tuple(other for other in (*sets, *swapped) if other != key)
-            found = found[key]
-    if not isinstance(found, Mapping):
-        held = type(found).__name__
-    elif found and all(isinstance(value, Tensor) for value in found.values()):
-        meta = checkpoint.get("meta") if key else None
-        meta = meta if isinstance(meta, Mapping) else {}
-        return Source(name, found, key, left, path, meta)
-    else:
-        held = ", ".join(map(repr, found)) or "nothing"
-    raise RuntimeError(
-        f"{name} holds no parameters, neither bare nor under the key "
-        f"{' or '.join(map(repr, PLAIN))}, but {held}"
-    )
+def _source(
+    checkpoint: object, name: str, prefix: str | None, ema: bool, path: Path | None = None
+) -> Source:
+    found = find_parameters(checkpoint, name, prefix, ema)
+    meta = checkpoint.get("meta") if found.key and isinstance(checkpoint, Mapping) else None
+    meta = meta if isinstance(meta, Mapping) else {}
+    return Source(name, found.state, found.key, found.left, prefix, path, meta)

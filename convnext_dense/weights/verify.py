@@ -18,7 +18,7 @@ from torch import Tensor
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.load import load_weights
 from convnext_dense.weights.network import build_network, check_whole
-from convnext_dense.weights.source import below, read_source
+from convnext_dense.weights.source import read_source
 
 EPS = 1e-6
 # For each layout: stem, its norm, the norm and convolution of a downsampling, a block and in it the
@@ -92,15 +92,14 @@ def verify(
         OSError: Where the source cannot be had.
         RuntimeError: Where it is damaged, refused, incomplete or another network.
     """
-    read = read_source(source, trust=trust, ema=ema)
-    state = below(prefix, read.state, read.name) if prefix else read.state
-    found = find_convnext(state, read.name)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema)
+    found = find_convnext(read.state, read.name)
     check_whole(found, read.name)
 
     names = dict(zip(_PARTS, _NAMES[found.layout.name].split(), strict=True))
     inside = {
         name.removeprefix(found.prefix): value.float()
-        for name, value in state.items()
+        for name, value in read.state.items()
         if name.startswith(found.prefix)
     }
     net = build_network(found, norm_out=True).eval()

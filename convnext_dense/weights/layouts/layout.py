@@ -12,6 +12,7 @@ One that ends in a parameter's name is a parameter; any other is a module with w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,7 @@ class Layout:
         bare: Templates in ``rules`` that stand outside of the prefix.
         shapes: Our kind of a parameter (see :func:`kind_of`): the shape that it has there, one of
             whose sizes is -1; given for a kind that is not shaped as ours.
+        heads: Pattern in the names of heads beside the network: what mmdet and mmseg have for it.
         conv_mlp: Tells of a network whether its pointwise weights are 1x1 convolutions.
         final_norm_is_last: Whether the classifier's norm is called as the last output norm is.
         final_norm_eps: What the classifier's norm adds to the variance.
@@ -55,6 +57,7 @@ class Layout:
     prefix: Callable[[Arch, Collection[str]], str] = lambda arch, own: ""
     bare: tuple[str, ...] = ()
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    heads: Mapping[str, str] = field(default_factory=dict)
     conv_mlp: Callable[[Arch], bool] = lambda arch: False
     final_norm_is_last: bool = False
     final_norm_eps: float = 1e-6
@@ -67,6 +70,12 @@ class Layout:
             for fields in _fields(ours, depths):
                 names |= _with_parameters(ours.format(**fields), theirs.format(**fields))
         return names
+
+    def head_name(self, name: str) -> str:
+        """Return what mmdet and mmseg call a head's parameter of this layout."""
+        for theirs, ours in self.heads.items():
+            name = re.sub(theirs, ours, name)
+        return name
 
     def signature(self, stage: int = 0, block: int = 0) -> str:
         """Give their name of the depthwise weight of a block."""

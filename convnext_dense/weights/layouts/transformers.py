@@ -1,7 +1,8 @@
-"""Hugging Face transformers: ConvNext, ConvNextV2 and their Backbone classes.
+"""Hugging Face transformers: ConvNext, ConvNextV2, their Backbone classes, and UperNet over them.
 
-Sources: transformers ``models/convnext/modeling_convnext.py`` and ``models/convnextv2/``. GRN is
-(1, 1, 1, 4C); the final norm adds 1e-12, the others 1e-6.
+Sources: transformers ``models/convnext/modeling_convnext.py``, ``models/convnextv2/`` and
+``models/upernet/modeling_upernet.py``. GRN is (1, 1, 1, 4C); the final norm adds 1e-12, the others
+1e-6.
 """
 
 from __future__ import annotations
@@ -40,5 +41,10 @@ TRANSFORMERS = Layout(
     prefix=find_prefix,
     bare=("head",),
     shapes={"grn": (1, 1, 1, -1)},
+    # Of UperNetForSemanticSegmentation, whose modules are mmseg's.
+    heads={
+        r"^(decode_head|auxiliary_head)\.classifier\.": r"\1.conv_seg.",
+        r"^((?:decode_head|auxiliary_head)\..*)\.batch_norm\.": r"\1.bn.",
+    },
     final_norm_eps=1e-12,
 )
