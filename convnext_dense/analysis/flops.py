@@ -23,6 +23,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
@@ -30,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.block import GRN
+from convnext_dense.text import printable
 
 DETECTION_SHAPE = (800, 1280)
 NUM_BOXES = 1000
@@ -220,7 +222,7 @@ def as_table(complexity: Complexity, title: str) -> Table:
     """Lay the parts out for a terminal, with the convention below."""
     height, width = complexity.shape
     table = Table(
-        title=f"{title}\none image, {height} high and {width} wide",
+        title=Text(f"{printable(title)}\none image, {height} high and {width} wide"),
         caption=(
             "One multiply-add counts 1; convolutions and matrix products only. RoI heads run on "
             f"{NUM_BOXES} boxes and {NUM_MASKS} masks. The total holds an auxiliary head's "
@@ -247,7 +249,9 @@ def as_table(complexity: Complexity, title: str) -> Table:
 
 
 def _add_row(table: Table, part: Part) -> None:
-    table.add_row(part.name, f"{part.parameters / 1e6:.3f}", f"{part.flops / 1e9:.2f}")
+    table.add_row(
+        Text(printable(part.name)), f"{part.parameters / 1e6:.3f}", f"{part.flops / 1e9:.2f}"
+    )
 
 
 def _backbone_parts(backbone: nn.Module) -> dict[str, list[nn.Module]]:
