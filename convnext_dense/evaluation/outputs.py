@@ -116,7 +116,7 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
         show_dir: A folder, made where it is missing.
 
     Raises:
-        ValueError: Where the config has nothing that draws.
+        ValueError: Where the config has nothing that draws, or a link leads out of the folder.
         WriteError: Where no file can be written there.
     """
     show_dir = str(Path(show_dir).resolve())
@@ -130,6 +130,7 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
     hook.draw = True
     hook.interval = 1
     if _is_segmenter(cfg):
+        inside(show_dir, "vis_data/config.py")  # which a visualizer writes before it draws
         cfg.visualizer.save_dir = show_dir
     else:
         hook.test_out_dir = show_dir
@@ -154,7 +155,13 @@ def check_names(cfg: Config, dataset: object, show_dir: str | None) -> None:
     if show_dir:
         # The hooks of mmdet and mmseg call a drawing as its image, whatever folder that is in.
         way_on = "tools/infer.py draws pictures of several folders"
-        _check_names(dataset, show_dir, lambda image: Path(image).name, "--show-dir", way_on)
+        layout = "vis_data/vis_image/test_{}_0.png" if _is_segmenter(cfg) else "{}"
+        name = partial(_drawing_name, layout=layout)
+        _check_names(dataset, show_dir, name, "--show-dir", way_on)
+
+
+def _drawing_name(image: str, layout: str) -> str:
+    return layout.format(Path(image).name)
 
 
 def _check_names(

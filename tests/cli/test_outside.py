@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -54,3 +55,16 @@ def test_a_planted_link_is_not_followed(cli, trained, listed, link):
     argv = cli.argv("seg", trained["seg"] / "iter_6.pth", *flags, "--out", "maps", options=option)
     assert f"maps/{name}.png leads out of maps by a symbolic link" in cli.refused("test", argv)
     assert not list(Path("elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("link", ["drawn/vis_data", "drawn/vis_data/vis_image/test_9.jpg_0.png"])
+def test_a_drawing_follows_no_planted_link(cli, trained, listed, link):
+    flags = listed("9")
+    Path(link).parent.mkdir(parents=True)
+    Path("elsewhere/vis_image").mkdir(parents=True)
+    Path(link).symlink_to(Path("elsewhere", "" if "_0" not in link else "new.png").resolve())
+    option = "test_dataloader.dataset.ann_file=list.txt"
+    argv = [trained["seg"] / "iter_6.pth", *flags, "--show-dir", "drawn"]
+    said = cli.refused("test", cli.argv("seg", *argv, options=option))
+    assert re.search(r"drawn/vis_data/.* leads out of .*drawn by a symbolic link", said)
+    assert [str(path) for path in Path("elsewhere").rglob("*")] == ["elsewhere/vis_image"]
