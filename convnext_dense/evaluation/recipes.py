@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def find_recipe(name: str) -> Path | None:
     found = [
         file
         for folder in CONFIGS
-        for file in sorted(folder.glob(f"[!_]*/{name}.py"))
+        for file in sorted(folder.glob(f"[!_]*/{glob.escape(name)}.py"))
         if name and file.is_file()
     ]
     return found[0] if found else None
