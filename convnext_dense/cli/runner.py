@@ -82,6 +82,19 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
         cfg: Changed in place, for any run of it: custom hooks, checkpoint hook, training loader.
         resume: The checkpoint to go on from; None leaves it to the config.
     """
+    cfg = config_of_run(cfg, resume)
+    if cfg.get("default_scope") == "mmdet":
+        install_for_mmdet()
+    return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+
+
+def config_of_run(cfg: Config, resume: str | None = None) -> Config:
+    """Return the config that a runner is built from, which its checkpoints hold.
+
+    Args:
+        cfg: As for :func:`build_runner`.
+        resume: As for :func:`build_runner`.
+    """
     arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
     guards = [dict(type=name, **arguments.get(name, {})) for name in GUARDS]
     # The config that an earlier run left has that run's.
@@ -99,9 +112,7 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         set_initial_weights(cfg, None)
     check_what_is_loaded(cfg)
-    if cfg.get("default_scope") == "mmdet":
-        install_for_mmdet()
-    return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    return cfg
 
 
 def _set_checkpoint_hook(cfg: Config) -> None:

@@ -13,6 +13,7 @@ from convnext_dense.cli.backbone import backbone_arguments, find_backbone, set_i
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.resume import choose_checkpoint, resuming_command
+from convnext_dense.cli.resumed_settings import settle
 from convnext_dense.cli.runner import KeepConfigHook, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import type_name
@@ -30,6 +31,28 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
         KeyboardInterrupt: On Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, with the command that goes on.
     """
+    try:
+        with sigterm_as_interrupt():
+            checkpoint = prepare(cfg, args)
+            runner = build_runner(cfg, resume=checkpoint)
+            runner.register_hook(KeepConfigHook(cfg))
+            runner.train()
+    except KeyboardInterrupt as interrupt:
+        if rank() > 0:
+            raise
+        message = how_to_resume(cfg.work_dir, resuming_command(args), checkpoint_folder(cfg))
+        raise KeyboardInterrupt(message) from interrupt
+
+
+def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
+    """Apply the arguments of a training to its config, and check what it needs.
+
+    Returns:
+        The checkpoint to go on from, or None.
+
+    Raises:
+        FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
+    """
     ensure_folder(cfg.work_dir)
     fit_to_device(cfg, args.cfg_options)
     set_precision(cfg, args.amp)
@@ -40,17 +63,10 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
         add_ema(cfg)
     if args.tensorboard:
         log_to_tensorboard(cfg)
+    if checkpoint and "://" not in checkpoint:
+        settle(cfg, checkpoint)
     check_data(cfg, splits=("train", "val"))
-    try:
-        with sigterm_as_interrupt():
-            runner = build_runner(cfg, resume=checkpoint)
-            runner.register_hook(KeepConfigHook(cfg))
-            runner.train()
-    except KeyboardInterrupt as interrupt:
-        if rank() > 0:
-            raise
-        message = how_to_resume(cfg.work_dir, resuming_command(args), checkpoint_folder(cfg))
-        raise KeyboardInterrupt(message) from interrupt
+    return checkpoint
 
 
 def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | None:

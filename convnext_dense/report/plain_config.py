@@ -22,9 +22,27 @@ def read_plain_config(file: Path) -> Config:
         ValueError: Where it would have to be run to be read; names the line.
         OSError: Where it could not be read.
     """
+    try:
+        return Config(
+            parse_plain_config(file.read_text(encoding="utf-8"), file), filename=str(file)
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def parse_plain_config(text: str, file: str | Path) -> dict:
+    """Read the text of a config of plain assignments: see :func:`read_plain_config`.
+
+    Args:
+        text: The config.
+        file: How messages call it.
+
+    Raises:
+        ValueError: Where it would have to be run to be read; names the line.
+    """
     content = {}
     try:
-        for node in ast.parse(file.read_text(encoding="utf-8"), file.name).body:
+        for node in ast.parse(text, str(file)).body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 continue  # the text at the top of a file
             if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
@@ -32,7 +50,8 @@ def read_plain_config(file: Path) -> Config:
             content[node.targets[0].id] = _value(node.value)
         if "_base_" in content:
             raise ValueError("it inherits from other configs by _base_")
-        return Config(content, filename=str(file))
+        Config(content)  # refuses what no config may hold
+        return content
     except _Unplain as error:
         line = getattr(error.node, "lineno", "?")
         raise ValueError(

@@ -5,6 +5,7 @@ from convnext_dense.training.checkpoint_guards import RunIdentityHook, StrictLoa
 from convnext_dense.training.checkpoint_hook import DurableCheckpointHook
 from convnext_dense.training.data_stream import ReproducibleStreamHook
 from convnext_dense.training.due_validation import DueValidationHook
+from convnext_dense.training.finite_values import FiniteValuesHook
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
 from convnext_dense.training.own_checkpoints import OwnBestHook, latest_checkpoint
@@ -16,6 +17,7 @@ GUARDS = (
     "ReproducibleStreamHook",
     "OwnBestHook",
     "DueValidationHook",
+    "FiniteValuesHook",
 )
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "ConvNeXtOptimWrapperConstructor",
     "DueValidationHook",
     "DurableCheckpointHook",
+    "FiniteValuesHook",
     "OwnBestHook",
     "ReproducibleStreamHook",
     "RunIdentityHook",

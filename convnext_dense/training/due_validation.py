@@ -12,7 +12,8 @@ from mmengine.runner.base_loop import BaseLoop
 from convnext_dense.registry import HOOKS
 
 # The key of the message hub with the epoch or iteration that was validated last.
-VALIDATED = "validated"
+# mmengine takes what begins with "val" for a figure.
+VALIDATED = "last_validated"
 # The key of a checkpoint's `meta` with what the early stopping has counted.
 EARLY_STOPPING = "early_stopping"
 _COUNTED = ("wait_count", "best_score")

@@ -18,6 +18,8 @@ from convnext_dense.upstream.safe_checkpoint import RefusedError, read_checkpoin
 # What mmengine writes ends in the epoch or iteration; a published one has a hash behind it.
 _NUMBERED = re.compile(r"(?!best_)(?![^/]*-[0-9a-f]{8}\.pth)((?:.*\D)?)(\d+)\.pth")
 
+_LONGEST_NAME = 255  # of a file
+
 
 @dataclass(frozen=True)
 class Latest:
@@ -135,7 +137,7 @@ def _recorded(work_dir: Path, folder: Path, passed_over: list[str]) -> Path | No
             passed_over.append(f"{record} could not be read: {error.strerror}")
         return None
     name = Path(os.fsdecode(written).strip()).name
-    if not name.isprintable() or not name.endswith(".pth"):
+    if not (name.isprintable() and name.endswith(".pth") and len(name) <= _LONGEST_NAME):
         passed_over.append(f"{record} names no checkpoint")
         return None
     if not (folder / name).is_file():

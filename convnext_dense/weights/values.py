@@ -46,6 +46,12 @@ def find_unusable(
     return faults
 
 
+def is_finite(value: Tensor) -> bool:
+    """Whether no value of a floating-point tensor is NaN or infinite."""
+    # The sum of finite numbers alone is finite, and cheaper than a mask, unless it overflows.
+    return bool(value.sum().isfinite() or value.isfinite().all())
+
+
 def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
     if wanted is not None and not wanted.is_floating_point():
         if value.is_floating_point() or value.is_complex():
@@ -58,8 +64,7 @@ def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
     if value.dtype.itemsize == 1:  # which torch can store and not compute with
         value = value.float()
     dtype = torch.float32 if wanted is None else wanted.dtype
-    # The sum of finite numbers alone is finite, and cheaper than a mask, unless it overflows.
-    if not value.sum().isfinite() and not value.isfinite().all():
+    if not is_finite(value):
         if wanted is not None and not wanted.is_meta and torch.equal(value, wanted):
             return None
         count = value.numel() - int(value.isfinite().sum())

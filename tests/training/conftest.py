@@ -59,6 +59,17 @@ class RisingMetric(BaseMetric):
         return {"toy/score": self.score}
 
 
+@METRICS.register_module(force=True)
+class UnsteadyMetric(BaseMetric):
+    """A score that rises and falls, of predictions and of chance."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(y) + float(torch.rand(1)) for y in data_samples]
+
+    def compute_metrics(self, results):
+        return {"toy/score": sum(results) % 1, "toy/other": -sum(results) % 0.7}
+
+
 @HOOKS.register_module(force=True)
 class StopHook(Hook):
     """What Ctrl-C does: ends the run in the middle of an iteration."""

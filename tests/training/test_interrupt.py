@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+import threading
 
 import pytest
 
@@ -57,3 +58,75 @@ def test_says_where_there_is_nothing_to_resume(make_runner, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make_runner("run", stop=2).train()
     assert "nothing to resume" in how_to_resume(tmp_path / "run", "anything")
+
+
+SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
+ALL = [*SIGNALS, signal.SIGCHLD, signal.SIGALRM, signal.SIGINT]
+
+
+@pytest.fixture
+def handlers():
+    """Give back the handlers of a test that sets its own."""
+    before = {number: signal.getsignal(number) for number in ALL}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_every_handler_is_put_back(handlers, number, is_sent):
+    def mine(*_): ...
+
+    for other in ALL:
+        signal.signal(other, mine)
+    with contextlib.suppress(KeyboardInterrupt), sigterm_as_interrupt():
+        if is_sent:
+            os.kill(os.getpid(), number)
+            signal.sigtimedwait([], 1)
+            raise AssertionError("never reached")
+    assert {signal.getsignal(other) for other in ALL} == {mine}
+    assert signal.alarm(0) == 0
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_ignored_signal_stays_ignored(handlers, number):
+    signal.signal(number, signal.SIG_IGN)
+    with sigterm_as_interrupt():
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_the_handler_of_a_loader_is_put_back(handlers):
+    def of_a_loader(*_): ...
+
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
+        signal.signal(signal.SIGCHLD, of_a_loader)
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.sigtimedwait([], 1)
+    assert signal.getsignal(signal.SIGCHLD) is of_a_loader
+
+
+def test_another_thread_changes_no_handler(handlers):
+    before = [signal.getsignal(number) for number in ALL]
+    seen = []
+
+    def work():
+        with sigterm_as_interrupt():
+            seen.append([signal.getsignal(number) for number in ALL])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+    assert [signal.getsignal(number) for number in ALL] == before
+
+
+def test_says_where_no_checkpoint_is_whole(make_runner, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make_runner("run", stop=7).train()
+    os.truncate(tmp_path / "run" / "epoch_1.pth", 100)
+    line = how_to_resume(tmp_path / "run", "anything")
+    assert line.startswith("interrupted; ")
+    assert "epoch_1.pth is truncated" in line

@@ -13,9 +13,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from convnext_dense.report import logs
@@ -25,17 +23,6 @@ from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 GUARDS = ("ReproducibleStreamHook", "OwnBestHook", "DueValidationHook")
 KILLED = 9
 NUMBERS = count()
-
-
-@METRICS.register_module(force=True)
-class UnsteadyMetric(BaseMetric):
-    """A score that rises and falls, of predictions and of chance."""
-
-    def process(self, data_batch, data_samples):
-        self.results += [float(y) + float(torch.rand(1)) for y in data_samples]
-
-    def compute_metrics(self, results):
-        return {"toy/score": sum(results) % 1, "toy/other": -sum(results) % 0.7}
 
 
 class Countdown(Hook):

@@ -1,0 +1,120 @@
+"""What a run that is resumed with other settings takes from them, and what the checkpoint keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mmengine.config import Config
+
+from convnext_dense.cli.options import note
+from convnext_dense.cli.runner import config_of_run
+from convnext_dense.evaluation.recipes import differences
+from convnext_dense.ranks import decided_by_rank_0
+from convnext_dense.report.plain_config import parse_plain_config
+from convnext_dense.training.own_checkpoints import require_resumable
+
+# A checkpoint's state holds these, so that mmengine goes on with the old ones, by the state.
+_KEPT = {
+    "optimizer": ("optim_wrapper.optimizer", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
+    "param_schedulers": ("param_scheduler",),
+}
+# Of the other keys of a config, those that matter to a training.
+_EFFECTIVE = (
+    *("model", "optim_wrapper", "custom_hooks", "default_hooks"),
+    *("train_dataloader", "train_cfg", "val_dataloader", "val_cfg", "val_evaluator"),
+)
+# The first weights; a run of others is refused.
+_REFUSED = ("model.backbone.init_cfg",)
+_SHOWN = 12
+
+
+class _Trained(NamedTuple):
+    """What a checkpoint says of its training."""
+
+    config: str | None
+    seed: int | None
+    states: list[str]
+
+
+def settle(cfg: Config, checkpoint: str) -> None:
+    """Put the settings that a resumed run goes on with into its config, and say what differs.
+
+    The learning rate and all else of the optimizer, the schedule and the seed are part of a
+    checkpoint's state. What a config asks for instead has no effect, so that the checkpoint's
+    values take its place: the config that the run leaves then says what ran.
+
+    Args:
+        cfg: The config with all flags applied. Changed in place.
+        checkpoint: The file that the run goes on from.
+
+    Raises:
+        RuntimeError: Where training cannot go on from it.
+    """
+    trained = decided_by_rank_0(lambda: _read(checkpoint))
+    kept = _keep_seed(cfg, trained.seed)
+    changed: list[str] = []
+    try:
+        if not trained.config:
+            raise ValueError(f"{checkpoint} has no meta.cfg")
+        before = Config(parse_plain_config(trained.config, f"{checkpoint}: meta.cfg"))
+    except ValueError as error:
+        note(
+            f"--resume: settings are not compared: {error}. The learning rate, the schedule and "
+            "the seed are the checkpoint's"
+        )
+    else:
+        roots = [key for state in trained.states for key in _KEPT[state]]
+        for change in differences([before, config_of_run(cfg, checkpoint)]):
+            was, asked = change.values
+            for key in change.keys:
+                if _is_below(key, roots):
+                    kept.append(f"{key} stays {was}, not {asked}")
+                elif _is_below(key, _EFFECTIVE) and not _is_below(key, _REFUSED):
+                    changed.append(f"{key} is {asked}, it was {was}")
+        for key in roots:
+            _copy(key, before, cfg)
+    if kept:
+        note(
+            "--resume: without effect, since the checkpoint's optimizer, schedule and seed go on: "
+            + _listed(kept)
+        )
+    if changed:
+        note(f"--resume: with effect from here on: {_listed(changed)}")
+
+
+def _read(checkpoint: str) -> _Trained:
+    content = require_resumable(checkpoint)
+    config, seed = (content["meta"].get(key) for key in ("cfg", "seed"))
+    return _Trained(
+        config if isinstance(config, str) else None,
+        seed if isinstance(seed, int) else None,
+        [state for state in _KEPT if state in content],
+    )
+
+
+def _keep_seed(cfg: Config, seed: int | None) -> list[str]:
+    asked = (cfg.get("randomness") or {}).get("seed")
+    if seed is None or asked in (None, seed):
+        return []
+    cfg.randomness.seed = seed
+    return [f"randomness.seed stays {seed}, not {asked}"]
+
+
+def _is_below(key: str, roots: Iterable[str]) -> bool:
+    return any(key == root or key.startswith(f"{root}.") for root in roots)
+
+
+def _copy(key: str, source: Config, target: Config) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        source, target = source.get(parent) or {}, target[parent]
+    if last in source:
+        target[last] = source[last]
+    elif last in target:
+        target.pop(last)
+
+
+def _listed(items: list[str]) -> str:
+    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
+    return "; ".join([*items[:_SHOWN], *more])

@@ -1,0 +1,112 @@
+"""A run whose loss is not finite ends, and nothing that is not finite is saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.runner import Runner
+
+from convnext_dense.registry import HOOKS
+from convnext_dense.weights.values import is_finite
+
+# Steps in a row. A single one can pass: under loss scaling its gradients are left out.
+PATIENCE = 3
+# Processes ask each other once in so many steps.
+TOGETHER = 10
+SHOWN = 4
+WAY_ON = (
+    "Try a lower optim_wrapper.optimizer.lr, a longer warm-up in param_scheduler, clipped "
+    "gradients (optim_wrapper.clip_grad.max_norm=1.0), bfloat16 or float32 instead of float16; "
+    "check the data"
+)
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class FiniteValuesHook(Hook):
+    """End a run whose loss is NaN or infinite, and save no parameter that is.
+
+    A run ends after :data:`PATIENCE` such steps in a row. Several processes end together, at the
+    next multiple of :data:`TOGETHER` iterations. The losses are read where mmengine's
+    RuntimeInfoHook has waited for them already, so that the device is not stalled once more.
+
+    Whatever is to be saved is looked through first: a checkpoint, also a best one, with a parameter
+    or buffer that is not finite ends the run before it is written. Buffers that were not finite
+    when training began, such as masks, may stay so.
+
+    Raises:
+        RuntimeError: Naming the losses and the iteration, or the parameters.
+    """
+
+    # After mmengine's EMAHook, which changes what is saved, and before the checkpoint hook.
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self._steps = 0  # in a row
+        self._losses: list[str] = []
+        self._allowed: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Note which buffers may be infinite."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._allowed = set(_not_finite(dict(model.named_buffers())))
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Count steps whose loss is not finite, and end the run after a few."""
+        losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
+        self._losses = [
+            name
+            for name, value in losses.items()
+            if not math.isfinite(torch.as_tensor(value).detach().item())
+        ]
+        self._steps = self._steps + 1 if self._losses else 0
+        if get_world_size() > 1 and (runner.iter + 1) % TOGETHER:
+            return
+        steps = torch.tensor(self._steps)
+        all_reduce(steps, "max")
+        if steps >= PATIENCE:
+            raise RuntimeError(self._message(runner, int(steps)))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to save what is not finite."""
+        for key in ("state_dict", "ema_state_dict"):
+            names = _not_finite(checkpoint.get(key, {}))
+            names = [name for name in names if name.removeprefix("module.") not in self._allowed]
+            if names:
+                more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                raise RuntimeError(
+                    f"after iteration {runner.iter} the model is not finite: "
+                    f"{', '.join(names[:SHOWN])}{more}. It is not saved; earlier checkpoints stay "
+                    f"as they are. {WAY_ON}"
+                )
+
+    def _message(self, runner: Runner, steps: int) -> str:
+        # The total alone says less than its parts.
+        parts = [name for name in self._losses if name != "loss"] or self._losses
+        where = ", ".join(parts) if parts else "the loss of another process"
+        return (
+            f"{where} was NaN or infinite in {steps} iterations in a row, the last of them "
+            f"{runner.iter + 1}: training has diverged. Earlier checkpoints stay as they are. "
+            f"{WAY_ON}"
+        )
+
+
+def _not_finite(state: Mapping[str, object]) -> list[str]:
+    return [
+        name
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not is_finite(value)
+    ]
