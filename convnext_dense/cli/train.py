@@ -98,7 +98,7 @@ def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | Non
                 f"--weights: the backbone {backbone.get('type')} is no ConvNeXt, give a file or URL"
             )
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
-            raise FileNotFoundError(f"--weights {weights}: there is no such file or folder")
+            raise FileNotFoundError(f"--weights {weights}: there is no such file")
         arguments = backbone_arguments(cfg, backbone.get("arch", "tiny"), weights)
         set_initial_weights(cfg, arguments.get("init_cfg"))
     if cfg.get("load_from") == "published":

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 
 from convnext_dense.data.decoding import Header, decode, read_header
+from convnext_dense.download import fetch_picture
 
 # What is said once of the pictures of a pipeline.
 DEPTH = (
@@ -86,6 +87,8 @@ class LoadPicture(LoadImageFromFile):
         return results
 
     def _read(self, path: str) -> bytes:
+        if path.startswith(("http://", "https://")):  # mmengine waits for ever, and for all of it
+            return fetch_picture(path)
         if self.file_client_args is not None:
             return fileio.FileClient.infer_client(self.file_client_args, path).get(path)
         return fileio.get(path, backend_args=self.backend_args)

@@ -1,9 +1,8 @@
 """Checkpoints that load on today's torch, and run no code.
 
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
-newer refuse to load, so that ``--resume`` fails; and it loads files from the web with
-``weights_only=False``, which runs what they contain. The forks' loader allows ``getattr``, and
-loads what it refuses with ``weights_only=False``. Reach: every load of mmengine, of any program
+newer refuse to load, so that ``--resume`` fails. The forks' loader allows ``getattr``, and loads
+what it refuses with ``weights_only=False``. Reach: every load of mmengine from disk, of any program
 that imports this package; a file that torch loads loads here too. This file can go when mmengine
 saves plain data and loads it with ``weights_only=True``.
 
@@ -16,21 +15,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import os
 import pickle
 import re
-import tempfile
 import threading
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 
 from convnext_dense.upstream.checkpoint_damage import find_damage, is_mappable
@@ -43,8 +37,6 @@ except ImportError:  # numpy 1
 STATISTICS = ("mean", "max", "min", "current")
 # torch's own way to load whatever a file contains where the call does not say.
 SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-# A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
-HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
 
 
 class RefusedError(RuntimeError):
@@ -52,12 +44,8 @@ class RefusedError(RuntimeError):
 
 
 def install() -> None:
-    """Make every load of a checkpoint by mmengine, from disk or web, a safe one."""
-    register = mmengine_checkpoint.CheckpointLoader.register_scheme
-    register("", load_from_local, force=True)
-    register(["http://", "https://"], load_from_http, force=True)
-    # The schemes of the model zoos call it by this name.
-    mmengine_checkpoint.load_from_http = load_from_http
+    """Make every load of a checkpoint by mmengine from disk a safe one."""
+    mmengine_checkpoint.CheckpointLoader.register_scheme("", load_from_local, force=True)
     if hasattr(mmengine_checkpoint, "_safe_torch_load"):  # the forks; other schemes call it
         mmengine_checkpoint._safe_torch_load = _read
 
@@ -68,7 +56,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     Nothing that it contains is run, unless torch's own switch says so, which mmengine's loader
     follows: see :func:`read_checkpoint`.
     """
-    return read_checkpoint(filename, map_location, trust=_is_switched_off())
+    return read_checkpoint(filename, map_location, trust=is_switched_off())
 
 
 def read_checkpoint(
@@ -108,81 +96,7 @@ def read_checkpoint(
         ) from error
 
 
-def load_from_http(
-    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
-) -> Any:
-    """Download a checkpoint once and load it as from disk: see :func:`download`."""
-    path = download(filename, model_dir, progress)
-    return read_checkpoint(path, map_location, trust=_is_switched_off())
-
-
-def download(url: str, model_dir: str | None = None, progress: bool = True) -> Path:
-    """Download a checkpoint once, to torch's cache. What is not whole is not kept.
-
-    In distributed runs rank 0 downloads first, and the others only where they do not see its cache.
-
-    Args:
-        url: Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked. Other names
-            get the address's hash added in the cache, since many files are called alike.
-        model_dir: Folder to keep the file in, instead of torch's cache.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        Where the file lies.
-
-    Raises:
-        ConnectionError: If the file could not be downloaded.
-        RuntimeError: If the hash is not the one in the name, or the file is not a whole checkpoint.
-    """
-    name = Path(urlparse(url).path)
-    path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / name.name
-    if not HASH_IN_NAME.search(name.name):
-        # After a dot, where it cannot be taken for the hash of the file.
-        digits = hashlib.sha256(url.encode()).hexdigest()[:16]
-        path = path.with_name(f"{name.stem}.{digits}{name.suffix}")
-    failure = None
-    if is_main_process():
-        try:
-            _download(url, path, progress)
-        except Exception as error:  # the others wait below
-            failure = error
-    barrier()
-    if failure:
-        raise failure
-    _download(url, path, progress=False)
-    return path
-
-
-def _download(url: str, path: Path, progress: bool) -> None:
-    if path.exists():
-        return
-    digits = HASH_IN_NAME.search(path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            file = Path(folder, path.name)
-            torch.hub.download_url_to_file(url, str(file), digits and digits[1], progress=progress)
-            _require_whole(file)
-            file.replace(path)
-    except (OSError, HTTPException) as error:  # urllib's errors among them
-        raise ConnectionError(
-            f"could not download {url}: {getattr(error, 'reason', error)}"
-        ) from error
-    except RuntimeError as error:
-        raise RuntimeError(f"could not download {url}: {error}") from error
-
-
-def _require_whole(file: Path) -> None:
-    """Refuse what is left of a connection that broke off, which torch takes for the whole file."""
-    try:
-        read_checkpoint(file, "cpu", mmap=True)
-    except (RefusedError, ImportError):
-        return  # whole; it may be loaded with trust, or after an installation
-    except RuntimeError as error:
-        raise RuntimeError(str(error).replace(str(file), file.name)) from error
-
-
-def _is_switched_off() -> bool:
+def is_switched_off() -> bool:
     """Whether the user has told torch to load whatever a file contains."""
     return os.environ.get(SWITCH, "").lower() in ("1", "y", "yes", "true")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,9 @@ from pathlib import Path
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from convnext_dense.upstream.safe_checkpoint import download, read_checkpoint
+from convnext_dense.download import sha256_of
+from convnext_dense.upstream.safe_checkpoint import read_checkpoint
+from convnext_dense.upstream.safe_download import download
 from convnext_dense.weights.containers import find_parameters
 from convnext_dense.weights.shards import FILES, INDEX, find_in_folder, read_shards
 
@@ -48,13 +49,7 @@ class Source:
     @functools.cached_property
     def checksum(self) -> str | None:
         """SHA-256 of the file, or None for a state dict or several files."""
-        if self.path is None:
-            return None
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return self.path and sha256_of(self.path)
 
 
 def read_source(
@@ -133,7 +128,7 @@ def _from_hub(repo: str, files: Sequence[str]) -> Path:
         ) from None
     for file in files:
         try:
-            return Path(hf_hub_download(repo, file))
+            return _same_as_on_the_hub(Path(hf_hub_download(repo, file)))
         except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
             is_missing = isinstance(error, EntryNotFoundError)
             # Without a connection it is the cache that has no such entry.
@@ -142,6 +137,17 @@ def _from_hub(repo: str, files: Sequence[str]) -> Path:
                 raise ConnectionError(f"could not download {repo}: {first_line}") from error
             missing = error
     raise FileNotFoundError(f"{repo} on the hub has none of {', '.join(files)}") from missing
+
+
+def _same_as_on_the_hub(path: Path) -> Path:
+    """Refuse a file of the hub's cache that is no longer what was downloaded."""
+    digest = path.resolve().name  # so does the cache call what it keeps
+    if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_of(path) != digest:
+        raise RuntimeError(
+            f"{path} is no longer what was downloaded: its SHA-256 is not {digest}; delete it to "
+            "get it anew"
+        )
+    return path
 
 
 def _source(

@@ -317,7 +317,7 @@ def test_urls(cli, trained, photos):
         status, _, err = cli.call("infer", argv)
         server.shutdown()
     assert status == 1
-    assert f"skipped: {bad}: HTTP Error 404" in err.replace("\n", " ")
+    assert f"skipped: could not download {bad}: HTTP Error 404" in err.replace("\n", " ")
     assert Path("predictions/json", f"{Path(photos[0]).stem}.json").is_file()
 
 

@@ -37,7 +37,7 @@ def test_every_flipped_bit_of_a_parameter_is_noticed(whole, mmap):
 
 
 @settings(
-    max_examples=300,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

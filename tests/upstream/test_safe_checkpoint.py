@@ -6,7 +6,6 @@ import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,6 @@ from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 from convnext_dense import upstream
 from convnext_dense.upstream import safe_checkpoint
 from convnext_dense.upstream.safe_checkpoint import (
-    download,
-    load_from_http,
-    load_from_local,
     read_checkpoint,
 )
 
@@ -195,33 +191,6 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
     assert load("~/a.pth") == dict(x=1)
 
 
-def test_web_addresses_are_downloaded_once_and_checked(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    asked = []
-
-    def download(url, target, hash_prefix, progress):
-        asked.append((url, hash_prefix))
-        save_as(target, x=1)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    for url in ("https://host/a-0123abcd.pth?raw=1", "https://host/b-20210531.pth"):
-        assert load(url) == dict(x=1)
-        assert load(url) == dict(x=1)
-    assert asked == [
-        ("https://host/a-0123abcd.pth?raw=1", "0123abcd"),
-        ("https://host/b-20210531.pth", None),
-    ]
-    assert (tmp_path / "checkpoints" / "a-0123abcd.pth").is_file()  # as torch.hub would call it
-
-
-def test_a_failed_download_names_the_address(tmp_path):
-    # No server listens at this port.
-    url = "http://127.0.0.1:9/convnext_tiny_1k_224.pth"
-    with pytest.raises(ConnectionError, match=r"could not download .*convnext_tiny"):
-        load_from_http(url, model_dir=str(tmp_path))
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_others_keep_in_meta_stays(tmp_path):
     meta = dict(config="model = dict()", epoch=3)
     assert load(save_as(tmp_path / "a.pth", meta=meta, state_dict={}))["meta"] == meta
@@ -250,22 +219,6 @@ def test_threads_load_at_the_same_time(tmp_path):
         loaded = list(pool.map(load, paths * 60))
     assert [one["history"].data[0].tolist() for one in loaded] == [[0], [1], [2], [3]] * 60
     assert set(torch.serialization.get_safe_globals()) == before
-
-
-def test_a_hostile_download_is_refused(tmp_path, monkeypatch, trace):
-    url = Path(save_as(tmp_path / "a.pth", a=Call(os.system, f"touch {trace}"))).as_uri()
-    with pytest.raises(RuntimeError, match="is refused"):
-        load_from_http(url, model_dir=str(tmp_path / "cache"))
-    # It is whole: who trusts it need not get it anew.
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-def test_every_scheme_of_mmengine_that_ends_on_the_web_is_safe():
-    import mmengine.runner.checkpoint as mmengine_checkpoint
-
-    assert mmengine_checkpoint.load_from_http is load_from_http
-    assert CheckpointLoader._get_checkpoint_loader("https://a/b.pth") is load_from_http
-    assert CheckpointLoader._get_checkpoint_loader("a/b.pth") is load_from_local
 
 
 def test_a_hostile_file_of_a_local_model_zoo_is_refused(tmp_path, monkeypatch, trace):
@@ -352,58 +305,3 @@ def test_a_file_runs_what_it_contains_only_when_trusted(tmp_path):
     assert not (tmp_path / "ran").exists()
     read_checkpoint(path, trust=True)
     assert (tmp_path / "ran").is_dir()
-
-
-def test_files_of_one_name_are_kept_apart(tmp_path):
-    files = [tmp_path / run / "epoch_12.pth" for run in "ab"]
-    for file in files:
-        file.parent.mkdir()
-        save_as(file, run=file.parent.name)
-    paths = [download(file.as_uri(), model_dir=str(tmp_path)) for file in files]
-    assert [load(path)["run"] for path in paths] == ["a", "b"]
-    assert all(path.name.startswith("epoch_12.") and path.suffix == ".pth" for path in paths)
-
-
-@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "page"])
-def test_a_download_that_is_cut_off_is_not_kept(tmp_path, kind):
-    source = tmp_path / ("a.safetensors" if kind == "safetensors" else "a.pth")
-    state = dict(w=torch.arange(1000.0))
-    if kind == "safetensors":
-        pytest.importorskip("safetensors.torch").save_file(state, source)
-    else:
-        torch.save(state, source, _use_new_zipfile_serialization=kind != "legacy")
-    whole = source.read_bytes()
-    source.write_bytes(b"<html>log in first</html>" if kind == "page" else whole[:3000])
-    arguments = source.as_uri(), "cpu", str(tmp_path / "cache")
-    with pytest.raises(RuntimeError, match=rf"^could not download {source.as_uri()}: checkpoint a"):
-        load_from_http(*arguments)
-    assert list((tmp_path / "cache").iterdir()) == []
-    source.write_bytes(whole)
-    assert torch.equal(load_from_http(*arguments)["w"], state["w"])
-
-
-def test_a_download_in_pieces_that_is_cut_off_names_the_address(tmp_path, monkeypatch):
-    def cut_off(*_, **__):
-        raise IncompleteRead(b"half")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", cut_off)
-    with pytest.raises(ConnectionError, match=r"could not download https://host/a\.pth"):
-        download("https://host/a.pth", model_dir=str(tmp_path))
-
-
-@pytest.mark.parametrize("suffix", ["pth", "pt", "bin", "safetensors"])
-def test_a_hash_in_the_name_is_checked(suffix, tmp_path):
-    # As a proxy or a mirror could send other bytes than the publisher's.
-    source = tmp_path / f"served-0123abcd.{suffix}"
-    source.write_bytes(b"other bytes")
-    with pytest.raises(RuntimeError, match=r"could not download .*0123abcd"):
-        download(source.as_uri(), model_dir=str(tmp_path / "cache"))
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_failed_download_of_rank_0_releases_the_others(tmp_path, monkeypatch):
-    waited = []
-    monkeypatch.setattr(safe_checkpoint, "barrier", lambda: waited.append(True))
-    with pytest.raises(ConnectionError):
-        download("http://127.0.0.1:9/a.pth", model_dir=str(tmp_path))
-    assert waited == [True]

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt, load_weights
+from convnext_dense.download import sha256_of
+from convnext_dense.upstream import safe_download
 from convnext_dense.weights.source import is_remote, read_source
 
 ARCH = dict(depths=(1, 2), channels=(8, 16))
@@ -84,6 +86,18 @@ class TestHub:
         with pytest.raises(ConnectionError, match=r"could not download timm/.*no route to host"):
             load_weights(net, "timm/convnext_tiny.fb_in1k")
 
+    def test_a_cached_file_that_has_changed_is_refused(self, hub, monkeypatch, net, tmp_path):
+        path = tmp_path / "it"
+        torch.save(net.state_dict(), path)
+        blob = path.rename(tmp_path / sha256_of(path))
+        link = tmp_path / "pytorch_model.bin"
+        link.symlink_to(blob)
+        self.serve(hub, monkeypatch, {"pytorch_model.bin": str(link)})
+        load_weights(net, "timm/convnext_tiny.fb_in1k")
+        torch.save({n: v + 1 for n, v in net.state_dict().items()}, blob)
+        with pytest.raises(RuntimeError, match=r"is no longer what was downloaded"):
+            load_weights(net, "timm/convnext_tiny.fb_in1k")
+
     def test_without_the_library(self, monkeypatch, net):
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)
         with pytest.raises(ImportError, match="pip install huggingface_hub"):
@@ -95,11 +109,11 @@ def test_an_address_is_downloaded_once_to_the_cache(net, saved, tmp_path, monkey
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
     fetched = []
 
-    def fetch(url, target, hash_prefix, progress):
-        fetched.append((url, progress))
+    def fetch(url, target, limit, show):
+        fetched.append((url, show))
         torch.save(torch.load(path), target)
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(safe_download, "fetch", fetch)
     for _ in range(2):
         report = load_weights(net, "https://host/convnext_tiny.pth")
     assert fetched == [("https://host/convnext_tiny.pth", True)]
