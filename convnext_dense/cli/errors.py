@@ -11,6 +11,7 @@ from convnext_dense.upstream.file_handlers import plain_files
 
 # Their messages are written to stand alone; another type is a surprise, and worth naming.
 SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
+_NAMES = tuple(kind.__name__ for kind in SELF_EXPLAINING)
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,8 @@ def describe(error: Exception) -> str:
     """Put an exception into one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("Original Traceback" in line for line in lines):  # from a data loader's worker
-        return lines[-1]
+        kind, _, said = lines[-1].partition(": ")
+        return said if kind in _NAMES and said else lines[-1]
     message = " ".join(lines)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"  # without the number that Python puts first

@@ -21,6 +21,8 @@ from convnext_dense.data.tree import (
 LOADERS = ("LoadImageFromFile", "LoadPicture")
 _RGB = 3
 _PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
+# By way of hue and saturation, which leaves no fourth channel.
+_FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
 _CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
 # Behind these a sample is no dict with one picture any more.
 _PACKING = ("Pack", "TestTimeAug", "MultiBranch", "ImageToTensor", "Collect")
@@ -33,7 +35,7 @@ def check_what_is_loaded(cfg: Config) -> None:
         cfg: Changed in place: the pipelines of all loaders, and of hooks that switch them.
 
     Raises:
-        ValueError: Where the data preprocessor does not take the model's channels.
+        ValueError: Where the data preprocessor or a transform does not take the model's channels.
     """
     channels = model_channels(cfg.model)
     check_preprocessor(cfg.model, channels)
@@ -122,6 +124,9 @@ def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
     Args:
         pipeline: Changed in place.
         channels: How many the model takes.
+
+    Raises:
+        ValueError: Where a transform is for pictures of three channels alone.
     """
     loads = [n.get("color_type", "color") for n in pipeline if type_name(n) in LOADERS]
     is_plain = not loads or all(flag.startswith("color") for flag in loads)
@@ -129,6 +134,13 @@ def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
         return
     from convnext_dense.data import loading  # noqa: F401  registers itself
 
+    kinds = [type_name(node) for _, node in walk(pipeline)]
+    colourful = next((kind for kind in kinds if kind in _FOR_COLOUR), None)
+    if channels != _RGB and colourful:
+        raise ValueError(
+            f"{colourful} takes pictures of three channels, but model.backbone.in_channels is "
+            f"{channels}: take it out of the pipeline"
+        )
     kinds = [type_name(node) for node in pipeline]
     end = next((i for i, kind in enumerate(kinds) if kind.startswith(_PACKING)), len(kinds))
     packs = end < len(kinds)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from convnext_dense.data.cut_off import refuse_cut_off
+from convnext_dense.data.jpeg_scan import has_zeroed_bytes
 
 # Decoders fill these up where bytes are damaged, and say so on the error output alone.
 _TALKATIVE = (b"\xff\xd8", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
@@ -61,6 +62,10 @@ class Header:
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
 
+class TooManyPixelsError(ValueError):
+    """A picture whose header promises more pixels than are decoded."""
+
+
 def read_header(content: bytes | str, name: str) -> Header | None:
     """Read the header of a picture, and refuse one that promises too many pixels.
 
@@ -72,31 +77,21 @@ def read_header(content: bytes | str, name: str) -> Header | None:
         The header, or None where Pillow does not know the format; another decoder may.
 
     Raises:
-        ValueError: Where it promises more pixels than are decoded: 178,956,970, or what the
+        TooManyPixelsError: Where it promises more pixels than are decoded: 178,956,970, or what the
             environment's ``CONVNEXT_DENSE_MAX_PIXELS`` says.
         OSError: Where there is no such file.
     """
     try:
         with _open(content) as picture:
+            size = _stored_size(picture)
+            _refuse_bomb(size, name)
             several = picture.format not in _ONE_PICTURE and getattr(picture, "is_animated", False)
-            header = Header(
-                _stored_size(picture),
-                _orientation(picture),
-                _bits(picture),
-                picture.mode,
-                bool(several),
-            )
-    except FileNotFoundError:
+            bits = _bits(picture)
+            return Header(size, _orientation(picture), bits, picture.mode, bool(several))
+    except (FileNotFoundError, TooManyPixelsError):
         raise
     except Exception:  # whatever Pillow's readers raise for bytes that they do not know
         return None
-    (width, height), most = header.size, int(os.environ.get(LIMIT_VARIABLE, _MOST_PIXELS))
-    if width * height > most:
-        raise ValueError(
-            f"{name}: its header promises {width} x {height} pixels, more than the {most:,} that "
-            f"are decoded: take it out, cut it into tiles, or set {LIMIT_VARIABLE}"
-        )
-    return header
 
 
 def decode(
@@ -145,6 +140,8 @@ def decode(
             # All of the bytes are decoded, but few of the pixels computed.
             small = cv2.IMREAD_REDUCED_GRAYSCALE_8
             _, said = listen(lambda: cv2.imdecode(np.frombuffer(content, np.uint8), small))
+    if content.startswith(_JPEG) and not said and has_zeroed_bytes(content):
+        said = "a run of zeroed bytes"
     if said or image is None:
         raise ValueError(_problem(content, name, said))
     return image
@@ -211,6 +208,16 @@ def _problem(content: bytes, name: str, said: str) -> str:
     return f"{name}: the picture is damaged or cut off{words}: fetch or save it anew"
 
 
+def _refuse_bomb(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    most = int(os.environ.get(LIMIT_VARIABLE, _MOST_PIXELS))
+    if width * height > most:
+        raise TooManyPixelsError(
+            f"{name}: its header promises {width} x {height} pixels, more than the {most:,} that "
+            f"are decoded: take it out, cut it into tiles, or set {LIMIT_VARIABLE}"
+        )
+
+
 def _stored_size(picture: Image.Image) -> tuple[int, int]:
     """Return the size without the orientation, which Pillow applies to that of a TIFF."""
     tags = getattr(picture, "tag_v2", {})
@@ -220,6 +227,8 @@ def _stored_size(picture: Image.Image) -> tuple[int, int]:
 def _orientation(picture: Image.Image) -> int:
     if picture.format == "AVIF":  # which decoders turn by a field of its own
         return 1
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1  # Pillow would decode it to look behind the pixels
     found = picture.getexif().get(ExifTags.Base.Orientation, 1)
     return found if found in range(1, 9) else 1
 

@@ -73,11 +73,8 @@ class LoadPicture(LoadImageFromFile):
         height, width = image.shape[:2]
         annotated = results.get("width"), results.get("height")
         if None not in annotated and annotated != (width, height):
-            raise ValueError(
-                f"{other_size(path, (width, height), annotated, header)}: width and height must be "
-                "those of the picture as it is loaded; color_type='color_ignore_orientation' in "
-                "LoadImageFromFile leaves it as it is stored"
-            )
+            message = other_size(path, (width, height), annotated, header)
+            raise ValueError(f"{message}: {_remedy((width, height), annotated, header)}")
         if header:
             is_annotated = "instances" in results or "seg_map_path" in results
             for remark in remarks(header, image, self.color_type, is_annotated):
@@ -219,5 +216,28 @@ def other_size(
         header: The picture's, if it is known.
     """
     message = f"{path}: {size[0]} x {size[1]}, annotated {annotated[0]} x {annotated[1]}"
-    turned = header and header.size == annotated and header.shown_size == size
+    turned = _is_meant_unturned(size, annotated, header)
     return message + (" (turned by its EXIF orientation)" if turned else "")
+
+
+def _remedy(size: tuple[int, int], annotated: tuple[int, int], header: Header | None) -> str:
+    if _is_meant_unturned(size, annotated, header):
+        return (
+            "annotate it as it is shown, or leave it as it is stored by "
+            "color_type='color_ignore_orientation' in LoadImageFromFile"
+        )
+    if size == annotated[::-1]:
+        return "width and height are exchanged, correct them in the annotations"
+    return (
+        "the annotations are those of another picture, or of this one before it was resized; "
+        "correct them"
+    )
+
+
+def _is_meant_unturned(
+    size: tuple[int, int], annotated: tuple[int, int], header: Header | None
+) -> bool:
+    """Whether the annotated size is that of the picture before its orientation is applied."""
+    return (
+        header is not None and header.size == annotated and header.shown_size == size != annotated
+    )

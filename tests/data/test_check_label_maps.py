@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from convnext_dense.data.check import check_data
 from convnext_dense.data.retarget import retarget
@@ -97,3 +97,55 @@ def test_unnamed_classes(cfg_on, label_maps):
     del cfg.train_dataloader.dataset["metainfo"]
     with pytest.raises(ValueError, match="a BaseSegDataset has no classes of its own: name them"):
         check_data(cfg)
+
+
+def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
+    root = label_maps()
+    names = [f"c{number}" for number in range(256)]
+    check_data(cfg_on(root, classes=names[:254]))
+    with pytest.raises(ValueError, match=r"has 255 classes, but .* tell 254 apart: 0 means"):
+        check_data(cfg_on(root, classes=names[:255]))
+    for number in (255, 256):
+        cfg = cfg_on(root, classes=names[:number])
+        cfg.train_dataloader.dataset.reduce_zero_label = False
+        if number == 255:
+            check_data(cfg, ("train",))
+            continue
+        with pytest.raises(ValueError, match=r"has 256 classes, but .* tell 255 apart: 255 is"):
+            check_data(cfg, ("train",))
+
+
+def test_labels_beyond_8_bits(cfg_on, label_maps):
+    root = label_maps()
+    labels = np.full((48, 64), 1, np.uint16)
+    labels[0, 0] = 257  # 1 in its lower 8 bits
+    Image.fromarray(labels).save(root / "annotations" / "training" / "1.png")
+    with pytest.raises(ValueError, match=r"training/1\.png holds label 257: mmseg reads 8 bits"):
+        check_data(cfg_on(root))
+
+
+def test_no_labelled_pixel_anywhere(cfg_on, label_maps):
+    root = label_maps((0, 255))
+    with pytest.raises(
+        ValueError, match=r"none of the 2 label maps of .* has a labelled pixel: 255"
+    ):
+        check_data(cfg_on(root), ("train",))
+    # One labelled pixel in the last of many is enough.
+    folders = root / "images" / "training", root / "annotations" / "training"
+    for number in range(3, 30):
+        for folder, suffix in zip(folders, (".jpg", ".png"), strict=True):
+            shutil.copy(folder / f"1{suffix}", folder / f"{number}{suffix}")
+    labels = np.full((48, 64), 255, np.uint8)
+    labels[0, 0] = 1
+    Image.fromarray(labels).save(folders[1] / "9.png")
+    check_data(cfg_on(root), ("train",))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 64)])
+def test_a_map_may_be_of_the_image_before_it_is_turned_or_after(cfg_on, label_maps, size):
+    root = label_maps()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (64, 48)).save(root / "images" / "training" / "1.jpg", exif=exif)
+    Image.new("L", size, 1).save(root / "annotations" / "training" / "1.png")
+    check_data(cfg_on(root), ("train",))

@@ -255,3 +255,32 @@ def test_data_that_training_refuses_is_refused(mask_rcnn, coco_set):
         draw_samples(cfg, 1)
     with pytest.raises(ValueError, match="the config has no val_dataloader to show"):
         draw_samples(Config(dict(model=dict())), 1, "val")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_pictures_of_other_channels_are_shown(mask_rcnn, coco_set, channels):
+    def rename(content):
+        for image in content["images"]:
+            image["file_name"] = image["file_name"].replace("jpg", "png")
+
+    root = coco_set(rename)
+    for file in [*root.glob("*/*.jpg")]:
+        shape = (48, 64, channels) if channels > 1 else (48, 64)
+        cv2.imwrite(str(file.with_suffix(".png")), np.full(shape, 90, np.uint8))
+    cfg = retarget(mask_rcnn, data_root=str(root), **FLAGS)
+    cfg.model.backbone.in_channels = channels
+    cfg.train_dataloader.dataset.pipeline[0].color_type = "unchanged"
+    with pytest.raises(ValueError, match=r"bgr_to_rgb keeps three channels"):
+        draw_samples(cfg, number=2)
+    cfg.model.data_preprocessor.update(mean=[127], std=[60], bgr_to_rgb=False)
+    png, number = draw_samples(cfg, number=2)
+    assert number == 2 and pixels(png).shape[2] == 3
+
+
+def test_a_damaged_picture_is_named(mask_rcnn, coco_set):
+    root = coco_set()
+    for file in (root / "train").iterdir():
+        content = file.read_bytes()
+        file.write_bytes(content[:-20] + b"\xff\xd9")
+    with pytest.raises(ValueError, match=r"train/\d\.jpg: the picture is damaged or cut off"):
+        draw_samples(retarget(mask_rcnn, data_root=str(root), **FLAGS), number=2)

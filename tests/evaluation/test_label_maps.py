@@ -157,3 +157,24 @@ def test_a_palette_does_not_change_the_labels(tmp_path):
     assert picture.mode == "P"
     labels = read_labels(tmp_path / "a.png", 3, reduce_zero_label=True)
     assert labels.tolist() == [[0, 0, 1, 1], [0, 0, 1, 255]]
+
+
+def test_wide_files_are_read_where_their_labels_fit_8_bits(folders):
+    pred, gt = folders
+    for folder in folders:
+        for file in folder.iterdir():
+            Image.fromarray(np.array(Image.open(file)).astype(np.uint16)).save(file)
+    assert evaluate_label_maps(pred, gt, CLASSES, reduce_zero_label=True).summary == SUMMARY
+    Image.fromarray(np.full((2, 4), 257, np.uint16)).save(gt / "a.png")
+    assert f"{gt / 'a.png'} holds label 257" in refused(ValueError, pred, gt)
+
+
+def test_a_truth_without_a_labelled_pixel_has_no_figures(folders):
+    pred, gt = folders
+    write(gt, {name: np.full(np.shape(labels), 255) for name, labels in TRUTH.items()})
+    assert "none of the 2 label maps of the truth" in refused(ValueError, pred, gt)
+
+
+def test_more_classes_than_a_label_map_tells_apart(folders):
+    with pytest.raises(ValueError, match=r"has 300 classes, but .* tell 255 apart"):
+        evaluate_label_maps(*folders, tuple(map(str, range(300))))

@@ -219,3 +219,61 @@ def test_hidden_truth_is_said(cfg_on, label_maps):
     (root / "images" / "validation" / "1.jpg").write_bytes(b"")
     errors = [finding.where for finding in audit_data(cfg).findings if finding.level == "error"]
     assert errors == ["val", "test"]
+
+
+@pytest.mark.parametrize("reduce_zero_label", [False, True])
+def test_masks_of_black_and_white(cfg_on, label_maps, reduce_zero_label):
+    cfg = cfg_on(label_maps((0, 255)))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.reduce_zero_label = reduce_zero_label
+        for transform in loader.dataset.pipeline:
+            transform.pop("reduce_zero_label", None)
+    for where in ("train", "val, test"):
+        found = [f for f in audit_data(cfg).findings if f.where == where]
+        (masks,) = [
+            f for f in found if "write the number of the class in the place of 255" in f.what
+        ]
+        if reduce_zero_label:
+            assert masks.level == "error" and masks.what.startswith("no label map has a labelled")
+        else:
+            assert masks.level == "warning" and masks.places == ("50.0%",)
+
+
+def test_nearly_nothing_is_labelled(audited):
+    nothing = np.full((48, 64), 255, np.uint8)
+
+    def spoil(images, maps):
+        for number in (1, 2):
+            labels = nothing.copy()
+            labels[0, :number] = number
+            Image.fromarray(labels).save(maps / f"{number}.png")
+
+    (warning,) = audited(spoil).findings
+    assert (warning.level, warning.places) == ("warning", ("100.0%",))
+    assert warning.what == "of the label maps' pixels nearly all are left out"
+
+
+def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
+    cfg = cfg_on(label_maps(GOOD), classes=[f"c{number}" for number in range(300)])
+    errors = [f.what for f in audit_data(cfg).findings if f.level == "error"]
+    assert len(errors) == 2
+    assert all("has 300 classes, but" in what for what in errors)
+
+
+def test_pictures_of_other_channels(cfg_on, label_maps):
+    cfg = cfg_on(label_maps(GOOD))
+    cfg.model.backbone.in_channels = 4
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.pipeline[0].color_type = "unchanged"
+    errors = [f for f in audit_data(cfg).findings if f.level == "error"]
+    assert {f.what for f in errors} == {
+        "images of other channels than model.backbone.in_channels, which is 4"
+    }
+    assert errors[0].places[0].endswith("1.jpg: 3")
+
+
+def test_a_label_map_that_is_a_decompression_bomb(audited, monkeypatch):
+    monkeypatch.setenv("CONVNEXT_DENSE_MAX_PIXELS", str(48 * 64))
+    (error,) = audited(save_map(filled(1, shape=(48, 65)))).findings
+    assert error.what == "label maps that cannot be read"
+    assert "promises 65 x 48 pixels" in error.places[0]
