@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 from convnext_dense.data.cut_off import refuse_cut_off
 from convnext_dense.data.jpeg_scan import has_zeroed_bytes
+from convnext_dense.text import printable
 
 # Decoders fill these up where bytes are damaged, and say so on the error output alone.
 _TALKATIVE = (b"\xff\xd8", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
@@ -175,7 +176,7 @@ def listen(decoder: Callable[[], np.ndarray | None]) -> tuple[np.ndarray | None,
     damage = [found[0] for found in map(_DAMAGE.search, lines) if found]
     others = "".join(line for line in lines if not _DAMAGE.search(line))
     if others:
-        os.write(2, others.encode())
+        os.write(2, printable(others, lines=True).encode())
     return image, damage[0] if damage else ""
 
 
