@@ -20,6 +20,7 @@ from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.training import GUARDS
+from convnext_dense.training.processes import stop_watching, watch_ranks
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 from convnext_dense.upstream import install_for_mmdet
 
@@ -85,7 +86,9 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     cfg = config_of_run(cfg, resume)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
-    return ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    watch_ranks()
+    return runner
 
 
 def config_of_run(cfg: Config, resume: str | None = None) -> Config:
@@ -134,5 +137,6 @@ def leave_processes() -> None:
     is still letting go of its last work can abort the process (pytorch/pytorch#190489). The runner
     should be gone: gloo waits for that thread, which may need what a DDP model holds.
     """
+    stop_watching()
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -28,6 +28,7 @@ from convnext_dense.evaluation.published import compare
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.evaluation.tta import use_tta
 from convnext_dense.files import ensure_folder
+from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.zoo import published_model
 
 # Flags that make a test another one than the published.
@@ -58,6 +59,8 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
         )
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"there is no checkpoint {args.checkpoint!r}")
+    if args.launcher == "pytorch":
+        end_with_launcher()
     fit_to_device(cfg, args.cfg_options)
     cfg.load_from = args.checkpoint
     cfg.resume = False

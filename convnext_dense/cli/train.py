@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from convnext_dense.cli.resumed_settings import settle
 from convnext_dense.cli.runner import KeepConfigHook, build_runner
 from convnext_dense.data.check import check_data
 from convnext_dense.data.tree import type_name
-from convnext_dense.files import ensure_folder
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
+from convnext_dense.training.one_run import one_run
 from convnext_dense.training.own_checkpoints import checkpoint_folder
+from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.weights.source import is_remote
 from convnext_dense.zoo import WEIGHTS, published_model
 
@@ -30,9 +32,15 @@ def train(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
         KeyboardInterrupt: On Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, with the command that goes on.
+        WorkDirInUseError: Where another run trains in the work directory.
+        WriteError: Where the work directory takes no files.
     """
+    if args.launcher == "pytorch":
+        end_with_launcher()
+    # One process writes there.
+    alone = one_run(cfg.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
-        with sigterm_as_interrupt():
+        with sigterm_as_interrupt(), alone:
             checkpoint = prepare(cfg, args)
             runner = build_runner(cfg, resume=checkpoint)
             runner.register_hook(KeepConfigHook(cfg))
@@ -53,7 +61,6 @@ def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
     Raises:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
     """
-    ensure_folder(cfg.work_dir)
     fit_to_device(cfg, args.cfg_options)
     set_precision(cfg, args.amp)
     checkpoint = set_start(cfg, args.resume, args.weights)

@@ -1,0 +1,143 @@
+"""One training per work directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from convnext_dense.files import ensure_folder
+
+LOCK_FILE = "run.lock"
+# A run of another host gives a sign of life every BEAT seconds; without one for STALE it is dead.
+BEAT = 20
+STALE = 120
+# What this process holds: the system's lock is the process's, and would be given twice.
+_held: dict[str, dict] = {}
+
+
+class WorkDirInUseError(RuntimeError):
+    """Another run trains in the work directory."""
+
+
+@contextlib.contextmanager
+def one_run(work_dir: str | Path) -> Iterator[None]:
+    """Keep a work directory for one run, until the block ends or the process dies.
+
+    The file ``run.lock`` in it says who trains there and since when. It is locked by ``fcntl``, and
+    its time of change is renewed as a sign of life. On one machine the lock decides: a process that
+    was killed holds none. Another machine may not see it. A run of another host therefore counts as
+    living until it has given no sign of life for :data:`STALE` seconds, which is waited for.
+
+    Reading the directory, and a test that writes its figures there, need no lock.
+
+    Args:
+        work_dir: Made where it is missing, and removed at the end where nothing was written to it.
+
+    Raises:
+        WorkDirInUseError: Naming the run that has it.
+        WriteError: Where no file can be written there.
+    """
+    folder = Path(os.path.realpath(work_dir))
+    is_new = not folder.exists()
+    ensure_folder(folder)
+    path = folder / LOCK_FILE
+    file, is_locked = _open(path, work_dir)
+    ended = threading.Event()
+    try:
+        _refuse_unseen(file, is_locked, folder, work_dir)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        about = dict(host=socket.gethostname(), process=os.getpid(), since=since)
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(about).encode(), 0)
+        _held[str(path)] = about
+        beats = threading.Thread(target=_beat, args=(file, ended), name=LOCK_FILE, daemon=True)
+        beats.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beats.join()
+            with contextlib.suppress(OSError):
+                path.unlink()
+                if is_new:
+                    folder.rmdir()
+    finally:
+        _held.pop(str(path), None)
+        os.close(file)
+
+
+def _open(path: Path, work_dir: str | Path) -> tuple[int, bool]:
+    """Open and lock the file; refuse where another run of this machine has it."""
+    if str(path) in _held:
+        raise _in_use(work_dir, _held[str(path)])
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # Not flock: a loader's workers would go on holding it when the run is killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            about = _read(file)
+            os.close(file)
+            raise _in_use(work_dir, about) from None
+        except OSError:
+            return file, False  # a file system without locks
+        # A run that ends deletes the file, maybe this one.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file)):
+                return file, True
+        os.close(file)
+
+
+def _refuse_unseen(file: int, is_locked: bool, folder: Path, work_dir: str | Path) -> None:
+    """Refuse where a run lives whose lock cannot be seen from here."""
+    about = _read(file)
+    if not about or (is_locked and about["host"] == socket.gethostname()):
+        return
+    last_sign = os.fstat(file).st_mtime
+    # By the clock of the file system, which both machines see.
+    with tempfile.TemporaryFile(dir=folder) as now:
+        silent = abs(os.fstat(now.fileno()).st_mtime - last_sign)
+    if silent < STALE:
+        print_log(
+            f"{work_dir} was in use by process {about['process']} on {about['host']} {silent:.0f} "
+            f"s ago: waiting up to {STALE - silent:.0f} s for a sign of life"
+        )
+    end = time.monotonic() + STALE - silent
+    while time.monotonic() < end:
+        if os.fstat(file).st_mtime != last_sign:
+            raise _in_use(work_dir, about)
+        time.sleep(min(1, STALE / 10))
+
+
+def _read(file: int) -> dict:
+    # Not by a second descriptor: closing it would give up the lock.
+    try:
+        about = json.loads(os.pread(file, 4096, 0))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) and {"host", "process", "since"} <= set(about) else {}
+
+
+def _in_use(work_dir: str | Path, about: dict) -> WorkDirInUseError:
+    who = "another run"
+    if about:
+        who = f"process {about['process']} on {about['host']}, since {about['since']}"
+    return WorkDirInUseError(
+        f"{work_dir} is in use by {who}: wait until that run has ended, or choose another work_dir"
+    )
+
+
+def _beat(file: int, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(file)
