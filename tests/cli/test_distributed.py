@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,48 @@ def test_two_processes_equal_one_with_twice_the_batch(cli, config, two_processes
     torch.testing.assert_close(first, one, rtol=tolerance, atol=tolerance)
     # The tolerance is small beside what the second image changes.
     assert max((first[name] - half[name]).abs().max() for name in first) > 100 * tolerance
+
+
+@pytest.fixture
+def dist_run(free_port):
+    """Call ``tools/dist_run.sh``; return its exit status and what it said."""
+
+    def call(*argv: str, **env: str) -> tuple[int, str]:
+        env = dict(PORT=free_port, PYTHON=sys.executable, OMP_NUM_THREADS="1") | env
+        done = subprocess.run(
+            ["bash", str(ROOT / "tools" / "dist_run.sh"), *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            env=os.environ | env,
+        )
+        return done.returncode, done.stdout
+
+    return call
+
+
+def test_a_lost_worker_is_started_again(dist_run):
+    status, said = dist_run("../tests/cli/lost_worker.py", "2", MAX_RESTARTS="1")
+    assert status == 0, said
+    assert said.count("attempt 1: 2 processes") == 2
+    assert "attempt 0:" not in said
+
+
+def test_a_taken_port_is_named(dist_run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, said = dist_run("train.py", "2", PORT=port)
+    assert status == 1
+    assert said == (
+        f"error: port {port} cannot be used (Address already in use): choose another, such as "
+        "PORT=29501, on every machine\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "1.5"])
+def test_a_port_that_is_none_is_named(dist_run, port):
+    assert dist_run("train.py", "2", PORT=port) == (
+        1,
+        f"error: PORT={port} is not a port: choose one from 1024 to 65535\n",
+    )

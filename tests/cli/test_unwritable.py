@@ -1,8 +1,13 @@
-"""Places that take no file: one line that names it, before the work."""
+"""Places that take no file, or no second run: one line that names it, before the work."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+
+from convnext_dense.training.one_run import one_run
 
 
 @pytest.fixture
@@ -40,3 +45,11 @@ def test_a_result_for_a_full_disk_leaves_the_earlier_one(cli, trained, tmp_path,
     expected = f"could not write {out}: No space left on device; what was written before is whole"
     assert cli.refused("test", argv) == expected
     assert out.read_text() == "earlier"
+
+
+def test_a_work_directory_in_use_takes_no_second_training_and_takes_a_test(cli, trained):
+    with one_run("w"):
+        said = cli.refused("train", cli.argv("seg", "--weights", "none", "--work-dir", "w"))
+        assert said.startswith(f"w is in use by process {os.getpid()} on ")
+        cli.test("seg", trained["seg"] / "iter_6.pth", "--work-dir", "w")
+    assert Path("w", "metrics.json").is_file()
