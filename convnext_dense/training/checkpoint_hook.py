@@ -42,9 +42,14 @@ class DurableCheckpointHook(CheckpointHook):
         self._left_over: list[str] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read which files a killed run could not delete."""
-        if runner._resume:
-            self._left_over = list(checkpoint.get("meta", {}).get(OUTDATED, ()))
+        """Read which files a killed run could not delete, and trust no other name of a file."""
+        if not runner._resume:
+            return
+        self._left_over = list(checkpoint.get("meta", {}).get(OUTDATED, ()))
+        # mmengine puts these into names of files that it deletes.
+        info = checkpoint.get("message_hub", {}).get("runtime_info", {})
+        if "keep_ckpt_ids" in info:
+            info["keep_ckpt_ids"] = [step for step in info["keep_ckpt_ids"] if type(step) is int]
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder and what stands in it; delete what a killed run could not."""
@@ -55,7 +60,7 @@ class DurableCheckpointHook(CheckpointHook):
         self._saved_step = self._step(runner)
         self.last_ckpt = self._path(self.filename_tmpl.format(self._saved_step))
         if is_main_process() and self._is_own(runner._load_from):
-            for name in self._left_over:
+            for name in filter(self._is_name, self._left_over):
                 self.file_backend.remove(self._path(name))
             self._remove_outdated()
 
@@ -133,6 +138,11 @@ class DurableCheckpointHook(CheckpointHook):
 
     def _path(self, name: str) -> str:
         return self.file_backend.join_path(self.out_dir, name)
+
+    def _is_name(self, name: object) -> bool:
+        """Whether a name that a checkpoint gives is one that this hook gives its files."""
+        ending = self.filename_tmpl.rpartition("}")[2]
+        return isinstance(name, str) and Path(name).name == name and name.endswith(ending)
 
     def _is_own(self, resumed: str | None) -> bool:
         """Whether the resumed checkpoint stands where this run writes its own."""

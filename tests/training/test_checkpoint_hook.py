@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mmengine.fileio import LocalBackend
@@ -127,3 +128,32 @@ def test_checkpoints_of_another_folder(make_runner, tmp_path):
         "epoch_4.pth"
     ]
     assert not list((tmp_path / "run").glob("*.pth"))
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_a_checkpoint_that_names_files_elsewhere_deletes_none_of_them(
+    make_runner, tmp_path, by_epoch
+):
+    folder = tmp_path / "run"
+    options = dict(
+        by_epoch=by_epoch,
+        interval=1 if by_epoch else 3,
+        checkpoint=dict(type="DurableCheckpointHook", max_keep_ckpts=1),
+        backend_args=ATOMIC,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        make_runner("run", stop=7, **options).train()
+    last = Path((folder / "last_checkpoint").read_text())
+    kind = "epoch" if by_epoch else "iter"
+    victims = [tmp_path / "victim.pth", folder / "vis.txt", folder / "kept.json"]
+    for victim in victims:
+        victim.write_text("mine")
+    (folder / f"{kind}_").mkdir()
+    checkpoint = CheckpointLoader.load_checkpoint(str(last))
+    checkpoint["meta"]["outdated_checkpoints"] = [
+        "../victim.pth", str(victims[0]), "vis.txt", "kept.json", "..", "", 3, None
+    ]  # fmt: skip
+    checkpoint["message_hub"]["runtime_info"]["keep_ckpt_ids"] = ["/../../victim", "x", 1, 2]
+    torch.save(checkpoint, last)
+    make_runner("run", resume=True, **options).train()
+    assert all(victim.read_text() == "mine" for victim in victims)
