@@ -63,10 +63,6 @@ class Header:
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
 
-class TooManyPixelsError(ValueError):
-    """A picture whose header promises more pixels than are decoded."""
-
-
 def read_header(content: bytes | str, name: str) -> Header | None:
     """Read the header of a picture, and refuse one that promises too many pixels.
 
@@ -78,21 +74,25 @@ def read_header(content: bytes | str, name: str) -> Header | None:
         The header, or None where Pillow does not know the format; another decoder may.
 
     Raises:
-        TooManyPixelsError: Where it promises more pixels than are decoded: 178,956,970, or what the
+        ValueError: Where it promises more pixels than are decoded: 178,956,970, or what the
             environment's ``CONVNEXT_DENSE_MAX_PIXELS`` says.
-        OSError: Where there is no such file.
+        OSError: Where there is no such file, or it may not be read.
     """
     try:
-        with _open(content) as picture:
-            size = _stored_size(picture)
-            _refuse_bomb(size, name)
-            several = picture.format not in _ONE_PICTURE and getattr(picture, "is_animated", False)
-            bits = _bits(picture)
-            return Header(size, _orientation(picture), bits, picture.mode, bool(several))
-    except (FileNotFoundError, TooManyPixelsError):
+        picture = _open(content)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception:  # whatever Pillow's readers raise for bytes that they do not know
         return None
+    with picture:
+        size = _stored_size(picture)
+        _refuse_bomb(size, name)
+        try:
+            several = picture.format not in _ONE_PICTURE and getattr(picture, "is_animated", False)
+            bits = _bits(picture)
+            return Header(size, _orientation(picture), bits, picture.mode, bool(several))
+        except Exception:  # the same
+            return None
 
 
 def decode(
@@ -211,9 +211,12 @@ def _problem(content: bytes, name: str, said: str) -> str:
 
 def _refuse_bomb(size: tuple[int, int], name: str) -> None:
     width, height = size
-    most = int(os.environ.get(LIMIT_VARIABLE, _MOST_PIXELS))
+    given = os.environ.get(LIMIT_VARIABLE, "")
+    if given and not given.isdecimal():
+        raise ValueError(f"{LIMIT_VARIABLE} is a number of pixels, got {given!r}")
+    most = int(given or _MOST_PIXELS)
     if width * height > most:
-        raise TooManyPixelsError(
+        raise ValueError(
             f"{name}: its header promises {width} x {height} pixels, more than the {most:,} that "
             f"are decoded: take it out, cut it into tiles, or set {LIMIT_VARIABLE}"
         )
