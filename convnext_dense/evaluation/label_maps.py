@@ -121,11 +121,11 @@ def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
     return [(preds[name], truths[name]) for name in sorted(truths)]
 
 
-def read_labels(file: Path, num_classes: int, reduce_zero_label: bool) -> np.ndarray:
+def read_labels(file: Path | bytes, num_classes: int, reduce_zero_label: bool) -> np.ndarray:
     """Read a map of labels from 0 to ``num_classes`` - 1, and 255.
 
     Args:
-        file: A PNG of one channel.
+        file: A PNG of one channel, or its content.
         num_classes: How many classes there are.
         reduce_zero_label: Whether the file's labels begin at 1, and 0 becomes 255.
 
@@ -135,7 +135,9 @@ def read_labels(file: Path, num_classes: int, reduce_zero_label: bool) -> np.nda
     Raises:
         ValueError: Where it cannot be read, has more than one channel, or a label is no class.
     """
-    labels = read_label_map(file.read_bytes(), str(file))
+    is_content = isinstance(file, bytes)
+    name = "a prediction" if is_content else str(file)
+    labels = read_label_map(file if is_content else file.read_bytes(), name)
     if reduce_zero_label:
         # As mmseg's LoadAnnotations: unlabelled and ignored become one.
         labels = np.where(labels == IGNORED, IGNORED, labels - np.uint8(1))
@@ -146,7 +148,7 @@ def read_labels(file: Path, num_classes: int, reduce_zero_label: bool) -> np.nda
         if not reduce_zero_label and values.tolist() == [num_classes]:
             hint = "; where labels begin at 1 and 0 is unlabelled, give --reduce-zero-label"
         raise ValueError(
-            f"{file} has labels out of range: {_list(values)}; {num_classes} classes have "
+            f"{name} has labels out of range: {_list(values)}; {num_classes} classes have "
             f"{int(reduce_zero_label)} to {num_classes - 1 + reduce_zero_label}, and {IGNORED} is "
             f"left out{hint}"
         )

@@ -274,7 +274,7 @@ def _pipeline(
         )
     rest = []
     for kind, step in zip(kinds[1:], steps[1:], strict=True):
-        if kind == "LoadAnnotations":
+        if kind in ("LoadAnnotations", "LoadLabelMap"):  # the second in the config of a run
             continue
         if "meta_keys" in step:
             keys = tuple(key for key in step.meta_keys if key not in ("img_id", "seg_map_path"))

@@ -145,8 +145,7 @@ class SegmentationTask:
         return labels.astype(np.uint8)
 
     def _labels(self, prediction: Path | bytes) -> np.ndarray:
-        file = io.BytesIO(prediction) if isinstance(prediction, bytes) else prediction
-        return read_labels(file, len(self.classes), self._reduce_zero_label)
+        return read_labels(prediction, len(self.classes), self._reduce_zero_label)
 
 
 def areas(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
