@@ -6,8 +6,12 @@ import argparse
 from pathlib import Path
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.options import note
 from convnext_dense.cli.output import say
 from convnext_dense.data.classes import parse_classes
+from convnext_dense.data.rules import Findings
+from convnext_dense.data.rules.categories import nearest
+from convnext_dense.data.rules.findings import WARNING
 from convnext_dense.evaluation.coco import BACKENDS, choose_backend, evaluate_coco
 from convnext_dense.evaluation.coco_input import (
     TYPES,
@@ -54,13 +58,18 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
 def evaluate_coco_files(args: argparse.Namespace) -> None:
     """Print COCO's twelve figures of a result file."""
     backend = choose_backend(args.backend)
-    truth = read_truth(args.annotations)
+    findings = Findings("")
+    truth = read_truth(args.annotations, findings=findings)
+    for finding in findings.of_level(WARNING):
+        note(finding.sentence)
     results = read_results(args.results, truth, args.annotations)
-    types = (args.type,) if args.type else types_of(results, truth)
+    types = (args.type,) if args.type else types_of(results, truth, args.results, args.annotations)
     if not types:
-        raise ValueError(f"{args.results} and {args.annotations}: {_no_type(results)}")
+        raise ValueError(
+            f"{args.results} has masks alone, and the annotations of {args.annotations} have none"
+        )
     for name in types:
-        check_type(name, results, truth, args.results)
+        check_type(name, results, truth, args.results, args.annotations)
     cat_ids = _cat_ids(truth, args.classes, args.annotations) if args.classes else None
     figures = evaluate_coco(results, truth, types, backend=backend, cat_ids=cat_ids)
     say(f"{len(results)} results, {len(truth['images'])} images, {backend}")
@@ -94,17 +103,14 @@ def _show(figures: Figures, args: argparse.Namespace, **about: object) -> None:
         write_figures(args.out, figures, **about)
 
 
-def _cat_ids(truth: dict, classes: str, path: str) -> list[int]:
+def _cat_ids(truth: dict, classes: str, path: str) -> list[object]:
     ids = {category["name"]: category["id"] for category in truth["categories"]}
     names = parse_classes(classes)
-    absent = [name for name in names if name not in ids]
-    if absent:
-        raise ValueError(f"--classes: {path} has no category {absent[0]!r}, but {', '.join(ids)}")
+    absent = next((name for name in names if name not in ids), None)
+    if absent is not None:
+        near = nearest(absent, list(ids))
+        raise ValueError(
+            f"--classes: {path} has no category {absent!r}{near and f'; {near}'}, but "
+            f"{', '.join(ids)}"
+        )
     return [ids[name] for name in names]
-
-
-def _no_type(results: list[dict]) -> str:
-    counts = {key: sum(key in result for result in results) for key in TYPES.values()}
-    return "some results have a bbox, some a segmentation: " + ", ".join(
-        f"{count} of {len(results)} have a {key}" for key, count in counts.items()
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.distributed as dist
@@ -15,6 +16,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
+from convnext_dense.cli.options import note
+from convnext_dense.data.check import check_data
 from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
@@ -128,6 +131,22 @@ def _set_checkpoint_hook(cfg: Config) -> None:
         if type_name(hook) == "CheckpointHook":
             hook["type"] = "DurableCheckpointHook"
         cfg.default_hooks = dict(hooks, checkpoint=hook)
+
+
+def check_before_run(cfg: Config, splits: Sequence[str]) -> None:
+    """Check the data that a run will use, in one process for all, and say what is worth a look.
+
+    Raises:
+        FileNotFoundError: Where a folder or file is missing.
+        ValueError: Where annotations cannot be read, break a rule or do not fit the config.
+    """
+    try:
+        warnings = decided_by_rank_0(lambda: check_data(cfg, splits))
+    except Exception:
+        leave_processes()  # all of them fail
+        raise
+    for warning in warnings:
+        note(f"{warning.where}: {warning.sentence}")
 
 
 def leave_processes() -> None:

@@ -13,8 +13,7 @@ from convnext_dense.cli.device import fit_to_device
 from convnext_dense.cli.errors import describe
 from convnext_dense.cli.options import rank
 from convnext_dense.cli.output import say
-from convnext_dense.cli.runner import build_runner
-from convnext_dense.data.check import check_data
+from convnext_dense.cli.runner import build_runner, check_before_run
 from convnext_dense.data.tree import datasets
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import (
@@ -72,7 +71,7 @@ def test(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
     if args.show_dir:
         draw_predictions(cfg, args.show_dir)
     ensure_folder(cfg.work_dir)
-    check_data(cfg, splits=("test",))
+    check_before_run(cfg, splits=("test",))
     runner = build_runner(cfg)
     check_names(cfg, runner.test_dataloader.dataset, args.show_dir)
     try:

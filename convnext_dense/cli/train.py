@@ -15,8 +15,7 @@ from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.resume import choose_checkpoint, resuming_command
 from convnext_dense.cli.resumed_settings import settle
-from convnext_dense.cli.runner import KeepConfigHook, build_runner
-from convnext_dense.data.check import check_data
+from convnext_dense.cli.runner import KeepConfigHook, build_runner, check_before_run
 from convnext_dense.data.tree import type_name
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.one_run import one_run
@@ -72,7 +71,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
         log_to_tensorboard(cfg)
     if checkpoint and "://" not in checkpoint:
         settle(cfg, checkpoint)
-    check_data(cfg, splits=("train", "val"))
+    check_before_run(cfg, splits=("train", "val"))
     return checkpoint
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.check_coco import check_coco, read_coco
+from convnext_dense.data.check_coco import check_coco
 from convnext_dense.data.check_label_maps import check_label_maps
 from convnext_dense.data.paths import DATA_VARIABLE
 from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.rules import Finding, Findings, read_lists
+from convnext_dense.data.rules.findings import WARNING
 from convnext_dense.data.tree import (
     classifying_heads,
     datasets,
@@ -24,11 +26,11 @@ from convnext_dense.data.tree import (
 _COCO_DIALECTS = ("LVIS", "CocoPanoptic")
 
 
-def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
+def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Finding]:
     """Check that the data of a config is there and fits the model.
 
-    COCO files and folders of label maps are looked into; of other layouts only the data root is
-    checked.
+    COCO files and folders of label maps are looked into, by the rules of ``tools/data.py check``
+    but for the content of the pictures; of other layouts only the data root is checked.
 
     Args:
         cfg: A config of mmdet or mmseg.
@@ -46,8 +48,10 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     def read(file: str, key: str) -> dict:
         """Read a COCO file once, however many data sets and loaders share it."""
         if file not in files:
-            files[file] = read_coco(file, key)
+            files[file] = read_lists(file, key)
         return files[file]
+
+    warnings: list[Finding] = []
 
     for split in splits:
         for key, dataset in datasets(cfg, split):
@@ -59,7 +63,11 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
             if reads_label_maps(dataset):
                 check_label_maps(key, split, built)
             else:
-                check_coco(cfg, key, split, built, read)
+                findings = Findings(split)
+                check_coco(findings, cfg, key, split, built, read)
+                findings.raise_first()
+                warnings += findings.of_level(WARNING)
+    return warnings
 
 
 def is_coco(dataset: ConfigDict) -> bool:

@@ -2,52 +2,155 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.data.check_files import flag_of, missing_files
-from convnext_dense.data.tree import evaluators, walk
+from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
+from convnext_dense.data.rules.categories import check_classes, check_names
+from convnext_dense.data.rules.read import said_while_checked
+from convnext_dense.data.rules.records import name_of
+from convnext_dense.data.tree import SPLITS, datasets, evaluators, reads_coco, walk
 
-_IMAGE_FIELDS = ("id", "file_name", "height", "width")
-_ANNOTATION_FIELDS = ("id", "image_id", "category_id", "bbox", "area")
 _NAMES_SHOWN = 40
 
 
+@dataclass(frozen=True)
+class CheckedCoco:
+    """What is whole of a COCO file.
+
+    Attributes:
+        content: Its records that are whole.
+        kept: (N,) bool: which annotations mmdet keeps, of whatever category; None where they were
+            not checked.
+        missing: The images' files that are not there.
+    """
+
+    content: dict
+    kept: np.ndarray | None
+    missing: list[str]
+
+
 def check_coco(
+    findings: Findings,
+    cfg: Config,
+    key: str,
+    split: str,
+    dataset: object,
+    read: Callable[[str, str], dict] = read_lists,
+) -> CheckedCoco:
+    """Check one COCO-format data set of a config, all but the content of its images.
+
+    Args:
+        findings: Where to report what is wrong.
+        cfg: The config.
+        key: The data set's dotted key in it, for messages.
+        split: ``train``, ``val`` or ``test``.
+        dataset: The data set, built with ``lazy_init``.
+        read: Reads a file as :func:`~convnext_dense.data.rules.read_lists` does.
+
+    Returns:
+        What of it can be used.
+
+    Raises:
+        FileNotFoundError: Where the file is missing.
+        ValueError: Where it is not in COCO's format or lists no images.
+    """
+    check_is_there(dataset.ann_file, key, split, dataset.data_root)
+    with said_while_checked(dataset.ann_file):
+        return _check_file(findings, cfg, key, split, dataset, read)
+
+
+def _check_file(
+    findings: Findings,
     cfg: Config,
     key: str,
     split: str,
     dataset: object,
     read: Callable[[str, str], dict],
-) -> None:
-    """Check one COCO-format data set of a config, its images included.
-
-    Args:
-        cfg: The config.
-        key: The data set's dotted key in it, for messages.
-        split: ``train``, ``val`` or ``test``.
-        dataset: The data set, built with ``lazy_init``.
-        read: Gives a file's content as :func:`read_coco` does.
-
-    Raises:
-        FileNotFoundError: Where the file or an image is missing.
-        ValueError: Where the file does not fit the config.
-    """
+) -> CheckedCoco:
     file = dataset.ann_file
-    check_is_there(file, key, split, dataset.data_root)
     content = read(file, f"{key}.ann_file")
-    wanted = check_categories(file, key, content["categories"], dataset.metainfo["classes"])
-    check_images(file, key, split, content["images"], dataset)
-    check_evaluators(cfg, split)
-    if truth_is_hidden(cfg, split):
-        return
-    check_annotations(file, split, content, wanted, dataset)
-    if wants_masks(cfg, split):
-        check_masks(file, content["annotations"], wanted)
+    hidden = truth_is_hidden(cfg, split)
+    if hidden:
+        content = {**content, "annotations": []}
+    findings.source = file
+    if not content["images"]:
+        raise ValueError(f"annotation file {file} lists no images: {flag_of(split)} names another")
+    content = check_records(findings, content, evaluated=split != "train")
+    with findings.refusals():
+        check_evaluators(cfg, split)
+    classes = dataset.metainfo["classes"]
+    check_names(findings, content, classes)
+    names = list(dict.fromkeys(category["name"] for category in content["categories"]))
+    with findings.refusals():
+        check_classes(file, key, names, classes, lambda: _other_orders(cfg, file))
+    missing = check_images(findings, key, split, content["images"], dataset)
+    if hidden:
+        findings.remark("the truth is not public (format_only): annotations were not checked")
+        return CheckedCoco(content, None, missing)
+    wanted = {c["id"] for c in content["categories"] if c["name"] in classes}
+    masks = wants_masks(cfg, split)
+    if masks:
+        findings.error(
+            "the config wants masks: --box-only trains and tests boxes alone",
+            (
+                f"{name_of('annotations', annotation)} has no segmentation"
+                for annotation in content["annotations"]
+                if annotation["category_id"] in wanted and not annotation.get("segmentation")
+            ),
+        )
+    kept = check_annotations(
+        findings, content, evaluated=split != "train", masks=masks, wanted=wanted
+    )
+    if not findings.has_error():  # which would be the cause
+        with findings.refusals():
+            check_something_counts(file, split, content, kept, wanted, dataset)
+    _check_other_truths(findings, cfg, split, dataset, read)
+    return CheckedCoco(content, kept, missing)
+
+
+def _check_other_truths(
+    findings: Findings,
+    cfg: Config,
+    split: str,
+    dataset: object,
+    read: Callable[[str, str], dict],
+) -> None:
+    """Check the files of evaluators that are others than the data set's."""
+    for path, node in evaluators(cfg, split):
+        file = node.get("ann_file")
+        if not (file and reads_coco(node) and Path(file).is_file()):
+            continue
+        if Path(file).resolve() == Path(dataset.ann_file).resolve():
+            continue
+        truth = Findings(findings.where, file)
+        with truth.refusals():
+            content = check_records(truth, read(file, f"{path}.ann_file"), evaluated=True)
+            masks = "segm" in node.get("metric", ())
+            check_annotations(truth, content, evaluated=True, masks=masks)
+            names = [category["name"] for category in content["categories"]]
+            check_classes(file, path, names, dataset.metainfo["classes"])
+        findings.found += truth.found
+
+
+def _other_orders(cfg: Config, file: str) -> dict[str, list[str]]:
+    """Return the names of the categories of the config's other files that can be read."""
+    orders = {}
+    for split in SPLITS:
+        for key, dataset in datasets(cfg, split):
+            other = str(Path(dataset.get("data_root") or "", str(dataset.get("ann_file", ""))))
+            if other in {str(Path(file)), *orders} or not reads_coco(dataset):
+                continue
+            findings = Findings(split)
+            with findings.refusals():
+                content = check_records(findings, read_lists(other, key), evaluated=False)
+                orders[other] = [category["name"] for category in content["categories"]]
+    return orders
 
 
 def check_evaluators(cfg: Config, split: str) -> None:
@@ -61,12 +164,12 @@ def check_evaluators(cfg: Config, split: str) -> None:
 
 
 def truth_is_hidden(cfg: Config, split: str) -> bool:
-    """Tell whether a split is a test set whose truth is not public."""
+    """Return whether a split is a test set whose truth is not public."""
     return any(node.get("format_only") for node in _metrics(cfg, split))
 
 
 def wants_masks(cfg: Config, split: str) -> bool:
-    """Tell whether a split's pipeline loads masks, or its evaluator compares them."""
+    """Return whether a split's pipeline loads masks, or its evaluator compares them."""
     loads = any(node.get("with_mask") for _, node in walk(cfg[f"{split}_dataloader"]))
     return loads or any("segm" in node.metric for node in _metrics(cfg, split))
 
@@ -91,157 +194,37 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
     )
 
 
-def read_coco(file: str, key: str) -> dict:
-    """Read a COCO file.
+def check_images(
+    findings: Findings, key: str, split: str, images: list[dict], dataset: object
+) -> list[str]:
+    """Report images that are not on the disk, and those that training leaves out.
 
     Returns:
-        Its content with the lists ``images``, ``categories`` and ``annotations``; the last is
-        empty where the file has none.
-
-    Raises:
-        ValueError: Where it is not JSON or not COCO.
+        The missing files.
     """
-    content = read_lists(file, key)
-    require_fields(file, "image", content["images"], _IMAGE_FIELDS)
-    require_fields(file, "category", content["categories"], ("id", "name"))
-    require_fields(file, "annotation", content["annotations"], _ANNOTATION_FIELDS)
-    return content
-
-
-def read_lists(file: str, key: str) -> dict:
-    """Read a COCO file without a look at the entries of its lists.
-
-    Returns:
-        As :func:`read_coco`.
-
-    Raises:
-        ValueError: Where it is not JSON or lacks a list.
-    """
-    try:
-        content = read_json(file)
-    except ValueError as error:
-        raise ValueError(f"annotation file {file} ({key}) is not JSON: {error}") from error
-    if isinstance(content, dict):
-        content.setdefault("annotations", [])
-    lists = ("images", "annotations", "categories")
-    if not (isinstance(content, dict) and all(isinstance(content.get(k), list) for k in lists)):
-        raise ValueError(
-            f"annotation file {file} ({key}) is not in COCO's format: it wants the lists images, "
-            "annotations and categories"
-        )
-    return content
-
-
-def read_json(file: str) -> object:
-    """Read a JSON file where pycocotools can.
-
-    Raises:
-        ValueError: Where it is not JSON in UTF-8, or begins with a byte order mark.
-    """
-    text = Path(file).read_text(encoding="utf-8")
-    if text.startswith("\ufeff"):
-        raise ValueError("it begins with a byte order mark; save it as UTF-8 without one")
-    return json.loads(text)
-
-
-def require_fields(file: str, kind: str, entries: list[dict], fields: Sequence[str]) -> None:
-    """Refuse entries that lack a field."""
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise ValueError(
-                f"annotation file {file}: {kind} number {index} is {entry!r:.40}; COCO's format "
-                f"wants {{...}} with {', '.join(fields)}"
-            )
-        lacking = [field for field in fields if field not in entry]
-        if lacking:
-            raise ValueError(
-                f"annotation file {file}: {kind} {entry.get('id', f'number {index}')} has no "
-                f"{' and no '.join(lacking)}; COCO's format wants {', '.join(fields)} for each"
-            )
-
-
-def check_categories(
-    file: str, key: str, categories: list[dict], classes: Sequence[str]
-) -> set[int]:
-    """Compare a file's categories with the classes of the config.
-
-    The file may have further categories, which are then not learned. The order counts, because
-    mmdet numbers the classes in the order of the file.
-
-    Returns:
-        The ids of the categories that the config wants.
-    """
-    names = [category["name"] for category in categories]
-    chosen = [name for name in names if name in set(classes)]
-    if chosen == list(classes):
-        return {category["id"] for category in categories if category["name"] in set(classes)}
-    absent = [name for name in classes if name not in names]
-    if absent:
-        wrong = f"lacks {len(absent)} of the classes of {key}, the first is {absent[0]!r}"
-        order = names
-    else:
-        wrong = f"has the classes of {key} twice or in another order"
-        order = chosen
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
-    flag = classes_flag(order) if len(order) <= _NAMES_SHOWN else "--classes a,b,c"
-    raise ValueError(f"annotation file {file} {wrong}; its categories are {shown}: {flag}")
-
-
-def classes_flag(names: Sequence[str]) -> str:
-    """Write ``--classes`` with these names for a shell, or what to do where the flag cannot."""
-    # The flag splits at commas and strips the names.
-    unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
-    if unfit is not None:
-        return (
-            f"--classes cannot give the name {unfit!r}, rename it in the file or set "
-            "metainfo.classes of the data sets and num_classes of the heads in a config"
-        )
-    return f"--classes {shlex.quote(','.join(names))}"
-
-
-def check_images(file: str, key: str, split: str, images: list[dict], dataset: object) -> None:
-    """Refuse a file without images, and images that are not on the disk."""
-    if not images:
-        raise ValueError(f"annotation file {file} lists no images: {flag_of(split)} names another")
     missing = missing_files(image_files(images, dataset))
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of the {len(images)} images of {file} are missing, the first is "
-            f"{missing[0]}: {flag_of(split)} looks for their folder; in a config it is "
-            f"{key}.data_prefix.img"
-        )
+    findings.error(
+        f"images missing, of {len(images)}: {flag_of(split)} looks for their folder; in a config "
+        f"it is {key}.data_prefix.img",
+        missing,
+        FileNotFoundError,
+    )
+    return missing
 
 
 def image_files(images: list[dict], dataset: object) -> list[str]:
-    """Give the path of each image."""
+    """Return the path of each image."""
     folder = dataset.data_prefix["img"]
     return [str(Path(folder, image["file_name"])) for image in images]
 
 
-def check_annotations(
-    file: str, split: str, content: dict, wanted: set[int], dataset: object
-) -> None:
-    """Refuse ids that clash, fields that evaluation lacks, and a file of which nothing is left."""
-    annotations = content["annotations"]
-    if len({annotation["id"] for annotation in annotations}) < len(annotations):
-        raise ValueError(f"annotation file {file}: two annotations have the same id: number them")
-    if split != "train":
-        require_iscrowd(file, annotations)
-    check_something_counts(file, split, content, wanted, dataset)
-
-
-def require_iscrowd(file: str, annotations: list[dict]) -> None:
-    """Refuse annotations without the field that pycocotools alone needs."""
-    require_fields(file, "annotation", annotations, (*_ANNOTATION_FIELDS, "iscrowd"))
-
-
 def smallest_side(split: str, dataset: object) -> int:
-    """Give the side in pixels below which mmdet leaves images out, in training alone."""
+    """Return the side in pixels below which mmdet leaves images out, in training alone."""
     return (dataset.filter_cfg or {}).get("min_size", 0) if split == "train" else 0
 
 
 def check_something_counts(
-    file: str, split: str, content: dict, wanted: set[int], dataset: object
+    file: str, split: str, content: dict, kept: np.ndarray, wanted: set, dataset: object
 ) -> None:
     """Refuse a file of which nothing is left to learn from or to compare with."""
     annotations = content["annotations"]
@@ -251,7 +234,10 @@ def check_something_counts(
         for image in content["images"]
         if min(image["height"], image["width"]) >= min_size
     }
-    if any(a["image_id"] in used and _counts(a, wanted) for a in annotations):
+    if any(
+        keeps and a["image_id"] in used and a["category_id"] in wanted and not a.get("iscrowd")
+        for a, keeps in zip(annotations, kept, strict=True)
+    ):
         return
     raise ValueError(
         f"annotation file {file}: none of the {len(annotations)} annotations counts: they need a "
@@ -259,30 +245,3 @@ def check_something_counts(
         + (f" of at least {min_size} px a side" if min_size > 0 else "")
         + f"; {flag_of(split)} names another file"
     )
-
-
-def _counts(annotation: dict, wanted: Iterable[int]) -> bool:
-    """Tell whether mmdet keeps an annotation as one to learn."""
-    _, _, width, height = annotation["bbox"]
-    learned = annotation["category_id"] in wanted and not annotation.get("iscrowd")
-    return learned and annotation["area"] > 0 and width >= 1 and height >= 1
-
-
-def check_masks(file: str, annotations: list[dict], wanted: set[int]) -> None:
-    """Refuse boxes without masks where the config wants masks."""
-    without = without_masks(annotations, wanted)
-    if without:
-        raise ValueError(
-            f"annotation file {file}: {len(without)} of {len(annotations)} annotations have no "
-            f"segmentation, the first is id {without[0]}, but the config wants masks: --box-only "
-            "trains and tests boxes alone"
-        )
-
-
-def without_masks(annotations: list[dict], wanted: set[int]) -> list[object]:
-    """Give the ids of the wanted annotations that have no segmentation."""
-    return [
-        annotation["id"]
-        for annotation in annotations
-        if annotation["category_id"] in wanted and not annotation.get("segmentation")
-    ]

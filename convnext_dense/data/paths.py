@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.check_coco import read_json
+from convnext_dense.data.rules.read import read_json
 from convnext_dense.data.tree import (
     all_datasets,
     datasets,

@@ -8,52 +8,45 @@ annotation of id 0 counts as a miss.
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Real
 from pathlib import Path
 
-from convnext_dense.data.check_coco import read_coco, require_fields
+from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
+from convnext_dense.data.rules.categories import check_names
+from convnext_dense.data.rules.masks import Segmentations, check_masks
+from convnext_dense.data.rules.read import said_while_checked
+from convnext_dense.data.rules.runs import fill_their_size, rle_problem
+from convnext_dense.data.rules.values import is_box, is_id, is_number
 
 TYPES = {"bbox": "bbox", "segm": "segmentation"}
 _SHOWN = 5
 
 
-def read_truth(path: str | Path) -> dict:
-    """Read a COCO annotation file.
+def read_truth(path: str | Path, *, masks: bool = False, findings: Findings | None = None) -> dict:
+    """Read a COCO annotation file, by the rules that hold for training and testing.
+
+    Args:
+        path: The file.
+        masks: Whether segmentations are drawn, where there are any.
+        findings: Where to report what is worth a look; None leaves it out.
 
     Returns:
         Its content.
 
     Raises:
         FileNotFoundError: Where there is no such file.
-        ValueError: Where it is not whole, or its ids or values cannot be evaluated.
+        ValueError: Where it is not whole, or breaks a rule.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no annotation file {path}")
-    truth = read_coco(str(path), "ANNOTATIONS")
-    annotations = truth["annotations"]
-    require_fields(str(path), "annotation", annotations, ("iscrowd",))
-    for kind in ("images", "categories", "annotations"):
-        counts = Counter(entry["id"] for entry in truth[kind])
-        twice = [entry_id for entry_id, count in counts.items() if count > 1]
-        if twice:
-            raise ValueError(f"{path}: {len(twice)} ids of {kind} occur twice: {_list(twice)}")
-    for key, kind in (("image_id", "images"), ("category_id", "categories")):
-        known = {entry["id"] for entry in truth[kind]}
-        unknown = [a for a in annotations if a[key] not in known]
-        if unknown:
-            raise ValueError(
-                f"{path}: {len(unknown)} annotations have an unknown {key}, not among its {kind}: "
-                f"{_list(a[key] for a in unknown)}"
-            )
-    bad = [a["id"] for a in annotations if not (_is_box(a["bbox"]) and _is_number(a["area"]))]
-    if bad:
-        raise ValueError(
-            f"{path}: {len(bad)} annotations have a bbox or area that is no number, ids "
-            f"{_list(bad)}"
-        )
+    findings = Findings("") if findings is None else findings
+    findings.source = str(path)
+    with said_while_checked(str(path)):
+        content = read_lists(str(path), "ANNOTATIONS")
+        truth = check_records(findings, content, evaluated=True)
+        check_names(findings, truth)
+        check_annotations(findings, truth, evaluated=True, masks=masks)
+    findings.raise_first()
     return truth
 
 
@@ -79,7 +72,7 @@ def read_results(
         raise FileNotFoundError(f"there is no result file {path}")
     try:
         results = json.loads(Path(path).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"result file {path} is not whole JSON, as one is whose writing was cut short: {error}"
         ) from error
@@ -117,14 +110,14 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
     for key, kind in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in truth[kind]}
         refuse(
-            # JSON may hold a list there, which no set can look up.
-            lambda r, key=key, known=known: isinstance(r[key], list | dict) or r[key] not in known,
+            # JSON may hold a list there, which no set can look up, or true, which is equal to 1.
+            lambda r, key=key, known=known: not is_id(r[key]) or r[key] not in known,
             f"have an unknown {key}: it is not among the {len(known)} {kind} of {annotations} "
             f"({_list(sorted(known, key=str))})",
             lambda r, key=key: f"{key} {r[key]!r}",
         )
     refuse(
-        lambda r: not _is_number(r["score"]),
+        lambda r: not is_number(r["score"]),
         "have a score that is no finite number",
         lambda r: f"score {r['score']!r}, image_id {r['image_id']}",
     )
@@ -134,7 +127,7 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
         lambda r: f"keys {_list(r)}",
     )
     refuse(
-        lambda r: "bbox" in r and not _is_box(r["bbox"]),
+        lambda r: "bbox" in r and not is_box(r["bbox"]),
         "have a bbox that is not [x, y, width, height] in pixels",
         lambda r: f"bbox {r['bbox']!r}, image_id {r['image_id']}",
     )
@@ -153,24 +146,74 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
             f"{sizes[r['image_id']]}"
         ),
     )
+    _refuse_runs(results, path)
 
 
-def types_of(results: Sequence[dict], truth: dict) -> tuple[str, ...]:
-    """Give the types that results and truth both have: ``bbox``, ``segm`` or both."""
-    with_masks = bool(truth["annotations"]) and all(
-        a.get("segmentation") for a in truth["annotations"]
+def _refuse_runs(results: Sequence[dict], path: str) -> None:
+    """Refuse masks whose counts pycocotools would decode beyond their size."""
+    masks = [(i, r["segmentation"]) for i, r in enumerate(results) if "segmentation" in r]
+    whole = fill_their_size(
+        [rle["counts"] for _, rle in masks], [rle["size"][0] * rle["size"][1] for _, rle in masks]
     )
-    in_truth = {"bbox": True, "segm": with_masks}
-    return tuple(
-        name for name, key in TYPES.items() if in_truth[name] and all(key in r for r in results)
-    )
+    wrong = [index for (index, _), fits in zip(masks, whole, strict=True) if not fits]
+    if wrong:
+        raise ValueError(
+            f"{path}: {len(wrong)} of {len(results)} results have a mask whose counts cannot be "
+            f"decoded or do not sum to height x width; the first is number {wrong[0]} with "
+            f"image_id {results[wrong[0]]['image_id']}"
+        )
 
 
-def check_type(iou_type: str, results: Sequence[dict], truth: dict, path: str) -> None:
-    """Refuse a type that not all results, or not all annotations, have.
+def types_of(
+    results: Sequence[dict],
+    truth: dict,
+    path: str = "the results",
+    annotations: str | Path = "the annotations",
+) -> tuple[str, ...]:
+    """Return the types that results and truth both have: ``bbox``, ``segm`` or both.
+
+    Args:
+        results: As :func:`read_results` gives them.
+        truth: As :func:`read_truth` gives it.
+        path: What to call the results in messages.
+        annotations: What to call the truth.
 
     Raises:
-        ValueError: Naming how many lack it.
+        ValueError: Where only some of the results have one, or only some of the annotations.
+    """
+    counts = {name: sum(key in r for r in results) for name, key in TYPES.items()}
+    if any(0 < count < len(results) for count in counts.values()):
+        listed = ", ".join(f"{n} of {len(results)} have a {TYPES[t]}" for t, n in counts.items())
+        raise ValueError(f"{path}: results lack what others have, {listed}: --type chooses one")
+    types = tuple(name for name, count in counts.items() if count == len(results))
+    lacking = [a["id"] for a in truth["annotations"] if not a.get("segmentation")]
+    total = len(truth["annotations"])
+    if "segm" in types and 0 < len(lacking) < total:
+        raise ValueError(
+            f"{annotations}: annotation {lacking[0]} has no segmentation, as {len(lacking)} of "
+            f"{total}; the results have masks: --type bbox evaluates boxes alone"
+        )
+    return types if len(lacking) < total else tuple(name for name in types if name != "segm")
+
+
+def check_type(
+    iou_type: str,
+    results: Sequence[dict],
+    truth: dict,
+    path: str,
+    annotations: str | Path = "the annotations",
+) -> None:
+    """Refuse a type that not all results, or not all annotations, have.
+
+    Args:
+        iou_type: ``bbox`` or ``segm``.
+        results: As :func:`read_results` gives them.
+        truth: As :func:`read_truth` gives it.
+        path: What to call the results in messages.
+        annotations: What to call the truth.
+
+    Raises:
+        ValueError: Naming how many lack it, or a mask that cannot be drawn.
     """
     key = TYPES[iou_type]
     lacking = [index for index, result in enumerate(results) if key not in result]
@@ -184,41 +227,21 @@ def check_type(iou_type: str, results: Sequence[dict], truth: dict, path: str) -
     without = [a["id"] for a in truth["annotations"] if not a.get(key)]
     if without:
         raise ValueError(
-            f"{len(without)} of {len(truth['annotations'])} annotations have no segmentation, "
-            f"which --type segm needs: ids {_list(without)}"
+            f"{annotations}: {len(without)} of {len(truth['annotations'])} annotations have no "
+            f"segmentation, which --type segm needs: ids {_list(without)}"
         )
-    sizes = _image_sizes(truth)
-    other = [
-        a["id"]
-        for a in truth["annotations"]
-        if isinstance(a[key], dict) and list(a[key]["size"]) != sizes[a["image_id"]]
-    ]
-    if other:
-        raise ValueError(
-            f"{len(other)} annotations have a mask of another size than their image: ids "
-            f"{_list(other)}"
-        )
+    findings = Findings("", str(annotations))
+    sizes = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
+    check_masks(findings, truth["annotations"], Segmentations(truth["annotations"], sizes))
+    findings.raise_first()
 
 
 def _image_sizes(truth: dict) -> dict[object, list[int]]:
     return {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_box(value: object) -> bool:
-    is_four = isinstance(value, list | tuple) and len(value) == 4
-    return is_four and all(map(_is_number, value)) and value[2] >= 0 and value[3] >= 0
-
-
 def _is_rle(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("counts"), str | bytes)
-        and isinstance(value.get("size"), list | tuple)
-    )
+    return rle_problem(value, None) is None and not isinstance(value["counts"], list)
 
 
 def _list(values: Iterable[object]) -> str:

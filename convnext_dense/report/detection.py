@@ -84,7 +84,7 @@ class DetectionTask:
         self.classes = tuple(built.metainfo["classes"])
         self.colours = class_colours(built.metainfo)
         self._file = built.ann_file
-        self._truth = read_truth(self._file)
+        self._truth = read_truth(self._file, masks=True)
         # As CocoDataset numbers them.
         categories = [c for c in self._truth["categories"] if c["name"] in self.classes]
         if not categories:
@@ -143,7 +143,7 @@ class DetectionTask:
         )
         results = [result for entries in found.values() for result in entries]
         ids, backend = sorted(self._names), choose_backend()
-        types = types_of(results, truth)
+        types = types_of(results, truth, annotations=self._file)
         if not types:
             raise ValueError("some results have no box, others no mask: they cannot be compared")
         curves = []

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
-from convnext_dense.data.check_coco import classes_flag
+from convnext_dense.data.rules.categories import classes_flag
 from convnext_dense.registry import HOOKS
 from convnext_dense.training.own_checkpoints import latest_checkpoint
 from convnext_dense.weights.containers import find_parameters, is_state, without_wrappers

@@ -21,7 +21,9 @@ def spoilt(shapes, tmp_path):
         shutil.copytree(shapes, root)
         file = root / "annotations" / "instances_train.json"
         content = json.loads(file.read_text())
-        content["annotations"][0]["bbox"] = [90, 90, 20, 20]
+        content["annotations"][0] |= dict(
+            bbox=[90, 90, 20, 20], segmentation=[[90, 90, 110, 90, 110, 110, 90, 110]]
+        )
         file.write_text(json.dumps(content))
         if missing:
             (root / "train" / "000003.jpg").unlink()

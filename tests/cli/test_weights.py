@@ -113,7 +113,7 @@ class TestTrain:
         def stop(cfg, **kwargs):
             raise Started(cfg)
 
-        monkeypatch.setattr(train, "check_data", stop)
+        monkeypatch.setattr(train, "check_before_run", stop)
 
         def run(cli, argv):
             with pytest.raises(Started) as caught:
@@ -161,7 +161,7 @@ class TestPublishedModels:
     def test_are_evaluated_by_name(self, cli, monkeypatch):
         from convnext_dense.cli import test
 
-        monkeypatch.setattr(test, "check_data", lambda cfg, splits: None)
+        monkeypatch.setattr(test, "check_before_run", lambda cfg, splits: None)
         monkeypatch.setattr(test, "build_runner", lambda cfg: pytest.fail(cfg.load_from))
         with pytest.raises(pytest.fail.Exception, match=r"/ade20k/upernet_convnext_tiny_1k_512x"):
             cli.call("test", [str(cli.config["seg"]), "published", "--debug"])

@@ -91,16 +91,31 @@ def test_refuses_what_is_no_result_file(truth, results, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t["images"].append(t["images"][0]), "1 ids of images occur twice: 7"),
-        (lambda t: t["categories"].append(t["categories"][2]), "ids of categories occur twice: 90"),
-        (lambda t: t["annotations"].append(t["annotations"][3]), "of annotations occur twice: 900"),
+        (lambda t: t["images"].append(t["images"][0]), "id 7; ids that several images have"),
+        (
+            lambda t: t["categories"].append(t["categories"][2]),
+            "id 90; ids that several categories have",
+        ),
+        (
+            lambda t: t["annotations"].append(t["annotations"][3]),
+            "id 900; ids that several annotations have",
+        ),
         (
             lambda t: t["annotations"][0].update(image_id=8),
-            "an unknown image_id, not among its images: 8",
+            "annotation 5: image_id 8; annotations whose image_id is not among",
         ),
-        (lambda t: t["annotations"][0].update(category_id=8), "an unknown category_id, not among"),
-        (lambda t: t["annotations"][0].update(bbox=[0, 0, NAN, 1]), "bbox or area that is no"),
-        (lambda t: t["annotations"][0].update(area=NAN), "bbox or area that is no number, ids 5"),
+        (
+            lambda t: t["annotations"][0].update(category_id=8),
+            "annotation 5: category_id 8; annotations whose category_id",
+        ),
+        (
+            lambda t: t["annotations"][0].update(bbox=[0, 0, NAN, 1]),
+            "annotation 5: bbox is [0, 0, nan, 1]; COCO's format",
+        ),
+        (
+            lambda t: t["annotations"][0].update(area=NAN),
+            "annotation 5: area is NaN; COCO's format wants",
+        ),
         (lambda t: t["annotations"][0].pop("area"), "annotation 5 has no area"),
         (lambda t: t["annotations"][0].pop("iscrowd"), "annotation 5 has no iscrowd"),
         (lambda t: t.pop("categories"), "is not in COCO's format"),
@@ -136,7 +151,9 @@ def test_refuses_a_type_that_one_of_the_files_lacks(truth, results):
     with pytest.raises(ValueError, match=r"1 of 8 results have no bbox.*the first is number 0"):
         check_type("bbox", results, truth, "r.json")
     truth["annotations"][1]["segmentation"]["size"] = [100, 100]
-    with pytest.raises(ValueError, match="another size than their image: ids 6"):
+    with pytest.raises(
+        ValueError, match=r"annotation 6; run lengths .* of another size than their image"
+    ):
         check_type("segm", [], truth, "r.json")
     del truth["annotations"][0]["segmentation"]
     with pytest.raises(ValueError, match="1 of 4 annotations have no segmentation"):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.audit.coco import audit_coco, check_content, check_objects, content_of
+from convnext_dense.data.audit.coco import audit_coco, audit_content, content_of
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
     Look,
@@ -160,8 +160,7 @@ def _audit_one(
             + " was checked"
         )
         built.data_prefix = dict(built.data_prefix, img="")  # content_of gives whole paths
-        pictures = check_content(findings, split, built, content)
-        rows = check_objects(findings, split, built, content, masks=False) if has_instances else []
+        rows, pictures = audit_content(findings, split, built, content, has_instances)
         del content  # before workers are forked
     look = functools.partial(look_at, load=image_loader(dataset), fast=fast)
     paths = [picture.path for picture in pictures]

@@ -8,24 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.config import Config
 
-from convnext_dense.data.audit.boxes import as_numbers, check_boxes, check_ids
-from convnext_dense.data.audit.entries import read_entries
-from convnext_dense.data.audit.masks import check_segmentations
 from convnext_dense.data.audit.pictures import Picture
-from convnext_dense.data.check_coco import (
-    check_categories,
-    check_evaluators,
-    check_is_there,
-    check_something_counts,
-    image_files,
-    require_iscrowd,
-    smallest_side,
-    truth_is_hidden,
-    wants_masks,
-    without_masks,
-)
+from convnext_dense.data.check_coco import check_coco, image_files, smallest_side
 from convnext_dense.data.check_files import missing_files
-from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.rules import Findings, check_annotations, check_records
+from convnext_dense.data.rules.records import has_size
 
 # COCO's limits of small and medium objects, in square pixels.
 SMALL, MEDIUM = 32**2, 96**2
@@ -34,7 +21,7 @@ SMALL, MEDIUM = 32**2, 96**2
 def audit_coco(
     findings: Findings, cfg: Config, key: str, split: str, dataset: object
 ) -> tuple[list[dict], list[Picture]]:
-    """Check a data set in COCO's format, all but the pictures' content.
+    """Check a data set in COCO's format, all but the pictures' content, and count it.
 
     Args:
         findings: Where to report.
@@ -48,93 +35,76 @@ def audit_coco(
 
     Raises:
         FileNotFoundError: Where the file is missing.
-        ValueError: Where it is not in COCO's format.
+        ValueError: Where it is not in COCO's format or lists no images.
     """
-    file = dataset.ann_file
-    check_is_there(file, key, split, dataset.data_root)
-    content = read_entries(findings, file, f"{key}.ann_file")
-    hidden = truth_is_hidden(cfg, split)
-    with findings.refusals():
-        check_evaluators(cfg, split)
-    classes = dataset.metainfo["classes"]
-    with findings.refusals():
-        check_categories(file, key, content["categories"], classes)
-    wanted = {c["id"] for c in content["categories"] if c["name"] in set(classes)}
-    pictures = check_content(findings, split, dataset, content)
-    if hidden:
-        findings.remark("the truth is not public (format_only): annotations were not checked")
+    checked = check_coco(findings, cfg, key, split, dataset)
+    pictures = list_pictures(findings, split, dataset, checked.content, checked.missing)
+    if checked.kept is None:
         return [], pictures
-    if split != "train":
-        with findings.refusals():
-            require_iscrowd(file, content["annotations"])
-    rows = check_objects(findings, split, dataset, content, masks=wants_masks(cfg, split))
-    if not findings.has_error():  # which would be the cause
-        with findings.refusals():
-            check_something_counts(file, split, content, wanted, dataset)
-    return rows, pictures
+    return describe_objects(findings, split, dataset, checked.content, checked.kept), pictures
 
 
-def check_content(findings: Findings, split: str, dataset: object, content: dict) -> list[Picture]:
-    """Report what is wrong with ids, images and their files.
+def audit_content(
+    findings: Findings, split: str, dataset: object, content: dict, has_instances: bool
+) -> tuple[list[dict], list[Picture]]:
+    """Check what another reader than COCO's gives, see :func:`content_of`, and count it.
 
     Returns:
-        The pictures that are there.
+        As :func:`audit_coco`.
     """
+    missing = missing_files(image_files(content["images"], dataset))
+    findings.error(f"images missing, of {len(content['images'])}", missing)
+    pictures = list_pictures(findings, split, dataset, content, missing)
+    if not has_instances:
+        return [], pictures
+    evaluated = split != "train"
+    content = check_records(findings, content, evaluated=evaluated)
+    kept = check_annotations(findings, content, evaluated=evaluated, masks=False)
+    return describe_objects(findings, split, dataset, content, kept), pictures
+
+
+def list_pictures(
+    findings: Findings, split: str, dataset: object, content: dict, missing: Sequence[str]
+) -> list[Picture]:
+    """List the pictures that are there, and say which of them training leaves out."""
     images = content["images"]
-    if not images:
-        raise ValueError(f"annotation file {dataset.ann_file} lists no images")
-    check_ids(findings, content)
-    files = image_files(images, dataset)
-    missing = missing_files(files)
-    findings.error(f"images missing, of {len(images)}", missing)
     smallest = smallest_side(split, dataset)
     findings.note(
         f"images below {smallest} px a side, which training leaves out",
-        (i["file_name"] for i in images if _has_size(i) and min(_size(i)) < smallest),
+        (
+            image["file_name"]
+            for image in images
+            if has_size(image) and min(image["width"], image["height"]) < smallest
+        ),
     )
     absent = set(missing)
     return [
-        Picture(file, _size(image) if _has_size(image) else None)
-        for file, image in zip(files, images, strict=True)
+        Picture(file, (image["width"], image["height"]) if has_size(image) else None)
+        for file, image in zip(image_files(images, dataset), images, strict=True)
         if file not in absent
     ]
 
 
-def check_objects(
-    findings: Findings, split: str, dataset: object, content: dict, masks: bool
+def describe_objects(
+    findings: Findings, split: str, dataset: object, content: dict, kept: np.ndarray
 ) -> list[dict]:
-    """Report what is wrong with the annotations, and count them.
+    """Count the objects, and say what there are none of.
 
     Args:
         findings: Where to report.
         split: ``train``, ``val`` or ``test``.
         dataset: The data set, built with ``lazy_init``.
-        content: Of the annotation file.
-        masks: Whether segmentations are wanted.
+        content: Of the annotation file, its records whole.
+        kept: (N,) bool: which annotations mmdet keeps.
 
     Returns:
         A row per class, see :func:`count_objects`.
     """
     classes = dataset.metainfo["classes"]
     images, annotations = content["images"], content["annotations"]
-    findings.error(
-        "images whose width or height is no positive number, or missing",
-        (f"image {image['id']}" for image in images if not _has_size(image)),
-    )
     label_of = {name: label for label, name in enumerate(classes)}
     labels_of = {c["id"]: label_of.get(c["name"], -1) for c in content["categories"]}
-    sizes = {image["id"]: _size(image) for image in images if _has_size(image)}
     labels = np.array([labels_of.get(a["category_id"], -1) for a in annotations], np.int64)
-    kept = check_boxes(findings, annotations, sizes) & (labels >= 0)
-    if masks:
-        wanted = {category_id for category_id, label in labels_of.items() if label >= 0}
-        findings.error(
-            "annotations without a segmentation, where the config wants masks (--box-only does "
-            "without)",
-            (f"annotation {i}" for i in without_masks(annotations, wanted)),
-        )
-        chosen = [a for a in annotations if a["category_id"] in wanted]
-        check_segmentations(findings, chosen, sizes)
     others = Counter(a["category_id"] for a in annotations)
     findings.warning(
         "categories of the file that are no class of the config: they are left out",
@@ -144,13 +114,16 @@ def check_objects(
             if c["name"] not in label_of
         ),
     )
-    # As mmdet filters: by the categories alone, whatever their boxes are.
-    occupied = {a["image_id"] for a, label in zip(annotations, labels, strict=True) if label >= 0}
-    findings.note(
-        _EMPTY[bool(split == "train" and (dataset.filter_cfg or {}).get("filter_empty_gt"))],
-        (image["file_name"] for image in images if image["id"] not in occupied),
-    )
-    rows = count_objects(classes, annotations, labels, kept)
+    if not findings.has_error():  # which may have taken the objects away
+        # As mmdet filters: by the categories alone, whatever their boxes are.
+        occupied = {
+            a["image_id"] for a, label in zip(annotations, labels, strict=True) if label >= 0
+        }
+        findings.note(
+            _EMPTY[bool(split == "train" and (dataset.filter_cfg or {}).get("filter_empty_gt"))],
+            (image["file_name"] for image in images if image["id"] not in occupied),
+        )
+    rows = count_objects(classes, annotations, labels, kept & (labels >= 0))
     findings.warning("classes without an object", (r["class"] for r in rows if not r["objects"]))
     return rows
 
@@ -177,7 +150,7 @@ def count_objects(
         32x32), ``medium`` and ``large`` (from 96x96), and ``crowds``, which are not objects.
     """
     crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
-    areas = as_numbers([[a.get("area")] for a in annotations], 1)[:, 0]
+    areas = np.array([a["area"] for a in annotations], np.float64)
     number = len(classes)
 
     def count(where: np.ndarray) -> list[int]:
@@ -238,12 +211,3 @@ def content_of(dataset: object) -> tuple[dict, bool]:
     categories = [dict(id=i, name=name) for i, name in enumerate(dataset.metainfo["classes"])]
     content = dict(images=images, annotations=annotations, categories=categories)
     return content, any("instances" in entry for entry in entries)
-
-
-def _has_size(image: dict) -> bool:
-    sides = image.get("width"), image.get("height")
-    return all(isinstance(side, int | float) and side > 0 for side in sides)
-
-
-def _size(image: dict) -> tuple[int, int]:
-    return image["width"], image["height"]

@@ -93,13 +93,16 @@ class Findings:
 
     def has_error(self) -> bool:
         """Return whether an error was found so far."""
-        return any(finding.level == ERROR for finding in self.found)
+        return bool(self.of_level(ERROR))
+
+    def of_level(self, level: str) -> list[Finding]:
+        """Return what was found of a level so far."""
+        return [finding for finding in self.found if finding.level == level]
 
     def raise_first(self) -> None:
         """Raise the first error, if there is one."""
-        for finding in self.found:
-            if finding.level == ERROR:
-                raise finding.refusal(finding.sentence)
+        for finding in self.of_level(ERROR):
+            raise finding.refusal(finding.sentence)
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
@@ -110,5 +113,5 @@ class Findings:
             message = " ".join(str(error).split())
             explains = isinstance(error, (ValueError, OSError, ImportError)) and message
             what = message if explains else f"{type(error).__name__}: {message}"
-            refusal = type(error) if explains else ValueError
+            refusal = FileNotFoundError if isinstance(error, OSError) else ValueError
             self.found.append(Finding(ERROR, self.where, what, refusal=refusal))

@@ -88,8 +88,8 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             set_first("images", width=0),
-            "images whose width or height is no positive number",
-            "image 1",
+            "COCO's format wants width of image to be a whole number of pixels above 0",
+            "image 1: width is 0",
         ),
         (
             set_first("images", width=48, height=64),
@@ -98,28 +98,33 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             append_copy("annotations", id=9, bbox=[1, 2, math.nan, 4]),
-            "boxes that are not four finite numbers",
-            "annotation 9",
+            "COCO's format wants bbox of annotation to be [x, y, width, height], four finite",
+            "annotation 9: bbox is [1, 2, nan, 4]",
         ),
         (
             append_copy("annotations", id=9, bbox=[1, 2, "3", 4]),
-            "boxes that are not four finite numbers",
-            "annotation 9",
+            "COCO's format wants bbox",
+            "annotation 9: bbox is [1, 2, '3', 4]",
         ),
         (
             append_copy("annotations", id=9, bbox=[1, 2, 3]),
-            "boxes that are not four finite numbers",
-            "annotation 9",
+            "COCO's format wants bbox",
+            "annotation 9: bbox is [1, 2, 3]",
         ),
         (
             append_copy("annotations", id=9, area=None),
-            "areas that are no finite number",
-            "annotation 9",
+            "COCO's format wants area of annotation to be a finite number not below 0",
+            "annotation 9: area is null",
         ),
         (
             append_copy("annotations", id=9, bbox=[30, 20, -10, 5]),
-            "boxes of negative width or height",
-            "annotation 9: [30, 20, -10, 5] in 64 x 48",
+            "COCO's format wants bbox",
+            "annotation 9: bbox is [30, 20, -10, 5]",
+        ),
+        (
+            append_copy("annotations", id=9, area=-3),
+            "COCO's format wants area",
+            "annotation 9: area is -3",
         ),
         (
             append_copy("annotations", id=9, bbox=[64, 20, 10, 5]),
@@ -128,10 +133,11 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             append_copy("annotations", id=9, segmentation=[]),
-            "annotations without a segmentation",
-            "annotation 9",
+            "the config wants masks",
+            "annotation 9 has no segmentation",
         ),
-        (polygon(4, 4, 24, 4), "polygons with fewer than 3 points or an odd", "annotation 1"),
+        (polygon(4, 4, 24), "polygons with fewer than 3 points or an odd", "annotation 1"),
+        (polygon(4, 4, 24, 14), "polygons of four numbers, which labelme writes", "annotation 1"),
         (polygon(4, 4, 24, 4, 24, 14, 4), "polygons with fewer than 3 points", "annotation 1"),
         (
             set_first("annotations", segmentation=[4, 4, 24, 4, 24, 14]),
@@ -140,12 +146,12 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             polygon(4, 4, 24, math.inf, 24, 14),
-            "polygons with a coordinate that is no finite number",
+            "polygons with a coordinate that is not a finite number",
             "annotation 1",
         ),
         (
             polygon(4, 4, 24, None, 24, 14),
-            "polygons with a coordinate that is no finite number",
+            "polygons with a coordinate that is not a finite number",
             "annotation 1",
         ),
         (
@@ -160,7 +166,7 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             set_first("annotations", segmentation=dict(size=[48, 64], counts=[100])),
-            "run lengths (RLE) of another size than their image",
+            "run lengths (RLE) whose counts do not sum to height x width",
             "annotation 1",
         ),
     ],
@@ -177,24 +183,28 @@ def test_errors(audited, spoil, what, place):
     ("spoil", "what", "place"),
     [
         (
-            set_first("annotations", bbox=[50, 4, 20, 10]),
+            set_first(
+                "annotations",
+                bbox=[50, 4, 20, 10],
+                segmentation=[[50, 4, 70, 4, 70, 14, 50, 14]],
+            ),
             "boxes that reach out of their image by more than 1 px",
             "annotation 1: [50, 4, 20, 10] in 64 x 48",
         ),
         (
-            append_copy("annotations", id=9, bbox=[4, 4, 20, 0]),
+            append_copy(
+                "annotations",
+                id=9,
+                bbox=[4, 4, 20, 0],
+                segmentation=[[4, 4, 24, 4, 24, 5, 4, 5]],
+            ),
             "boxes with a side below 1 px",
             "annotation 9: [4, 4, 20, 0] in 64 x 48",
         ),
         (
             append_copy("annotations", id=9, area=0),
-            "annotations whose area is not above 0",
-            "annotation 9: area 0",
-        ),
-        (
-            append_copy("annotations", id=9, area=-3),
-            "annotations whose area is not above 0",
-            "annotation 9: area -3",
+            "annotations whose area is 0",
+            "annotation 9",
         ),
         (polygon(4, 4, 14, 9, 24, 14), "polygons without area", "annotation 1"),
         (
@@ -218,21 +228,21 @@ def test_warnings(audited, spoil, what, place):
     ("kind", "entry", "place"),
     [
         ("annotations", 7, "annotations[2] is 7"),
-        ("annotations", dict(id=9, image_id=1), "annotations[2] (id 9) has no category_id"),
+        ("annotations", dict(id=9, image_id=1), "annotation 9 has no category_id"),
         (
             "annotations",
             dict(id=9, image_id=[1], category_id=1),
-            "annotations[2] (id 9): image_id is [1], no number or text",
+            "annotation 9: image_id is [1]",
         ),
-        ("images", dict(id=9, file_name=None), "images[2] (id 9): file_name is null, no text"),
+        ("images", dict(id=9, file_name=None), "image 9: file_name is null"),
         ("images", "9.jpg", "images[2] is '9.jpg'"),
-        ("categories", dict(id=9), "categories[2] (id 9) has no name"),
+        ("categories", dict(id=9), "category 9 has no name"),
     ],
 )
 def test_what_is_no_entry_is_named_and_the_others_are_checked(audited, kind, entry, place):
     audit = audited(lambda content: content[kind].append(entry))
     (error,) = audit.findings
-    assert error.what.startswith(f"{kind} that are left out here")
+    assert error.what.startswith("COCO's format wants ")
     assert (error.level, error.places) == ("error", (place,))
     assert audit.checked[0].images == 2
     assert [row["objects"] for row in audit.checked[0].rows] == [1, 1]
@@ -241,30 +251,27 @@ def test_what_is_no_entry_is_named_and_the_others_are_checked(audited, kind, ent
 def test_an_image_without_a_file_takes_its_annotations_along(audited):
     audit = audited(set_first("images", file_name=None))
     (error,) = of_level(audit, "error")
-    assert error.places == ("images[0] (id 1): file_name is null, no text",)
+    assert error.places == ("image 1: file_name is null",)
     assert audit.checked[0].images == 1
     assert [row["objects"] for row in audit.checked[0].rows] == [0, 1]
 
 
 @pytest.mark.parametrize(
-    ("kind", "field", "what"),
-    [
-        ("images", "width", "images whose width or height is no positive number, or missing"),
-        ("annotations", "area", "areas that are no finite number, or missing"),
-        ("annotations", "bbox", "boxes that are not four finite numbers"),
-    ],
+    ("kind", "field"), [("images", "width"), ("annotations", "area"), ("annotations", "bbox")]
 )
-def test_a_missing_field_leaves_the_other_entries_checked(audited, kind, field, what):
+def test_a_missing_field_leaves_the_other_entries_checked(audited, kind, field):
     audit = audited(lambda content: content[kind][0].pop(field))
     (error,) = of_level(audit, "error")
-    assert error.what.startswith(what)
-    assert error.places == (f"{kind[:-1]} 1",)
+    assert error.what.startswith(f"COCO's format wants {field} of {kind[:-1]} to be ")
+    assert error.places == (f"{kind[:-1]} 1 has no {field}",)
     assert audit.checked[0].images == 2
     assert [row["objects"] for row in audit.checked[0].rows] == [0, 1]
 
 
 def test_half_a_pixel_beyond_the_edge_is_rounding(audited):
-    assert audited(set_first("annotations", bbox=[44.5, -0.5, 20, 10])).findings == []
+    masks = [[44.5, -0.5, 64.5, -0.5, 64.5, 9.5, 44.5, 9.5]]
+    spoil = set_first("annotations", bbox=[44.5, -0.5, 20, 10], segmentation=masks)
+    assert audited(spoil).findings == []
 
 
 @pytest.mark.parametrize(
@@ -345,7 +352,7 @@ def test_nothing_left_to_learn(audited):
 
 def test_a_box_that_is_none_is_one_error(audited):
     (error,) = of_level(audited(set_first("annotations", bbox=[1])), "error")
-    assert error.what.startswith("boxes that are not four finite numbers")
+    assert error.what.startswith("COCO's format wants bbox")
 
 
 def test_box_only_looks_at_no_mask(audited):
@@ -355,7 +362,7 @@ def test_box_only_looks_at_no_mask(audited):
 def test_evaluation_wants_iscrowd(audited):
     audit = audited(lambda content: content["annotations"][0].pop("iscrowd"), "val")
     (error,) = of_level(audit, "error")
-    assert "annotation 1 has no iscrowd" in error.what
+    assert error.places == ("annotation 1 has no iscrowd",)
 
 
 def test_crowds_and_sizes_are_counted_apart(audited):

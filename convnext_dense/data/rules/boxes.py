@@ -1,0 +1,127 @@
+"""Boxes: do they lie in their images, and do they fit the masks?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.rules.records import name_of
+from convnext_dense.data.rules.values import shown
+
+_BEYOND = 1.0  # pixels by which a box may reach out of its image: rounding
+# A box fits a mask where they overlap so much, or where no side is farther off than so many pixels.
+_FITTING_IOU, _FITTING_PIXELS = 0.5, 2.0
+# What boxes are taken for where [x, y, width, height] does not fit, as x1, y1, x2, y2.
+_READINGS = {
+    "[x1, y1, x2, y2]": lambda b: b,
+    "[centre x, centre y, width, height]": lambda b: np.concatenate(
+        [b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1
+    ),
+    "[y, x, height, width]": lambda b: np.concatenate(
+        [b[:, [1, 0]], b[:, [1, 0]] + b[:, [3, 2]]], 1
+    ),
+}
+
+
+def check_boxes(
+    findings: Findings, annotations: Sequence[dict], sizes: dict[object, tuple[int, int]]
+) -> np.ndarray:
+    """Report boxes that lie outside of their images, or that mmdet leaves out.
+
+    Args:
+        findings: Where to report.
+        annotations: N whole ones.
+        sizes: (width, height) of the images by their id.
+
+    Returns:
+        (N,) bool: which annotations mmdet keeps, of whatever category.
+    """
+    boxes = as_boxes(annotations)
+    areas = np.array([annotation["area"] for annotation in annotations], np.float64)
+    unknown = (np.nan, np.nan)
+    limits = [sizes.get(annotation["image_id"], unknown) for annotation in annotations]
+    limits = np.array(limits, np.float64).reshape(-1, 2)
+    corners, sides = boxes[:, :2], boxes[:, 2:]
+    ends = corners + sides
+    # Comparisons with the NaN of an unknown image are false.
+    outside = ((ends <= 0) | (corners >= limits)).any(1) & (sides > 0).all(1)
+    beyond = ((corners < -_BEYOND) | (ends > limits + _BEYOND)).any(1) & ~outside
+    thin = (sides < 1).any(1) & ~outside
+    no_area = (areas <= 0) & ~thin & ~outside
+
+    def box_at(where: np.ndarray) -> list[str]:
+        return [
+            f"{name_of('annotations', annotations[i])}: {annotations[i]['bbox']} in "
+            f"{limits[i, 0]:g} x {limits[i, 1]:g}"
+            for i in np.flatnonzero(where)
+        ]
+
+    findings.error("boxes wholly outside of their image", box_at(outside))
+    findings.warning(
+        f"boxes that reach out of their image by more than {_BEYOND:g} px, where they are cut off",
+        box_at(beyond),
+    )
+    findings.warning("boxes with a side below 1 px: mmdet leaves them out", box_at(thin))
+    findings.warning(
+        "annotations whose area is 0: mmdet leaves them out",
+        (name_of("annotations", annotations[i]) for i in np.flatnonzero(no_area)),
+    )
+    return np.isfinite(limits).all(1) & ~outside & ~thin & ~no_area
+
+
+def compare_with_masks(
+    findings: Findings, annotations: Sequence[dict], extents: np.ndarray, flat: np.ndarray
+) -> None:
+    """Compare the boxes with what their masks cover.
+
+    Args:
+        findings: Where to report: an error where most of them differ.
+        annotations: N whole ones.
+        extents: (N, 4) x1, y1, x2, y2 of their masks; NaN where there is none.
+        flat: (N,) bool: masks without area, which say nothing.
+    """
+    known = np.flatnonzero(np.isfinite(extents).all(1) & ~flat)
+    if not len(known):
+        return
+    boxes, extents = as_boxes([annotations[i] for i in known]), extents[known]
+    differ = ~_fit(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), extents)
+    places = [
+        f"{name_of('annotations', annotation)}: bbox {shown(annotation['bbox'])}, its mask "
+        f"{_as_text(extents[i])}"
+        for i in np.flatnonzero(differ)
+        if (annotation := annotations[known[i]])
+    ]
+    if 2 * len(places) <= len(known):
+        findings.warning("boxes that do not fit their masks", places)
+        return
+    readings = {name: _fit(read(boxes), extents).mean() for name, read in _READINGS.items()}
+    best = max(readings, key=readings.get)
+    hint = f"; as {best} they would fit" if readings[best] > 0.5 else ""
+    findings.error(
+        "boxes that do not fit their masks, most of those that have one: COCO's format wants "
+        f"[x, y, width, height]{hint}",
+        places,
+    )
+
+
+def as_boxes(annotations: Sequence[dict]) -> np.ndarray:
+    """Return the boxes of whole annotations as (N, 4) float64."""
+    return np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
+
+
+def _fit(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
+    """Return which boxes fit, all as x1, y1, x2, y2."""
+    low = np.maximum(boxes[:, :2], extents[:, :2])
+    high = np.minimum(boxes[:, 2:], extents[:, 2:])
+    shared = (high - low).clip(0).prod(1)
+    union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (extents[:, 2:] - extents[:, :2]).prod(1)
+    union -= shared
+    near = (np.abs(boxes - extents) <= _FITTING_PIXELS).all(1)
+    return near | (shared >= _FITTING_IOU * union)
+
+
+def _as_text(extent: np.ndarray) -> str:
+    x1, y1, x2, y2 = extent
+    return f"[{x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g}]"

@@ -1,0 +1,162 @@
+"""The records of a COCO file: their fields, and what their ids say belongs to what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+
+from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.rules.values import (
+    AREA,
+    BOX,
+    FLAG,
+    ID,
+    SIDE,
+    TEXT,
+    WHOLE,
+    Kind,
+    is_id,
+    shown,
+)
+
+SINGULAR = {"images": "image", "categories": "category", "annotations": "annotation"}
+# Without these a record belongs nowhere. pycocotools takes only numbers as an annotation's id.
+_BELONGS = {
+    "images": {"id": ID, "file_name": TEXT},
+    "categories": {"id": ID, "name": TEXT},
+    "annotations": {"id": WHOLE, "image_id": ID, "category_id": ID},
+}
+_OTHERS = {
+    "images": {"width": SIDE, "height": SIDE},
+    "categories": {},
+    "annotations": {"bbox": BOX, "area": AREA, "iscrowd": FLAG, "ignore": FLAG},
+}
+# By what an annotation names them.
+LINKS = {"images": "image_id", "categories": "category_id"}
+
+
+def check_records(findings: Findings, content: dict, *, evaluated: bool) -> dict:
+    """Check the records of a COCO file one by one, and how they belong together.
+
+    Args:
+        findings: Where to report.
+        content: The file's, as :func:`~convnext_dense.data.rules.read.read_lists` reads it.
+        evaluated: Whether it is compared with predictions, for which pycocotools needs ``iscrowd``.
+            Training takes an annotation without it for one that is no crowd.
+
+    Returns:
+        The content with those records that are whole, so that the others do not hide what else is
+        wrong. An image whose size is wrong is kept. With an image or a category that is left out
+        its annotations are, too.
+    """
+    optional = {"ignore"} if evaluated else {"ignore", "iscrowd"}
+    whole, gone = {}, {}
+    for kind in SINGULAR:
+        records = content[kind]
+        lost = _check_fields(findings, kind, records, _BELONGS[kind])
+        if kind in LINKS:
+            gone[LINKS[kind]] = {_id_of(records[index]) for index in lost} - {None}
+        records = _without(records, lost)
+        lost = _check_fields(findings, kind, records, _OTHERS[kind], optional)
+        whole[kind] = records if kind == "images" else _without(records, lost)
+    whole["annotations"] = [
+        annotation
+        for annotation in whole["annotations"]
+        if not any(annotation[link] in ids for link, ids in gone.items())
+    ]
+    whole = {**content, **whole}
+    _check_ids(findings, whole)
+    return whole
+
+
+def name_of(kind: str, record: dict) -> str:
+    """Return what to call a record that has an id, such as ``annotation 17``."""
+    own = record["id"]
+    return f"{SINGULAR[kind]} {shown(own) if isinstance(own, str) else own}"
+
+
+def has_size(image: dict) -> bool:
+    """Return whether an image has a width and a height."""
+    return SIDE.holds(image.get("width")) and SIDE.holds(image.get("height"))
+
+
+def _check_fields(
+    findings: Findings,
+    kind: str,
+    records: list,
+    fields: dict[str, Kind],
+    optional: Container[str] = (),
+) -> set[int]:
+    """Report fields that are missing or wrong, and return the places of their records."""
+    broken = [index for index, record in enumerate(records) if not isinstance(record, dict)]
+    findings.error(
+        f"COCO's format wants {{...}} as each of the {kind}",
+        (f"{kind}[{index}] is {shown(records[index])}" for index in broken),
+    )
+    lost = set(broken)
+    for field, wanted in fields.items():
+        wrong = [
+            index
+            for index, record in enumerate(records)
+            if index not in lost
+            and not (wanted.holds(record[field]) if field in record else field in optional)
+        ]
+        findings.error(
+            f"COCO's format wants {field} of {SINGULAR[kind]} to be {wanted.wants}",
+            (
+                f"{_place(kind, index, records[index])}{_said(records[index], field)}"
+                for index in wrong
+            ),
+        )
+        lost.update(wrong)
+    return lost
+
+
+def _place(kind: str, index: int, record: dict) -> str:
+    return f"{kind}[{index}]" if _id_of(record) is None else name_of(kind, record)
+
+
+def _said(record: dict, field: str) -> str:
+    return f": {field} is {shown(record[field])}" if field in record else f" has no {field}"
+
+
+def _id_of(record: object) -> object:
+    own = record.get("id") if isinstance(record, dict) else None
+    return own if is_id(own) else None
+
+
+def _without(records: list, places: set[int]) -> list:
+    if not places:
+        return records
+    return [record for index, record in enumerate(records) if index not in places]
+
+
+def _check_ids(findings: Findings, content: dict) -> None:
+    """Report ids that clash, or that annotations name and no image or category has."""
+    for kind in SINGULAR:
+        counts = Counter(record["id"] for record in content[kind])
+        findings.error(
+            f"ids that several {kind} have: number them",
+            (f"id {shown(own)}" for own, number in counts.items() if number > 1),
+        )
+    for kind, link in LINKS.items():
+        known = {record["id"] for record in content[kind]}
+        texts = sum(isinstance(own, str) for own in known)
+        if 0 < texts < len(known):
+            findings.error(
+                f"ids of {kind} that are numbers while others are texts: write all as numbers or "
+                "all as texts",
+                (f"{SINGULAR[kind]} {own}" for own in known if not isinstance(own, str)),
+            )
+        findings.error(
+            f"annotations whose {link} is not among the {kind} of the file",
+            (
+                f"{name_of('annotations', annotation)}: {link} {shown(annotation[link])}"
+                for annotation in content["annotations"]
+                if annotation[link] not in known
+            ),
+        )
+    files = Counter(image["file_name"] for image in content["images"])
+    findings.warning(
+        "files that several images share", (name for name, number in files.items() if number > 1)
+    )

@@ -1,0 +1,93 @@
+"""Run lengths (RLE), checked without decoding them to pixels.
+
+pycocotools decodes what it is given: counts that do not sum to the size of the mask let it read and
+write memory that is not the mask's, or run for minutes.
+
+Source: ``rleFrString`` of pycocotools' ``maskApi.c``. A number is written as groups of 5 bits, the
+lowest first, each as the character 48 + group, with 32 added where another group follows. From the
+fourth number on the difference to the last but one is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from convnext_dense.data.rules.values import SIDE
+
+_FIRST, _MORE, _SIGN, _BITS = 48, 32, 16, 5
+# Groups of a number: with more pycocotools shifts bits out of an int.
+_MOST_GROUPS = 7
+
+
+def rle_problem(rle: object, size: tuple[int, int] | None) -> str | None:
+    """Return what is wrong with run lengths but for compressed counts, or None.
+
+    Args:
+        rle: Of JSON.
+        size: (height, width) of the image, or None where it is not known.
+    """
+    if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
+        return "segmentations that are neither polygons nor run lengths (RLE) with size and counts"
+    sides, counts = rle["size"], rle["counts"]
+    if not (isinstance(sides, list | tuple) and len(sides) == 2 and all(map(SIDE.holds, sides))):
+        return "run lengths (RLE) whose size is not [height, width]"
+    if size is not None and tuple(sides) != tuple(size):
+        return "run lengths (RLE) of another size than their image"
+    if isinstance(counts, list):
+        if not (set(map(type, counts)) <= {int} and min(counts, default=0) >= 0):
+            return "run lengths (RLE) whose counts are not whole numbers from 0"
+        if sum(counts) != sides[0] * sides[1]:
+            return "run lengths (RLE) whose counts do not sum to height x width"
+    elif not isinstance(counts, str | bytes):
+        return "run lengths (RLE) whose counts are neither a list nor a text"
+    return None
+
+
+def fill_their_size(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
+    """Check which compressed counts can be decoded and sum to the size of their mask.
+
+    Args:
+        counts: N compressed counts.
+        pixels: Height times width of each.
+
+    Returns:
+        (N,) bool.
+    """
+    # What is not ASCII becomes bytes that stand for no group.
+    encoded = [c if isinstance(c, bytes) else c.encode("utf-8", "surrogatepass") for c in counts]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    fits = lengths > 0
+    if not fits.any():
+        return fits
+    groups = np.frombuffer(b"".join(encoded), np.uint8).astype(np.int64) - _FIRST
+    owners = np.repeat(np.arange(len(encoded)), lengths)
+    fits[owners[(groups < 0) | (groups >= 2 * _MORE)]] = False
+    is_last = groups & _MORE == 0
+    ends = (lengths.cumsum() - 1)[lengths > 0]
+    fits[owners[ends[~is_last[ends]]]] = False
+    is_last[ends] = True
+    starts = np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])
+    place = np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
+    fits[owners[place >= _MOST_GROUPS]] = False
+    shift = _BITS * place.clip(max=_MOST_GROUPS - 1)
+    values = (groups & (_MORE - 1)) << shift
+    values -= (is_last & (groups & _SIGN > 0)).astype(np.int64) << (shift + _BITS)
+    numbers = np.add.reduceat(values, starts)
+    return fits & _sum_to(numbers, owners[starts], np.asarray(pixels, np.int64))
+
+
+def _sum_to(numbers: np.ndarray, owners: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return which masks' numbers, differences as they are written, are runs that sum to a size."""
+    every = np.arange(len(pixels))
+    nth = np.arange(len(owners)) - np.searchsorted(owners, every)[owners]
+    fits, sums = np.ones(len(pixels), bool), np.zeros(len(pixels), np.int64)
+    # The first number stands alone. Of the others every second one continues the one before it.
+    for chain in (nth == 0, nth % 2 == 1, (nth % 2 == 0) & (nth > 0)):
+        own = owners[chain]
+        totals = np.concatenate([[0], np.cumsum(numbers[chain])])
+        runs = totals[1:] - totals[np.searchsorted(own, every)[own]]
+        fits[own[(runs < 0) | (runs > pixels[own])]] = False
+        np.add.at(sums, own, runs)
+    return fits & (sums == pixels)

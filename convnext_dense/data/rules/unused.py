@@ -1,0 +1,50 @@
+"""What annotations say that training or evaluation does not heed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.rules.records import name_of
+from convnext_dense.data.rules.values import is_number, shown
+
+
+def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: bool) -> np.ndarray:
+    """Report annotations that are ignored, and rotations that are.
+
+    Args:
+        findings: Where to report.
+        annotations: N whole ones.
+        evaluated: Whether they are compared with predictions: then ``ignore`` counts for nothing.
+
+    Returns:
+        (N,) bool: which annotations are used.
+    """
+    ignored = np.array([bool(annotation.get("ignore")) for annotation in annotations], bool)
+    findings.warning(
+        "annotations with ignore: 1, which COCO's evaluation counts as any others though mmdet "
+        "does not train on such: delete them, or let iscrowd be 1"
+        if evaluated
+        else "annotations with ignore: 1, which mmdet leaves out of training: delete the field to "
+        "train on them",
+        (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored)),
+    )
+    findings.warning(
+        "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "
+        "it stands; annotate rotated objects as polygons",
+        (
+            f"{name_of('annotations', annotation)}: attributes.rotation is {shown(rotation)}"
+            for annotation in annotations
+            if (rotation := _rotation(annotation))
+        ),
+    )
+    return np.full(len(annotations), True) if evaluated else ~ignored
+
+
+def _rotation(annotation: dict) -> float:
+    """Return the rotation of a box in degrees, 0 where it has none."""
+    attributes = annotation.get("attributes")
+    rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return rotation % 360 if is_number(rotation) else 0

@@ -1,0 +1,94 @@
+"""What COCO's format wants a field to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+# Beyond these JSON's whole numbers are not exact in every reader.
+_MOST_EXACT = 2**53
+# Pixels. No picture is as wide, and drawing a polygon takes time by the length of its sides.
+FARTHEST = 10**6
+_MOST = 1e300
+_LONGEST = 40
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of values.
+
+    Attributes:
+        wants: What one is, for messages.
+        holds: Whether a value is one.
+    """
+
+    wants: str
+    holds: Callable[[object], bool]
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number and not a boolean."""
+    # NaN compares as false, and a whole number of any length can be compared. COCO has millions of
+    # numbers, and looking a type up is faster than asking for its abstract class.
+    is_real = type(value) in (int, float) or (
+        isinstance(value, Real) and not isinstance(value, bool)
+    )
+    return is_real and -_MOST < value < _MOST
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number, as 3 and 3.0 are in JSON."""
+    if type(value) is int:
+        return -_MOST_EXACT <= value <= _MOST_EXACT
+    return is_number(value) and -_MOST_EXACT <= value <= _MOST_EXACT and value == int(value)
+
+
+def is_id(value: object) -> bool:
+    """Return whether a value can be the id of an image or a category."""
+    return is_whole(value) or isinstance(value, str)
+
+
+def is_text(value: object) -> bool:
+    """Return whether a value is a text of more than blanks."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_coordinate(value: object) -> bool:
+    """Return whether a value can be a place or a length in a picture, in pixels."""
+    return is_number(value) and -FARTHEST <= value <= FARTHEST
+
+
+def is_side(value: object) -> bool:
+    """Return whether a value can be the width or height of a picture."""
+    return is_whole(value) and 0 < value <= FARTHEST
+
+
+def is_box(value: object) -> bool:
+    """Return whether a value is [x, y, width, height]; the sides may be 0."""
+    is_four = isinstance(value, list | tuple) and len(value) == 4
+    return is_four and all(map(is_coordinate, value)) and value[2] >= 0 and value[3] >= 0
+
+
+WHOLE = Kind("a whole number", is_whole)
+ID = Kind("a whole number or a text", is_id)
+TEXT = Kind("a text and not empty", is_text)
+SIDE = Kind("a whole number of pixels above 0", is_side)
+BOX = Kind(
+    "[x, y, width, height], four finite numbers of pixels, the width and height not below 0", is_box
+)
+AREA = Kind("a finite number not below 0", lambda value: is_number(value) and value >= 0)
+FLAG = Kind("0 or 1", lambda value: is_number(value) and value in (0, 1))
+
+
+def shown(value: object) -> str:
+    """Return a value as JSON spells it, cut off where it is long."""
+    if isinstance(value, float) and not is_number(value):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), str(value))
+    text = {None: "null", True: "true", False: "false"}.get(value) if _is_name(value) else None
+    text = text or repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _is_name(value: object) -> bool:
+    return value is None or isinstance(value, bool)
