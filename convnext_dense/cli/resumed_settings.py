@@ -77,7 +77,7 @@ def settle(cfg: Config, checkpoint: str) -> None:
     if kept:
         note(
             "--resume: without effect, since the checkpoint's optimizer, schedule and seed go on: "
-            + _listed(kept)
+            f"{_listed(kept)}. To change them begin a new run from its weights, by load_from"
         )
     if changed:
         note(f"--resume: with effect from here on: {_listed(changed)}")

@@ -22,9 +22,10 @@ PATIENCE = 3
 TOGETHER = 10
 SHOWN = 4
 WAY_ON = (
-    "Try a lower optim_wrapper.optimizer.lr, a longer warm-up in param_scheduler, clipped "
-    "gradients (optim_wrapper.clip_grad.max_norm=1.0), bfloat16 or float32 instead of float16; "
-    "check the data"
+    "Earlier checkpoints stay as they are. Try a lower optim_wrapper.optimizer.lr, a longer "
+    "warm-up in param_scheduler, clipped gradients (optim_wrapper.clip_grad.max_norm=1.0), "
+    "bfloat16 or float32 instead of float16; check the data. A resumed run keeps its learning rate "
+    "and schedule: begin a new one, from a checkpoint by load_from"
 )
 
 
@@ -78,7 +79,10 @@ class FiniteValuesHook(Hook):
         steps = torch.tensor(self._steps)
         all_reduce(steps, "max")
         if steps >= PATIENCE:
-            raise RuntimeError(self._message(runner, int(steps)))
+            raise RuntimeError(
+                f"{self._named()} was NaN or infinite in {int(steps)} iterations in a row, the "
+                f"last of them {runner.iter + 1}: training has diverged. {WAY_ON}"
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse to save what is not finite."""
@@ -88,20 +92,15 @@ class FiniteValuesHook(Hook):
             if names:
                 more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 raise RuntimeError(
-                    f"after iteration {runner.iter} the model is not finite: "
-                    f"{', '.join(names[:SHOWN])}{more}. It is not saved; earlier checkpoints stay "
-                    f"as they are. {WAY_ON}"
+                    f"after iteration {checkpoint['meta']['iter']} the model is not finite, and is "
+                    f"not saved: {', '.join(names[:SHOWN])}{more}"
+                    f"{f'; {self._named()} was NaN or infinite' if self._losses else ''}. {WAY_ON}"
                 )
 
-    def _message(self, runner: Runner, steps: int) -> str:
+    def _named(self) -> str:
         # The total alone says less than its parts.
         parts = [name for name in self._losses if name != "loss"] or self._losses
-        where = ", ".join(parts) if parts else "the loss of another process"
-        return (
-            f"{where} was NaN or infinite in {steps} iterations in a row, the last of them "
-            f"{runner.iter + 1}: training has diverged. Earlier checkpoints stay as they are. "
-            f"{WAY_ON}"
-        )
+        return ", ".join(parts) or "the loss of another process"
 
 
 def _not_finite(state: Mapping[str, object]) -> list[str]:
