@@ -33,6 +33,11 @@ fi
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # exec keeps the number of this process, which the others end with.
 export CONVNEXT_DENSE_LAUNCHER=$$
+# What torchrun ends the run by; under nohup SIGHUP is ignored, and stays so.
+signals=SIGTERM,SIGINT,SIGQUIT
+[ -n "$(trap -p HUP)" ] || signals+=,SIGHUP
+[ -n "$(trap -p USR1)" ] || signals+=,SIGUSR1
+export TORCHELASTIC_SIGNALS_TO_HANDLE=$signals
 options=()
 # One machine needs no name that others can resolve.
 [ "$nodes" != 1 ] || options+=(--local-addr="$address")
