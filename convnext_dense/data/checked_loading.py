@@ -20,7 +20,7 @@ from convnext_dense.data.tree import (
 
 LOADERS = ("LoadImageFromFile", "LoadPicture")
 _RGB = 3
-_PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
+PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
 # By way of hue and saturation, which leaves no fourth channel.
 _FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
 _CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
@@ -166,7 +166,7 @@ def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
             with TRANSFORMS.switch_scope_and_registry(scope) as registry:
                 kind = registry.get(kind)
         if kind and (
-            kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in _PACKAGES
+            kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
         ):
             return True
     return False

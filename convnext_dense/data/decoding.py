@@ -25,6 +25,7 @@ _JPEG = _TALKATIVE[0]
 _DAMAGE = re.compile(
     r"Corrupt JPEG data: .+|Premature end of JPEG file|(?<=TIFF_Error )(?:\w*Decode|TIFFFill).+"
 )
+_OF_DECODERS = re.compile(r"\[ ?(?:WARN|ERROR|INFO):|libpng|JPEG|TIFF|Invalid|Warning")
 # Of Pillow's names for how values are stored: RGB;16B, I;16, I;12, F;32F.
 _WIDE = re.compile(r";(?:1[0-6]|32|64)")
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258
@@ -175,8 +176,10 @@ def listen(decoder: Callable[[], np.ndarray | None]) -> tuple[np.ndarray | None,
     lines = written.splitlines(keepends=True)
     damage = [found[0] for found in map(_DAMAGE.search, lines) if found]
     others = "".join(line for line in lines if not _DAMAGE.search(line))
+    # A decoder may repeat what a file says; a progress bar of another thread must stay as it is.
+    others = printable(others, lines=True) if _OF_DECODERS.search(others) else others
     if others:
-        os.write(2, printable(others, lines=True).encode())
+        os.write(2, others.encode())
     return image, damage[0] if damage else ""
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import BaseMetric
 
 from convnext_dense.data.check import build_unread
+from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.data.tree import datasets, type_name
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.label_maps import map_name
@@ -41,7 +42,7 @@ def keep_predictions(cfg: Config, out: str) -> None:
             detector also a ``.json`` file in COCO's result format.
 
     Raises:
-        ValueError: Where the model cannot write to that.
+        ValueError: Where the model cannot write to that, or a label map does not hold its classes.
         WriteError: Where it could not be written.
     """
     evaluators = _evaluators(cfg)
@@ -56,6 +57,10 @@ def keep_predictions(cfg: Config, out: str) -> None:
     elif segmenter and not Path(out).suffix and IOU in kinds:
         ensure_folder(out)
         read = [build_unread(cfg, key, dataset) for key, dataset in datasets(cfg, "test")]
+        for one in read:
+            owner = f"a {type(one).__name__}"
+            begins_at_one = getattr(one, "reduce_zero_label", False)
+            check_number_of_classes(one.metainfo["classes"], begins_at_one, owner)
         for evaluator in evaluators:
             if evaluator.type == IOU:
                 evaluator.out = out

@@ -107,6 +107,13 @@ def test_what_others_write_meanwhile_is_passed_on(capfd):
     assert capfd.readouterr().err == "another thread's words\n"
 
 
+def test_a_progress_bar_of_another_thread_stays_as_it_is(capfd):
+    listen(lambda: os.write(2, b"\x1b[2K50 %\r"))
+    assert capfd.readouterr().err == "\x1b[2K50 %\r"
+    listen(lambda: os.write(2, b"[ WARN:0] TIFF_Warning \x1b[31m\n"))
+    assert capfd.readouterr().err == "[ WARN:0] TIFF_Warning \\x1b[31m\n"
+
+
 def test_threads_hear_their_own_decoder_alone():
     whole = [saved(photograph(seed)) for seed in range(2)]
     contents = [whole[0], cut_and_closed(whole[1])] * 20

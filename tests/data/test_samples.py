@@ -258,6 +258,19 @@ def test_data_that_training_refuses_is_refused(mask_rcnn, coco_set):
         draw_samples(Config(dict(model=dict())), 1, "val")
 
 
+@pytest.mark.parametrize("channels", [2, 13])
+def test_normalisation_is_undone_for_other_channels(channels):
+    picture = np.random.default_rng(0).integers(0, 256, (4, 5, channels), np.uint8)
+    preprocessor = torch.nn.Module()
+    preprocessor._enable_normalize = True
+    preprocessor.mean, preprocessor.std = torch.tensor(120.0), torch.tensor(60.0)
+    preprocessor.channel_conversion = True  # mmseg's, which leaves these alone
+    tensor = (torch.from_numpy(picture).permute(2, 0, 1).float() - 120) / 60
+    shown = undo_normalisation(tensor, preprocessor)
+    assert shown.shape == (4, 5, 3)
+    assert (shown[..., :2] == picture[..., :2]).all()
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_pictures_of_other_channels_are_shown(mask_rcnn, coco_set, channels):
     def rename(content):

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
 
 import convnext_dense  # noqa: F401  first, since it makes mmseg importable
 from convnext_dense.inference import Predictor
@@ -124,3 +126,22 @@ def test_the_callers_autocast_reaches_the_threads(segmenter):
     with torch.autocast("cpu", enabled=False):
         predictor(pictures)
     assert set(types) == {torch.float32}
+
+
+@TRANSFORMS.register_module()
+class LoadNumpy(BaseTransform):
+    """As a user's own loader may."""
+
+    def transform(self, results):
+        image = np.load(results["img_path"])
+        shape = image.shape[:2]
+        return results | dict(img=image, img_shape=shape, ori_shape=shape)
+
+
+def test_a_loader_of_the_users_own(segmenter, tmp_path):
+    cfg, checkpoint = segmenter(13)
+    cfg.test_dataloader.dataset.pipeline[0] = dict(type="LoadNumpy")
+    predictor = Predictor(cfg, checkpoint, device="cpu")
+    np.save(tmp_path / "a.npy", picture(13))
+    (from_file,), (from_array,) = predictor(tmp_path / "a.npy"), predictor(picture(13))
+    np.testing.assert_array_equal(from_file.labels, from_array.labels)

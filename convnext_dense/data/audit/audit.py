@@ -162,7 +162,9 @@ def _audit_one(
         built.data_prefix = dict(built.data_prefix, img="")  # content_of gives whole paths
         rows, pictures = audit_content(findings, split, built, content, has_instances)
         del content  # before workers are forked
-    look = functools.partial(look_at, load=image_loader(dataset), fast=fast)
+    look = functools.partial(
+        look_at, load=image_loader(dataset, cfg.get("default_scope")), fast=fast
+    )
     paths = [picture.path for picture in pictures]
     looks = list(in_workers(look, paths, workers, f"{findings.where}: images"))
     report_looks(findings, pictures, looks, _channels(cfg, dataset))

@@ -104,7 +104,7 @@ def audit_label_maps(
     pairs = [pair for pair in pairs if absent.isdisjoint(pair[field] for field in PAIR)]
     pictures = [Picture(pair["img_path"]) for pair in pairs]
     maps = [pair["seg_map_path"] for pair in pairs]
-    look = functools.partial(look_at_pair, load=image_loader(config), fast=fast)
+    look = functools.partial(look_at_pair, load=image_loader(config, "mmseg"), fast=fast)
     items = [(picture.path, file) for picture, file in zip(pictures, maps, strict=True)]
     looks = list(in_workers(look, items, workers, f"{findings.where}: images and label maps"))
     report_looks(findings, pictures, [seen.image for seen in looks], channels)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 from torch.utils.data import DataLoader, Dataset
 
-from convnext_dense.data.checked_loading import LOADERS
+from convnext_dense.data.checked_loading import LOADERS, PACKAGES
 from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.tree import type_name, walk
@@ -58,14 +58,31 @@ class Look:
     identity: str = ""
 
 
-def image_loader(dataset: ConfigDict) -> Callable[[dict], dict] | None:
-    """Build the transform that loads a data set's images, or None where mmcv has no part in it."""
+def image_loader(dataset: ConfigDict, scope: str | None = None) -> Callable[[dict], dict] | None:
+    """Build the transform that loads a data set's images.
+
+    Args:
+        dataset: Its dict.
+        scope: Where a transform of the user's own is looked for.
+
+    Returns:
+        That which checks them in the place of mmcv's, or the user's own; None for others of the
+        OpenMMLab packages, which load from no single file.
+    """
+    from mmengine.registry import TRANSFORMS
+
     from convnext_dense.data.loading import LoadPicture
 
     for _, node in walk(dataset.get("pipeline")):
-        if type_name(node) in LOADERS:
+        name = type_name(node)
+        if name in LOADERS:
             keys = ("color_type", "imdecode_backend", "backend_args")
             return LoadPicture(**{key: node[key] for key in keys if key in node})
+        if name.startswith("Load") and "Annotation" not in name:
+            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+                kind = registry.get(node.type) if isinstance(node.type, str) else node.type
+                is_own = kind and kind.__module__.partition(".")[0] not in PACKAGES
+                return registry.build(node) if is_own else None
     return None
 
 
@@ -83,7 +100,7 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
     header = None
     try:
         header = read_header(path, path)
-        if fast or load is None:
+        if load is None or (fast and header):
             if header is None:
                 return Look(_UNKNOWN)
             if not fast:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.config import ConfigDict
+from mmengine.registry import TRANSFORMS
 from PIL import ExifTags, Image
 
 from convnext_dense.data.audit.pictures import (
@@ -105,6 +106,27 @@ def test_the_loader_is_that_of_the_pipeline():
     pipeline = [dict(type="mmdet.LoadImageFromFile", color_type="unchanged")]
     assert image_loader(ConfigDict(pipeline=pipeline)).color_type == "unchanged"
     assert image_loader(ConfigDict(pipeline=[dict(type="LoadImageFromNDArray")])) is None
+
+
+@TRANSFORMS.register_module()
+class LoadBands(BaseTransform):
+    """As a user's own loader may."""
+
+    def transform(self, results):
+        results["img"] = np.load(results["img_path"])
+        return results
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_loader_of_the_users_own_reads_its_format(tmp_path, fast):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((40, 60, 13), np.uint16))
+    load = image_loader(ConfigDict(pipeline=[dict(type="LoadBands")]))
+    assert found(path, (60, 40), load, fast) == []
+    assert look_at(str(path), load, fast).channels == 13
+    path.write_bytes(path.read_bytes()[:500])
+    (error,) = found(path, (60, 40), load, fast)
+    assert error.what == "images that cannot be read"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
