@@ -13,7 +13,10 @@ from rich.console import Console
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.analysis.flops import as_table, count
 from convnext_dense.cli.errors import run
-from convnext_dense.cli.options import add_config_options, read_config
+from convnext_dense.cli.numbers import Number
+from convnext_dense.cli.options import add_config_options, apply_cfg_options
+from convnext_dense.config.read import read_config
+from convnext_dense.limits import MOST_PIXELS
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -23,6 +26,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--shape",
         type=int,
         nargs=2,
+        action=Number,
+        least=1,
+        most=MOST_PIXELS,
         metavar=("H", "W"),
         help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
     )
@@ -33,7 +39,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
     cfg = read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    apply_cfg_options(cfg, args)
     Console().print(as_table(count(cfg, args.shape), args.config))
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.data.shapes import make_shapes
 
@@ -13,10 +14,13 @@ from convnext_dense.data.shapes import make_shapes
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="its folder")
-    parser.add_argument("--train", metavar="N", type=int, default=200, help="training images")
-    parser.add_argument("--val", metavar="N", type=int, default=40, help="validation images")
-    parser.add_argument("--size", metavar="S", type=int, default=288, help="side in pixels")
-    parser.add_argument("--seed", metavar="K", type=int, default=0, help="same seed, same data")
+    count = dict(metavar="N", type=int, action=Number, least=1, most=1_000_000)
+    parser.add_argument("--train", **count, default=200, help="training images")
+    parser.add_argument("--val", **count, default=40, help="validation images")
+    side = dict(metavar="S", type=int, action=Number, least=96, most=4096)
+    parser.add_argument("--size", **side, default=288, help="side in pixels")
+    seed = dict(metavar="K", type=int, action=Number, least=0)
+    parser.add_argument("--seed", **seed, default=0, help="same seed, same data")
     add_debug_option(parser)
     args = parser.parse_args(argv)
     made = make_shapes(args.out, args.train, args.val, args.size, args.seed)

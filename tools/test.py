@@ -30,7 +30,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
-    test(load_config(args), args)
+    test(load_config(args, splits=("test",)), args)
     leave_processes()
 
 

@@ -8,6 +8,7 @@ import sys
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.device import AMP_DTYPES
 from convnext_dense.cli.errors import run
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_shared_options, load_config
 from convnext_dense.cli.runner import leave_processes
 from convnext_dense.cli.train import train
@@ -43,6 +44,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--accumulate",
         metavar="N",
         type=int,
+        action=Number,
+        least=1,
+        most=10_000,
         help="batches per optimizer step; default: the config's, 1 in the recipes",
     )
     parser.add_argument("--seed", type=int, help="makes a run repeatable; default: random")
@@ -57,7 +61,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
-    train(load_config(args), args)
+    train(load_config(args, splits=("train", "val")), args)
     leave_processes()
 
 

@@ -25,17 +25,33 @@ from convnext_dense.benchmark.report import (
     write_json,
 )
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable
 from convnext_dense.inference.model import choose_device
+from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command."""
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
-    parser.add_argument("--threads", type=int, metavar="N", help="on a CPU; default: torch's own")
     parser.add_argument(
-        "--rounds", type=int, default=10, metavar="N", help="samples of each; default: %(default)s"
+        "--threads",
+        type=int,
+        action=Number,
+        least=1,
+        metavar="N",
+        help="on a CPU, at most 4 per core; default: torch's own",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        action=Number,
+        least=1,
+        most=10_000,
+        default=10,
+        metavar="N",
+        help="samples of each; default: %(default)s",
     )
     parser.add_argument("--json", metavar="FILE", help="write every sample, and what repeats it")
     parser.add_argument("--plot", metavar="FILE", help="draw the times as a PNG")
@@ -52,9 +68,16 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         help=f"one or more of {', '.join(ARCHS)}; default: tiny",
     )
     parser.add_argument(
-        "--shape", type=int, nargs=2, default=(512, 512), metavar=("H", "W"), help="512 512"
+        "--shape",
+        type=int,
+        nargs=2,
+        action=Number,
+        most=MOST_PIXELS,
+        default=(512, 512),
+        metavar=("H", "W"),
+        help="512 512",
     )
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images; 1")
+    _add_batch_option(parser, default=1, help="images; 1")
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
@@ -85,6 +108,9 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-time",
         type=float,
+        action=Number,
+        least=0,
+        most=3600,
         default=0.1,
         metavar="S",
         help="seconds of calls in a sample, at least; default: %(default)s",
@@ -107,15 +133,28 @@ def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
         "are compared with the first",
     )
     parser.add_argument(
-        "--shape", type=int, nargs=2, metavar=("H", "W"), help="of images; default: the recipe's"
+        "--shape",
+        type=int,
+        nargs=2,
+        action=Number,
+        least=1,
+        most=MOST_PIXELS,
+        metavar=("H", "W"),
+        help="of images; default: the recipe's",
     )
     batch = "the recipe's" if mode == "train" else "1"
-    parser.add_argument("--batch", type=int, metavar="N", help=f"images; default: {batch}")
+    _add_batch_option(parser, help=f"images; default: {batch}")
     parser.add_argument(
         "--dtype", choices=("fp32", "amp"), default="fp32", help="amp is bfloat16 autocast; fp32"
     )
     add_shared_options(parser)
     add_config_options(parser)
+
+
+def _add_batch_option(parser: argparse.ArgumentParser, **about: object) -> None:
+    parser.add_argument(
+        "--batch", type=int, action=Number, least=1, most=MOST_IMAGES, metavar="N", **about
+    )
 
 
 def benchmark_backbone(args: argparse.Namespace) -> None:
@@ -167,15 +206,14 @@ def benchmark_models(args: argparse.Namespace) -> None:
         ValueError: Where a flag's value is out of range, or a config has no model.
         RuntimeError: Where the device is missing, or a loss is not finite.
     """
-    from convnext_dense.cli.options import read_config
+    from convnext_dense.cli.options import apply_cfg_options
+    from convnext_dense.config.read import read_config
 
     device = _prepare(args)
-    if args.shape and min(args.shape) < 1:
-        raise ValueError(f"--shape is positive, got {args.shape[0]} {args.shape[1]}")
     configs = {}
     for name in args.config:
         cfg = read_config(name)
-        cfg.merge_from_dict(args.cfg_options)
+        apply_cfg_options(cfg, args)
         if args.mode == "train" and "optim_wrapper" in cfg:
             _set_precision(cfg, args.dtype)
         title = title_of(name)
@@ -200,10 +238,6 @@ def benchmark_models(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> torch.device:
-    for flag in ("rounds", "batch", "threads"):
-        value = getattr(args, flag)
-        if value is not None and value < 1:
-            raise ValueError(f"--{flag} is at least 1, got {value}")
     if args.device and not re.fullmatch(r"cpu|cuda(:\d+)?", args.device):
         raise ValueError(f"--device is cpu, cuda or cuda:N, got {args.device!r}")
     if args.plot and find_spec("matplotlib") is None:
@@ -214,6 +248,7 @@ def _prepare(args: argparse.Namespace) -> torch.device:
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     warnings.filterwarnings("ignore")
     if args.threads:
+        check_parallel("--threads", args.threads)
         torch.set_num_threads(args.threads)
     return choose_device(args.device)
 

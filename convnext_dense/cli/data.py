@@ -13,16 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_option
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.cli.output import say
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
+from convnext_dense.limits import check_parallel
 from convnext_dense.text import printable
 
 # Where the output is a file: wide enough for most paths.
 _WIDTH = 160
+# In one picture.
+MOST_SAMPLES = 1024
 
 
 def add_data_commands(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +42,23 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         "      --ann-val annotations/instances_val.json",
     )
     check.add_argument("--fast", action="store_true", help="read the pictures' headers alone")
-    check.add_argument("--workers", metavar="N", type=int, help="processes; default: one per core")
+    check.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        action=Number,
+        least=0,
+        help="processes, at most 4 per core; default: one per core",
+    )
     check.add_argument("--strict", action="store_true", help="fail on warnings too")
     check.add_argument(
-        "--max-examples", metavar="N", type=int, default=3, help="per finding; %(default)s"
+        "--max-examples",
+        metavar="N",
+        type=int,
+        action=Number,
+        least=0,
+        default=3,
+        help="per finding; %(default)s",
     )
     check.add_argument("--json", metavar="FILE", help="write all counts and findings")
     add_data_options(check, batches=False)
@@ -53,7 +70,17 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         "draw samples after augmentation, as the network sees them",
         "tools/data.py show configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
     )
-    show.add_argument("-n", dest="number", metavar="N", type=int, default=16, help="%(default)s")
+    show.add_argument(
+        "-n",
+        dest="number",
+        metavar="N",
+        type=int,
+        action=Number,
+        least=1,
+        most=MOST_SAMPLES,
+        default=16,
+        help="%(default)s",
+    )
     show.add_argument("--split", choices=SPLITS_SHOWN, default="train", help="%(default)s")
     show.add_argument("-o", "--out", metavar="PNG", help="default: samples.png in the work dir")
     show.add_argument("--seed", type=int, default=0, help="of choice and augmentation; %(default)s")
@@ -84,10 +111,7 @@ def _add_others(parser: argparse.ArgumentParser) -> None:
 
 def check_command(args: argparse.Namespace) -> None:
     """Check the data of a config: fails where training would fail or be wrong."""
-    if args.max_examples < 0:
-        raise ValueError(f"--max-examples is at least 0, got {args.max_examples}")
-    if args.workers is not None and args.workers < 0:
-        raise ValueError(f"--workers is at least 0, got {args.workers}")
+    check_parallel("--workers", args.workers or 0)
     if args.json:
         ensure_writable(args.json)
     audit = audit_data(load_config(args), fast=args.fast, workers=args.workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from convnext_dense.cli.output import safe_output, say, show_traceback
 from convnext_dense.upstream.file_handlers import plain_files
@@ -32,6 +32,7 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
     argv = sys.argv[1:] if argv is None else argv
     try:
         with safe_output(), plain_files():
+            refuse_empty(argv)
             main(argv)
     except KeyboardInterrupt as interrupt:
         say(f"\n{interrupt or 'interrupted'}", lines=True, error=True)
@@ -45,6 +46,25 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
     return 0
 
 
+def refuse_empty(argv: Sequence[str]) -> None:
+    """Refuse arguments without a character, which stand for no file, name or number.
+
+    Raises:
+        ValueError: Naming the flag that such an argument was given to.
+    """
+    flag = ""
+    for number, argument in enumerate(argv, 1):
+        name, equals, value = argument.partition("=")
+        is_flag = name.startswith("-") and name.strip("-") != ""
+        if is_flag:
+            flag = name
+        if not argument.strip() or (is_flag and equals and not value.strip()):
+            raise ValueError(
+                f"{flag or f'argument {number}'} is empty: give a value"
+                + (", or leave the flag out" if flag else "")
+            )
+
+
 def describe(error: Exception) -> str:
     """Put an exception into one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -52,6 +72,8 @@ def describe(error: Exception) -> str:
         kind, _, said = lines[-1].partition(": ")
         return said if kind in _NAMES and said else lines[-1]
     message = " ".join(lines)
+    if isinstance(error, KeyError) and len(message.split()) > 5:  # a sentence, put in quotes
+        return " ".join(str(error.args[0]).split())
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"  # without the number that Python puts first
     if isinstance(error, SELF_EXPLAINING) and message:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_options
-from convnext_dense.cli.options import add_config_options, load_config
+from convnext_dense.cli.options import add_config_options, add_image_size_option, load_config
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_folder
 from convnext_dense.inference import Predictor
@@ -45,7 +45,7 @@ def add_infer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes", metavar="A,B,C", help="as in training, where the config lacks them"
     )
-    parser.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
+    add_image_size_option(parser)
     parser.add_argument(
         "--box-only", action="store_true", help="the model was trained without masks"
     )

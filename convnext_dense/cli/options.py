@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.utils import get_installed_path, import_modules_from_strings
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
+from convnext_dense.cli.pairs import Pairs
+from convnext_dense.config.keys import UnknownKeyError, check_keys
+from convnext_dense.config.read import read_config
+from convnext_dense.config.values import check_sections, check_values
 from convnext_dense.data.paths import follow_environment
 from convnext_dense.data.retarget import retarget
+from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.preprocessing import follow_weights
@@ -57,7 +63,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
     data = parser.add_argument_group("your data")
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
     data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")
-    data.add_argument("--img-size", metavar="S", type=int, help="short side, or crop, in pixels")
+    add_image_size_option(data)
     data.add_argument(
         "--ann-train", metavar="F", help="training annotations: absolute, or below the data root"
     )
@@ -65,8 +71,22 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
         "--ann-val", metavar="F", help="validation annotations: absolute, or below the data root"
     )
     if batches:
-        data.add_argument("--batch-size", metavar="N", type=int, help="images per process")
+        data.add_argument(
+            "--batch-size", metavar="N", type=int, action=Number, least=1, help="images per process"
+        )
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
+
+
+def add_image_size_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--img-size``."""
+    parser.add_argument(
+        "--img-size",
+        metavar="S",
+        type=int,
+        action=Number,
+        most=MOST_PIXELS,
+        help="short side, or crop, in pixels; at least 32",
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -74,23 +94,36 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=Pairs,
         default={},
         metavar="KEY=VALUE",
         help="override any key, such as model.backbone.arch=atto",
+    )
+    parser.add_argument(
+        "--force-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="let --cfg-options set this key, and those below it, though nothing is known to read "
+        "it; may be given several times",
     )
     parser.set_defaults(**NOT_GIVEN)
     add_debug_option(parser)
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, splits: Iterable[str] = ()) -> Config:
     """Read the config that the arguments name, and apply CONVNEXT_DENSE_DATA and the flags.
 
     ``--cfg-options`` come last, so that they can override what a flag has set.
 
+    Args:
+        args: The flags of :func:`add_shared_options`, or some of them.
+        splits: Which of ``train``, ``val`` and ``test`` the tool loads data of.
+
     Raises:
         FileNotFoundError: Where there is no such config.
         ImportError: Where the config inherits from a package that is not installed.
+        ValueError: Where a flag, a key or a value makes no sense.
     """
     # What only the old backbone needs is not imported: mmpretrain for its ConvNeXt.
     cfg = read_config(args.config, import_custom_modules=not args.backbone)
@@ -110,10 +143,38 @@ def load_config(args: argparse.Namespace) -> Config:
         batch_size=args.batch_size,
         box_only=args.box_only,
     )
-    cfg.merge_from_dict(args.cfg_options)
+    apply_cfg_options(cfg, args, splits)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def apply_cfg_options(cfg: Config, args: argparse.Namespace, splits: Iterable[str] = ()) -> None:
+    """Apply ``--cfg-options``, and check the config that results.
+
+    Args:
+        cfg: Changed in place.
+        args: ``cfg_options`` and ``force_key``.
+        splits: Which of ``train``, ``val`` and ``test`` the tool loads data of.
+
+    Raises:
+        ValueError: Where a key is not known or cannot be set, or a value makes no sense.
+    """
+    options = args.cfg_options
+    try:
+        check_keys(cfg, options, args.force_key)
+    except UnknownKeyError as error:
+        raise ValueError(
+            f"--cfg-options: {error}. --force-key {error.key} sets it all the same"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"--cfg-options: {error}") from error
+    cfg.merge_from_dict(options)
+    if "model" in cfg:
+        check_sections(cfg, ["model"])
+    # What was asked for makes sense or not, also where this tool does not use it.
+    asked = {key.partition("_dataloader.")[0] for key in options}
+    check_values(cfg, {*splits, *asked})
 
 
 def _swap(cfg: Config, args: argparse.Namespace) -> Config:
@@ -138,48 +199,6 @@ def _follow_weights(cfg: Config, weights: str) -> Config:
     for change in edits.changes:
         note(f"--weights {weights}: {change}")
     return Config(edits.cfg, filename=cfg.filename) if edits.changes else cfg
-
-
-def read_config(name: str, import_custom_modules: bool = True) -> Config:
-    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``.
-
-    Args:
-        name: The path or name.
-        import_custom_modules: Import what the config's ``custom_imports`` names.
-
-    Raises:
-        FileNotFoundError: Where there is no such config.
-        ImportError: Where the config needs a package that is not installed.
-    """
-    if "::" not in name and not Path(name).is_file():
-        found = sorted(str(path) for path in Path("configs").glob("[!_]*/*.py"))
-        raise FileNotFoundError(
-            f"there is no config {name!r}"
-            + (f"; here are {', '.join(found)}" if found else "; run from the repository's root")
-        )
-    try:
-        path = _installed_config(name) if "::" in name else name
-        return Config.fromfile(path, import_custom_modules=import_custom_modules)
-    except ModuleNotFoundError as error:
-        package = error.name or name.partition("::")[0]
-        raise ImportError(
-            f"config {name} needs {package}, which is not installed: "
-            "pip install 'convnext-dense[lite]', or the package itself"
-        ) from error
-
-
-def _installed_config(name: str) -> Path:
-    package, _, relative = name.partition("::")
-    configs = Path(get_installed_path(package)) / ".mim" / "configs"
-    path = configs / relative
-    if not path.is_file():
-        known = [str(p.relative_to(configs)) for p in configs.rglob("*.py")]
-        close = [f"{package}::{match}" for match in get_close_matches(relative, known, n=3)]
-        raise FileNotFoundError(
-            f"{package} has no config {relative!r}"
-            + (f"; near it are {', '.join(close)}" if close else f", of those in {configs}")
-        )
-    return path
 
 
 def rank() -> int:

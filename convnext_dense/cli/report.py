@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
@@ -30,6 +31,8 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures-from",
         type=int,
+        action=Number,
+        least=1,
         default=100,
         metavar="N",
         help="where tools/test.py --out kept no predictions in the work directory, predict so many "
@@ -66,8 +69,6 @@ def report(args: argparse.Namespace) -> None:
     from convnext_dense.report.run import read_runs
     from convnext_dense.report.validation import Options
 
-    if args.pictures_from < 1:
-        raise ValueError(f"--pictures-from is at least 1, got {args.pictures_from}")
     out = Path(args.out)
     if not out.parent.is_dir():
         raise FileNotFoundError(f"-o {args.out}: there is no folder {out.parent}")

@@ -14,15 +14,18 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
 from convnext_dense.cli.options import note
+from convnext_dense.data.batches import check_batch_size
 from convnext_dense.data.check import check_data
 from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.training import GUARDS
+from convnext_dense.training.batch_of_one import check_batch_of_one
 from convnext_dense.training.processes import stop_watching, watch_ranks
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 from convnext_dense.upstream import install_for_mmdet
@@ -48,6 +51,14 @@ class ToolRunner(Runner):
     def save_checkpoint(self, *args: object, **kwargs: object) -> None:
         """Save on rank 0; where that fails, every process stops."""
         decided_by_rank_0(lambda: super(ToolRunner, self).save_checkpoint(*args, **kwargs))
+
+    def build_dataloader(self, dataloader: DataLoader | dict, **kwargs: object) -> DataLoader:
+        """Build a loader; refuse batches that a training could not be made of."""
+        loader = super().build_dataloader(dataloader, **kwargs)
+        if dataloader is self._train_dataloader:
+            check_batch_size("train_dataloader", loader, self.world_size)
+            check_batch_of_one(self.cfg, self.model, loader)
+        return loader
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale by the images of an optimizer step, where mmengine counts an iteration's."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.options import note, read_config
+from convnext_dense.cli.options import note
 from convnext_dense.cli.output import say
+from convnext_dense.cli.pairs import Pairs
+from convnext_dense.config.read import read_config
 from convnext_dense.swap import Swap, plan_swap
 from convnext_dense.swap.delta import write_config
 from convnext_dense.swap.plan import MODES
@@ -40,7 +43,7 @@ def add_swap_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone-options",
         nargs="+",
-        action=DictAction,
+        action=Pairs,
         default={},
         metavar="KEY=VALUE",
         help="arguments of the new backbone, such as drop_path_rate=0.4 with_cp=True",
@@ -64,6 +67,11 @@ def swap(args: argparse.Namespace) -> None:
     """
     if not (args.out or args.diff or args.check):
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
+    for key in inspect.signature(plan_swap).parameters.keys() & args.backbone_options.keys():
+        raise ValueError(
+            f"--backbone-options {key}: the backbone takes no argument {key}"
+            + (f"; there is a flag --{key}" if hasattr(args, key) else "")
+        )
     original = read_config(args.config, import_custom_modules=False)
     result = plan_swap(
         original,

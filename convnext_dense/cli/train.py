@@ -139,8 +139,6 @@ def set_batch(cfg: Config, accumulate: int | None, auto_scale_lr: bool) -> None:
     """
     if accumulate is None:
         accumulate = cfg.optim_wrapper.get("accumulative_counts", 1)
-    if accumulate < 1:
-        raise ValueError(f"--accumulate is at least 1, got {accumulate}")
     per_step = cfg.train_dataloader.batch_size * world_size(cfg.launcher) * accumulate
     scale = 1.0
     if auto_scale_lr:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import colorsys
+import inspect
 from collections.abc import Sequence
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS
 
 from convnext_dense.data.tree import (
     PANOPTIC_HEADS,
@@ -72,11 +74,25 @@ def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
                     f"--classes {names[0]}: a segmenter tells at least 2 classes apart: name the "
                     "background too, and let the label maps hold it"
                 )
+            for name, ending in (("img_suffix", ".jpg"), ("seg_map_suffix", ".png")):
+                dataset.setdefault(name, _default_of(cfg, dataset, name) or ending)
             dataset.type = "BaseSegDataset"
             dataset.reduce_zero_label = reduce_zero_label
-            dataset.setdefault("img_suffix", ".jpg")
-            dataset.setdefault("seg_map_suffix", ".png")
     set_num_classes(cfg.model, len(names))
+
+
+def _default_of(cfg: Config, dataset: ConfigDict, argument: str) -> object:
+    """Return what a data set's class takes for an argument, or None where it is not known."""
+    kind = dataset.get("type")
+    if isinstance(kind, str):
+        scope = dataset.get("_scope_") or cfg.get("default_scope")
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(kind)
+    for cls in getattr(kind, "__mro__", ()):
+        parameter = inspect.signature(cls.__init__).parameters.get(argument)
+        if parameter is not None:
+            return parameter.default
+    return None
 
 
 def set_num_classes(model: ConfigDict, number: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.data.batches import check_batch_size
 from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.tree import datasets, type_name
@@ -104,7 +105,10 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
             dataset.pipeline = load_truth_first(dataset.get("pipeline", []))
     check_what_is_loaded(cfg)
     set_random_seed(seed)
-    return Runner.build_dataloader(config, seed=seed)
+    loader = Runner.build_dataloader(config, seed=seed)
+    if split == "train":
+        check_batch_size("train_dataloader", loader)
+    return loader
 
 
 def load_truth_first(pipeline: Sequence[ConfigDict]) -> list[ConfigDict]:

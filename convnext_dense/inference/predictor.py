@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.config.read import read_config
 from convnext_dense.data.checked_loading import (
     check_channels,
     check_pictures,
@@ -28,7 +29,7 @@ from convnext_dense.data.tree import reads_label_maps, type_name
 from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
-from convnext_dense.upstream.file_handlers import plain_files
+from convnext_dense.limits import MOST_IMAGES
 
 Image = str | Path | np.ndarray
 # Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
@@ -62,8 +63,8 @@ class Predictor:
     share one.
 
     Args:
-        config: A config, or the path of one. That which training left in its work directory holds
-            the classes and sizes that it was trained with.
+        config: A config, its path, or its name such as ``mmdet::...``. That which training left in
+            its work directory holds the classes and sizes that it was trained with.
         checkpoint: Path or URL of a whole model, or ``published`` for that of a published recipe.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; None takes CUDA where there is one.
         batch_size: Pictures per forward pass, at most.
@@ -94,13 +95,12 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"a batch has at least 1 picture, got {batch_size}")
+        if batch_size > MOST_IMAGES:
+            raise ValueError(f"a batch has at most {MOST_IMAGES} pictures, got {batch_size}")
         if not 0 <= score < 1:
             raise ValueError(f"a score is at least 0 and below 1, got {score}")
         if not isinstance(config, Config):
-            if not Path(config).is_file():
-                raise FileNotFoundError(f"there is no config {str(config)!r}")
-            with plain_files():
-                config = Config.fromfile(config)
+            config = read_config(config)
         config = copy.deepcopy(config)
         self.batch_size = batch_size
         self.score = score

@@ -121,7 +121,13 @@ def test_unreachable_weights_name_both_ways_out(cli, monkeypatch, tmp_path):
     ("flags", "complaint"),
     [
         (["--accumulate", "0"], "--accumulate is at least 1, got 0"),
+        (["--accumulate", "99999999999"], "--accumulate is at most 10000, got 99999999999"),
         (["--batch-size", "0"], "--batch-size is at least 1, got 0"),
+        (["--batch-size", "7"], "batch_size is 7, and the data set has 6 images: take 6 or fewer"),
+        (["--batch-size", "1"], "batch norm cannot train on one image where its map is 1 x 1"),
+        (["--work-dir", ""], "--work-dir is empty: give a value, or leave the flag out"),
+        (["--data-root= "], "--data-root is empty"),
+        (["--backbone", ""], "--backbone is empty"),
         (["--img-size", "0"], "--img-size is at least 32 pixels, got 0"),
         (["--classes", "one,,two"], "has an empty name"),
         (["--seed", "-1"], "--seed is from 0 to 2**32 - 1, got -1"),
@@ -129,6 +135,34 @@ def test_unreachable_weights_name_both_ways_out(cli, monkeypatch, tmp_path):
 )
 def test_silly_values(cli, flags, complaint):
     assert complaint in cli.refused("train", cli.argv("seg", *SCRATCH, *flags))
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("modle.backbone.arch=atto", "no key modle.backbone.arch; the nearest is model.backbone."),
+        ("optim_wrapper.optimizer.lr=nan", "optim_wrapper.optimizer.lr is a finite number above 0"),
+        ("train_cfg.max_iters=-1", "train_cfg.max_iters is a whole number from 1, got -1"),
+        ("train_dataloader.num_workers=99999999999", "train_dataloader.num_workers is at most "),
+        ("val_dataloader.persistent_workers=True", "but val_dataloader.num_workers is 0"),
+        ("model.backbone.arch=", "--cfg-options model.backbone.arch= has no value"),
+        ("model.backbone.arch", "--cfg-options takes KEY=VALUE, got 'model.backbone.arch'"),
+        ("model.backbone.out_indices=(1,2", "out_indices=(1,2: Imbalanced brackets"),
+        ("val_evaluator=5", "--cfg-options: val_evaluator is a dict, and 5 is none"),
+    ],
+)
+def test_silly_options(cli, option, complaint):
+    assert complaint in cli.refused("train", cli.argv("seg", *SCRATCH, options=option))
+    assert not Path("w").exists()
+
+
+def test_an_unknown_key_can_be_forced(cli):
+    tool = cli.load_tool("train")
+    argv = [str(cli.config["seg"]), "--cfg-options", "mine.a=1", "yours=2"]
+    message = cli.refused("train", argv)
+    assert message.endswith("--force-key mine.a sets it all the same")
+    cfg = tool.load_config(tool.parse_args([*argv, "--force-key", "mine", "--force-key", "yours"]))
+    assert (cfg.mine.a, cfg.yours) == (1, 2)
 
 
 @cpu_only

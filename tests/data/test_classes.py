@@ -33,6 +33,28 @@ def test_labels_from_zero_stay_labels_from_zero(load):
     assert cfg.train_dataloader.dataset.reduce_zero_label is False
 
 
+@pytest.mark.parametrize(
+    ("dataset", "endings"),
+    [
+        ("CityscapesDataset", ("_leftImg8bit.png", "_gtFine_labelTrainIds.png")),
+        ("DarkZurichDataset", ("_rgb_anon.png", "_gt_labelTrainIds.png")),  # a Cityscapes
+        ("DRIVEDataset", (".png", "_manual1.png")),
+        ("COCOStuffDataset", (".jpg", "_labelTrainIds.png")),
+        ("BaseSegDataset", (".jpg", ".png")),
+    ],
+)
+def test_the_endings_of_a_data_sets_files_stay(upernet, dataset, endings):
+    upernet.train_dataloader.dataset.type = dataset
+    found = retarget(upernet, classes="a,b").train_dataloader.dataset
+    assert (found.type, found.img_suffix, found.seg_map_suffix) == ("BaseSegDataset", *endings)
+
+
+def test_endings_of_the_config_win(upernet):
+    upernet.train_dataloader.dataset.update(type="CityscapesDataset", seg_map_suffix=".png")
+    found = retarget(upernet, classes="a,b").train_dataloader.dataset
+    assert (found.img_suffix, found.seg_map_suffix) == ("_leftImg8bit.png", ".png")
+
+
 def test_query_head_and_its_background_weight(load):
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
     model = retarget(load(name), classes="a,b").model

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt, load_weights
-from convnext_dense.cli.options import read_config
+from convnext_dense.config.read import read_config
 from convnext_dense.data.tree import walk
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits

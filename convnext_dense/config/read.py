@@ -1,0 +1,155 @@
+"""A config file read, or an error that names the file and the line."""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.fileio import load
+from mmengine.utils import get_installed_path
+
+from convnext_dense.upstream.file_handlers import plain_files
+
+_SUFFIXES = (".py", ".json", ".yaml", ".yml")
+
+
+def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
+    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``.
+
+    Args:
+        name: The path or name.
+        import_custom_modules: Import what the config's ``custom_imports`` names.
+
+    Raises:
+        FileNotFoundError: Where there is no such config, or none that it inherits from.
+        ImportError: Where the config needs a package that is not installed.
+        ValueError: Where it is no config, naming the file and the line.
+        RuntimeError: Where its code fails, naming the file and the line.
+    """
+    name = str(name)
+    path = _installed_config(name) if "::" in name else Path(name)
+    if not path.exists():
+        found = sorted(str(path) for path in Path("configs").glob("[!_]*/*.py"))
+        raise FileNotFoundError(
+            f"there is no config {name!r}"
+            + (f"; here are {', '.join(found)}" if found else "; run from the repository's root")
+        )
+    with plain_files():
+        _check_file(path, ())
+        try:
+            return Config.fromfile(path, import_custom_modules=import_custom_modules)
+        except ModuleNotFoundError as error:
+            package = error.name or name.partition("::")[0]
+            raise ImportError(
+                f"config {name} needs {package}, which is not installed: "
+                "pip install 'convnext-dense[lite]', or the package itself"
+            ) from error
+        except ImportError as error:
+            # mmengine's lists sys.path; its cause names what is missing.
+            raise ImportError(
+                f"config {name}, custom_imports: {error.__cause__ or error}"
+            ) from error
+        except (Exception, SystemExit) as error:  # whatever its code, or that of a base, raises
+            raise RuntimeError(f"{_place(error, name)}: {_said(error)}") from error
+
+
+def _check_file(path: Path, heirs: tuple[Path, ...]) -> None:
+    """Check that a file, and each that it inherits from, can be read as a config.
+
+    Args:
+        path: The file.
+        heirs: The files that inherit from it, the first of them the user's.
+    """
+    path = Path(path.absolute()) if heirs else path
+    if heirs and not path.exists():
+        raise FileNotFoundError(f"{heirs[-1]}: there is no {path}, which its _base_ names")
+    if path.is_dir():
+        raise IsADirectoryError(f"config {path} is a folder: name a file in it")
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"config {path} ends in none of {', '.join(_SUFFIXES)}")
+    if path.resolve() in [heir.resolve() for heir in heirs]:
+        chain = " -> ".join(str(file) for file in (*heirs, path))
+        raise ValueError(f"a config inherits from itself by _base_: {chain}")
+    for base in _bases(path):
+        if "::" not in base:
+            _check_file(path.parent / base, (*heirs, path))
+
+
+def _bases(path: Path) -> list[str]:
+    """Return what a config names as its ``_base_``, as far as it can be read without running it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"config {path} is not a text file in UTF-8: {error}") from error
+    if not text.strip():
+        raise ValueError(f"config {path} is empty")
+    if path.suffix == ".py":
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            line = f", line {error.lineno}" if error.lineno else ""
+            raise ValueError(f"{path}{line}: {error.msg}") from error
+        except ValueError as error:  # null bytes, in some versions of Python
+            raise ValueError(f"{path}: {error}") from error
+        bases = [
+            node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and [getattr(target, "id", None) for target in node.targets] == ["_base_"]
+        ]
+        try:
+            named = ast.literal_eval(bases[0]) if bases else []
+        except ValueError:  # an expression
+            named = []
+    else:
+        try:
+            content = load(path)
+        except Exception as error:  # of the JSON or YAML reader
+            raise ValueError(f"config {path} could not be read: {_said(error)}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"config {path} holds no keys but a {type(content).__name__}")
+        named = content.get("_base_") or []
+    named = [named] if isinstance(named, str) else named
+    named = list(named) if isinstance(named, tuple) else named
+    if not isinstance(named, list) or not all(isinstance(base, str) for base in named):
+        raise ValueError(f"config {path}: _base_ is {named!r}, neither a path nor a list of them")
+    return named
+
+
+def _place(error: BaseException, name: str) -> str:
+    """Name the line of a config at which an error was raised, or the config."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).suffix == ".py" and frame.name == "<module>"
+    ]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else f"config {name}"
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind
+
+
+def _installed_config(name: str) -> Path:
+    package, _, relative = name.partition("::")
+    try:
+        configs = Path(get_installed_path(package)) / ".mim" / "configs"
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ImportError(
+            f"config {name} needs {package or 'the name of a package'}, which is not installed: "
+            "pip install 'convnext-dense[lite]', or the package itself"
+        ) from error
+    path = configs / relative
+    if not path.is_file():
+        known = [str(p.relative_to(configs)) for p in configs.rglob("*.py")]
+        close = [f"{package}::{match}" for match in get_close_matches(relative, known, n=3)]
+        raise FileNotFoundError(
+            f"{package} has no config {relative!r}"
+            + (f"; near it are {', '.join(close)}" if close else f", of those in {configs}")
+        )
+    return path
