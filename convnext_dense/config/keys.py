@@ -125,13 +125,14 @@ def _check_new(
     if taken is None:
         # What reads it is not known: neither are all of its keys, unless they are listed.
         is_open = (kind is not None or is_new) and len(listed) == len(EVERYWHERE)
-        taken = Arguments(frozenset(map(str, node)), is_open)
+        taken = Arguments(frozenset(), is_open)
     if part in taken.names:
         return
-    if taken.is_open and not get_close_matches(part, taken.names, 1, _MISSPELT):
+    named = {*map(str, node), *taken.names}
+    if taken.is_open and not get_close_matches(part, named, 1, _MISSPELT):
         return
     key = ".".join(parts)
-    near = _nearest(cfg, parts, index, {*node, *taken.names}, listed)
+    near = _nearest(cfg, parts, index, named, listed)
     raise UnknownKeyError(
         key, f"there is no key {key}{is_read_by}" + (f"; the nearest is {near}" if near else "")
     )
@@ -156,7 +157,7 @@ def _nearest(
     if whole:
         return min(whole, key=len)
     for names in (beside, listed):
-        for match in get_close_matches(parts[index], map(str, names), 3, _ALIKE):
+        for match in get_close_matches(parts[index], names, 3, _ALIKE):
             near = ".".join([*here, match, *rest])
             if not rest or near in all_keys:
                 return near
