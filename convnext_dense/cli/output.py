@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import logging
@@ -10,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
+from typing import NoReturn
 
 from convnext_dense.files import write_error
 from convnext_dense.text import printable
@@ -37,14 +39,16 @@ def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = 
 
 @contextlib.contextmanager
 def safe_output() -> Iterator[None]:
-    """Escape control characters of log records and warnings, whoever makes them.
+    """Escape control characters of log records, warnings and refused arguments.
 
-    What a stream's encoding lacks is escaped as well.
+    Arguments may be names of files that a pattern of the shell found. What a stream's encoding
+    lacks is escaped as well.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
+    refuse = argparse.ArgumentParser.error
 
     def safe_record(*args: object, **kwargs: object) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
@@ -55,13 +59,18 @@ def safe_output() -> Iterator[None]:
     def safe_warning(*args: object, **kwargs: object) -> str:
         return printable(format_warning(*args, **kwargs), lines=True)
 
+    def safe_refusal(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        refuse(parser, printable(message))
+
     logging.setLogRecordFactory(safe_record)
     warnings.formatwarning = safe_warning
+    argparse.ArgumentParser.error = safe_refusal
     try:
         yield
     finally:
         logging.setLogRecordFactory(make_record)
         warnings.formatwarning = format_warning
+        argparse.ArgumentParser.error = refuse
 
 
 def show_traceback(

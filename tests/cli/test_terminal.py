@@ -147,6 +147,14 @@ def test_whatever_a_library_says_is_escaped(capsys, text):
     assert printable(text).partition("\\")[0] in said.err
 
 
+@pytest.mark.parametrize("tool", ["train", "infer", "weights", "report"])
+def test_an_argument_that_is_a_hostile_file_name(cli, capsys, tool):
+    with pytest.raises(SystemExit):
+        run(cli.load_tool(tool).main, ["inspect", "a", "b", "--\x1b]0;owned\x07.jpg"])
+    assert_clean(said := capsys.readouterr().err)
+    assert r"--\x1b]0;owned\x07.jpg" in said
+
+
 def test_an_encoding_without_a_character_is_no_error(tmp_path):
     out = (tmp_path / "out").open("w", encoding="ascii")
     with contextlib.redirect_stdout(out), out:
