@@ -1,5 +1,7 @@
 """Measures the memory and time that loading published weights takes beyond the model itself.
 
+Of the time, that for the damage that a file's own checksums tell, and for the hash of the report.
+
     python benchmarks/weights.py [--arch xlarge]
 
 Each load runs in a process of its own, into a model whose memory is already in use. The peak counts
@@ -20,6 +22,8 @@ from mmengine.logging import MMLogger
 
 from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.backbone import ARCHS
+from convnext_dense.download import sha256_of
+from convnext_dense.upstream.checkpoint_damage import find_damage
 from convnext_dense.weights.convert import convert
 
 FILES = {
@@ -37,7 +41,8 @@ def main() -> None:
     parser.add_argument("--arch", default="xlarge", choices=ARCHS, help="default: xlarge")
     arch = parser.parse_args().arch
     print(f"torch {torch.__version__}, arch {arch}, into a model of float32")
-    print(f"{'file':<28}{'size, MB':>10}{'extra, MB':>11}{'ratio':>7}{'seconds':>9}")
+    columns = f"{'size, MB':>10}{'extra, MB':>11}{'ratio':>7}{'load, s':>9}{'CRC, s':>8}"
+    print(f"{'file':<28}{columns}{'SHA-256, s':>12}")
     with tempfile.TemporaryDirectory() as folder:
         for title, (to, name) in FILES.items():
             if ARCHS[arch].grn and to == "torchvision":
@@ -46,8 +51,10 @@ def main() -> None:
             in_own_process(write, arch, path, to)
             size = path.stat().st_size / 1e6
             extra, seconds = in_own_process(load, arch, path)
+            checks = in_own_process(time_checks, path)
             ratio = extra / size
-            row = f"{title:<28}{size:>10.0f}{extra:>11.0f}{ratio:>7.2f}{seconds:>9.1f}"
+            row = f"{title:<28}{size:>10.0f}{extra:>11.0f}{ratio:>7.2f}{seconds:>9.2f}"
+            row += f"{checks[0]:>8.2f}{checks[1]:>12.2f}"
             print(row + ("" if ratio <= GOAL else f"  more than {GOAL}"))
             path.unlink()
 
@@ -70,6 +77,15 @@ def load(arch: str, path: Path) -> tuple[float, float]:
     start = time.perf_counter()
     load_weights(net, path)
     return status("VmHWM") - before, time.perf_counter() - start
+
+
+def time_checks(path: Path) -> tuple[float, float]:
+    """Return the seconds that the comparison of checksums takes, and the file's hash."""
+    start = time.perf_counter()
+    find_damage(path)
+    middle = time.perf_counter()
+    sha256_of(path)
+    return middle - start, time.perf_counter() - middle
 
 
 def build(arch: str) -> ConvNeXt:

@@ -13,7 +13,10 @@ from convnext_dense.weights.convert import TARGETS
 def parse_args(argv: list[str]) -> argparse.Namespace:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
-    shared.add_argument("--prefix", help="take only the names below it, such as backbone")
+    shared.add_argument(
+        "--prefix",
+        help="take only what lies below it: names such as backbone, keys such as teacher",
+    )
     shared.add_argument("--ema", action="store_true", help="take the moving averages")
     shared.add_argument(
         "--trust", action="store_true", help="unpickle anything the file holds: it can run any code"

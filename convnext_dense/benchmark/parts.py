@@ -57,7 +57,7 @@ def time_by_part(function: Callable[[], object], device: torch.device) -> list[P
     for event in profiler.key_averages(group_by_input_shape=True):
         if device.type == "cuda":
             if event.device_type == torch.autograd.DeviceType.CUDA:
-                spent[kind_of(event.key)] += _device_time(event)
+                spent[kind_of(event.key)] += event.self_device_time_total
         else:
             spent[kind_of(event.key, event.input_shapes)] += event.self_cpu_time_total
     total = sum(spent.values())
@@ -92,10 +92,3 @@ def kind_of(name: str, shapes: list | None = None) -> str:
 
 def _is_depthwise(shape: list) -> bool:
     return len(shape) == 4 and shape[0] > 1 and shape[1] == 1
-
-
-def _device_time(event: object) -> float:
-    # Called otherwise before torch 2.4.
-    return getattr(event, "self_device_time_total", None) or getattr(
-        event, "self_cuda_time_total", 0
-    )

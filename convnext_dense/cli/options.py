@@ -24,6 +24,8 @@ from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.preprocessing import follow_weights
+from convnext_dense.weights.load import WAY_OUT
+from convnext_dense.weights.source import read_source
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 # What load_config takes for the flags that a tool has not.
@@ -127,10 +129,13 @@ def load_config(args: argparse.Namespace, splits: Iterable[str] = ()) -> Config:
     """
     # What only the old backbone needs is not imported: mmpretrain for its ConvNeXt.
     cfg = read_config(args.config, import_custom_modules=not args.backbone)
+    weights = getattr(args, "weights", None)
+    if weights and "://" in weights and not getattr(args, "resume", None):
+        read_source(weights, way_out=WAY_OUT)  # downloaded now, since their content tells more
     if args.backbone:
         cfg = _swap(cfg, args)
-    elif getattr(args, "weights", None):
-        cfg = _follow_weights(cfg, args.weights)
+    elif weights:
+        cfg = _follow_weights(cfg, weights)
     if args.data_root is None:
         cfg = follow_environment(cfg)
     cfg = retarget(

@@ -115,9 +115,4 @@ def autocast_dtype(device: str) -> torch.dtype | None:
     """Give autocast's type on a kind of device, or None where it is off."""
     if device not in ("cpu", "cuda"):
         return None
-    if hasattr(torch, "get_autocast_dtype"):
-        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    # Before torch 2.4.
-    if device == "cpu":
-        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
-    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None

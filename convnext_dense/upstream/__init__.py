@@ -1,7 +1,7 @@
 """What the OpenMMLab stack needs to run on today's torch.
 
 One file per upstream fault, each naming the fault and when it can go. Nothing here imports the
-rest of the package, but for two plain helpers at its root: files and download.
+rest of the package.
 """
 
 
@@ -14,7 +14,6 @@ def install() -> None:
         package_paths,
         resumed_config,
         safe_checkpoint,
-        safe_download,
     )
 
     config_format.install()
@@ -22,7 +21,6 @@ def install() -> None:
     package_paths.install()
     resumed_config.install()
     safe_checkpoint.install()
-    safe_download.install()
 
 
 def install_for_mmdet() -> None:

@@ -1,6 +1,12 @@
-"""Published checkpoints into the backbone: what does not match stops the run."""
+"""Published checkpoints into the backbone: what does not match stops the run.
 
+Importing it lets mmengine, too, load from the web by :mod:`.cached_download`.
+"""
+
+from convnext_dense.weights import cached_download
 from convnext_dense.weights.load import load_weights
 from convnext_dense.weights.report import LoadReport
+
+cached_download.register()
 
 __all__ = ["LoadReport", "load_weights"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from convnext_dense.weights.cached_download import place_in_cache
 from convnext_dense.weights.find import Found
 from convnext_dense.weights.source import is_remote, read_source
 
@@ -83,14 +84,16 @@ def normalisation_of(name: str, parameters: Iterable[str] = ()) -> Normalisation
 def normalisation_for(source: str) -> Normalisation:
     """Return what weights expect before they are loaded, as their report will say it.
 
-    A file that lies here is read; of others the name tells. What cannot be read is no error here,
-    but where it is loaded.
+    A file that lies here, or was downloaded before, is read; of others the name tells. What cannot
+    be read is no error here, but where it is loaded.
 
     Args:
         source: Path, address or hub id; empty for random weights.
     """
     parameters: Iterable[str] = ()
-    if source and not is_remote(source):
+    is_address = source.startswith(("http://", "https://"))
+    here = place_in_cache(source) if is_address else Path(source).expanduser()
+    if source and here.exists():
         with contextlib.suppress(OSError, RuntimeError, ImportError):
-            parameters = read_source(source).state
+            parameters = read_source(here).state
     return normalisation_of(source, parameters)

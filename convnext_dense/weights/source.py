@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convnext_dense.download import sha256_of
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
-from convnext_dense.upstream.safe_download import download
+from convnext_dense.weights.cached_download import download
 from convnext_dense.weights.containers import find_parameters
 from convnext_dense.weights.shards import FILES, INDEX, find_in_folder, read_shards
 

@@ -11,7 +11,8 @@ from convnext_dense.data.tree import walk
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.preprocessing import follow_weights
-from convnext_dense.weights.origin import CLIP, IMAGENET
+from convnext_dense.weights.cached_download import place_in_cache
+from convnext_dense.weights.origin import CLIP, IMAGENET, normalisation_for
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -54,6 +55,19 @@ def test_clips_weights_are_told_by_their_content_too(tmp_path):
     weights = dict(type="Pretrained", checkpoint=str(path))
     found = plan_swap(cfg, "atto", init_cfg=weights).config.model.data_preprocessor
     assert found.mean == list(load_weights(net, path).mean) == list(CLIP[0])
+
+
+def test_what_was_downloaded_is_told_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    url = "https://host/convnext.pth"
+    assert normalisation_for(url) == IMAGENET
+    path = place_in_cache(url)
+    path.parent.mkdir()
+    tower = {f"visual.trunk.{n}": v for n, v in ConvNeXt("atto").state_dict().items()}
+    torch.save(tower, path)
+    assert normalisation_for(url) == CLIP
+    path.write_bytes(b"spoilt")
+    assert normalisation_for(url) == IMAGENET
 
 
 @pytest.mark.parametrize(

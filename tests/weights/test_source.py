@@ -9,7 +9,7 @@ import torch
 
 from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.download import sha256_of
-from convnext_dense.upstream import safe_download
+from convnext_dense.weights import cached_download
 from convnext_dense.weights.source import is_remote, read_source
 
 ARCH = dict(depths=(1, 2), channels=(8, 16))
@@ -113,7 +113,7 @@ def test_an_address_is_downloaded_once_to_the_cache(net, saved, tmp_path, monkey
         fetched.append((url, show))
         torch.save(torch.load(path), target)
 
-    monkeypatch.setattr(safe_download, "fetch", fetch)
+    monkeypatch.setattr(cached_download, "fetch", fetch)
     for _ in range(2):
         report = load_weights(net, "https://host/convnext_tiny.pth")
     assert fetched == [("https://host/convnext_tiny.pth", True)]

@@ -37,7 +37,7 @@ class launching:
         self._device.__enter__()
         self._autocast = autocast_dtype(self._type) is not None
         if self._autocast:
-            _switch_autocast(self._type, False)
+            torch.set_autocast_enabled(self._type, False)
 
     def __exit__(
         self,
@@ -46,17 +46,8 @@ class launching:
         traceback: TracebackType | None,
     ) -> None:
         if self._autocast:
-            _switch_autocast(self._type, True)
+            torch.set_autocast_enabled(self._type, True)
         self._device.__exit__(kind, error, traceback)
-
-
-def _switch_autocast(device: str, on: bool) -> None:
-    if hasattr(torch, "get_autocast_dtype"):
-        torch.set_autocast_enabled(device, on)
-    elif device == "cuda":  # before torch 2.4
-        torch.set_autocast_enabled(on)
-    else:
-        torch.set_autocast_cpu_enabled(on)
 
 
 def cdiv(a: int, b: int) -> int:

@@ -1,11 +1,9 @@
 """Weights from the web: downloaded once, whole, and the same whenever they are used.
 
-Fault: mmengine 0.10.7 loads files from the web with ``weights_only=False``, which runs what they
-contain; and torch's downloader, which it calls, has no time-out and no limit, takes what is left of
-a connection that broke off for the whole file, keeps files of one name apart by nothing, and never
-looks at a cached file again. Reach: every load of mmengine from ``http://`` and ``https://``, of
-any program that imports this package. This file can go when mmengine loads with
-``weights_only=True`` and torch compares sizes and hashes.
+mmengine 0.10.7 loads files from the web with ``weights_only=False``, which runs what they contain;
+and torch's downloader, which it calls, has no time-out and no limit, takes what is left of a
+connection that broke off for the whole file, keeps files of one name apart by nothing, and never
+looks at a cached file again. So mmengine, too, loads ``http://`` and ``https://`` by this.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from urllib.parse import urlparse
 import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from mmengine.dist import barrier, is_main_process
+from mmengine.runner import CheckpointLoader
 
 from convnext_dense.download import WEIGHTS, fetch, sha256_of
 from convnext_dense.files import write_error, write_whole
@@ -36,10 +35,10 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetenso
 LONGEST, LONGEST_SUFFIX = 150, 16
 
 
-def install() -> None:
-    """Make every load of a checkpoint by mmengine from the web a safe one."""
-    register = mmengine_checkpoint.CheckpointLoader.register_scheme
-    register(["http://", "https://"], load_from_http, force=True)
+def register() -> None:
+    """Let mmengine load from the web by this; safe to repeat."""
+    schemes = ["http://", "https://"]
+    CheckpointLoader.register_scheme(schemes, load_from_http, force=True)
     # The schemes of the model zoos call it by this name.
     mmengine_checkpoint.load_from_http = load_from_http
 
@@ -74,7 +73,7 @@ def download(url: str, model_dir: str | None = None, progress: bool = True) -> P
             whole checkpoint.
         WriteError: If it could not be written.
     """
-    path = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / _name_in_cache(url)
+    path = place_in_cache(url, model_dir)
     failure = None
     if is_main_process():
         try:
@@ -87,6 +86,11 @@ def download(url: str, model_dir: str | None = None, progress: bool = True) -> P
     if not is_main_process():
         _download(url, path, progress=False)
     return path
+
+
+def place_in_cache(url: str, model_dir: str | None = None) -> Path:
+    """Return where a download is kept, be it there or not."""
+    return Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / _name_in_cache(url)
 
 
 def _name_in_cache(url: str) -> str:

@@ -10,11 +10,28 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from convnext_dense.files import WriteError
-from convnext_dense.upstream import safe_download
 from convnext_dense.upstream.safe_checkpoint import load_from_local
-from convnext_dense.upstream.safe_download import download, load_from_http
+from convnext_dense.weights import cached_download
+from convnext_dense.weights.cached_download import download, load_from_http
 
-from .test_safe_checkpoint import Call, load, save_as
+
+class Call:
+    """Pickles as a call."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def save_as(name, **entries):
+    torch.save(entries, name)
+    return str(name)
+
+
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), "cpu")
 
 
 @pytest.fixture
@@ -33,7 +50,7 @@ def test_web_addresses_are_downloaded_once_and_checked(tmp_path, monkeypatch):
         asked.append(url)
         path.write_bytes(whole)
 
-    monkeypatch.setattr(safe_download, "fetch", fetch)
+    monkeypatch.setattr(cached_download, "fetch", fetch)
     digits = sha256(whole).hexdigest()[:8]
     urls = [f"https://host/a-{digits}.pth?raw=1", "https://host/b-20210531.pth"]
     for url in urls:
@@ -71,16 +88,16 @@ def test_a_cached_file_that_has_changed_is_refused(tmp_path, recorded):
      "/" + "a/../" * 9 + "-01234567.pth", "/\\x.pth", "/x." + "p" * 300],
 )  # fmt: skip
 def test_no_address_leaves_the_cache(path):
-    name = safe_download._name_in_cache(f"https://host{path}")
+    name = cached_download._name_in_cache(f"https://host{path}")
     assert Path(name).name == name and name not in (".", "..")
     assert not name.startswith(".") and len(os.fsencode(f".{name}.part.from")) <= 255
 
 
 def test_processes_and_threads_download_one_file_once(tmp_path, monkeypatch):
     source = Path(save_as(tmp_path / "a.pth", x=1))
-    asked, real = [], safe_download.fetch
+    asked, real = [], cached_download.fetch
     monkeypatch.setattr(
-        safe_download, "fetch", lambda *args, **kw: (asked.append(1), real(*args, **kw))
+        cached_download, "fetch", lambda *args, **kw: (asked.append(1), real(*args, **kw))
     )
     with ThreadPoolExecutor(8) as pool:
         paths = set(pool.map(lambda _: download(source.as_uri(), str(tmp_path / "c")), range(40)))
@@ -161,7 +178,7 @@ def test_a_hash_in_the_name_is_checked(suffix, tmp_path):
 
 def test_a_failed_download_of_rank_0_releases_the_others(tmp_path, monkeypatch):
     waited = []
-    monkeypatch.setattr(safe_download, "barrier", lambda: waited.append(True))
+    monkeypatch.setattr(cached_download, "barrier", lambda: waited.append(True))
     with pytest.raises(ConnectionError):
         download("http://127.0.0.1:9/a.pth", model_dir=str(tmp_path))
     assert waited == [True]
