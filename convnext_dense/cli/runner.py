@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict, ZeroRedundancyOptimizer
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
@@ -49,7 +50,14 @@ class ToolRunner(Runner):
         return logger
 
     def save_checkpoint(self, *args: object, **kwargs: object) -> None:
-        """Save on rank 0; where that fails, every process stops."""
+        """Save on rank 0; where that fails, every process stops.
+
+        A ``ZeroRedundancyOptimizer`` collects its state from every process when it is asked for it,
+        and mmengine asks on rank 0 alone.
+        """
+        sharded = any(isinstance(one, ZeroRedundancyOptimizer) for one in _optimizers(self))
+        if sharded and kwargs.get("save_optimizer", True) and not is_main_process():
+            self.optim_wrapper.state_dict()
         decided_by_rank_0(lambda: super(ToolRunner, self).save_checkpoint(*args, **kwargs))
 
     def build_dataloader(self, dataloader: DataLoader | dict, **kwargs: object) -> DataLoader:
@@ -67,6 +75,12 @@ class ToolRunner(Runner):
             base = auto_scale_lr["base_batch_size"] / counts
             auto_scale_lr = {**auto_scale_lr, "base_batch_size": base}
         super().scale_lr(optim_wrapper, auto_scale_lr)
+
+
+def _optimizers(runner: Runner) -> list[Optimizer]:
+    wrapper = runner.optim_wrapper
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return [one.optimizer for one in wrappers]
 
 
 class KeepConfigHook(Hook):

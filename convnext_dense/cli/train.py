@@ -61,6 +61,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
     """
     fit_to_device(cfg, args.cfg_options)
+    require_processes(cfg)
     set_precision(cfg, args.amp)
     checkpoint = set_start(cfg, args.resume, args.weights)
     set_batch(cfg, args.accumulate, args.auto_scale_lr)
@@ -73,6 +74,21 @@ def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
         settle(cfg, checkpoint)
     check_before_run(cfg, splits=("train", "val"))
     return checkpoint
+
+
+def require_processes(cfg: Config) -> None:
+    """Refuse an optimizer that shares its state among processes where there is one process.
+
+    Raises:
+        ValueError: Naming the key.
+    """
+    optimizer = cfg.optim_wrapper.get("optimizer") or {}
+    if cfg.launcher == "none" and type_name(optimizer) == "ZeroRedundancyOptimizer":
+        raise ValueError(
+            "optim_wrapper.optimizer: ZeroRedundancyOptimizer shares its state among processes, "
+            f"and this run has one. Set its type to {optimizer.get('optimizer_type')}, or start "
+            "several processes by tools/dist_train.sh"
+        )
 
 
 def set_start(cfg: Config, resume: str | None, weights: str | None) -> str | None:
