@@ -96,9 +96,9 @@ def nearest(name: str, names: Sequence[str]) -> str:
     """
     for other in names:
         if _plain(other) == _plain(name):
-            what = " and ".join(
-                one for one in _PLAIN if _plain(other, but=one) != _plain(name, but=one)
-            )
+            differs = [one for one in _PLAIN if _plain(other, but=one) != _plain(name, but=one)]
+            # A no-break space is of two kinds.
+            what = " and ".join(differs) or "how it is encoded"
             return f"{other!a} of the file differs from {name!a} only in {what}: write both alike"
     return ""
 

@@ -44,7 +44,7 @@ def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: 
 
 
 def _rotation(annotation: dict) -> float:
-    """Return the rotation of a box in degrees, 0 where it has none."""
+    """Return the rotation of a box in degrees, 0 where it has none or a whole turn."""
     attributes = annotation.get("attributes")
     rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
-    return rotation % 360 if is_number(rotation) else 0
+    return rotation if is_number(rotation) and rotation % 360 else 0
