@@ -132,6 +132,7 @@ def config_of_run(cfg: Config, resume: str | None = None) -> Config:
     hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
     cfg.custom_hooks = [*guards, *hooks]
     _set_checkpoint_hook(cfg)
+    _import_ours(cfg)
     if "train_dataloader" in cfg:
         # Workers that outlive an epoch keep their random state, and a resumed run would differ.
         cfg.train_dataloader.persistent_workers = False
@@ -172,6 +173,16 @@ def check_before_run(cfg: Config, splits: Sequence[str]) -> None:
         raise
     for warning in warnings:
         note(f"{warning.where}: {warning.sentence}")
+
+
+def _import_ours(cfg: Config) -> None:
+    """Have mmdet's and mmseg's own tools find the hooks in the config that a run leaves."""
+    stated = cfg.get("custom_imports") or {}
+    modules = stated.get("imports") or []
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    if "convnext_dense" not in modules:
+        modules.append("convnext_dense")
+        cfg.custom_imports = dict(allow_failed_imports=False) | dict(stated, imports=modules)
 
 
 def leave_processes() -> None:

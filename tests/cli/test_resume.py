@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,35 @@ def test_nothing_to_resume_yet_starts_from_the_beginning(cli):
     said = cli.train("seg", *flags, "--resume", options="train_cfg.max_iters=1")
     assert "note: --resume: no checkpoint in new yet, starting from the beginning" in said
     assert cli.load("new/iter_1.pth")["meta"]["iter"] == 1
+
+
+def test_a_copied_work_directory_goes_on_by_itself(cli, trained, tmp_path):
+    original, copy = trained["seg"], tmp_path / "copy"
+    shutil.copytree(original, copy)
+    assert str(original) in (copy / "last_checkpoint").read_text()
+    before = {path: path.stat().st_mtime_ns for path in original.rglob("*")}
+    os.truncate(copy / "iter_6.pth", 1000)
+    said = cli.train(
+        "seg",
+        *("--resume", "--weights", "none", "--work-dir", copy),
+        options=cli.short_run["seg"],
+        workers=True,
+    )
+    assert f"iter_6.pth is truncated; get it anew. {copy / 'iter_4.pth'} is the newest" in said
+    assert f"note: --resume: going on from {copy / 'iter_4.pth'}" in said
+    assert {path: path.stat().st_mtime_ns for path in original.rglob("*")} == before
+    assert not cli.differing_weights(copy / "iter_6.pth", original / "iter_6.pth")
+    names = [sorted(path.name for path in folder.glob("*.pth")) for folder in (original, copy)]
+    assert names[0] == names[1]
+
+
+def test_no_whole_checkpoint_is_an_error(cli, trained, tmp_path):
+    shutil.copytree(trained["seg"], tmp_path / "w")
+    for path in tmp_path.glob("w/iter_*.pth"):
+        os.truncate(path, 1000)
+    refused = cli.refused(
+        "train", cli.argv("seg", "--resume", "--weights", "none", "--work-dir", "w")
+    )
+    assert refused.startswith("w holds no checkpoint that training can go on from: ")
+    assert "iter_4.pth" in refused
+    assert "iter_6.pth" in refused
