@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from convnext_dense.files import ensure_folder
+from convnext_dense.files import clear_parts, ensure_folder
 
 LOCK_FILE = "run.lock"
 # A run of another host gives a sign of life every BEAT seconds; without one for STALE it is dead.
@@ -38,7 +38,8 @@ def one_run(work_dir: str | Path) -> Iterator[None]:
     was killed holds none. Another machine may not see it. A run of another host therefore counts as
     living until it has given no sign of life for :data:`STALE` seconds, which is waited for.
 
-    Reading the directory, and a test that writes its figures there, need no lock.
+    What killed processes left half written in the directory and below is deleted. Reading it, and a
+    test that writes its figures there, need no lock.
 
     Args:
         work_dir: Made where it is missing, and removed at the end where nothing was written to it.
@@ -60,6 +61,8 @@ def one_run(work_dir: str | Path) -> Iterator[None]:
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(about).encode(), 0)
         _held[str(path)] = about
+        for below, _, _ in os.walk(folder):
+            clear_parts(below)  # a run writes to no folder of the runs before
         beats = threading.Thread(target=_beat, args=(file, ended), name=LOCK_FILE, daemon=True)
         beats.start()
         try:

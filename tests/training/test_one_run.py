@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from convnext_dense.files import replacing
 from convnext_dense.training import one_run as module
 from convnext_dense.training.one_run import LOCK_FILE, WorkDirInUseError, one_run
 
@@ -133,6 +134,20 @@ def test_one_of_many_that_start_at_once(tmp_path):
         process.join()
     assert sorted(outcomes.get() for _ in processes) == ["refused"] * 5 + ["runs"]
     assert not (tmp_path / "run").exists()
+
+
+def test_what_killed_runs_left_half_written_goes(tmp_path):
+    folder = tmp_path / "20200101_000000" / "vis_data"
+    folder.mkdir(parents=True)
+    pid = os.fork()
+    if not pid:
+        with replacing(folder / "config.py"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (folder / "scalars.json").touch()
+    assert len(list(folder.iterdir())) == 2
+    with one_run(tmp_path):
+        assert [path.name for path in folder.iterdir()] == ["scalars.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"host": "elsewhere"}', "\x00" * 50])
