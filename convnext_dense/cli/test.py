@@ -117,9 +117,11 @@ def report(
         if comparison:
             say(comparison_table(comparison), lines=True)
             about["published"] = comparison.as_dict()
+    kept = kept_predictions(benchmarks)
+    if kept:
+        about["predictions"] = list(map(str, kept))
     written = write_figures(work_dir, figures, **about)
     say(f"figures: {' and '.join(map(str, written))}")
-    kept = kept_predictions(benchmarks)
     if kept:
         say(f"predictions: {', '.join(map(str, kept))}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +101,14 @@ class DetectionTask:
         self._draw_truth = Drawer(self.classes, self.colours, labels=names)
         self._draw_found = Drawer(self.classes, self.colours, labels=scores)
 
-    def kept(self, folder: Path) -> tuple[Path, dict[object, list[dict]]] | None:
-        """Find the newest file of COCO's results for all images in a folder.
+    def kept(
+        self, folder: Path, named: Collection[str] = ()
+    ) -> tuple[Path, dict[object, list[dict]]] | None:
+        """Return a file of COCO's results for all images in a folder.
+
+        Args:
+            folder: The work directory.
+            named: Names of files that the last test wrote, which come before newer ones.
 
         Raises:
             ValueError: Where it does not fit the annotations.
@@ -111,7 +117,7 @@ class DetectionTask:
         files = [file for file in files if _begins_with_array(file)]
         if not files:
             return None
-        file = max(files, key=lambda file: file.stat().st_mtime)
+        file = max(files, key=lambda file: (file.name in named, file.stat().st_mtime))
         found: dict[object, list[dict]] = {key: [] for key in self.paths}
         for result in read_results(file, self._truth, self._file):
             found[result["image_id"]].append(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +80,15 @@ class SegmentationTask:
         self._load = LoadAnnotations(imdecode_backend="pillow")
         self._draw = Drawer(self.classes, self.colours, legend=False)
 
-    def kept(self, folder: Path) -> tuple[Path, dict[object, Path]] | None:
-        """Find the newest folder with a PNG of labels for every image."""
+    def kept(
+        self, folder: Path, named: Collection[str] = ()
+    ) -> tuple[Path, dict[object, Path]] | None:
+        """Return a folder with a PNG of labels for every image.
+
+        Args:
+            folder: The work directory.
+            named: Names of folders that the last test wrote, which come before newer ones.
+        """
         wanted = {key: map_name(path, self._images) for key, path in self.paths.items()}
         folders = [
             sub
@@ -90,7 +97,7 @@ class SegmentationTask:
         ]
         if not folders:
             return None
-        newest = max(folders, key=lambda sub: sub.stat().st_mtime)
+        newest = max(folders, key=lambda sub: (sub.name in named, sub.stat().st_mtime))
         return newest, {key: newest / name for key, name in wanted.items()}
 
     def keep(self, key: object, result: Segmentation) -> bytes:

@@ -133,7 +133,7 @@ def _validate(
     task = find_task(cfg)
     notes = []
     try:
-        kept = task.kept(run.folder)
+        kept = task.kept(run.folder, _named(run))
     except ValueError as error:
         kept = None
         notes.append(f"kept predictions are left out: {error}")
@@ -161,6 +161,12 @@ def _validate(
     return Validation(
         source, len(found), len(task.paths), task.classes, task.colours, outcome, groups, notes
     )
+
+
+def _named(run: Run) -> set[str]:
+    """Return the names of the predictions that the last test wrote, where it says so."""
+    places = run.tested.about.get("predictions") if run.tested else None
+    return {Path(str(place)).name for place in places} if isinstance(places, list) else set()
 
 
 def find_task(cfg: Config) -> DetectionTask | SegmentationTask:

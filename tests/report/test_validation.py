@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 
 import cv2
 import numpy as np
@@ -35,6 +36,22 @@ def test_kept_results_of_a_detector(detector):
     assert curves.half == pytest.approx(np.ones(101))
     assert [one.name for one in seen.groups["best"]] == ["30.png", "10.png"]
     assert [one.name for one in seen.groups["worst"]] == ["20.png"]
+
+
+def test_the_results_of_the_last_test_come_before_newer_files(detector):
+    (detector.folder / "other.json").write_text("[]")
+    for name, when in (("results.json", 10), ("other.json", 20)):
+        os.utime(detector.folder / name, (when, when))
+    assert look(detector).source.startswith("other.json")
+    tested = dict(metrics=dict(bbox_AP=0.5), predictions=["elsewhere/results.json"])
+    (detector.folder / "metrics.json").write_text(json.dumps(tested))
+    assert look(detector).source.startswith("results.json")
+
+
+def test_predictions_of_another_checkpoint_are_called_so(detector):
+    tested = dict(metrics=dict(bbox_AP=0.5), checkpoint="old/epoch_1.pth")
+    (detector.folder / "metrics.json").write_text(json.dumps(tested))
+    assert look(detector).notes == ["these are predictions of epoch_1.pth, not of epoch_2.pth"]
 
 
 def test_precision_falls_where_a_surer_object_is_wrong(detector):
