@@ -174,6 +174,11 @@ def ensure_folder(folder: str | os.PathLike) -> None:
             pass  # deleted, since it is not moved
 
 
+def is_part(path: Path) -> bool:
+    """Whether a file is one that :func:`replacing` has not finished, and nobody should read."""
+    return _PART.match(path.name) is not None
+
+
 def clear_parts(folder: str | os.PathLike) -> list[Path]:
     """Delete the parts that killed processes left in a folder, and in no folder below it.
 
@@ -184,7 +189,7 @@ def clear_parts(folder: str | os.PathLike) -> list[Path]:
     """
     cleared = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        parts = [Path(entry) for entry in entries if _PART.match(entry.name)]
+        parts = [path for path in map(Path, entries) if is_part(path)]
         for part in parts:
             # Another process may be clearing too.
             with contextlib.suppress(OSError):

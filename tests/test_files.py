@@ -22,6 +22,7 @@ from convnext_dense.files import (
     clear_parts,
     ensure_folder,
     ensure_writable,
+    is_part,
     replacing,
     replacing_folder,
     write_whole,
@@ -230,6 +231,12 @@ def test_the_part_of_another_host_goes_when_it_is_old(tmp_path, monkeypatch):
         os.utime(part, (modified, modified))
         assert clear_parts(tmp_path) == ([] if stays else [part])
         assert part.exists() == stays
+
+
+def test_a_part_is_told_from_other_files(tmp_path):
+    with replacing(tmp_path / "a.png") as part:
+        assert is_part(part) and part.suffix == ".png"
+    assert not any(map(is_part, (tmp_path / "a.png", Path(".a.part.png"), Path(".hidden"))))
 
 
 def test_other_hidden_files_stay(tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from convnext_dense.data.label_maps import IGNORED, check_number_of_classes, read_label_map
 from convnext_dense.evaluation.figures import Figures
+from convnext_dense.files import is_part
 
 SUFFIX = ".png"
 _SHOWN = 5
@@ -100,7 +101,7 @@ def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
         files = {
             path.relative_to(folder).as_posix(): path
             for path in folder.rglob("*")
-            if path.suffix.lower() == SUFFIX
+            if path.suffix.lower() == SUFFIX and not is_part(path)
         }
         if not files:
             raise FileNotFoundError(f"{folder} holds no {SUFFIX} file: {title} are PNGs of labels")

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlparse
 
+from convnext_dense.files import is_part
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 # Bytes of a name; a file system takes 255, of which suffixes and a number need some.
 LONGEST = 200
@@ -79,7 +81,7 @@ def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def _is_input(file: Path, outputs: Sequence[Path]) -> bool:
-    is_picture = file.suffix.lower() in SUFFIXES and file.is_file()
+    is_picture = file.suffix.lower() in SUFFIXES and file.is_file() and not is_part(file)
     return is_picture and not _is_below(file, outputs)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convnext_dense.files import replacing
 from convnext_dense.inference.inputs import find_pictures
 
 
@@ -30,6 +31,12 @@ def test_a_folder_gives_the_pictures_below_it(tree):
         "b": "in/b.jpg",
         "deep/a": "in/deep/a.png",
     }
+
+
+def test_a_picture_that_is_being_written_is_none(tree):
+    with replacing("in/c.png") as part:
+        part.touch()
+        assert sorted(find_pictures(["in"])) == ["a", "b", "deep/a"]
 
 
 def test_files_globs_and_urls(tree):
