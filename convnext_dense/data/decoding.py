@@ -208,8 +208,22 @@ def _problem(content: bytes, name: str, said: str) -> str:
             f"{name}: it holds values of {header.bits} bits, which color_type='unchanged' alone "
             "reads"
         )
+    if not said and _pillow_reads(content):
+        return (
+            f"{name}: OpenCV does not decode it, Pillow does: save it anew, or where many are of "
+            "its kind set imdecode_backend='pillow' in LoadImageFromFile"
+        )
     words = f" ({said})" if said else ""
     return f"{name}: the picture is damaged or cut off{words}: fetch or save it anew"
+
+
+def _pillow_reads(content: bytes) -> bool:
+    try:
+        with _open(content) as picture:
+            picture.load()
+    except Exception:  # whatever its decoders raise
+        return False
+    return True
 
 
 def _refuse_bomb(size: tuple[int, int], name: str) -> None:

@@ -20,8 +20,8 @@ from convnext_dense.download import fetch_picture
 
 # What is said once of the pictures of a pipeline.
 DEPTH = (
-    "holds {bits} bits per value, of which color_type={flag!r} keeps 8: color_type='unchanged' in "
-    "LoadImageFromFile, with ScaleValues behind it, keeps all"
+    "holds {bits} bits per value, of which LoadImageFromFile keeps 8: its color_type='unchanged' "
+    "with imdecode_backend='cv2', and ScaleValues behind it, keep all"
 )
 FRAMES = "holds several pages or frames, of which the first alone is used"
 TURNED = (
@@ -95,9 +95,7 @@ class LoadPicture(LoadImageFromFile):
         if self._said[index]:
             return
         self._said[index] = True
-        words = remark.format(
-            bits=header.bits, orientation=header.orientation, flag=self.color_type
-        )
+        words = remark.format(bits=header.bits, orientation=header.orientation)
         message = f"{path} {words} (said once; tools/data.py check names all of them)"
         print_log(message, logger="current", level=logging.WARNING)
 

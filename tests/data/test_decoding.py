@@ -98,6 +98,14 @@ def test_what_is_no_picture(content, backend):
         decode(content, "a.jpg", backend=backend)
 
 
+def test_a_whole_picture_that_opencv_does_not_read(monkeypatch):
+    content = saved(photograph(), "PNG")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)
+    with pytest.raises(ValueError, match=r"a\.png: OpenCV does not decode it, Pillow does"):
+        decode(content, "a.png")
+    assert decode(content, "a.png", backend="pillow").shape == (96, 128, 3)
+
+
 def test_what_others_write_meanwhile_is_passed_on(capfd):
     def decoder():
         os.write(2, b"Corrupt JPEG data: premature end of data segment\nanother thread's words\n")

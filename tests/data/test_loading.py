@@ -97,7 +97,7 @@ def test_a_picture_that_is_turned_and_its_annotations_are_not(save):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(dtype=np.uint16), "holds 16 bits per value, of which color_type='color' keeps 8"),
+        (dict(dtype=np.uint16), "holds 16 bits per value, of which LoadImageFromFile keeps 8"),
         (dict(name="a.tiff", frames=2), "the first alone is used"),
         (dict(name="a.gif", frames=2), "the first alone is used"),
         (dict(name="a.webp", frames=2), "the first alone is used"),

@@ -160,8 +160,8 @@ def report_looks(
             (f"{p.path}: {k.channels}" for p, k in read if k.channels not in (None, channels)),
         )
     findings.warning(
-        "images of more than 8 bits per value, of which training keeps 8: color_type='unchanged' "
-        "in LoadImageFromFile, with ScaleValues behind it, keeps all",
+        "images of more than 8 bits per value, of which LoadImageFromFile keeps 8: its "
+        "color_type='unchanged' with imdecode_backend='cv2', and ScaleValues behind it, keep all",
         (f"{p.path}: {k.header.bits} bits" for p, k in read if DEPTH in k.remarks),
     )
     findings.warning(
