@@ -29,7 +29,7 @@ def left(folder):
     return records, Path((folder / "last_checkpoint").read_text()).name
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     by_epoch=st.booleans(),
     interval=st.integers(1, 3),

@@ -150,7 +150,7 @@ def runs(request, tmp_path_factory):
     return runs, deeds, outcome(folder / "straight")
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(data=st.data())
 def test_a_run_that_is_killed_goes_on_to_the_same_outcome(runs, data):
     runs, deeds, straight = runs
