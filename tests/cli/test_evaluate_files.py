@@ -53,6 +53,26 @@ def test_detections_are_evaluated_again_with_equal_figures(cli, trained, shapes)
     assert before["published"]["figures"][0]["published"] == 46.2
 
 
+def test_ids_that_are_texts_lose_nothing(cli, trained, shapes):
+    root = shutil.copytree(shapes, Path("texts"))
+    truth = root / "annotations" / "instances_val.json"
+    content = json.loads(truth.read_text())
+    for kind, link in (("images", "image_id"), ("categories", "category_id")):
+        for record in content[kind]:
+            record["id"] = f"no. {record['id']}"
+        for annotation in content["annotations"]:
+            annotation[link] = f"no. {annotation[link]}"
+    truth.write_text(json.dumps(content))
+    flags = ["--data-root", root, "--work-dir", "w", "--out", "results.json"]
+    options = "model.test_cfg.rcnn.score_thr=0.0"
+    cli.test("det", trained["det"] / "epoch_3.pth", *flags, options=options)
+    for backend in ("pycocotools", "faster-coco-eval"):
+        evaluate(cli, "coco", "results.json", truth, "-o", "again", "--backend", backend)
+        before, after = figures("w")[0]["metrics"], figures("again")[0]["metrics"]
+        assert after == pytest.approx(before, abs=1e-6)
+    assert before["bbox_AR100"] > 0
+
+
 def test_boxes_alone(cli, trained, shapes):
     results = Path("results.json")
     boxes = [dict(image_id=1, category_id=1, score=0.5, bbox=[0, 0, 40, 40])]
