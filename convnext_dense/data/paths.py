@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.rules.read import read_json
+from convnext_dense.data.rules import Findings, check_records, read_lists
+from convnext_dense.data.rules.values import is_id, is_text
 from convnext_dense.data.tree import (
     all_datasets,
     datasets,
@@ -207,21 +208,30 @@ def _image_folder_of_coco(flag: str, file: str, configured: str, root: str) -> s
 
 
 def first_annotated_image(flag: str, file: str) -> str:
-    """Give the ``file_name`` of the first image of a COCO file that has an annotation.
+    """Return the ``file_name`` of the first image of a COCO file that has an annotation.
+
+    Records that break a rule are passed over: the check before the run names them.
 
     Raises:
         ValueError: Where the file is not in COCO's format or annotates nothing.
     """
     try:
-        content = read_json(file)
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        return next(names[ann["image_id"]] for ann in content["annotations"])
-    except StopIteration:
-        raise ValueError(f"{flag}: {file} has no annotations") from None
-    except ValueError as error:
-        raise ValueError(f"{flag}: {file} is not a COCO annotation file: {error}") from error
-    except (KeyError, TypeError, IsADirectoryError) as error:
-        raise ValueError(f"{flag}: {file} is not a COCO annotation file ({error!r})") from error
+        content = read_lists(file, flag)
+    except OSError as error:
+        raise ValueError(f"{flag}: {file} could not be read: {error.strerror}") from error
+    names = {
+        image["id"]: image["file_name"]
+        for image in content["images"]
+        if isinstance(image, dict) and is_id(image.get("id")) and is_text(image.get("file_name"))
+    }
+    for annotation in content["annotations"]:
+        image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if is_id(image_id) and image_id in names:
+            return names[image_id]
+    findings = Findings("", file)
+    check_records(findings, content, evaluated=False)
+    findings.raise_first()
+    raise ValueError(f"{flag}: {file} has no annotations")
 
 
 def fit_suffixes(cfg: Config) -> None:

@@ -74,15 +74,29 @@ def test_missing_annotations_name_flag_and_place(mask_rcnn, tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": [{"id": 1}], "annotations": []}'])
 def test_unreadable_annotations_are_named(mask_rcnn, tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match=r"--ann-train: .*x\.json is not a COCO annotation file"):
+    with pytest.raises(ValueError, match=r"x\.json \(--ann-train\) is not (JSON|in COCO)"):
         retarget(mask_rcnn, data_root=str(tmp_path), ann_train="x.json")
+
+
+@pytest.mark.parametrize("kind", ["images", "annotations"])
+@pytest.mark.parametrize("record", [None, 7, {}, dict(id=None), dict(id=[1], image_id=[1])])
+def test_records_that_break_a_rule_are_left_to_the_check(mask_rcnn, coco_set, kind, record):
+    root = coco_set(lambda content: content[kind].insert(0, record))
+    cfg = retarget(mask_rcnn, data_root=str(root), **ANNOTATIONS)
+    assert cfg.train_dataloader.dataset.data_prefix.img == "train/"
+
+
+def test_records_of_which_none_is_whole_are_named(mask_rcnn, coco_set):
+    root = coco_set(lambda content: [image.update(file_name=3) for image in content["images"]])
+    with pytest.raises(ValueError, match=r"_train\.json: image 1: file_name is 3; COCO's format"):
+        retarget(mask_rcnn, data_root=str(root), **ANNOTATIONS)
 
 
 def test_a_byte_order_mark_is_named(mask_rcnn, coco_set):
     root = coco_set()
     file = root / ANNOTATIONS["ann_train"]
     file.write_text(file.read_text(), encoding="utf-8-sig")
-    with pytest.raises(ValueError, match=r"--ann-train: .*\.json .* UTF-8 without"):
+    with pytest.raises(ValueError, match=r"\.json \(--ann-train\) .* UTF-8 without"):
         retarget(mask_rcnn, data_root=str(root), ann_train=ANNOTATIONS["ann_train"])
 
 
