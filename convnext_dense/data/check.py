@@ -71,7 +71,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
 
 
 def is_coco(dataset: ConfigDict) -> bool:
-    """Tell whether a data set reads one COCO file of objects, and no dialect of it."""
+    """Return whether a data set reads one COCO file of objects, and no dialect of it."""
     return reads_coco(dataset) and not type_name(dataset).startswith(_COCO_DIALECTS)
 
 

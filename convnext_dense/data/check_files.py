@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Give the paths that no file has, in their order.
+    """Return the paths that no file has, in their order.
 
     Args:
         paths: Files, of which a whole COCO (118 287 images in one folder) takes a second.

@@ -45,7 +45,7 @@ BACKENDS = ("pycocotools", "faster-coco-eval")
 
 
 def choose_backend(name: str | None = None) -> str:
-    """Give the backend to use: the named one, or the fastest that is installed.
+    """Return the backend to use: the named one, or the fastest that is installed.
 
     Raises:
         ValueError: Where there is no such backend.
@@ -100,7 +100,7 @@ def evaluate_coco(
 def figures_of(
     evaluated: Iterable[tuple[str, object]], truth: dict, cat_ids: Sequence[int]
 ) -> Figures:
-    """Give the figures of what :func:`run_cocoeval` evaluated.
+    """Return the figures of what :func:`run_cocoeval` evaluated.
 
     Args:
         evaluated: Pairs of a type, ``bbox`` or ``segm``, and its COCOeval, one at a time.

@@ -98,7 +98,7 @@ def save_results(out: str | Path, all_found: Mapping[str, list[dict]]) -> list[P
 
 
 def entries(predictions: Sequence[dict], cat_ids: Sequence[int], masks: bool) -> Iterator[dict]:
-    """Give predictions in COCO's result format.
+    """Return predictions in COCO's result format.
 
     Args:
         predictions: As CocoMetric collects them: ``img_id``, ``bboxes`` (N, 4) as x1, y1, x2, y2 in

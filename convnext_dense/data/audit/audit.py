@@ -73,7 +73,7 @@ class Audit:
         return sum(finding.level == level for finding in self.findings)
 
     def as_dict(self) -> dict:
-        """Give all of it, every place included, as JSON holds it."""
+        """Return all of it, every place included, as JSON holds it."""
         findings = [
             {name: getattr(finding, name) for name in _WRITTEN} for finding in self.findings
         ]

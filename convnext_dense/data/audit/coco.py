@@ -176,7 +176,7 @@ def count_objects(
 
 
 def content_of(dataset: object) -> tuple[dict, bool]:
-    """Give what any data set of mmdet or mmseg reads as a COCO file would have it.
+    """Return what any data set of mmdet or mmseg reads as a COCO file would have it.
 
     Args:
         dataset: Built with ``lazy_init``.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pycocotools.mask import encode
+from pycocotools.mask import encode, frPyObjects
 
 from convnext_dense.data.rules.runs import fill_their_size, rle_problem
 
@@ -89,7 +89,9 @@ def test_a_large_mask():
     mask = np.zeros((3000, 5000), np.uint8)
     mask[1000:2000, 7::2] = 1
     assert fill_their_size([written(mask)], [mask.size]).all()
-    assert fill_their_size([written(np.zeros((20000, 20000), np.uint8))], [4 * 10**8]).all()
+    size = 20000, 20000
+    empty = frPyObjects(dict(size=list(size), counts=[4 * 10**8]), *size)
+    assert fill_their_size([empty["counts"]], [4 * 10**8]).all()
 
 
 @pytest.mark.parametrize(
