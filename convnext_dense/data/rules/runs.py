@@ -19,6 +19,7 @@ from convnext_dense.data.rules.values import SIDE
 _FIRST, _MORE, _SIGN, _BITS = 48, 32, 16, 5
 # Groups of a number: with more pycocotools shifts bits out of an int.
 _MOST_GROUPS = 7
+_CHUNK = 20000  # masks whose characters are held in memory as numbers together
 
 
 def rle_problem(rle: object, size: tuple[int, int] | None) -> str | None:
@@ -55,6 +56,12 @@ def fill_their_size(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.
     Returns:
         (N,) bool.
     """
+    chunks = range(0, len(counts), _CHUNK)
+    fits = [_fill(counts[i : i + _CHUNK], pixels[i : i + _CHUNK]) for i in chunks]
+    return np.concatenate([np.zeros(0, bool), *fits])
+
+
+def _fill(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
     # What is not ASCII becomes bytes that stand for no group.
     encoded = [c if isinstance(c, bytes) else c.encode("utf-8", "surrogatepass") for c in counts]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))

@@ -85,6 +85,14 @@ def test_counts_that_are_none(counts):
     assert fill_their_size([good, counts, good], [12] * 3).tolist() == [True, False, True]
 
 
+def test_more_masks_than_are_held_at_once(monkeypatch):
+    monkeypatch.setattr("convnext_dense.data.rules.runs._CHUNK", 3)
+    good = [written(np.eye(side, dtype=np.uint8)) for side in range(1, 9)]
+    pixels = [side * side for side in range(1, 9)]
+    pixels[4] += 1
+    assert fill_their_size(good, pixels).tolist() == [side != 4 for side in range(8)]
+
+
 def test_a_large_mask():
     mask = np.zeros((3000, 5000), np.uint8)
     mask[1000:2000, 7::2] = 1
