@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
+from convnext_dense.cli.errors import describe
 from convnext_dense.cli.options import note
 from convnext_dense.data.batches import check_batch_size
 from convnext_dense.data.check import check_data
@@ -114,7 +115,10 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
     cfg = config_of_run(cfg, resume)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
-    runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    try:
+        runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{cfg.filename}: the run cannot be built: {describe(error)}") from error
     watch_ranks()
     return runner
 

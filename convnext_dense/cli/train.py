@@ -16,6 +16,7 @@ from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.resume import choose_checkpoint, resuming_command
 from convnext_dense.cli.resumed_settings import settle
 from convnext_dense.cli.runner import KeepConfigHook, build_runner, check_before_run
+from convnext_dense.config.values import check_sections
 from convnext_dense.data.tree import type_name
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.one_run import one_run
@@ -60,6 +61,7 @@ def prepare(cfg: Config, args: argparse.Namespace) -> str | None:
     Raises:
         FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
     """
+    check_sections(cfg, ("train_dataloader", "train_cfg", "optim_wrapper"))
     fit_to_device(cfg, args.cfg_options)
     require_processes(cfg)
     set_precision(cfg, args.amp)
@@ -203,5 +205,7 @@ def log_to_tensorboard(cfg: Config) -> None:
     """
     if find_spec("tensorboard") is None:
         raise ImportError("--tensorboard: pip install 'convnext-dense[tensorboard]'")
-    backends = list(cfg.visualizer.get("vis_backends", ()))
+    if not cfg.get("visualizer"):  # what mmengine then takes
+        cfg.visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
+    backends = list(cfg.visualizer.get("vis_backends") or ())
     cfg.visualizer.vis_backends = [*backends, dict(type="TensorboardVisBackend")]

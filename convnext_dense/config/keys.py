@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.listed import EVERYWHERE, FREE, listed_keys
-from convnext_dense.config.signatures import Arguments, arguments_of_type
+from convnext_dense.config.signatures import Arguments, arguments_of_type, registered_names
 from convnext_dense.data.tree import walk
 
 # How like two names are, from 0 to 1, before one is taken for the other misspelt; and before an
@@ -75,7 +75,7 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, object]) -> None:
         if options.get(f"{here}._delete_") is True:
             node, is_new = ConfigDict(), True
         if isinstance(node, (list, tuple)):
-            node = _entry(node, here, part, is_last=index == len(parts) - 1)
+            node = _entry(node, key, index)
             continue
         if not isinstance(node, dict):
             raise ValueError(
@@ -85,6 +85,8 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, object]) -> None:
         if part not in node:
             _check_new(cfg, node, parts, index, options, is_new)
             is_new = True
+        elif key == f"{here}.type":
+            _check_class(cfg, key, node, options[key])
         node = node[part] if part in node else ConfigDict()
     value = options[key]
     is_built = isinstance(node, dict) and "type" in node
@@ -92,15 +94,31 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, object]) -> None:
         raise ValueError(f"{key} is a dict, and {value!r} is none: set its keys, or None")
 
 
-def _entry(node: list | tuple, here: str, part: str, *, is_last: bool) -> object:
+def _check_class(cfg: Config, key: str, node: Mapping, name: object) -> None:
+    """Check that there is a class of a name, where there is one of the name before."""
+    scope = node.get("_scope_") or cfg.get("default_scope")
+    before = node.get("type")
+    if before is None or arguments_of_type(before, scope) is None:  # no registry has it
+        return
+    if arguments_of_type(name, scope) is None:
+        near = get_close_matches(str(name), registered_names(scope), 1, _ALIKE)
+        raise ValueError(
+            f"{key} is {name!r}, and there is no such class in scope {scope}"
+            + (f"; the nearest is {near[0]}" if near else "")
+        )
+
+
+def _entry(node: list | tuple, key: str, index: int) -> object:
     """Return the entry of a list that a part of a key names by its index."""
+    parts = key.split(".")
+    here, part = ".".join(parts[:index]), parts[index]
     if not (part.isdecimal() and int(part) < len(node)):
         raise ValueError(
-            f"{here} is a list of {len(node)}, and has no entry {part!r}: give "
-            + (f"an index from 0 to {len(node) - 1}" if node else "the whole list")
+            f"{key} cannot be set: {here} is a list of {len(node)}, and has no entry {part!r}: "
+            + (f"give an index from 0 to {len(node) - 1}" if node else "give the whole list")
         )
-    if isinstance(node, tuple) or is_last:
-        raise ValueError(f"an entry of {here} cannot be set by itself: give the whole list")
+    if isinstance(node, tuple) or index == len(parts) - 1:
+        raise ValueError(f"{key} cannot be set by itself: give the whole list {here}")
     return node[int(part)]
 
 

@@ -86,6 +86,18 @@ def _registered(name: object, scope: str | None) -> Iterator[Callable]:
                     yield found
 
 
+def registered_names(scope: str | None) -> list[str]:
+    """Return the names of all classes that a scope, and those above it, have."""
+    names: dict[str, None] = {}
+    with registry.DefaultScope.overwrite_default_scope(scope):
+        for one in _REGISTRIES:
+            with contextlib.suppress(Exception), one.switch_scope_and_registry(None) as scoped:
+                while scoped is not None:
+                    names |= dict.fromkeys(scoped.module_dict)
+                    scoped = scoped.parent
+    return list(names)
+
+
 def arguments_of(kind: Callable) -> Arguments:
     """Return the arguments of a class or function.
 

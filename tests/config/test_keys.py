@@ -64,6 +64,8 @@ def test_a_misspelt_key_is_refused_with_the_nearest(key, nearest):
         {"default_hooks.checkpoint.save_best": "auto"},
         {"train_dataloader.dataset.indices": 10},
         {"train_pipeline.0.to_float32": True},
+        {"optim_wrapper.optimizer.type": "torch.optim.Adagrad"},
+        {"model.test_cfg.rcnn.nms.type": "soft_nms"},
         # Of the class that is set along with it.
         {"train_cfg.type": "IterBasedTrainLoop", "train_cfg.max_iters": 3},
         {
@@ -126,8 +128,14 @@ def test_a_forced_key_and_those_below_it():
         ({"model": 1, "model.type": 2}, "model and model.type cannot both be set"),
         ({"model.backbone.arch.depths": [1]}, "model.backbone.arch is 'tiny', which has no keys"),
         ({"train_pipeline.99.type": "X"}, "has no entry '99': give an index from 0 to"),
+        ({"val_evaluator": 5}, "val_evaluator is a dict, and 5 is none"),
+        ({"model.type": "MaskRCN"}, "is 'MaskRCN', and .* the nearest is MaskRCNN"),
+        ({"optim_wrapper.optimizer.type": "Adamw"}, "no such class .* the nearest is AdamW"),
         ({"train_pipeline.type": "X"}, "has no entry 'type': give an index"),
-        ({"train_pipeline.0": "X"}, "an entry of train_pipeline cannot be set by itself"),
+        (
+            {"train_pipeline.0": "X"},
+            "train_pipeline.0 cannot be set by itself: give the whole list train_pipeline",
+        ),
     ],
 )
 def test_keys_that_cannot_be_set(options, complaint):
