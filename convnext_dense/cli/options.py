@@ -151,7 +151,18 @@ def load_config(args: argparse.Namespace, splits: Iterable[str] = ()) -> Config:
     apply_cfg_options(cfg, args, splits)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    _check_folder(cfg.work_dir)
     return cfg
+
+
+def _check_folder(work_dir: object) -> None:
+    """Refuse a name that the run's config and logs could not hold."""
+    if not isinstance(work_dir, str):
+        raise ValueError(f"work_dir is {work_dir!r}, not the path of a folder")
+    try:
+        work_dir.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"--work-dir {work_dir}: the name is not UTF-8, take another") from None
 
 
 def apply_cfg_options(cfg: Config, args: argparse.Namespace, splits: Iterable[str] = ()) -> None:

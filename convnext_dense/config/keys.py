@@ -45,12 +45,16 @@ def check_keys(cfg: Config, options: Mapping[str, object], forced: Iterable[str]
         ValueError: Where a key cannot be set at its place.
     """
     options = dict(_flat(options))
-    for key in options:
-        below = next((other for other in options if other.startswith(f"{key}.")), None)
-        if below:
-            raise ValueError(f"{key} and {below} cannot both be set: give one of them")
-    for key in options:
-        if not any(key == known or key.startswith(f"{known}.") for known in forced):
+    # A whole that is set after its parts takes their place; mmengine cannot do the reverse.
+    keys = list(options)
+    for place, key in enumerate(keys):
+        for part in keys[place + 1 :]:
+            if part.startswith(f"{key}."):
+                raise ValueError(f"{key} and {part} cannot both be set: give one of them")
+    for key in keys:
+        is_replaced = any(key.startswith(f"{whole}.") for whole in keys)
+        is_forced = any(key == one or key.startswith(f"{one}.") for one in forced)
+        if not (is_replaced or is_forced):
             _check_key(cfg, key, options)
 
 
@@ -100,8 +104,10 @@ def _check_class(cfg: Config, key: str, node: Mapping, name: object) -> None:
     before = node.get("type")
     if before is None or arguments_of_type(before, scope) is None:  # no registry has it
         return
-    if arguments_of_type(name, scope) is None:
-        near = get_close_matches(str(name), registered_names(scope), 1, _ALIKE)
+    if isinstance(name, str) and arguments_of_type(name, scope) is None:
+        names = registered_names(scope)
+        near = [known for known in names if known.lower() == name.lower()]
+        near = near or get_close_matches(name, names, 1, _ALIKE)
         raise ValueError(
             f"{key} is {name!r}, and there is no such class in scope {scope}"
             + (f"; the nearest is {near[0]}" if near else "")

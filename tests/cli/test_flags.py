@@ -164,7 +164,7 @@ def test_weights_leave_the_options_of_the_config_beside_them(cli, tmp_path):
     torch.save(dict(model=plain, model_ema=averaged), "both.pth")
     flags = ["--weights", "both.pth", "--work-dir", "w"]
     options = "model.backbone.init_cfg.ema=True model.backbone.init_cfg.prefix=net"
-    options += f" {SHORT} train_cfg.max_iters=2 optim_wrapper.optimizer.lr=0"
+    options += f" {SHORT} train_cfg.max_iters=2 optim_wrapper.optimizer.lr=1e-300"
     said = cli.train("seg", *flags, options=options)
     assert "under 'model_ema'" in said
     config = Config.fromfile(next(tmp_path.glob("w/*.py")))

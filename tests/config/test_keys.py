@@ -88,6 +88,8 @@ def test_a_misspelt_key_is_refused_with_the_nearest(key, nearest):
         {"default_hooks.checkpoint.priority": "LOW"},
         {"param_scheduler.0.convert_to_iter_based": True},
         {"custom_hooks": [dict(type="EMAHook")]},
+        # What is set whole after its parts.
+        {"val_dataloader.num_workers": 0, "val_dataloader": None},
         dict(model=dict(backbone=dict(drop_path_rate=0.1))),
     ],
     ids=lambda options: "+".join(options),
