@@ -53,7 +53,7 @@ def check_sections(cfg: Config, sections: Iterable[str]) -> None:
             raise ValueError(f"{name} has no {key}: it is a part of a config")
         if not isinstance(section, dict):
             raise ValueError(f"{name}: {key} is {section!r}, not a dict")
-        if key == "model" and "type" not in section:
+        if key == "model" and section and "type" not in section:
             raise ValueError(f"{name}: model has no type, the class that it is built by")
 
 
