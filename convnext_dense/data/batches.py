@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 
 def check_batch_size(key: str, loader: DataLoader, processes: int = 1) -> None:
@@ -35,11 +35,18 @@ def smallest_batch(loader: DataLoader) -> int:
     end.
     """
     size = _batch_size(loader)
-    batches = loader.batch_sampler
-    sampler = getattr(batches, "sampler", loader.sampler)
-    if getattr(batches, "drop_last", loader.drop_last) or "Infinite" in type(sampler).__name__:
+    if getattr(loader.batch_sampler, "drop_last", loader.drop_last) or is_endless(loader):
         return size
-    return len(sampler) % size or size
+    return len(_sampler(loader)) % size or size
+
+
+def is_endless(loader: DataLoader) -> bool:
+    """Return whether a loader goes on with the first images after the last one."""
+    return "Infinite" in type(_sampler(loader)).__name__
+
+
+def _sampler(loader: DataLoader) -> Sampler:
+    return getattr(loader.batch_sampler, "sampler", loader.sampler)
 
 
 def _batch_size(loader: DataLoader) -> int:

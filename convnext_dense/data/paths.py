@@ -219,6 +219,8 @@ def first_annotated_image(flag: str, file: str) -> str:
         content = read_lists(file, flag)
     except OSError as error:
         raise ValueError(f"{flag}: {file} could not be read: {error.strerror}") from error
+    if not content["images"]:
+        raise ValueError(f"annotation file {file} lists no images: {flag} names another")
     names = {
         image["id"]: image["file_name"]
         for image in content["images"]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.batches import check_batch_size
+from convnext_dense.data.batches import check_batch_size, is_endless
 from convnext_dense.data.checked_loading import check_what_is_loaded
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.tree import datasets, type_name
@@ -106,8 +106,8 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
     check_what_is_loaded(cfg)
     set_random_seed(seed)
     loader = Runner.build_dataloader(config, seed=seed)
-    if split == "train":
-        check_batch_size("train_dataloader", loader)
+    if is_endless(loader):  # the end of a batch would be far off
+        check_batch_size(f"{split}_dataloader", loader)
     return loader
 
 
