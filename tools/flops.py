@@ -27,7 +27,6 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=int,
         nargs=2,
         action=Number,
-        least=1,
         most=MOST_PIXELS,
         metavar=("H", "W"),
         help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",

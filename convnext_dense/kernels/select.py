@@ -108,7 +108,7 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
 
 def is_every_call_hooked() -> bool:
     """Whether a hook is registered on all modules at once, so that each must be called itself."""
-    # torch before 2.8 has no function for it.
+    # Only newer versions of torch have a function for it.
     return bool(
         global_hooks._global_forward_pre_hooks
         or global_hooks._global_forward_hooks
