@@ -16,8 +16,8 @@ from convnext_dense.training.own_checkpoints import (
     checkpoint_folder,
     find_latest,
     latest_checkpoint,
-    require_resumable,
 )
+from convnext_dense.training.resumable import require_resumable
 
 AUTO = "auto"
 _TORCHRUN = ("torchrun", "torch.distributed.run")

@@ -12,7 +12,7 @@ from convnext_dense.cli.runner import config_of_run
 from convnext_dense.evaluation.recipes import differences
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.report.plain_config import parse_plain_config
-from convnext_dense.training.own_checkpoints import require_resumable
+from convnext_dense.training.resumable import require_resumable
 
 # A checkpoint's state holds these, so that mmengine goes on with the old ones, by the state.
 _KEPT = {

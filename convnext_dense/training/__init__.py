@@ -1,7 +1,11 @@
 """Training: optimizer constructor, hooks, checkpoint storage. Importing it registers them."""
 
 from convnext_dense.training.atomic_backend import AtomicLocalBackend
-from convnext_dense.training.checkpoint_guards import RunIdentityHook, StrictLoadHook
+from convnext_dense.training.checkpoint_guards import (
+    RunIdentityHook,
+    StrictLoadHook,
+    TrainingStateHook,
+)
 from convnext_dense.training.checkpoint_hook import DurableCheckpointHook
 from convnext_dense.training.data_stream import ReproducibleStreamHook
 from convnext_dense.training.due_validation import DueValidationHook
@@ -14,6 +18,7 @@ from convnext_dense.training.own_checkpoints import OwnBestHook, latest_checkpoi
 GUARDS = (
     "RunIdentityHook",
     "StrictLoadHook",
+    "TrainingStateHook",
     "ReproducibleStreamHook",
     "OwnBestHook",
     "DueValidationHook",
@@ -31,6 +36,7 @@ __all__ = [
     "ReproducibleStreamHook",
     "RunIdentityHook",
     "StrictLoadHook",
+    "TrainingStateHook",
     "how_to_resume",
     "latest_checkpoint",
     "sigterm_as_interrupt",

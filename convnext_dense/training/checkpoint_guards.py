@@ -17,6 +17,7 @@ from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.data.rules.categories import classes_flag
 from convnext_dense.registry import HOOKS
 from convnext_dense.training.own_checkpoints import latest_checkpoint
+from convnext_dense.training.resumable import require_state_of_run
 from convnext_dense.weights.containers import find_parameters, is_state, without_wrappers
 from convnext_dense.weights.find import find_convnext
 from convnext_dense.weights.fit import is_of_classes
@@ -177,6 +178,27 @@ class RunIdentityHook(Hook):
             record["arch"] = names[0] if names else str(backbone.arch)
         record["weights"] = self.weights or "none"
         return record
+
+
+@ROOT_HOOKS.register_module()
+@HOOKS.register_module()
+class TrainingStateHook(Hook):
+    """Refuse to resume a checkpoint that lacks the state of this run's optimizer or schedule.
+
+    mmengine begins anew, without a word, what is missing, and ends in a bare error where it is of
+    another kind.
+
+    Raises:
+        RuntimeError: Naming the file and the key.
+    """
+
+    # After the parameters are compared, whose differences say more.
+    priority = "HIGH"
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the state with the run's, if the run is resumed."""
+        if runner._resume:
+            require_state_of_run(checkpoint, runner, _checkpoint_path(runner))
 
 
 def _checkpoint_path(runner: Runner) -> str:

@@ -13,7 +13,8 @@ from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
 from convnext_dense.registry import HOOKS
-from convnext_dense.upstream.safe_checkpoint import RefusedError, read_checkpoint
+from convnext_dense.training.resumable import require_resumable
+from convnext_dense.upstream.safe_checkpoint import RefusedError
 
 # What mmengine writes ends in the epoch or iteration; a published one has a hash behind it.
 _NUMBERED = re.compile(r"(?!best_)(?![^/]*-[0-9a-f]{8}\.pth)((?:.*\D)?)(\d+)\.pth")
@@ -97,34 +98,6 @@ def checkpoint_folder(cfg: Config) -> Path:
         return Path(cfg.work_dir)
     # As mmengine's CheckpointHook does.
     return Path(hook["out_dir"], Path(cfg.work_dir).name)
-
-
-def require_resumable(path: str | Path) -> dict:
-    """Read a checkpoint, without its parameters, and check that a training can go on from it.
-
-    Returns:
-        Its content, with the parameters still on disk.
-
-    Raises:
-        FileNotFoundError: Where there is no such file.
-        RefusedError: Where it names code.
-        RuntimeError: Where it is not whole, or lacks what mmengine resumes from.
-    """
-    content = read_checkpoint(path, "cpu", mmap=True)
-    meta = content.get("meta") if isinstance(content, dict) else None
-    places = {
-        "meta.iter": isinstance(meta, dict) and isinstance(meta.get("iter"), int),
-        "meta.epoch": isinstance(meta, dict) and isinstance(meta.get("epoch"), int),
-        "message_hub": isinstance(content, dict) and isinstance(content.get("message_hub"), dict),
-        "state_dict": isinstance(content, dict) and isinstance(content.get("state_dict"), dict),
-    }
-    missing = [key for key, is_there in places.items() if not is_there]
-    if missing:
-        raise RuntimeError(
-            f"checkpoint {path} is not one that training can go on from: it has no "
-            f"{', '.join(missing)}. Give it as load_from to begin a new run with its weights"
-        )
-    return content
 
 
 def _recorded(work_dir: Path, folder: Path, passed_over: list[str]) -> Path | None:

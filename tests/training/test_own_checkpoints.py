@@ -18,7 +18,8 @@ from convnext_dense.training.own_checkpoints import checkpoint_folder, find_late
 def save(folder, name, step, **changes):
     folder.mkdir(exist_ok=True)
     meta = dict(iter=step, epoch=0)
-    content = dict(meta=meta, message_hub={}, state_dict=dict(a=torch.ones(1000))) | changes
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    content = dict(meta=meta, message_hub=hub, state_dict=dict(a=torch.ones(1000))) | changes
     torch.save(content, folder / name)
     time = 1_000_000 + step
     os.utime(folder / name, (time, time))
