@@ -8,6 +8,7 @@ checkpoint that this package or mmengine reads. It can go when ``torch.load`` co
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 BLOCK = 1 << 20
@@ -69,6 +70,10 @@ def _find_damaged_record(path: Path) -> str | None:
             records = [info for info in archive.infolist() if info.file_size]
             if sum(info.file_size for info in records) > PACKED * path.stat().st_size:
                 return f"is refused: it unpacks to more than {PACKED} times its size"
+            names = Counter(info.filename for info in archive.infolist())
+            name, count = names.most_common(1)[0] if names else ("", 0)
+            if count > 1:  # readers do not agree on which of them counts
+                return f"is damaged: it has the record {name!r} {count} times; get it anew"
             if not any(info.CRC for info in records):
                 return None  # torch.serialization.set_crc32_options(False) wrote it
             for info in records:
