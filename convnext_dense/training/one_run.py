@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from convnext_dense.files import clear_parts, ensure_folder
+from convnext_dense.files import clear_parts, ensure_folder, write_error
 
 LOCK_FILE = "run.lock"
 # A run of another host gives a sign of life every BEAT seconds; without one for STALE it is dead.
@@ -58,8 +58,11 @@ def one_run(work_dir: str | Path) -> Iterator[None]:
         _refuse_unseen(file, is_locked, folder, work_dir)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         about = dict(host=socket.gethostname(), process=os.getpid(), since=since)
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps(about).encode(), 0)
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps(about).encode(), 0)
+        except OSError as error:
+            raise write_error(path, error) from error
         _held[str(path)] = about
         for below, _, _ in os.walk(folder):
             clear_parts(below)  # a run writes to no folder of the runs before

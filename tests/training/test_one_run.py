@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from convnext_dense.files import replacing
+from convnext_dense.files import WriteError, replacing
 from convnext_dense.training import one_run as module
 from convnext_dense.training.one_run import LOCK_FILE, WorkDirInUseError, one_run
 
@@ -207,3 +208,13 @@ def test_without_locks_the_signs_of_life_decide_on_one_host_too(tmp_path, monkey
         monkeypatch.setattr(module, "_held", {})
         with pytest.raises(WorkDirInUseError), one_run(tmp_path):
             raise AssertionError("never reached")
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    complaint = rf"could not write .*{LOCK_FILE}: No space left on device"
+    with pytest.raises(WriteError, match=complaint), one_run(tmp_path / "run"):
+        pass
