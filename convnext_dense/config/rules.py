@@ -1,4 +1,4 @@
-"""What a number of a config may be, by its key."""
+"""What a number or a switch of a config may be, by its key."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ POSITIVE = Rule(lambda value: is_number(value) and value > 0, "a finite number a
 NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "a finite number from 0")
 PIXELS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of pixels from 1")
 SEED = Rule(lambda value: is_whole(value) and 0 <= value < 2**32, "from 0 to 2**32 - 1")
+# Any text counts as true where it is asked.
+SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 LOSS_SCALE = Rule(
     lambda value: value == "dynamic" or POSITIVE.is_right(value),
     "'dynamic', a dict or a finite number above 0",
@@ -75,4 +77,8 @@ RULES: dict[str, Rule] = {
     r"model\.data_preprocessor\.std": POSITIVE,
     r"model\.data_preprocessor\.(size|pad_size_divisor)": PIXELS,
     r"model\.test_cfg\.(crop_size|stride)": PIXELS,
+    r"resume": SWITCH,
+    r"auto_scale_lr\.enable": SWITCH,
+    r"\w+_dataloader\.(persistent_workers|pin_memory|drop_last)": SWITCH,
+    r"randomness\.(deterministic|diff_rank_seed)": SWITCH,
 }

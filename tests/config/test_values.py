@@ -97,11 +97,11 @@ def test_workers_are_counted_where_they_start():
         check_values(cfg, ["train", "val"])
 
 
-@pytest.mark.parametrize("name", ["persistent_workers", "prefetch_factor"])
-def test_settings_of_workers_that_are_not_there(name):
+@pytest.mark.parametrize(("name", "value"), [("persistent_workers", True), ("prefetch_factor", 2)])
+def test_settings_of_workers_that_are_not_there(name, value):
     cfg = with_values({"test_dataloader.num_workers": 0})
     cfg.test_dataloader.persistent_workers = False
-    cfg.test_dataloader[name] = 2
+    cfg.test_dataloader[name] = value
     with pytest.raises(ValueError, match=rf"test_dataloader.{name} is .*num_workers is 0"):
         check_values(cfg)
 
@@ -112,3 +112,13 @@ def test_sections(value, complaint):
     cfg.model = value
     with pytest.raises(ValueError, match=complaint):
         check_sections(cfg, ["model"])
+
+
+@pytest.mark.parametrize("value", ["many", "False", 0, 2])
+@pytest.mark.parametrize(
+    "key", ["resume", "auto_scale_lr.enable", "train_dataloader.persistent_workers"]
+)
+def test_switches(key, value):
+    with pytest.raises(ValueError, match=rf"^{key} is True or False, got "):
+        check_values(with_values({key: value}))
+    check_values(with_values({key: False}))
