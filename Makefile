@@ -1,4 +1,5 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
+# make attack: kill, fill, damage and deceive the tools for some twenty minutes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ DEMO_CONFIG := configs/demo/cascade_convnext_atto_shapes.py
 DEMO_DATA := --data-root data/shapes --classes circle,square,triangle,star,ring --img-size 192 \
 	--ann-train annotations/instances_train.json --ann-val annotations/instances_val.json
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test attack lint
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/installed
@@ -50,3 +51,7 @@ lint: $(VENV)/installed-test
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Other cases: make attack ARGS="--seed 1"; one of them: make attack ARGS="--only NAME".
+attack: $(VENV)/installed-test
+	$(BIN)/python tests/attack/attack.py $(ARGS)

@@ -77,7 +77,7 @@ OPTIONS = (
     *("train_dataloader.dataset.type=NoSuch", "train_dataloader.dataset.data_root=no/such"),
     *("train_dataloader=None", "optim_wrapper=None", "train_cfg=None", "val_evaluator=None"),
     *("default_hooks.checkpoint.save_best=NoSuch", "log_level=LOUD"),
-    *("work_dir=5", "load_from=no/such.pth", "resume=many", "default_scope=mmnone"),
+    *("load_from=no/such.pth", "resume=many", "default_scope=mmnone"),
 )
 
 
@@ -237,11 +237,16 @@ def _senseless(ground: Ground) -> Iterator[Line]:
     for tool, argv, flag, values in flags:
         for value in values:
             # A message of the package names the argument in the place of the flag.
-            yield tool, [*argv, *_given(flag, value)], (flag, flag.lstrip("-"), value)
+            yield (
+                tool,
+                [*argv, *_given(flag, value)],
+                (flag, flag.lstrip("-"), value, value.partition("=")[0]),
+            )
     for option in OPTIONS:
-        key = option.partition("=")[0]
+        key, _, value = option.partition("=")
         # Where mmengine builds the run, the config is named with what it says.
-        named = (key, key.rpartition(".")[2], "KEY=VALUE", "tiny_seg.py: the run cannot be built")
+        built = "tiny_seg.py: the run cannot be built"
+        named = (key, key.rpartition(".")[2], value, "KEY=VALUE", built)
         yield "train", [*train, "--cfg-options", option], named
     others = (("test", test), ("infer", infer), ("data", check), ("flops", [seg]))
     for tool, argv in (*others, ("benchmark", models)):
