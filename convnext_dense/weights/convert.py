@@ -30,6 +30,7 @@ TARGETS: dict[str, Layout] = {
 # Whose backbones mmdet and mmseg models have, under the prefix `backbone.`.
 WHOLE_TARGETS = ("meta", "mmpretrain")
 SUFFIXES = (".safetensors", ".pth")
+REAL = (".weight", ".bias", ".running_mean", ".running_var")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def convert(
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
     check_whole(found, read.name)
-    refuse_unusable({n: v for n, v in found.beside.items() if v.is_floating_point()}, read.name)
+    refuse_unusable({n: v for n, v in found.beside.items() if _is_real(n, v)}, read.name)
 
     layout = TARGETS[to]
     own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}
@@ -117,6 +118,11 @@ def convert(
     write_whole(out, _safetensors(written) if is_safetensors else _pth(content))
     left_out = [name for our, name in found.names.items() if our not in own]
     return Conversion(found.layout.name, to, tuple(written), (*left_out, *found.unused))
+
+
+def _is_real(name: str, value: Tensor) -> bool:
+    """Whether a tensor of a head is, or has to be, of real numbers: a buffer may count or index."""
+    return value.is_floating_point() or name.endswith(REAL)
 
 
 def _has_place(name: str, found: Found, layout: Layout) -> bool:

@@ -90,7 +90,10 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
         )
     layout, prefix = places[0]
     below = {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
-    arch = layout.arch(below)
+    try:
+        arch = layout.arch(below)
+    except ValueError as error:
+        raise RuntimeError(f"{source} is damaged: {error}; get it anew") from error
     ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
     bare = tuple(f"{template}." for template in layout.bare)
     in_tower = LEADING.sub("", prefix) == layout.tower

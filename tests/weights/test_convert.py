@@ -162,6 +162,14 @@ class TestWholeModels:
         assert back.keys() == state.keys()
         assert all(torch.equal(back[name], state[name]) for name in state)
 
+    def test_integers_in_a_head_count_or_are_refused(self, references, randomise, tmp_path):
+        state = self.state(references, randomise)
+        counted = state | {"decode_head.bn.num_batches_tracked": torch.tensor(7)}
+        convert(counted, tmp_path / "counted.pth")
+        for name in ("decode_head.conv_seg.weight", "decode_head.bn.running_var"):
+            with pytest.raises(RuntimeError, match=rf"{name} .*int64"):
+                convert(state | {name: torch.ones(3, dtype=torch.long)}, tmp_path / "a.pth")
+
     def test_go_to_a_classifiers_library_by_their_backbone_alone(
         self, references, randomise, tmp_path
     ):
@@ -231,3 +239,9 @@ class TestWritesWholeOrNotAtAll:
     def test_refuses_what_it_cannot_write(self, out, to, says, classifier, tmp_path):
         with pytest.raises(ValueError, match=says):
             convert(classifier()[0], tmp_path / out, to)
+
+    def test_refuses_a_network_without_channels(self, classifier, tmp_path):
+        state, _, _ = classifier()
+        state["stages.0.0.dwconv.weight"] = torch.empty(0)
+        with pytest.raises(RuntimeError, match=r"is damaged: arch's depths and channels"):
+            convert(state, tmp_path / "model.pth")
