@@ -20,8 +20,8 @@ from kills import difference, load
 TITLE = "URLs"
 RIGHT = (
     "The tool ends within two minutes, in one line that names the address; nothing is kept but "
-    "whole files, in the cache alone. A sound file that comes slowly, in pieces or after a "
-    "redirect is read as it is."
+    "whole files, and beside them the part that the next download goes on from, in the cache "
+    "alone. A sound file that comes slowly, in pieces or after a redirect is read as it is."
 )
 SAMPLE = 4  # cases in make test
 SLOW = ("urls/weights-stall", "urls/picture-stall")  # never among them
@@ -261,7 +261,7 @@ def _fetched(ground: Ground, tool: str, name: str) -> Callable[[Path], None]:
             server.send(9)
             server.wait()
         check(not list(here.iterdir()), f"it leaves {list(here.iterdir())}")
-        kept = [p for p in cache.rglob("*") if p.is_file() and p.suffix == source.suffix]
+        kept = [p for p in cache.rglob(f"[!.]*{source.suffix}") if p.is_file()]
         whole = [path.read_bytes() == content for path in kept]
         if outcome.status == 0:
             check(name in (*HARMLESS, *LYING), f"it takes {name}: {outcome}")
