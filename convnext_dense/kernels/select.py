@@ -100,7 +100,7 @@ def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """
     return (
         type(module) in kinds
-        and "forward" not in vars(module)
+        and "forward" not in module.__dict__
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)
     )
