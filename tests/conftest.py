@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -54,6 +56,25 @@ def randomise():
         return net
 
     return fill
+
+
+@pytest.fixture
+def small_disk():
+    """Let no file grow beyond a number of bytes: ``with small_disk(100): ...``.
+
+    Within the block alone, since pytest's own output may go to a file.
+    """
+
+    @contextlib.contextmanager
+    def limit(size: int):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -246,17 +245,13 @@ def test_other_hidden_files_stay(tmp_path):
     assert clear_parts(tmp_path / "no folder") == []
 
 
-def test_a_line_is_appended_whole_or_not_at_all(tmp_path):
+def test_a_line_is_appended_whole_or_not_at_all(tmp_path, small_disk):
     path = tmp_path / "log"
     append_line(path, "first")
     append_line(path, "second")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
-    try:
-        with pytest.raises(WriteError, match=r"^could not write .*/log: File too large; "):
-            append_line(path, "a third that is too long")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = r"^could not write .*/log: File too large; "
+    with small_disk(20), pytest.raises(WriteError, match=message):
+        append_line(path, "a third that is too long")
     assert path.read_text() == "first\nsecond\n"
 
 

@@ -1,5 +1,4 @@
 import errno
-import resource
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,12 @@ def test_writes_and_replaces(tmp_path, method):
     assert [p.name for p in path.parent.iterdir()] == ["a.pth"]
 
 
-def test_a_write_that_fails_midway_leaves_the_earlier_file_and_nothing_else(tmp_path):
+def test_a_write_that_fails_midway_leaves_the_earlier_file_and_nothing_else(tmp_path, small_disk):
     path = tmp_path / "a.pth"
     path.write_bytes(b"earlier")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
-    try:
-        with pytest.raises(OSError, match=r"could not write .*a\.pth: File too large"):
-            AtomicLocalBackend().put(bytes(2**20), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = r"could not write .*a\.pth: File too large"
+    with small_disk(2**16), pytest.raises(OSError, match=message):
+        AtomicLocalBackend().put(bytes(2**20), path)
     assert path.read_bytes() == b"earlier"
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 

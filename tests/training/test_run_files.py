@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import logging
-import resource
 import sys
 from itertools import count
 
@@ -37,15 +36,6 @@ def whole_files():
     mmengine_io.backend_instances.clear()
 
 
-@pytest.fixture
-def small_disk():
-    """Let no file grow beyond 100 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 WRITERS = {
     "predictions.pkl": lambda path: mmengine.dump(list(range(1000)), str(path)),
     "results.json": lambda path: mmengine.dump(list(range(1000)), str(path)),
@@ -65,7 +55,8 @@ def test_what_a_full_disk_does_not_take_leaves_the_earlier_file(
 ):
     path = tmp_path / name
     path.write_text("earlier")
-    with pytest.raises(WriteError, match=rf"^could not write .*{name}: File too large; what was"):
+    message = rf"^could not write .*{name}: File too large; what was"
+    with small_disk(100), pytest.raises(WriteError, match=message):
         WRITERS[name](path)
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]

@@ -115,7 +115,9 @@ def test_hostile_files_are_refused_and_run_nothing(tmp_path, trace, function, ar
     args = [Call(builtins.__import__, "os") if a is os else a for a in args]
     path = tmp_path / "evil.pth"
     torch.save(dict(a=Call(function, *args)), path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(RuntimeError, match=rf"evil\.pth is refused: it names (builtins\.)?({named})"):
+    with pytest.raises(
+        RuntimeError, match=rf"evil\.pth is refused: it names (builtins\.)?({named})"
+    ):
         load(path)
 
 

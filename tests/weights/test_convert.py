@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-
 import pytest
 import torch
 
@@ -197,17 +195,13 @@ class TestWritesWholeOrNotAtAll:
         load_weights(backbone(), out)
 
     @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-    def test_a_failed_write_leaves_the_earlier_file(self, classifier, tmp_path, suffix):
+    def test_a_failed_write_leaves_the_earlier_file(self, classifier, tmp_path, small_disk, suffix):
         state, _, _ = classifier()
         out = tmp_path / f"model{suffix}"
         out.write_text("earlier")
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**10, hard))
-        try:
-            with pytest.raises(OSError, match=rf"could not write .*/model{suffix}: File too large"):
-                convert(state, out, overwrite=True)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        message = rf"could not write .*/model{suffix}: File too large"
+        with small_disk(2**10), pytest.raises(OSError, match=message):
+            convert(state, out, overwrite=True)
         assert out.read_text() == "earlier"
         assert list(tmp_path.iterdir()) == [out]
 
