@@ -24,7 +24,10 @@ BACKBONE = ("benchmark", "backbone", "--arch", "atto", "--peers", "none")
         ((*BACKBONE, "--shape", "99999999", "64"), "--shape is at most 32768, got 99999999 64"),
         (("data", "check", "{seg}", "--workers", "99999999999"), "--workers is at most "),
         (("data", "show", "{seg}", "-n", "99999999999"), "-n is at most 1024, got 99999999999"),
-        (("flops", "{seg}", "--shape", "0", "64"), "--shape is at least 1, got 0 64"),
+        (
+            ("flops", "{seg}", "--shape", "0", "64"),
+            "--shape takes a positive height and width, got 0 64",
+        ),
         (("flops", "{seg}", "--cfg-options", "modle.a=1"), "there is no key modle.a"),
         (("flops", "{seg}", "--cfg-options", "train_cfg.max_iters=0"), "train_cfg.max_iters is a "),
         (("infer", "{seg}", "c.pth", "a.jpg", "-o", ""), "-o is empty"),
