@@ -53,14 +53,18 @@ def is_finite(value: Tensor) -> bool:
 
 
 def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
+    if value.layout is not torch.strided:  # a training would go on otherwise from it
+        return f"is of layout {value.layout}"
     if wanted is not None and not wanted.is_floating_point():
         if value.is_floating_point() or value.is_complex():
             return f"is of {value.dtype} where the model has {wanted.dtype}"
         return None
     if not value.is_floating_point():
         return f"is of {value.dtype}"
-    if value.is_meta or value.numel() == 0:  # of a model that is built without memory
-        return None
+    if value.is_meta:  # right for a model that is built without memory
+        return None if wanted is not None and wanted.is_meta else "has a shape and no values"
+    if value.numel() == 0:
+        return None if wanted is not None and wanted.numel() == 0 else "is empty"
     if value.dtype.itemsize == 1:  # which torch can store and not compute with
         value = value.float()
     dtype = torch.float32 if wanted is None else wanted.dtype

@@ -14,7 +14,7 @@ from convnext_dense import ConvNeXt
 from convnext_dense.cli.weights import inspect_weights
 from convnext_dense.training import StrictLoadHook
 from convnext_dense.weights.convert import convert
-from convnext_dense.weights.values import find_unusable
+from convnext_dense.weights.values import find_unusable, refuse_unusable
 from convnext_dense.weights.verify import verify
 
 from .helpers import backbone, published, refuse
@@ -37,6 +37,8 @@ SPOILT = {
     "int": (lambda v: v.long(), r"is of torch\.int64"),
     "uint": (lambda v: v.byte(), r"is of torch\.uint8"),
     "bool": (lambda v: v > 0, r"is of torch\.bool"),
+    "sparse": (lambda v: v.to_sparse(), r"is of layout torch\.sparse_coo"),
+    "meta": (lambda v: v.to("meta"), "has a shape and no values"),
     "complex": (lambda v: torch.complex(v, v), r"is of torch\.complex64"),
 }
 
@@ -118,3 +120,9 @@ def test_what_8_bits_hold_of_real_numbers_loads():
     value = net.state_dict()[NAME].to(torch.float8_e5m2)
     assert not find_unusable({NAME: value})
     assert find_unusable({NAME: (net.state_dict()[NAME] * float("inf")).to(torch.float8_e5m2)})
+
+
+def test_an_empty_parameter_of_no_known_shape_is_refused():
+    with pytest.raises(RuntimeError, match=r"^a\.pth is damaged.*: w is empty"):
+        refuse_unusable(dict(w=torch.empty(0)), "a.pth")
+    refuse_unusable(dict(w=torch.empty(0)), "a.pth", dict(w=torch.empty(0)))
