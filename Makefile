@@ -1,5 +1,5 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
-# make attack: kill, fill, damage and deceive the tools for some twenty minutes.
+# make attack: kill, fill, damage and deceive the tools for half an hour.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

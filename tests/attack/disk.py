@@ -37,7 +37,7 @@ def cases(ground: Ground, seed: int) -> list[Case]:
     """List all cases."""
     counts = Recorder(ground.places).counts()
     listed = []
-    for nth in range(counts["middle"]):
+    for nth in range(0, counts["middle"], 3):  # a file is opened more than once
         trap = Trap("middle", nth, lambda: _limit(100_000))
         listed.append(Case(f"disk/limit-{nth:02}", _fills_while_training(ground, trap)))
     for size in (0, 300, 5_000, 50_000, 300_000):

@@ -123,7 +123,7 @@ class Ground:
         for kind, work_dir in self.runs.items():
             process = start("train", self.train_argv(kind, work_dir=work_dir), self.folder)
             while not process.poll(0.01):
-                cpu[kind] = process.cpu_seconds() or cpu[kind]
+                cpu[kind] = max(process.cpu_seconds(), cpu.get(kind, 0.0))
             done = process.wait()
             check(done.status == 0, f"an uninterrupted run fails: {done}")
         (self.folder / "cpu.json").write_text(json.dumps(cpu))

@@ -25,9 +25,9 @@ RIGHT = (
 )
 GROUPS = {
     "kills/random": "kills at random moments, four in a run",
-    "kills/saving": "kills while a checkpoint is saved",
-    "kills/best": "kills while the best one is saved",
-    "kills/middle": "kills in the middle of writing either",
+    "kills/saving": "kills while a checkpoint is saved, the best one too",
+    "kills/best": "kills where the best one takes its name or goes",
+    "kills/middle": "kills in the middle of writing a checkpoint",
     "kills/record": "kills while the last one is recorded",
     "kills/validation": "kills during a validation",
     "kills/log": "kills while a log is opened",
@@ -41,7 +41,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 STEP = re.compile(r"(?:iter|epoch)_(\d+)\.pth$")
 RESUMED = re.compile(r"resumed epoch: (\d+), iter: (\d+)")
 # The places of directed kills, and the share of its moments that is tried.
-DIRECTED = dict(saving=1.0, best=1.0, record=1.0, validation=1.0, middle=1.0, log=0.2, any=0.1)
+DIRECTED = dict(saving=0.6, best=1, record=1, validation=1, middle=0.4, log=0.2, any=0.1)
 ENDS = 16  # the last moments of a run
 
 
@@ -228,7 +228,7 @@ def difference(one: object, two: object, where: str) -> str:
 def _same_numbers(one: torch.Tensor, two: torch.Tensor) -> bool:
     if one.device != two.device:
         return False
-    one, two = one.to_dense(), two.to_dense()
+    one, two = one.to_dense().squeeze(), two.to_dense().squeeze()
     if one.dtype != two.dtype and one.is_floating_point() and two.is_floating_point():
         one, two = one.double(), two.double()  # the same in more digits
     return one.dtype == two.dtype and one.equal(two)

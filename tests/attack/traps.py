@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.link", "os.truncate"}
-OF_A_CHECKPOINT = re.compile(r"(?:iter|epoch)_\d+")
+# Its own name, or that of the part that takes its place.
+OF_A_CHECKPOINT = re.compile(r"^(?:.*(?:iter|epoch)_\d.*\.pth|\..*\.part.*\.pth)$")
 Matches = Callable[[str, str], bool]
 
 # An event and a path. The event comes before the deed.
@@ -30,8 +31,7 @@ PLACES: dict[str, Matches] = {
 
 
 def _is_checkpoint(path: str) -> bool:
-    name = Path(path).name
-    return bool(OF_A_CHECKPOINT.search(name)) and ".pth" in name
+    return bool(OF_A_CHECKPOINT.match(Path(path).name))
 
 
 class Trap:
