@@ -22,9 +22,9 @@ from mmengine.logging import MMLogger
 
 from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.backbone import ARCHS
+from convnext_dense.checkpoints.convert import convert
 from convnext_dense.download import sha256_of
 from convnext_dense.upstream.checkpoint_damage import find_damage
-from convnext_dense.weights.convert import convert
 
 FILES = {
     "meta .pth": ("meta", "meta.pth"),

@@ -32,7 +32,7 @@ from typing import Any
 from mmengine.config import Config
 
 import convnext_dense  # noqa: F401  makes mmdet importable
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 from convnext_dense.files import write_whole
 from convnext_dense.swap.trial import STEPS, TrialError, try_out
 

@@ -11,10 +11,10 @@ upstream.install()
 
 from convnext_dense import training  # noqa: E402, F401  registers itself
 from convnext_dense.backbone import ConvNeXt  # noqa: E402
+from convnext_dense.checkpoints import load_weights  # noqa: E402
 from convnext_dense.inference import Predictor  # noqa: E402
 from convnext_dense.swap import SwapRefusedError, swap_backbone  # noqa: E402
 from convnext_dense.version import __version__  # noqa: E402
-from convnext_dense.weights import load_weights  # noqa: E402
 
 __all__ = [
     "ConvNeXt",

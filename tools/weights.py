@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from convnext_dense.checkpoints.convert import TARGETS
 from convnext_dense.cli.errors import add_debug_option, run
 from convnext_dense.cli.weights import convert_weights, inspect_weights, verify_weights
-from convnext_dense.weights.convert import TARGETS
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

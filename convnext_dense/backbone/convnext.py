@@ -208,7 +208,7 @@ class ConvNeXt(BaseModule):
                 f"init_cfg names pretrained weights alone, since they fill the whole backbone, got "
                 f"{self.init_cfg}"
             )
-        from convnext_dense.weights import load_weights
+        from convnext_dense.checkpoints import load_weights
 
         options = {k: v for k, v in pretrained[0].items() if k not in ("type", "checkpoint")}
         unknown = set(options) - set(WEIGHT_OPTIONS)

@@ -17,7 +17,7 @@ from torch import nn
 from convnext_dense.benchmark.memory import MemoryWatch
 from convnext_dense.benchmark.precision import autocast
 from convnext_dense.benchmark.timing import Spread, paired_ratio, rotated, synchronise
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 
 # The weights are random, and must stay finite.
 SLOW_DOWN = 1e-6

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.backbone.archs import ARCHS, resolve_arch
-from convnext_dense.data.tree import backbone_owner
+from convnext_dense.config_tree import backbone_owner
 from convnext_dense.swap.plan import RECIPES, same_arch
 from convnext_dense.swap.relatives import pyramid_of
 from convnext_dense.zoo import WEIGHTS, published_weights

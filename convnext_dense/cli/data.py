@@ -17,10 +17,10 @@ from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.cli.output import say
 from convnext_dense.data.audit import Audit, Finding, audit_data
-from convnext_dense.data.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.limits import check_parallel
+from convnext_dense.report.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.text import printable
 
 # Where the output is a file: wide enough for most paths.

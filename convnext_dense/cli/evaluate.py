@@ -8,7 +8,7 @@ from pathlib import Path
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.options import note
 from convnext_dense.cli.output import say
-from convnext_dense.data.classes import parse_classes
+from convnext_dense.config.data.classes import parse_classes
 from convnext_dense.data.rules import Findings
 from convnext_dense.data.rules.categories import nearest
 from convnext_dense.data.rules.findings import WARNING

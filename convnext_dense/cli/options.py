@@ -10,22 +10,22 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from convnext_dense.checkpoints.load import WAY_OUT
+from convnext_dense.checkpoints.source import read_source
 from convnext_dense.cli.backbone import add_backbone_options, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
-from convnext_dense.config.keys import UnknownKeyError, check_keys
+from convnext_dense.config.checks.keys import UnknownKeyError, check_keys
+from convnext_dense.config.checks.values import check_sections, check_values
+from convnext_dense.config.data.paths import follow_environment
 from convnext_dense.config.read import read_config
-from convnext_dense.config.values import check_sections, check_values
-from convnext_dense.data.paths import follow_environment
-from convnext_dense.data.retarget import retarget
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.preprocessing import follow_weights
-from convnext_dense.weights.load import WAY_OUT
-from convnext_dense.weights.source import read_source
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 # What load_config takes for the flags that a tool has not.

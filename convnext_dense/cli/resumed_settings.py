@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from convnext_dense.checkpoints.resumable import require_resumable
 from convnext_dense.cli.options import note
 from convnext_dense.cli.runner import config_of_run
-from convnext_dense.evaluation.recipes import differences
+from convnext_dense.config.compare import differences
+from convnext_dense.config.plain import parse_plain_config
 from convnext_dense.ranks import decided_by_rank_0
-from convnext_dense.report.plain_config import parse_plain_config
-from convnext_dense.training.resumable import require_resumable
 
 # A checkpoint's state holds these, so that mmengine goes on with the old ones, by the state.
 _KEPT = {

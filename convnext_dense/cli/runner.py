@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader
 from convnext_dense.cli.backbone import initial_weights, set_initial_weights
 from convnext_dense.cli.errors import describe
 from convnext_dense.cli.options import note
+from convnext_dense.config.loading import check_what_is_loaded
+from convnext_dense.config_tree import type_name
 from convnext_dense.data.batches import check_batch_size
 from convnext_dense.data.check import check_data
-from convnext_dense.data.checked_loading import check_what_is_loaded
-from convnext_dense.data.tree import type_name
 from convnext_dense.files import replacing
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.training import GUARDS

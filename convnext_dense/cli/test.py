@@ -14,7 +14,7 @@ from convnext_dense.cli.errors import describe
 from convnext_dense.cli.options import rank
 from convnext_dense.cli.output import say
 from convnext_dense.cli.runner import build_runner, check_before_run
-from convnext_dense.data.tree import datasets
+from convnext_dense.config_tree import datasets
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import (
     check_names,

@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from convnext_dense.checkpoints.source import is_remote
 from convnext_dense.cli.backbone import backbone_arguments, find_backbone, set_initial_weights
 from convnext_dense.cli.device import fit_to_device, set_precision
 from convnext_dense.cli.options import note, rank, world_size
 from convnext_dense.cli.resume import choose_checkpoint, resuming_command
 from convnext_dense.cli.resumed_settings import settle
 from convnext_dense.cli.runner import KeepConfigHook, build_runner, check_before_run
-from convnext_dense.config.values import check_sections
-from convnext_dense.data.tree import type_name
+from convnext_dense.config.checks.values import check_sections
+from convnext_dense.config_tree import type_name
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.one_run import one_run
 from convnext_dense.training.own_checkpoints import checkpoint_folder
 from convnext_dense.training.processes import end_with_launcher
-from convnext_dense.weights.source import is_remote
 from convnext_dense.zoo import WEIGHTS, published_model
 
 

@@ -6,15 +6,15 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from convnext_dense.checkpoints.convert import convert
+from convnext_dense.checkpoints.find import find_convnext
+from convnext_dense.checkpoints.naming import describe_arch
+from convnext_dense.checkpoints.origin import licence_of, normalisation_of
+from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.source import Source, read_source
+from convnext_dense.checkpoints.values import find_unusable
+from convnext_dense.checkpoints.verify import verify
 from convnext_dense.cli.output import say
-from convnext_dense.weights.convert import convert
-from convnext_dense.weights.find import find_convnext
-from convnext_dense.weights.naming import describe_arch
-from convnext_dense.weights.origin import licence_of, normalisation_of
-from convnext_dense.weights.report import is_output_norm, listed
-from convnext_dense.weights.source import Source, read_source
-from convnext_dense.weights.values import find_unusable
-from convnext_dense.weights.verify import verify
 
 TOLERANCE = 1e-5
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.check_coco import check_coco
-from convnext_dense.data.check_label_maps import check_label_maps
-from convnext_dense.data.paths import DATA_VARIABLE
-from convnext_dense.data.pickles import allow_pickles
-from convnext_dense.data.rules import Finding, Findings, read_lists
-from convnext_dense.data.rules.findings import WARNING
-from convnext_dense.data.tree import (
+from convnext_dense.config.data.paths import DATA_VARIABLE
+from convnext_dense.config_tree import (
     classifying_heads,
     datasets,
     reads_coco,
     reads_label_maps,
     type_name,
 )
+from convnext_dense.data.check_coco import check_coco
+from convnext_dense.data.check_label_maps import check_label_maps
+from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.rules import Finding, Findings, read_lists
+from convnext_dense.data.rules.findings import WARNING
 
 # Their files look like COCO's but name images or segments in their own way.
 _COCO_DIALECTS = ("LVIS", "CocoPanoptic")

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.config_tree import SPLITS, datasets, evaluators, reads_coco, walk
 from convnext_dense.data.check_files import flag_of, missing_files
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_classes, check_names
 from convnext_dense.data.rules.read import said_while_checked
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.tree import SPLITS, datasets, evaluators, reads_coco, walk
 
 _NAMES_SHOWN = 40
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from convnext_dense.config.data.paths import IMAGE_SUFFIXES
 from convnext_dense.data.check_files import flag_of, missing_files
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.label_maps import (
@@ -13,7 +14,6 @@ from convnext_dense.data.label_maps import (
     learned_labels,
     read_label_map,
 )
-from convnext_dense.data.paths import IMAGE_SUFFIXES
 
 _MAPS_READ = 8
 PAIR = {"img_path": "images", "seg_map_path": "label maps"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.data.tree import all_datasets, evaluators, walk
+from convnext_dense.config_tree import all_datasets, evaluators, walk
 from convnext_dense.upstream.file_handlers import trust_pickles
 
 # Of annotations, proposals and RefCOCO's splits.

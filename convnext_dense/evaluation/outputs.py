@@ -9,9 +9,9 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import BaseMetric
 
+from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.check import build_unread
 from convnext_dense.data.label_maps import check_number_of_classes
-from convnext_dense.data.tree import datasets, type_name
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.label_maps import map_name
 from convnext_dense.files import ensure_folder, ensure_writable, inside

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from convnext_dense.config.compare import ABSENT, differences, find_recipe
+from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_unread
-from convnext_dense.data.tree import datasets
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.recipes import ABSENT, differences, find_recipe
 from convnext_dense.zoo import METRIC_TITLES, PUBLISHED
 
 # Of COCO val2017 and of ADE20K's validation.

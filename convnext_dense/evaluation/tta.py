@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.data.tree import type_name
+from convnext_dense.config_tree import type_name
 
 
 def use_tta(cfg: Config) -> None:

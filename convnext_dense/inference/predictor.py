@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.read import read_config
-from convnext_dense.data.checked_loading import (
+from convnext_dense.config.loading import (
     check_channels,
     check_pictures,
     check_preprocessor,
     model_channels,
 )
+from convnext_dense.config.read import read_config
+from convnext_dense.config_tree import reads_label_maps, type_name
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.label_maps import check_number_of_classes
-from convnext_dense.data.tree import reads_label_maps, type_name
 from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable

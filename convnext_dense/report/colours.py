@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convnext_dense.data.classes import distinct_colours
+from convnext_dense.config.data.classes import distinct_colours
 
 
 def class_colours(metainfo: Mapping) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmengine.config import Config
 
-from convnext_dense.evaluation.recipes import Change, differences, find_recipe
+from convnext_dense.config.compare import Change, differences, find_recipe
 from convnext_dense.report import plots, tables
 from convnext_dense.report.detection import DetectionOutcome
 from convnext_dense.report.missing import Missing, attempt, sentence

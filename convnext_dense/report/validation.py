@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.data.paths import set_data_root
+from convnext_dense.config.data.paths import set_data_root
+from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, type_name
 from convnext_dense.data.pickles import allow_pickles
-from convnext_dense.data.tree import datasets, reads_coco, reads_label_maps, type_name
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.report.detection import DetectionOutcome, DetectionTask

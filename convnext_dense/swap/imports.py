@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 from convnext_dense.swap.edits import Edits
 
 OURS = "convnext_dense"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.tree import backbone_owner, type_name, walk
+from convnext_dense.config_tree import backbone_owner, type_name, walk
 from convnext_dense.swap.edits import Edits, SwapRefusedError
 
 # Models in which the features of the one network are the method.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convnext_dense.data.tree import type_name
+from convnext_dense.config_tree import type_name
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 from convnext_dense.swap.readers import WHY_CHANNELS, NotNative

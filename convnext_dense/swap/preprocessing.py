@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convnext_dense.data.tree import type_name, walk
+from convnext_dense.checkpoints.origin import CLIP, IMAGENET, normalisation_for
+from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap.edits import Edits
-from convnext_dense.weights.origin import CLIP, IMAGENET, normalisation_for
 
 WHY = "RGB, with the mean and deviation that the weights expect"
 WRAPPERS = ("MultiBranchDataPreprocessor",)

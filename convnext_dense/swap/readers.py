@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from convnext_dense.data.tree import type_name
+from convnext_dense.config_tree import type_name
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.probe import Level, trace_head
 

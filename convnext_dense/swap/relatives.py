@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convnext_dense.backbone.archs import Arch, resolve_arch
-from convnext_dense.data.tree import type_name
+from convnext_dense.config_tree import type_name
 from convnext_dense.swap.probe import Level, Pyramid
 
 META_ARGUMENTS = {"in_chans", "depths", "dims"}

@@ -29,7 +29,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 from convnext_dense.swap.trial_inputs import (
     image_size,
     prediction_batch,

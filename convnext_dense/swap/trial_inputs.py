@@ -17,7 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 
 # Sides are odd, and the images of a batch differ.
 MARGINS = ((1, 1), (5, 17))

@@ -18,8 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from convnext_dense.analysis.flops import DETECTION_SHAPE, build_without_data, run
+from convnext_dense.config.data.image_size import training_crop
 from convnext_dense.data.batches import smallest_batch
-from convnext_dense.data.image_size import training_crop
 
 NAMED = 3
 

@@ -13,8 +13,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
+from convnext_dense.checkpoints.values import is_finite
 from convnext_dense.registry import HOOKS
-from convnext_dense.weights.values import is_finite
 
 # Steps in a row. A single one can pass: under loss scaling its gradients are left out.
 PATIENCE = 3

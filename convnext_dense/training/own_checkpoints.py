@@ -12,8 +12,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
+from convnext_dense.checkpoints.resumable import require_resumable
 from convnext_dense.registry import HOOKS
-from convnext_dense.training.resumable import require_resumable
 from convnext_dense.upstream.safe_checkpoint import RefusedError
 
 # What mmengine writes ends in the epoch or iteration; a published one has a hash behind it.

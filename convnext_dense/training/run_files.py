@@ -23,7 +23,7 @@ from mmengine.registry import VISBACKENDS
 from mmengine.visualization import LocalVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
-from convnext_dense.data.tree import type_name
+from convnext_dense.config_tree import type_name
 from convnext_dense.files import append_line, replacing, write_error, write_whole
 from convnext_dense.training.atomic_backend import WholeLocalBackend
 

@@ -7,9 +7,9 @@ import shlex
 
 import pytest
 
+from convnext_dense.config.data.paths import DATA_VARIABLE
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
-from convnext_dense.data.paths import DATA_VARIABLE
-from convnext_dense.data.retarget import retarget
 
 FLAGS = dict(
     classes="cat,dog",

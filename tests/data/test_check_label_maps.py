@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
-from convnext_dense.data.retarget import retarget
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
 import convnext_dense  # noqa: F401  makes mmseg importable
+from convnext_dense.config.loading import check_channels, check_preprocessor
 from convnext_dense.data import loading
 from convnext_dense.data.audit.pictures import Picture, look_at, report_looks
-from convnext_dense.data.checked_loading import check_channels, check_preprocessor
 from convnext_dense.data.loading import CheckChannels, LoadPicture, ScaleValues
 from convnext_dense.data.loading_labels import LoadLabelMap
 from convnext_dense.data.rules.findings import Findings

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.registry import DATASETS
 
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
-from convnext_dense.data.retarget import retarget
 
 CAMVID = "sky,building,pole,road,pavement,tree,sign,fence,car,pedestrian,bicyclist"
 

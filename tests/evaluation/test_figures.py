@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from convnext_dense.evaluation import Figures, recipes
+from convnext_dense.config import compare as recipes
+from convnext_dense.evaluation import Figures
 from convnext_dense.evaluation.figures import write_figures
 from convnext_dense.evaluation.published import compare
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table

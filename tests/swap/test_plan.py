@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from convnext_dense.backbone import ARCHS
 from convnext_dense.config.read import read_config
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
 from convnext_dense.swap.trial import try_out
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt, load_weights
+from convnext_dense.checkpoints.cached_download import place_in_cache
+from convnext_dense.checkpoints.origin import CLIP, IMAGENET, normalisation_for
 from convnext_dense.config.read import read_config
-from convnext_dense.data.tree import walk
+from convnext_dense.config_tree import walk
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.preprocessing import follow_weights
-from convnext_dense.weights.cached_download import place_in_cache
-from convnext_dense.weights.origin import CLIP, IMAGENET, normalisation_for
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 

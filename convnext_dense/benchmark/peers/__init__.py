@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark.peers.meta import MetaConvNeXt
 from convnext_dense.benchmark.peers.without_torchvision import import_without_torchvision
-from convnext_dense.weights.layouts import Layout
-from convnext_dense.weights.layouts.meta import META
-from convnext_dense.weights.layouts.mmpretrain import MMPRETRAIN
-from convnext_dense.weights.layouts.timm import TIMM_FEATURES
-from convnext_dense.weights.layouts.torchvision import TORCHVISION
-from convnext_dense.weights.layouts.transformers import TRANSFORMERS
-from convnext_dense.weights.report import is_output_norm
+from convnext_dense.checkpoints.layouts import Layout
+from convnext_dense.checkpoints.layouts.meta import META
+from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
+from convnext_dense.checkpoints.layouts.timm import TIMM_FEATURES
+from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
+from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
+from convnext_dense.checkpoints.report import is_output_norm
 
 STAGES = range(4)
 

@@ -7,6 +7,17 @@ from dataclasses import asdict, dataclass
 
 from mmengine.config import Config, ConfigDict
 
+from convnext_dense.config.loading import (
+    ignored_label,
+    may_change_channels,
+    model_channels,
+)
+from convnext_dense.config_tree import (
+    SPLITS,
+    datasets,
+    reads_label_maps,
+    type_name,
+)
 from convnext_dense.data.audit.coco import audit_coco, audit_content, content_of
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
@@ -19,19 +30,8 @@ from convnext_dense.data.audit.pictures import (
 )
 from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
-from convnext_dense.data.checked_loading import (
-    ignored_label,
-    may_change_channels,
-    model_channels,
-)
 from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
-from convnext_dense.data.tree import (
-    SPLITS,
-    datasets,
-    reads_label_maps,
-    type_name,
-)
 
 # Of a finding, into a JSON file.
 _WRITTEN = ("level", "where", "source", "what", "count", "places")

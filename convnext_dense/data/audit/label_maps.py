@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import ConfigDict
 
+from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.audit.pictures import (
     Look,
     Picture,
@@ -29,7 +30,6 @@ from convnext_dense.data.label_maps import (
     learned_labels,
 )
 from convnext_dense.data.rules.findings import Findings
-from convnext_dense.data.tree import type_name, walk
 
 # Of all pixels, from which on a set that is left out is worth a word.
 _NEARLY_ALL = 0.95

@@ -11,10 +11,10 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 from torch.utils.data import DataLoader, Dataset
 
-from convnext_dense.data.checked_loading import LOADERS, PACKAGES
+from convnext_dense.config.loading import LOADERS, PACKAGES
+from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.data.rules.findings import Findings
-from convnext_dense.data.tree import type_name, walk
 
 # Fewer are looked at sooner than worker processes start.
 _WORTH_WORKERS = 200

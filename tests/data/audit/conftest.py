@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convnext_dense.data.retarget import retarget
+from convnext_dense.config.steps.data import retarget
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.audit import audit_data
 from convnext_dense.data.label_maps import learned_labels
-from convnext_dense.data.retarget import retarget
 
 GOOD = (0, 1, 2, 255)
 

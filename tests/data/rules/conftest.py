@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.audit import audit_data
 from convnext_dense.data.check import build_unread, check_data
-from convnext_dense.data.retarget import retarget
 from convnext_dense.evaluation.coco import BACKENDS, evaluate_coco
 from convnext_dense.evaluation.coco_input import check_type, read_results, read_truth, types_of
 

@@ -1,0 +1,150 @@
+"""Write weights in another library's layout, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.layouts import Layout
+from convnext_dense.checkpoints.layouts.meta import META
+from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
+from convnext_dense.checkpoints.layouts.timm import TIMM
+from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
+from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
+from convnext_dense.checkpoints.network import check_whole
+from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.source import read_source
+from convnext_dense.checkpoints.values import refuse_unusable
+from convnext_dense.files import ensure_writable, write_whole
+
+TARGETS: dict[str, Layout] = {
+    layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
+}
+# Whose backbones mmdet and mmseg models have, under the prefix `backbone.`.
+WHOLE_TARGETS = ("meta", "mmpretrain")
+SUFFIXES = (".safetensors", ".pth")
+REAL = (".weight", ".bias", ".running_mean", ".running_var")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written.
+
+    Attributes:
+        source: Layout of the source.
+        target: Layout of the file.
+        written: Names in the file.
+        left_out: Names in the source that the file has not, for lack of a place or of use.
+    """
+
+    source: str
+    target: str
+    written: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{self.source} -> {self.target}: {len(self.written)} parameters"
+        return text + (f"; left out: {listed(self.left_out)}" if self.left_out else "")
+
+
+def convert(
+    source: str | os.PathLike | Mapping,
+    out: str | os.PathLike,
+    to: str = "meta",
+    *,
+    prefix: str | None = None,
+    ema: bool = False,
+    trust: bool = False,
+    overwrite: bool = False,
+) -> Conversion:
+    """Write the weights of a source to a file in another layout, the classifier included.
+
+    Args:
+        source: As for :func:`~convnext_dense.checkpoints.load_weights`.
+        out: Ends in ``.safetensors`` or ``.pth``.
+        to: ``meta``, ``timm``, ``torchvision``, ``transformers`` or ``mmpretrain``. A whole
+            detector or segmenter goes to ``meta`` or ``mmpretrain``.
+        prefix: Take only the names below it.
+        ema: Whether to take the moving averages.
+        trust: Whether to unpickle a file that holds more than parameters and plain data.
+        overwrite: Whether ``out`` may exist.
+
+    Raises:
+        FileExistsError: Where ``out`` exists.
+        OSError: Where the source cannot be had, or ``out`` cannot be written.
+        RuntimeError: Where the source is damaged, refused, incomplete or another network.
+        ValueError: Where ``out`` has another ending, or the layout cannot hold the network.
+    """
+    out = Path(out)
+    if to not in TARGETS:
+        raise ValueError(f"there is no layout {to!r} to write, choose one of {', '.join(TARGETS)}")
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"{out} ends in neither of {', '.join(SUFFIXES)}")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists: --overwrite replaces it")
+    ensure_writable(out)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema)
+    found = find_convnext(read.state, read.name)
+    check_whole(found, read.name)
+    refuse_unusable({n: v for n, v in found.beside.items() if _is_real(n, v)}, read.name)
+
+    layout = TARGETS[to]
+    own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}
+    if found.beside:
+        if to not in WHOLE_TARGETS:
+            raise ValueError(
+                f"{read.name} is a whole model, which goes to {' or '.join(WHOLE_TARGETS)} alone: "
+                f"--prefix {found.prefix.rstrip('.')} converts its backbone"
+            )
+        written = layout.write(own, found.arch)
+        if to == "meta":
+            written = {f"backbone.{name}": value for name, value in written.items()}
+        written |= found.others("backbone.")
+        content = dict(meta=dict(read.meta), state_dict=written)
+    else:
+        written = layout.write(own, found.arch)
+        content = {layout.wrapper: written} if layout.wrapper else written
+    # Each on its own: a view would bring the whole of what it views.
+    written |= {name: value.clone().contiguous() for name, value in written.items()}
+    # In memory first: neither library says why the disk did not take it.
+    is_safetensors = out.suffix == ".safetensors"
+    write_whole(out, _safetensors(written) if is_safetensors else _pth(content))
+    left_out = [name for our, name in found.names.items() if our not in own]
+    return Conversion(found.layout.name, to, tuple(written), (*left_out, *found.unused))
+
+
+def _is_real(name: str, value: Tensor) -> bool:
+    """Whether a tensor of a head is, or has to be, of real numbers: a buffer may count or index."""
+    return value.is_floating_point() or name.endswith(REAL)
+
+
+def _has_place(name: str, found: Found, layout: Layout) -> bool:
+    names = layout.names(found.arch.depths)
+    if name in names or (name.startswith("norm.") and layout.final_norm_is_last):
+        return True
+    if is_output_norm(name) or name.startswith(("norm.", "head.")):
+        return False
+    raise ValueError(f"the layout {layout.name!r} has no place for {name}")
+
+
+def _pth(content: Mapping) -> memoryview:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
+
+
+def _safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise ImportError(
+            "writing .safetensors needs safetensors: pip install safetensors"
+        ) from None
+    return save(dict(tensors), metadata={"format": "pt"})

@@ -1,0 +1,134 @@
+"""Find the ConvNeXt in a checkpoint: its layout, prefix and architecture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from convnext_dense.backbone.archs import Arch
+from convnext_dense.checkpoints.containers import LEADING
+from convnext_dense.checkpoints.layouts import LAYOUTS, Layout, own_shape
+
+
+@dataclass(frozen=True)
+class Found:
+    """A ConvNeXt in a checkpoint.
+
+    Attributes:
+        layout: How its parameters are called and shaped there.
+        prefix: What stands before their names.
+        arch: Its architecture.
+        own: Its parameters, in our names and shapes; ``norm`` and ``head`` are the classifier's.
+        names: Their names in the checkpoint, by ours.
+        reshaped: Those of ours that have another shape in the checkpoint.
+        unused: Names that dense prediction has no use for: the reason.
+        unknown: Parameters below the prefix that the layout does not know, by their names in the
+            checkpoint.
+        beside: Parameters of other parts of a whole model, by their names in the checkpoint.
+        obstacle: Why it is another network than ours, or None.
+    """
+
+    layout: Layout
+    prefix: str
+    arch: Arch
+    own: dict[str, Tensor]
+    names: dict[str, str]
+    reshaped: tuple[str, ...]
+    unused: dict[str, str]
+    unknown: dict[str, Tensor]
+    beside: dict[str, Tensor]
+    obstacle: str | None
+
+    def others(self, path: str) -> dict[str, Tensor]:
+        """Give what stands beside the backbone without the wrappers of the whole model.
+
+        Args:
+            path: Prefix of the backbone in the model, such as ``backbone.``.
+        """
+        if self.prefix.endswith(path):
+            outer = self.prefix.removesuffix(path)
+            names = {name: name.removeprefix(outer) for name in self.beside}
+        else:
+            names = {name: LEADING.sub("", name) for name in self.beside}
+        return {self.layout.head_name(names[name]): value for name, value in self.beside.items()}
+
+    def whole(self, path: str) -> dict[str, Tensor]:
+        """Give the whole model with our names for the backbone's parameters below ``path``."""
+        backbone = self.own | {n[len(self.prefix) :]: v for n, v in self.unknown.items()}
+        return {path + name: value for name, value in backbone.items()} | self.others(path)
+
+
+def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
+    """Find the one ConvNeXt in a state dict, whatever its layout and prefix.
+
+    Args:
+        state: Parameters by name.
+        source: How messages call it.
+
+    Raises:
+        RuntimeError: Where there is none, or more than one.
+    """
+    places = [
+        (layout, name.removesuffix(layout.signature()))
+        for name in state
+        for layout in LAYOUTS
+        if re.search(rf"(?:^|\.){re.escape(layout.signature())}$", name)
+    ]
+    if len(places) > 1:
+        prefixes = ", ".join(repr(prefix) for _, prefix in places)
+        raise RuntimeError(
+            f"{source} holds {len(places)} ConvNeXts: choose one with prefix=, one of {prefixes}"
+        )
+    if not places:
+        raise RuntimeError(
+            f"{source} holds no ConvNeXt in a layout known here "
+            f"({', '.join(layout.name for layout in LAYOUTS)}); its first names are "
+            f"{', '.join(list(state)[:3])}"
+        )
+    layout, prefix = places[0]
+    below = {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
+    try:
+        arch = layout.arch(below)
+    except ValueError as error:
+        raise RuntimeError(f"{source} is damaged: {error}; get it anew") from error
+    ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
+    bare = tuple(f"{template}." for template in layout.bare)
+    in_tower = LEADING.sub("", prefix) == layout.tower
+    names, unused, unknown, beside = {}, {}, {}, {}
+    for name, value in state.items():
+        inside = name.startswith(prefix)
+        # What stands beside a backbone, without the wrappers of the whole.
+        inner = name[len(prefix) :] if inside else LEADING.sub("", name)
+        our = ours.get(inner)
+        if our and (inside or our.startswith(bare)):
+            names[our] = name
+        elif (inside or in_tower) and (reason := _reason(layout, inner)):
+            unused[name] = reason
+        elif inside:
+            unknown[name] = value
+        else:
+            beside[name] = value
+    if layout.final_norm_is_last and not beside:
+        names = _with_final_norm(names, len(arch.depths) - 1)
+    own = {our: own_shape(our, state[name]) for our, name in names.items()}
+    reshaped = tuple(our for our, name in names.items() if own[our].shape != state[name].shape)
+    obstacle = layout.obstacle(below, arch)
+    return Found(layout, prefix, arch, own, names, reshaped, unused, unknown, beside, obstacle)
+
+
+def _with_final_norm(names: dict[str, str], last: int) -> dict[str, str]:
+    """Take the norm of the last stage for the classifier's where it is the only one."""
+    if any(f"norm{stage}.weight" in names for stage in range(last)):
+        return names
+    norm = f"norm{last}."
+    return {
+        our.replace(norm, "norm.") if our.startswith(norm) else our: name
+        for our, name in names.items()
+    }
+
+
+def _reason(layout: Layout, name: str) -> str | None:
+    return next((why for pattern, why in layout.unused.items() if re.match(pattern, name)), None)

@@ -1,0 +1,23 @@
+"""The layouts that published ConvNeXt weights come in, one file each."""
+
+from convnext_dense.checkpoints.layouts.dinov3 import DINOV3
+from convnext_dense.checkpoints.layouts.fcmae import FCMAE
+from convnext_dense.checkpoints.layouts.layout import Layout, kind_of, own_shape
+from convnext_dense.checkpoints.layouts.meta import META
+from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
+from convnext_dense.checkpoints.layouts.timm import TIMM, TIMM_FEATURES
+from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
+from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
+
+LAYOUTS: tuple[Layout, ...] = (
+    META,
+    FCMAE,
+    TIMM,
+    TIMM_FEATURES,
+    TORCHVISION,
+    TRANSFORMERS,
+    DINOV3,
+    MMPRETRAIN,
+)
+
+__all__ = ["LAYOUTS", "Layout", "kind_of", "own_shape"]

@@ -1,0 +1,50 @@
+"""Hugging Face transformers: ConvNext, ConvNextV2, their Backbone classes, and UperNet over them.
+
+Sources: transformers ``models/convnext/modeling_convnext.py``, ``models/convnextv2/`` and
+``models/upernet/modeling_upernet.py``. GRN is (1, 1, 1, 4C); the final norm adds 1e-12, the others
+1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from convnext_dense.backbone.archs import Arch
+from convnext_dense.checkpoints.layouts.layout import Layout
+
+
+def find_prefix(arch: Arch, own: Collection[str]) -> str:
+    """Give the prefix of a classifier; the Backbone classes, which have output norms, have none."""
+    if "norm0.weight" in own:
+        return ""
+    return "convnextv2." if arch.grn else "convnext."
+
+
+TRANSFORMERS = Layout(
+    "transformers",
+    {
+        "downsample_layers.0.0": "embeddings.patch_embeddings",
+        "downsample_layers.0.1": "embeddings.layernorm",
+        "downsample_layers.{d}.0": "encoder.stages.{d}.downsampling_layer.0",
+        "downsample_layers.{d}.1": "encoder.stages.{d}.downsampling_layer.1",
+        "stages.{s}.{b}.dwconv": "encoder.stages.{s}.layers.{b}.dwconv",
+        "stages.{s}.{b}.norm": "encoder.stages.{s}.layers.{b}.layernorm",
+        "stages.{s}.{b}.pwconv1": "encoder.stages.{s}.layers.{b}.pwconv1",
+        "stages.{s}.{b}.grn.gamma": "encoder.stages.{s}.layers.{b}.grn.weight",
+        "stages.{s}.{b}.grn.beta": "encoder.stages.{s}.layers.{b}.grn.bias",
+        "stages.{s}.{b}.pwconv2": "encoder.stages.{s}.layers.{b}.pwconv2",
+        "stages.{s}.{b}.gamma": "encoder.stages.{s}.layers.{b}.layer_scale_parameter",
+        "norm{s}": "hidden_states_norms.stage{next}",
+        "norm": "layernorm",
+        "head": "classifier",
+    },
+    prefix=find_prefix,
+    bare=("head",),
+    shapes={"grn": (1, 1, 1, -1)},
+    # Of UperNetForSemanticSegmentation, whose modules are mmseg's.
+    heads={
+        r"^(decode_head|auxiliary_head)\.classifier\.": r"\1.conv_seg.",
+        r"^((?:decode_head|auxiliary_head)\..*)\.batch_norm\.": r"\1.bn.",
+    },
+    final_norm_eps=1e-12,
+)

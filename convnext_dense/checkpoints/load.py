@@ -1,0 +1,157 @@
+"""Load published weights, whatever their layout, and prove that they loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.fit import Fit, fit_backbone, fit_others, refuse_faults
+from convnext_dense.checkpoints.origin import licence_of, normalisation_of
+from convnext_dense.checkpoints.report import LoadReport
+from convnext_dense.checkpoints.source import Source, read_source
+from convnext_dense.checkpoints.values import refuse_unusable
+
+FINAL_NORM = ("drop", "use")
+WAY_OUT = (
+    "give a local copy with --weights PATH (config key model.backbone.init_cfg.checkpoint), or "
+    "train from scratch with --weights none"
+)
+
+
+def load_weights(
+    model: nn.Module,
+    source: str | os.PathLike | Mapping[str, Tensor],
+    prefix: str | None = None,
+    *,
+    strict: bool = True,
+    trust: bool = False,
+    ema: bool = False,
+    final_norm: str = "drop",
+    adapt_input: bool = False,
+    reinit_heads: bool = False,
+) -> LoadReport:
+    """Load published weights into a backbone, or into a whole model that holds one.
+
+    The layout is told from the names; ``docs/weights.md`` lists what is known. Everything is
+    compared before anything is loaded, so that an error leaves the model as it was.
+
+    Args:
+        model: A :class:`~convnext_dense.ConvNeXt`, or a detector or segmenter that holds one. A
+            checkpoint of a whole model loads into a whole model, heads included; one of a backbone
+            loads into either.
+        source: Path, URL, hub id (``timm/convnext_tiny.fb_in1k``) or state dict.
+        prefix: Load only the names below it, such as ``backbone`` of a whole model.
+        strict: Whether anything that does not fit stops the load. False loads what fits, and the
+            report names the rest.
+        trust: Whether to unpickle a file that holds more than parameters and plain data. It can run
+            any code.
+        ema: Whether to take the moving averages of a checkpoint that holds both (``model_ema``,
+            ``state_dict_ema``). Of a run of mmengine with EMAHook they are always taken, since its
+            ``state_dict`` holds them.
+        final_norm: The norm before the classifier, which acts on the pooled features there:
+            ``drop`` it, or ``use`` it as the last output norm.
+        adapt_input: Whether to fit a stem for another number of input channels: summed over the
+            channels for one, repeated and scaled for more.
+        reinit_heads: Whether heads of another number of classes keep their random values.
+
+    Returns:
+        What was loaded, dropped and missing; also logged.
+
+    Raises:
+        OSError: Where the source cannot be had.
+        ImportError: Where it needs a library that is not installed.
+        RuntimeError: Where it is damaged or refused, holds numbers that are not finite or not real,
+            or does not fit: the message names the parameters, or the file's architecture and the
+            model's.
+        ValueError: Where an argument asks for what this model has not.
+    """
+    if final_norm not in FINAL_NORM:
+        raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
+    while is_model_wrapper(model):
+        model = model.module
+    path, backbone = find_backbone(model)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
+    found = find_convnext(read.state, read.name)
+
+    fit = fit_backbone(backbone, path, found, final_norm, adapt_input)
+    if found.beside and path:
+        fit_others(fit, model, found, path, reinit_heads)
+    elif found.beside:
+        fit.faults["beside the backbone"] = list(found.beside)
+    if strict or not fit.backbone:
+        refuse_faults(fit, read.name, found, backbone)
+    else:
+        for fault, names in fit.faults.items():
+            if fault != "missing":
+                fit.dropped |= dict.fromkeys(names, fault)
+    own = {path + name: value for name, value in fit.backbone.items()} | fit.others
+    refuse_unusable(own, read.name, model.state_dict())
+    model.load_state_dict(own, strict=False)
+    report = _report(read, found, fit, path)
+    print_log(f"weights loaded\n{report}", logger="current")
+    return report
+
+
+def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
+    """Find the one ConvNeXt in a model.
+
+    Returns:
+        The prefix of its parameters (empty for a backbone itself), and the backbone.
+
+    Raises:
+        ValueError: Where there is none, or more than one.
+    """
+    found = [(name, part) for name, part in model.named_modules() if isinstance(part, ConvNeXt)]
+    if len(found) != 1:
+        raise ValueError(
+            f"a {type(model).__name__} holds {len(found)} ConvNeXt backbones, and weights load "
+            "into one: give the backbone itself"
+        )
+    name, backbone = found[0]
+    return f"{name}." if name else "", backbone
+
+
+def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
+    mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
+    renamed = {name for name in fit.backbone if found.prefix + name != found.names.get(name)} | set(
+        found.reshaped
+    )
+    notes = []
+    if found.obstacle:
+        notes.append(found.obstacle)
+    if gammas := [v for n, v in fit.backbone.items() if n.endswith(".grn.gamma")]:
+        size = sum(value.float().abs().mean().item() for value in gammas) / len(gammas)
+        notes.append(f"mean size of GRN's gamma: {size:.3g} (0 would be untrained)")
+    if "norm.weight" in found.names and found.names["norm.weight"] not in fit.dropped:
+        eps = found.layout.final_norm_eps
+        notes.append(
+            f"the classifier's norm serves the last output; it acted on pooled features, with eps "
+            f"{eps:g}"
+        )
+    if path and not found.beside:
+        notes.append("a backbone alone: the other parts of the model are as they were")
+    missing = fit.missing + fit.faults.get("missing", [])
+    return LoadReport(
+        source=read.name,
+        layout=found.layout.name,
+        key=read.key,
+        left=read.left,
+        prefix=found.prefix,
+        arch=found.arch,
+        loaded=(*(path + name for name in fit.backbone), *fit.others),
+        converted=tuple(path + name for name in fit.backbone if name in renamed),
+        dropped=fit.dropped,
+        missing=tuple(missing),
+        reinitialised=tuple(fit.reinitialised),
+        checksum=read.checksum,
+        licence=licence_of(read.name, found),
+        mean=mean,
+        std=std,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,53 @@
+"""The network that the parameters of a checkpoint make."""
+
+from __future__ import annotations
+
+import torch
+
+from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.checkpoints.find import Found
+from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.values import refuse_unusable
+
+
+def build_network(found: Found, norm_out: bool) -> ConvNeXt:
+    """Build the backbone that a checkpoint is of, all stages given out.
+
+    Args:
+        found: The parameters; stem and first block are there.
+        norm_out: Whether to build output norms.
+    """
+    stages = len(found.arch.depths)
+    return ConvNeXt(
+        found.arch,
+        in_channels=found.own["downsample_layers.0.0.weight"].shape[1],
+        out_indices=tuple(range(stages)),
+        kernel_size=found.own["stages.0.0.dwconv.weight"].shape[-1],
+        layer_scale_init_value=float("stages.0.0.gamma" in found.own),
+        output_stride=max(32, 2 ** (stages + 1)),
+        norm_out=norm_out,
+    )
+
+
+def check_whole(found: Found, source: str) -> None:
+    """Refuse a network that lacks a parameter, has one too many or unusable, or is unlike ours.
+
+    Raises:
+        RuntimeError: Naming what is wrong.
+    """
+    wrong = ["the stem"]
+    if found.own.get("downsample_layers.0.0.weight", torch.empty(0)).ndim == 4:
+        with torch.device("meta"):
+            net = build_network(found, norm_out=False)
+        wanted = {name: value.shape for name, value in net.state_dict().items()}
+        own = {
+            name: value.shape
+            for name, value in found.own.items()
+            if not is_output_norm(name) and not name.startswith(("norm.", "head."))
+        }
+        wrong = [name for name in wanted | own if wanted.get(name) != own.get(name)]
+        wrong += list(found.unknown)
+    if wrong or found.obstacle:
+        reason = found.obstacle or f"missing, unknown or of a wrong shape: {listed(wrong)}"
+        raise RuntimeError(f"{source} holds no whole ConvNeXt: {reason}")
+    refuse_unusable(found.own, source)

@@ -1,0 +1,99 @@
+"""What weights tell, by name and content, of their licence and of the images that they expect."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from convnext_dense.checkpoints.cached_download import place_in_cache
+from convnext_dense.checkpoints.find import Found
+from convnext_dense.checkpoints.source import is_remote, read_source
+
+# The first that matches the path, URL or hub id. Sources: the projects' LICENSE files and READMEs,
+# and timm's registry of pretrained weights.
+LICENCES = {
+    r"dinov3": "DINOv3 License",
+    r"eupe": "FAIR Noncommercial Research License",
+    r"convnext-?v2|_fcmae": "CC BY-NC 4.0 (facebookresearch/ConvNeXt-V2)",
+    r"fbaipublicfiles\.com/convnext/|\bfb_in|facebook/convnext-": "MIT (facebookresearch/ConvNeXt)",
+    r"convnext_[a-z]+_(1k|22k)[_.]": "MIT (facebookresearch/ConvNeXt)",
+    r"download\.pytorch\.org|convnext_[a-z]+-[0-9a-f]{8}\.pth": "BSD-3-Clause (torchvision)",
+    r"rwightman/|huggingface\.co/timm/|^timm/": "Apache-2.0 (timm)",
+    r"openmmlab\.com": "Apache-2.0 (OpenMMLab)",
+}
+# Mean and standard deviation of red, green and blue in images of 0 to 255.
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+CLIP = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
+# As words of a name: timm and open_clip call by them what CLIP trained, fine-tuned or not. Clipped
+# gradients are something else.
+CLIP_NAME = re.compile(
+    r"(?<![a-z])(?<!grad[-_.])(?:open[-_]?)?clip(?![a-z])(?![-_.](?:grad|norm|value))"
+    r"|(?<![a-z])laion(?:a|aesthetics?)?(?![a-z])"
+)
+# In an address of the hub, and in its cache here.
+HUB_ADDRESS = re.compile(r"^https?://(?:www\.)?huggingface\.co/([^/]+/[^/]+)")
+HUB_CACHE = re.compile(r"(?:^|/)models--([\w.-]+)/snapshots/")
+
+
+def licence_of(name: str, found: Found) -> str:
+    """Return the licence of published weights, or that the name does not tell it."""
+    told = name if is_remote(name) else telling_name(name)
+    for pattern, licence in LICENCES.items():
+        if re.search(pattern, told.lower()):
+            return licence
+    if found.arch.grn:
+        return "not told by the name; Meta's V2 weights are CC BY-NC 4.0"
+    return "not told by the name: see where the file comes from"
+
+
+def telling_name(name: str) -> str:
+    """Return what of a path, address or hub id names the weights: no folder that they lie in.
+
+    Example:
+        >>> telling_name("/home/eclipse/clip/convnext_tiny.pth")
+        'convnext_tiny.pth'
+    """
+    if "://" in name:
+        hub = HUB_ADDRESS.match(name)
+        last = Path(unquote(urlparse(name).path)).name
+    elif is_remote(name):
+        return name
+    else:
+        hub = HUB_CACHE.search(Path(name).as_posix())
+        last = Path(name).name
+    return f"{hub[1]}/{last}" if hub else last
+
+
+def normalisation_of(name: str, parameters: Iterable[str] = ()) -> Normalisation:
+    """Return the mean and standard deviation that images are normalised with, in 0 to 255, RGB.
+
+    Args:
+        name: Path, address or hub id of the weights.
+        parameters: Names in the file, where it has been read.
+    """
+    is_clip = CLIP_NAME.search(telling_name(name).lower()) or any(
+        {"visual", "logit_scale"} & set(parameter.split(".")) for parameter in parameters
+    )
+    return CLIP if is_clip else IMAGENET
+
+
+def normalisation_for(source: str) -> Normalisation:
+    """Return what weights expect before they are loaded, as their report will say it.
+
+    A file that lies here, or was downloaded before, is read; of others the name tells. What cannot
+    be read is no error here, but where it is loaded.
+
+    Args:
+        source: Path, address or hub id; empty for random weights.
+    """
+    parameters: Iterable[str] = ()
+    is_address = source.startswith(("http://", "https://"))
+    here = place_in_cache(source) if is_address else Path(source).expanduser()
+    if source and here.exists():
+        with contextlib.suppress(OSError, RuntimeError, ImportError):
+            parameters = read_source(here).state
+    return normalisation_of(source, parameters)

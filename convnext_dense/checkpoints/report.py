@@ -1,0 +1,97 @@
+"""What became of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from convnext_dense.backbone.archs import Arch
+from convnext_dense.checkpoints.naming import describe_arch
+from convnext_dense.text import printable
+
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint; ``str(report)`` is a short table.
+
+    Attributes:
+        source: Path, URL or hub id, or ``state dict``.
+        layout: Whose names and shapes the file has, such as ``meta`` or ``timm``.
+        key: Key of the checkpoint that the parameters stood under, or None.
+        left: Other sets of parameters in the checkpoint, which were not taken.
+        prefix: What stood before the backbone's names.
+        arch: Architecture in the file.
+        loaded: Names of the model's parameters that came from the file.
+        converted: Those that had another name or shape there.
+        dropped: Names in the file that were left out: the reason.
+        missing: Names of the model's that the file does not hold. Output norms stay at 1 and 0.
+        reinitialised: Parameters of heads that kept their random values, for their other number of
+            classes.
+        checksum: SHA-256 of the file, or None for a state dict.
+        licence: Of the weights, as far as the source's name tells.
+        mean: Of red, green and blue, in 0 to 255, that the weights expect images normalised with.
+        std: The same for the standard deviation.
+        notes: What else is worth knowing.
+    """
+
+    source: str
+    layout: str
+    key: str | None
+    left: tuple[str, ...]
+    prefix: str
+    arch: Arch
+    loaded: tuple[str, ...]
+    converted: tuple[str, ...]
+    dropped: Mapping[str, str]
+    missing: tuple[str, ...]
+    reinitialised: tuple[str, ...]
+    checksum: str | None
+    licence: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        place = f" under {self.key!r}" if self.key else ""
+        place += f", prefix {self.prefix!r}" if self.prefix else ""
+        rows = [
+            ("weights", self.source),
+            ("sha256", self.checksum),
+            ("layout", f"{self.layout}{place}"),
+            ("architecture", describe_arch(self.arch).removeprefix("arch ")),
+            ("loaded", f"{len(self.loaded)} parameters, {len(self.converted)} of them converted"),
+        ]
+        for reason in dict.fromkeys(self.dropped.values()):
+            names = [name for name, why in self.dropped.items() if why == reason]
+            rows.append(("dropped", f"{reason}: {listed(names)}"))
+        others = [name for name in self.missing if not is_output_norm(name)]
+        norms = [name.rpartition(".")[0] for name in self.missing if is_output_norm(name)]
+        norms = list(dict.fromkeys(norms))  # weight and bias go together
+        rows += [
+            ("missing", norms and f"left at 1 and 0: {listed(norms)}"),
+            ("missing", others and f"left as they were: {listed(others)}"),
+            ("random", self.reinitialised and f"other classes: {listed(self.reinitialised)}"),
+            ("not taken", ", ".join(self.left)),
+            ("licence", self.licence),
+            ("images", f"RGB, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),
+            *(("note", note) for note in self.notes),
+        ]
+        return "\n".join(printable(f"{title:<13}{text}") for title, text in rows if text)
+
+
+def is_output_norm(name: str) -> bool:
+    """Tell an output norm from a backbone's other parameters, with or without a prefix."""
+    module = name.rsplit(".", 2)[-2]
+    return module.startswith("norm") and module.removeprefix("norm").isdigit()
+
+
+def listed(names: list[str] | tuple[str, ...], shown: int = SHOWN) -> str:
+    """List names, the first few and how many more."""
+    more = f", and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,79 @@
+"""Refuse parameters that no network computes with: other kinds of numbers, and infinite ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from convnext_dense.checkpoints.report import listed
+
+SHOWN = 3
+
+
+def refuse_unusable(
+    state: Mapping[str, Tensor], source: str, model: Mapping[str, Tensor] | None = None
+) -> None:
+    """Refuse integers, booleans and complex numbers in the place of real ones, and infinite ones.
+
+    Args:
+        state: Parameters and buffers by name.
+        source: How the message calls them.
+        model: The same of the network that takes them. Its integers stay integers, and a constant
+            that is infinite there may be so here. None where all are parameters.
+
+    Raises:
+        RuntimeError: Naming the parameters and what is wrong with each.
+    """
+    if faults := find_unusable(state, model):
+        complaints = [f"{name} {fault}" for name, fault in faults.items()]
+        raise RuntimeError(
+            f"{source} is damaged, or holds no weights to compute with: "
+            f"{listed(complaints, SHOWN)}; get it anew"
+        )
+
+
+def find_unusable(
+    state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = None
+) -> dict[str, str]:
+    """Return what is wrong with parameters, by name; see :func:`refuse_unusable`."""
+    faults = {}
+    for name, value in state.items():
+        wanted = None if model is None else model.get(name)
+        if (model is None or wanted is not None) and (fault := _fault(value, wanted)):
+            faults[name] = fault
+    return faults
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether no value of a floating-point tensor is NaN or infinite."""
+    # The sum of finite numbers alone is finite, and cheaper than a mask, unless it overflows.
+    return bool(value.sum().isfinite() or value.isfinite().all())
+
+
+def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
+    if value.layout is not torch.strided:  # a training would go on otherwise from it
+        return f"is of layout {value.layout}"
+    if wanted is not None and not wanted.is_floating_point():
+        if value.is_floating_point() or value.is_complex():
+            return f"is of {value.dtype} where the model has {wanted.dtype}"
+        return None
+    if not value.is_floating_point():
+        return f"is of {value.dtype}"
+    if value.is_meta:  # right for a model that is built without memory
+        return None if wanted is not None and wanted.is_meta else "has a shape and no values"
+    if value.numel() == 0:
+        return None if wanted is not None and wanted.numel() == 0 else "is empty"
+    if value.dtype.itemsize == 1:  # which torch can store and not compute with
+        value = value.float()
+    dtype = torch.float32 if wanted is None else wanted.dtype
+    if not is_finite(value):
+        if wanted is not None and not wanted.is_meta and torch.equal(value, wanted):
+            return None
+        count = value.numel() - int(value.isfinite().sum())
+        return f"has {count} of {value.numel()} values that are not finite"
+    largest = torch.finfo(dtype).max
+    if torch.finfo(value.dtype).max > largest and value.abs().max() > largest:
+        return f"has values beyond {dtype}"
+    return None

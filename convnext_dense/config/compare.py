@@ -1,0 +1,105 @@
+"""A run's config beside its recipe, and beside those of other runs."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from convnext_dense.training import GUARDS
+
+# The checkout's, wherever one stands; a wheel has none.
+CONFIGS = (Path("configs"), Path(__file__).parents[2] / "configs")
+ABSENT = "(none)"
+_LONGEST = 400
+# What the tools set in every run, and what only names its place.
+_ALWAYS = {
+    "work_dir",
+    "launcher",
+    "filename",
+    "train_dataloader.persistent_workers",
+    "default_hooks.checkpoint.backend_args.backend",
+    "default_hooks.checkpoint.type",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that configs differ in.
+
+    Attributes:
+        keys: The dotted keys of the places where it stands, with the same values in each.
+        values: As text, one per config; :data:`ABSENT` where the key is missing.
+    """
+
+    keys: list[str]
+    values: tuple[str, ...]
+
+
+def find_recipe(name: str) -> Path | None:
+    """Find the recipe of a name below ``configs``, or None."""
+    found = [
+        file
+        for folder in CONFIGS
+        for file in sorted(folder.glob(f"[!_]*/{glob.escape(name)}.py"))
+        if name and file.is_file()
+    ]
+    return found[0] if found else None
+
+
+def differences(configs: Sequence[Config]) -> list[Change]:
+    """List what configs differ in.
+
+    What the tools set in every run is left out. Places whose last key and values are the same make
+    one entry, such as the data root of all loaders.
+
+    Example:
+        >>> one, two = Config(dict(a=dict(lr=1), b=2)), Config(dict(a=dict(lr=3), b=2))
+        >>> differences([one, two])
+        [Change(keys=['a.lr'], values=('1', '3'))]
+    """
+    flat = [dict(_flatten(config._cfg_dict.to_dict())) for config in configs]
+    merged: dict[tuple, list[str]] = {}
+    for key in {key: None for values in flat for key in values}:
+        values = tuple(_text(values[key]) if key in values else ABSENT for values in flat)
+        if key not in _ALWAYS and len(set(values)) > 1:
+            merged.setdefault((key.rpartition(".")[2], values), []).append(key)
+    return [Change(keys, values) for (_, values), keys in merged.items()]
+
+
+def _flatten(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the values of a config by dotted keys; a list without dicts is one value."""
+    if path == "custom_hooks" and isinstance(node, list | tuple):
+        guards = [h for h in node if isinstance(h, dict) and h.get("type") in GUARDS]
+        node = [hook for hook in node if hook not in guards]
+        if not node:
+            return
+    if isinstance(node, dict) and node:
+        items = list(node.items())
+    elif _holds_dict(node) and not isinstance(node, dict):
+        items = list(enumerate(node))
+    else:
+        yield path, node
+        return
+    for key, value in items:
+        if key != "_scope_":
+            yield from _flatten(value, f"{path}.{key}" if path else str(key))
+
+
+def _holds_dict(node: object) -> bool:
+    if isinstance(node, list | tuple):
+        return any(map(_holds_dict, node))
+    return isinstance(node, dict)
+
+
+def _text(value: object) -> str:
+    # A dumped config may hold a list where the recipe has a tuple.
+    text = repr(_as_lists(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def _as_lists(value: object) -> object:
+    return [_as_lists(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,182 @@
+"""Lets the loaders of a config check each picture and label map that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config_tree import (
+    SPLITS,
+    backbone_owner,
+    classifying_heads,
+    datasets,
+    reads_label_maps,
+    transforms,
+    type_name,
+    walk,
+)
+from convnext_dense.data.label_maps import IGNORED
+
+LOADERS = ("LoadImageFromFile", "LoadPicture")
+_RGB = 3
+PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
+# By way of hue and saturation, which leaves no fourth channel.
+_FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
+_CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
+# Behind these a sample is no dict with one picture any more.
+_PACKING = ("Pack", "TestTimeAug", "MultiBranch", "ImageToTensor", "Collect")
+
+
+def check_what_is_loaded(cfg: Config) -> None:
+    """Put our loading transforms in the place of mmcv's and mmseg's.
+
+    Args:
+        cfg: Changed in place: the pipelines of all loaders, and of hooks that switch them.
+
+    Raises:
+        ValueError: Where the data preprocessor or a transform does not take the model's channels.
+    """
+    channels = model_channels(cfg.model)
+    check_preprocessor(cfg.model, channels)
+    for pipeline in list(_pipelines(cfg)):
+        check_channels(pipeline, channels)
+    for _, node in list(transforms(cfg)):
+        check_pictures(node)
+    for split in SPLITS:
+        for key, dataset in datasets(cfg, split):
+            if reads_label_maps(dataset):
+                _check_labels(cfg, key, dataset)
+
+
+def check_pictures(node: ConfigDict) -> None:
+    """Let a transform that loads pictures check them; others stay as they are."""
+    if type_name(node) == "LoadImageFromFile":
+        from convnext_dense.data import loading  # noqa: F401  registers itself
+
+        node["type"] = "LoadPicture"
+
+
+def _check_labels(cfg: Config, key: str, dataset: ConfigDict) -> None:
+    from convnext_dense.data.check import build_unread
+
+    loaders = [node for _, node in walk(dataset.get("pipeline")) if _loads_label_maps(node)]
+    if not loaders:
+        return
+    from convnext_dense.data import loading_labels  # noqa: F401  registers itself
+
+    number = len(build_unread(cfg, key, dataset).metainfo["classes"])
+    for node in loaders:
+        node.update(type="LoadLabelMap", num_classes=number, ignored=ignored_label(cfg))
+
+
+def _loads_label_maps(node: ConfigDict) -> bool:
+    kind = node.get("type")
+    if not isinstance(kind, str):
+        return getattr(kind, "__module__", "").startswith("mmseg.") and type_name(node) == (
+            "LoadAnnotations"
+        )
+    return kind in ("LoadAnnotations", "mmseg.LoadAnnotations")
+
+
+def ignored_label(cfg: Config) -> int:
+    """Return the label that a segmenter's loss leaves out."""
+    for _, head, _ in classifying_heads(cfg.model):
+        return head.get("ignore_index", IGNORED)
+    return IGNORED
+
+
+def model_channels(model: ConfigDict) -> int:
+    """Return the channels of the pictures that a model takes."""
+    owner = backbone_owner(model.get("module", model))
+    return (owner[1].backbone.get("in_channels") if owner else None) or _RGB
+
+
+def check_preprocessor(model: ConfigDict, channels: int) -> None:
+    """Refuse a data preprocessor for pictures of three channels where the model takes others.
+
+    Raises:
+        ValueError: Naming its key.
+    """
+    preprocessor = model.get("module", model).get("data_preprocessor") or {}
+    # mmseg's swaps three channels and leaves others alone.
+    swaps = [key for key in ("bgr_to_rgb", "rgb_to_bgr") if preprocessor.get(key)]
+    if channels != _RGB and swaps and type_name(preprocessor) != "SegDataPreProcessor":
+        raise ValueError(
+            f"model.data_preprocessor.{swaps[0]} keeps three channels, but "
+            f"model.backbone.in_channels is {channels}: set it to False"
+        )
+    for key in ("mean", "std"):
+        values = preprocessor.get(key)
+        if values is not None and len(values) not in (1, channels):
+            raise ValueError(
+                f"model.data_preprocessor.{key} has {len(values)} values, but "
+                f"model.backbone.in_channels is {channels}: give one value for all channels"
+                + (f", or {channels}" if "Seg" in type_name(preprocessor) else "")
+            )
+
+
+def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
+    """Let a pipeline check after each transform that the model's channels are kept.
+
+    Pictures that are loaded in colour for a model of three channels need no such check.
+
+    Args:
+        pipeline: Changed in place.
+        channels: How many the model takes.
+
+    Raises:
+        ValueError: Where a transform is for pictures of three channels alone.
+    """
+    loads = [n.get("color_type", "color") for n in pipeline if type_name(n) in LOADERS]
+    is_plain = not loads or all(flag.startswith("color") for flag in loads)
+    if (channels == _RGB and is_plain) or any(type_name(n) == "CheckChannels" for n in pipeline):
+        return
+    from convnext_dense.data import loading  # noqa: F401  registers itself
+
+    kinds = [type_name(node) for _, node in walk(pipeline)]
+    colourful = next((kind for kind in kinds if kind in _FOR_COLOUR), None)
+    if channels != _RGB and colourful:
+        raise ValueError(
+            f"{colourful} takes pictures of three channels, but model.backbone.in_channels is "
+            f"{channels}: take it out of the pipeline"
+        )
+    kinds = [type_name(node) for node in pipeline]
+    end = next((i for i, kind in enumerate(kinds) if kind.startswith(_PACKING)), len(kinds))
+    packs = end < len(kinds)
+    start = next((i for i, kind in enumerate(kinds[:end]) if kind.startswith("LoadImage")), 0)
+    for index in range(end - 1, start - 1, -1):
+        last = packs and index == end - 1
+        check = dict(type="CheckChannels", channels=channels, after=kinds[index], last=last)
+        pipeline.insert(index + 1, ConfigDict(check))
+
+
+def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
+    """Whether a pipeline has a transform that is made to change a picture's channels, or may be.
+
+    Args:
+        pipeline: Of a data set.
+        scope: Where its transforms are looked for.
+    """
+    from mmengine.registry import TRANSFORMS
+
+    for _, node in walk(pipeline):
+        kind = node.get("type")
+        if isinstance(kind, str):
+            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+                kind = registry.get(kind)
+        if kind and (
+            kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
+        ):
+            return True
+    return False
+
+
+def _pipelines(cfg: Config) -> Iterator[list[ConfigDict]]:
+    """Yield every pipeline of the loaders and hooks."""
+    for key in list(cfg):
+        if key.endswith("_dataloader") or key == "custom_hooks":
+            for _, node in walk(cfg[key], key):
+                for name in ("pipeline", "switch_pipeline"):
+                    if isinstance(node.get(name), list):
+                        yield node[name]

@@ -1,0 +1,315 @@
+"""Samples after augmentation, as the network sees them, drawn into one picture."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config.loading import check_what_is_loaded
+from convnext_dense.config_tree import datasets, type_name
+from convnext_dense.data.batches import check_batch_size, is_endless
+from convnext_dense.data.drawable import as_drawable
+
+SPLITS_SHOWN = ("train", "val")
+# Pixels: of a sample's longer side, between samples, of a line of text, of a legend's entry.
+CELL, _GAP, _LINE, _LEGEND_WIDTH = 512, 8, 18, 150
+_TITLE_LINES, _TITLE_SIZE = 2, 8  # the size in points
+_DPI = 100
+_GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the network gets for one image, and its truth.
+
+    Attributes:
+        file: The image; of a mosaic the first one.
+        picture: (H, W, 3) uint8, BGR: the input with mean and standard deviation undone.
+        size: (width, height) of the image in it; the rest is padding.
+        boxes: (N, 4) float32: x1, y1, x2, y2; None for a segmenter.
+        labels: (N,) int64 of the boxes, or (H, W) of the pixels.
+        masks: (N, H, W) bool, or None.
+        ignored: (N,) bool: crowds, of which nothing is learned; None for a segmenter.
+    """
+
+    file: str
+    picture: np.ndarray
+    size: tuple[int, int]
+    boxes: np.ndarray | None
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+    ignored: np.ndarray | None = None
+
+
+def draw_samples(
+    cfg: Config, number: int, split: str = "train", seed: int = 0
+) -> tuple[bytes, int]:
+    """Draw samples with their truth into one grid.
+
+    Args:
+        cfg: A config of mmdet or mmseg.
+        number: How many, at least 1; fewer where the data set has fewer.
+        split: ``train`` or ``val``.
+        seed: Of the choice and of the augmentation, from 0 to 2**32 - 1.
+
+    Returns:
+        A PNG, and how many samples it shows.
+
+    Raises:
+        FileNotFoundError: Where a file is missing.
+        ValueError: Where a number is out of range, or the data does not fit the config.
+    """
+    from mmengine.registry import DATASETS
+
+    from convnext_dense.data.check import check_data
+
+    if number < 1:
+        raise ValueError(f"-n is at least 1, got {number}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed is from 0 to 2**32 - 1, got {seed}")
+    if not datasets(cfg, split):
+        raise ValueError(f"the config has no {split}_dataloader to show")
+    check_data(cfg, (split,))
+    with DATASETS.switch_scope_and_registry(cfg.get("default_scope")):
+        loader = _build_loader(cfg, split, seed)
+        number = min(number, len(loader.dataset))
+        samples = list(islice(_samples(cfg, loader, training=split == "train"), number))
+    if not samples:
+        raise ValueError(f"the {split}_dataloader gives no batch: see its batch_size and drop_last")
+    return draw_grid(samples, loader.dataset.metainfo), len(samples)
+
+
+def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLoader:
+    """Build a loader as the run would, in this process and shuffled."""
+    from mmengine.runner import Runner, set_random_seed
+
+    cfg = copy.deepcopy(cfg)
+    config = cfg[f"{split}_dataloader"]
+    for name in ("prefetch_factor", "persistent_workers", "pin_memory"):
+        config.pop(name, None)
+    config.num_workers = 0
+    if type_name(config.sampler) in ("DefaultSampler", "InfiniteSampler"):
+        config.sampler.shuffle = True  # not the first images alone, in validation too
+    if split != "train":
+        for _, dataset in datasets({f"{split}_dataloader": config}, split):
+            dataset.pipeline = load_truth_first(dataset.get("pipeline", []))
+    check_what_is_loaded(cfg)
+    set_random_seed(seed)
+    loader = Runner.build_dataloader(config, seed=seed)
+    if is_endless(loader):  # the end of a batch would be far off
+        check_batch_size(f"{split}_dataloader", loader)
+    return loader
+
+
+def load_truth_first(pipeline: Sequence[ConfigDict]) -> list[ConfigDict]:
+    """Move the truth's loading before the resizing, so that it is resized along.
+
+    In validation pipelines it comes last, since predictions are brought to the image's own size.
+    """
+    kinds = [type_name(transform) for transform in pipeline]
+    if "LoadImageFromFile" not in kinds or "LoadAnnotations" not in kinds:
+        return list(pipeline)
+    pipeline = list(pipeline)
+    truth = pipeline.pop(kinds.index("LoadAnnotations"))
+    pipeline.insert(kinds.index("LoadImageFromFile") + 1, truth)
+    return pipeline
+
+
+def _samples(cfg: Config, loader: torch.utils.data.DataLoader, training: bool) -> Iterator[Sample]:
+    """Yield samples batch by batch: without end where the loader has none."""
+    from mmengine.logging import MessageHub
+    from mmengine.registry import MODELS
+
+    preprocessor = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    if preprocessor is None:
+        raise ValueError("the model has no data_preprocessor: what it would see is not known")
+    preprocessor = MODELS.build(preprocessor)
+    # What changes the input's size every few iterations asks for this one's number.
+    MessageHub.get_current_instance().update_info("iter", 0)
+    for batch in loader:
+        data = preprocessor(batch, training=training)
+        for tensor, sample in zip(data["inputs"], data["data_samples"], strict=True):
+            yield _sample(tensor, sample, preprocessor)
+
+
+def _sample(tensor: torch.Tensor, data: object, preprocessor: torch.nn.Module) -> Sample:
+    picture = undo_normalisation(tensor, preprocessor)
+    height, width = data.metainfo.get("img_shape", picture.shape)[:2]
+    file, size = data.metainfo.get("img_path", ""), (width, height)
+    if "gt_instances" not in data:
+        labels = data.gt_sem_seg.data[0].numpy() if "gt_sem_seg" in data else np.zeros((0, 0))
+        return Sample(file, picture, size, None, labels)
+    parts = [data.gt_instances]
+    if len(data.get("ignored_instances", ())):
+        parts.append(data.ignored_instances)
+    boxes = [getattr(part.bboxes, "tensor", part.bboxes).reshape(-1, 4) for part in parts]
+    masks = None
+    if all("masks" in part for part in parts):
+        masks = [_fit(part.masks.to_ndarray(), picture.shape[:2]) for part in parts]
+        masks = np.concatenate(masks).astype(bool)
+    return Sample(
+        file,
+        picture,
+        size,
+        torch.cat(boxes).float().numpy(),
+        torch.cat([part.labels for part in parts]).numpy(),
+        masks,
+        np.repeat([False, True][: len(parts)], [len(part) for part in parts]),
+    )
+
+
+def undo_normalisation(tensor: torch.Tensor, preprocessor: torch.nn.Module) -> np.ndarray:
+    """Turn a network's input back into a picture.
+
+    Args:
+        tensor: (C, H, W) as a data preprocessor of mmengine, mmdet or mmseg gives it.
+        preprocessor: Which one did.
+
+    Returns:
+        (H, W, 3) uint8, BGR; of pictures with other channels see
+        :func:`~convnext_dense.data.drawable.as_drawable`.
+    """
+    if getattr(preprocessor, "_enable_normalize", False):
+        tensor = tensor * preprocessor.std + preprocessor.mean
+    picture = tensor.detach().cpu().float().permute(1, 2, 0).numpy()
+    # Images are loaded as BGR; mmengine's and mmseg's preprocessors name the switch differently.
+    names = ("_channel_conversion", "channel_conversion")
+    if picture.shape[2] == 3 and any(getattr(preprocessor, name, False) for name in names):
+        picture = picture[..., ::-1]
+    return as_drawable(picture)
+
+
+def _fit(masks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pad masks to the input's size where the preprocessor does not."""
+    height, width = (min(a, b) for a, b in zip(masks.shape[1:], shape, strict=True))
+    fitted = np.zeros((len(masks), *shape), masks.dtype)
+    fitted[:, :height, :width] = masks[:, :height, :width]
+    return fitted
+
+
+def draw_grid(samples: Sequence[Sample], metainfo: dict) -> bytes:
+    """Draw samples into one PNG, each with its file's name and sizes.
+
+    Args:
+        samples: At least one.
+        metainfo: Of their data set, with ``classes`` and perhaps ``palette``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+    from mmdet.visualization.palette import get_palette
+
+    from convnext_dense.inference.drawing import Drawer
+
+    classes = tuple(metainfo["classes"])
+    palette = [tuple(c) for c in get_palette(list(metainfo.get("palette") or []), len(classes))]
+    ignored = tuple(f"{name}, ignored" for name in classes)
+    drawer = Drawer(
+        classes + ignored, palette + [_GREY] * len(classes), labels="name", legend=False
+    )
+    drawn = [draw_truth(sample, classes + ignored, drawer) for sample in samples]
+    places, width, height = lay_out([picture.shape[:2] for picture in drawn])
+    legend = []
+    if samples[0].boxes is None:
+        present = np.unique(np.concatenate([sample.labels.ravel() for sample in samples]))
+        legend = [
+            Patch(color=np.divide(palette[i], 255), label=classes[i])
+            for i in present
+            if i < len(classes)
+        ]
+        legend.append(Patch(color="black", label="left out"))
+    columns = max(1, width // _LEGEND_WIDTH)
+    if legend:
+        height += _LINE * (math.ceil(len(legend) / columns) + 1)
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    for sample, picture, (left, top) in zip(samples, drawn, places, strict=True):
+        # Pixel for pixel.
+        shape = picture.shape[1] / width, picture.shape[0] / height
+        ax = figure.add_axes((left / width, 1 - top / height - shape[1], *shape))
+        ax.imshow(picture[..., ::-1], aspect="auto", interpolation="nearest")
+        ax.axis("off")
+        ax.set_title(_title(sample), fontsize=_TITLE_SIZE, pad=_GAP / 2)
+    if legend:
+        figure.legend(
+            handles=legend, loc="lower center", ncols=columns, fontsize=_TITLE_SIZE, frameon=False
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def lay_out(shapes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], int, int]:
+    """Place pictures in a grid of about as many rows as columns, below their titles.
+
+    Args:
+        shapes: (height, width) in pixels.
+
+    Returns:
+        (left, top) of each picture, and the grid's width and height.
+    """
+    columns = math.ceil(math.sqrt(len(shapes)))
+    pitch = max(width for _, width in shapes) + _GAP
+    places, top = [], 0
+    for start in range(0, len(shapes), columns):
+        row = shapes[start : start + columns]
+        top += _GAP + _TITLE_LINES * _LINE
+        places += [
+            (_GAP + i * pitch + (pitch - _GAP - width) // 2, top)
+            for i, (_, width) in enumerate(row)
+        ]
+        top += max(height for height, _ in row)
+    return places, columns * pitch + _GAP, top + _GAP
+
+
+def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: object) -> np.ndarray:
+    """Draw a sample's truth into its picture, whose longer side becomes a cell's.
+
+    Args:
+        sample: What to draw.
+        classes: The names, and behind them those of their ignored objects.
+        drawer: A :class:`~convnext_dense.inference.drawing.Drawer` of these.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+    """
+    from convnext_dense.inference.results import Detections, Segmentation
+
+    height, width = sample.picture.shape[:2]
+    scale = CELL / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.resize(sample.picture, size, interpolation=smooth)
+
+    def fit(labels: np.ndarray) -> np.ndarray:
+        return cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+
+    if sample.boxes is None:
+        if not sample.labels.size:
+            return picture
+        return drawer(picture, Segmentation(fit(sample.labels), classes))
+    masks = sample.masks
+    if masks is not None and len(masks):
+        masks = np.stack([fit(mask) for mask in masks]).astype(bool)
+    labels = sample.labels + sample.ignored * (len(classes) // 2)
+    scores = np.ones(len(labels), np.float32)
+    factors = np.float32([size[0] / width, size[1] / height] * 2)
+    return drawer(picture, Detections(sample.boxes * factors, scores, labels, masks, classes))
+
+
+def _title(sample: Sample) -> str:
+    height, width = sample.picture.shape[:2]
+    title = f"{Path(sample.file).name}\n{sample.size[0]} x {sample.size[1]}"
+    if sample.size != (width, height):
+        title += f" in {width} x {height}"
+    return title
