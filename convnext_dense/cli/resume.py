@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.checkpoints.resumable import require_resumable
-from convnext_dense.cli.options import note
-from convnext_dense.ranks import decided_by_rank_0
-from convnext_dense.training.own_checkpoints import (
+from convnext_dense.checkpoints.latest import (
     checkpoint_folder,
     find_latest,
     latest_checkpoint,
 )
+from convnext_dense.checkpoints.resumable import require_resumable
+from convnext_dense.cli.options import note
+from convnext_dense.ranks import decided_by_rank_0
 
 AUTO = "auto"
 _TORCHRUN = ("torchrun", "torch.distributed.run")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from convnext_dense.checkpoints.latest import checkpoint_folder
 from convnext_dense.checkpoints.source import is_remote
 from convnext_dense.cli.backbone import backbone_arguments, find_backbone, set_initial_weights
 from convnext_dense.cli.device import fit_to_device, set_precision
@@ -21,7 +22,6 @@ from convnext_dense.config.checks.values import check_sections
 from convnext_dense.config_tree import type_name
 from convnext_dense.training import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.one_run import one_run
-from convnext_dense.training.own_checkpoints import checkpoint_folder
 from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.zoo import WEIGHTS, published_model
 

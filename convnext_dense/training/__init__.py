@@ -1,5 +1,6 @@
 """Training: optimizer constructor, hooks, checkpoint storage. Importing it registers them."""
 
+from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.training.atomic_backend import AtomicLocalBackend
 from convnext_dense.training.checkpoint_guards import (
     RunIdentityHook,
@@ -12,7 +13,7 @@ from convnext_dense.training.due_validation import DueValidationHook
 from convnext_dense.training.finite_values import FiniteValuesHook
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
-from convnext_dense.training.own_checkpoints import OwnBestHook, latest_checkpoint
+from convnext_dense.training.own_best import OwnBestHook
 
 # The hooks that the tools add to every run.
 GUARDS = (

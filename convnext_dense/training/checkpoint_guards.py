@@ -17,12 +17,12 @@ from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.checkpoints.containers import find_parameters, is_state, without_wrappers
 from convnext_dense.checkpoints.find import find_convnext
 from convnext_dense.checkpoints.fit import is_of_classes
+from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.checkpoints.naming import describe_arch
-from convnext_dense.checkpoints.resumable import require_state_of_run
 from convnext_dense.checkpoints.values import refuse_unusable
 from convnext_dense.data.rules.categories import classes_flag
 from convnext_dense.registry import HOOKS
-from convnext_dense.training.own_checkpoints import latest_checkpoint
+from convnext_dense.training.run_state import require_state_of_run
 
 # Where the record stands in a checkpoint's `meta`.
 RECORD = "convnext_dense"

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from convnext_dense.training.own_checkpoints import latest_checkpoint
+from convnext_dense.checkpoints.latest import latest_checkpoint
 
 # A cluster warns of the end of a job's time by one of them, a terminal that closes by SIGHUP.
 HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

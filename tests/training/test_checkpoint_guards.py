@@ -1,10 +1,8 @@
-import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.model import BaseTTAModel
-from mmengine.registry import METRICS
 from torch import nn
 
 from convnext_dense import ConvNeXt
@@ -206,19 +204,3 @@ def test_resuming_with_other_weights_is_refused_before_training(make_runner):
         make_runner("run", hooks=identity, stop=7).train()
     with pytest.raises(RuntimeError, match=r"epoch_1\.pth was trained with weights 'a\.pth'"):
         make_runner("run", hooks=[dict(type="RunIdentityHook")], resume=True).train()
-
-
-@pytest.mark.parametrize("copied", [False, True])
-def test_a_better_checkpoint_takes_the_place_of_the_own_best_alone(make_runner, tmp_path, copied):
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        metric = METRICS.get("RisingMetric")
-        patch.setattr(metric, "compute_metrics", lambda *_: {"toy/score": 1.0})
-        make_runner("one", stop=12).train()
-    one, two = tmp_path / "one", tmp_path / "two"
-    if copied:
-        shutil.copytree(one, two)
-    checkpoint = str(one / "epoch_2.pth")
-    hooks = [dict(type="OwnBestHook")]
-    make_runner("two", hooks=hooks, resume=True, load_from=checkpoint).train()
-    assert [file.name for file in one.glob("best*")] == ["best_toy_score_epoch_1.pth"]
-    assert [file.name for file in two.glob("best*")] == ["best_toy_score_epoch_4.pth"]

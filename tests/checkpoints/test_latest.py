@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from convnext_dense.training import latest_checkpoint
-from convnext_dense.training.own_checkpoints import checkpoint_folder, find_latest
+from convnext_dense.checkpoints.latest import checkpoint_folder, find_latest, latest_checkpoint
 
 
 def save(folder, name, step, **changes):
@@ -128,7 +127,7 @@ def test_none_whole_is_an_error_that_names_them(folder):
         RuntimeError, match=r"holds no checkpoint .*iter_10\.pth .*iter_4\.pth"
     ) as no:
         find_latest(folder)
-    assert "another work_dir" in str(no.value)
+    assert "another `work_dir`" in str(no.value)
 
 
 def test_a_best_checkpoint_alone_is_not_started_over(folder):

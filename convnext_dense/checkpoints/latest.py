@@ -1,4 +1,4 @@
-"""The last and the best checkpoint of a run, in its own folder, where mmengine records a path."""
+"""The newest whole checkpoint of a run, in its own folder, where mmengine records a path."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, Hook
-from mmengine.registry import HOOKS as ROOT_HOOKS
-from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.resumable import require_resumable
-from convnext_dense.registry import HOOKS
 from convnext_dense.upstream.safe_checkpoint import RefusedError
 
 # What mmengine writes ends in the epoch or iteration; a published one has a hash behind it.
@@ -59,11 +55,11 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
         if best:
             raise RuntimeError(
                 f"{folder} holds {best[0]} and no checkpoint to go on from: a best one has no state"
-                " of the optimizer. To begin a new run with its weights give another work_dir and "
-                f"load_from={folder / best[0]}"
+                " of the optimizer. To begin a new run with its weights give another `work_dir` "
+                f"and load_from={folder / best[0]}"
             )
         return Latest(None, tuple(passed_over))
-    falling = sorted(numbered, key=numbered.get, reverse=True)
+    falling = sorted(numbered, key=lambda path: numbered[path], reverse=True)
     if recorded and recorded.is_file():
         # A run may be killed between writing a checkpoint and recording it.
         falling = [path for path in falling if _is_newer(path, recorded)] + [
@@ -81,7 +77,7 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
             return Latest(path, tuple(passed_over))
     raise RuntimeError(
         f"{folder} holds no checkpoint that training can go on from: {'; '.join(passed_over)}. To "
-        "begin anew give another work_dir"
+        "begin anew give another `work_dir`"
     )
 
 
@@ -133,34 +129,3 @@ def _is_newer(path: Path, recorded: Path) -> bool:
         and int(one[2]) > int(two[2])
         and path.stat().st_mtime_ns >= recorded.stat().st_mtime_ns
     )
-
-
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
-class OwnBestHook(Hook):
-    """Look for the best checkpoint of a resumed run in the run's own folder.
-
-    mmengine 0.10.7 takes the path from the checkpoint and deletes that file once there is a better
-    one, also where the checkpoint is another run's or the folder was copied. The score to beat
-    stays. It can go when CheckpointHook.before_train asks whose file it is.
-    """
-
-    # After the hook that reads the path.
-    priority = "LOWEST"
-
-    def before_train(self, runner: Runner) -> None:
-        """Put this folder's file in the place of the recorded one, or none."""
-        for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook) and hook.save_best is not None:
-                if len(hook.key_indicators) == 1:
-                    hook.best_ckpt_path = _own(hook, hook.best_ckpt_path)
-                else:
-                    paths = hook.best_ckpt_path_dict
-                    hook.best_ckpt_path_dict = {key: _own(hook, paths[key]) for key in paths}
-
-
-def _own(hook: CheckpointHook, path: str | None) -> str | None:
-    if path is None:
-        return None
-    own = hook.file_backend.join_path(hook.out_dir, Path(path).name)
-    return own if hook.file_backend.isfile(own) else None

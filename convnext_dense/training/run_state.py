@@ -1,0 +1,119 @@
+"""The state of a run's optimizer and schedule in a checkpoint, before mmengine takes it over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+
+from convnext_dense.checkpoints.resumable import find_key, is_count, refusal
+from convnext_dense.checkpoints.values import is_finite
+
+
+def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None:
+    """Check that a checkpoint has the state of a run's optimizer and schedule.
+
+    mmengine begins anew, without a word, what a checkpoint lacks of them.
+
+    Args:
+        checkpoint: What was loaded.
+        runner: With its optimizer and schedule built.
+        path: How the message calls the checkpoint.
+
+    Raises:
+        RuntimeError: Naming the file and the key that is missing, or not that of this run.
+    """
+    fault = next(_faults(checkpoint, runner), None)
+    if fault:
+        raise RuntimeError(refusal(path, fault))
+
+
+def _faults(checkpoint: Mapping, runner: Runner) -> Iterator[str]:
+    iteration = find_key(checkpoint, "meta.iter") or 0
+    wrapper = runner.optim_wrapper
+    state = checkpoint.get("optimizer")
+    if isinstance(wrapper, OptimWrapperDict):
+        if not isinstance(state, Mapping):
+            yield "optimizer is not a dict"
+            return
+        for name, part in wrapper.items():
+            yield from _optimizer_faults(state.get(name), part, f"optimizer.{name}", iteration)
+    elif isinstance(wrapper, OptimWrapper):
+        yield from _optimizer_faults(state, wrapper, "optimizer", iteration)
+    ours = runner.param_schedulers
+    if ours:
+        yield from _scheduler_faults(checkpoint.get("param_schedulers"), ours, "param_schedulers")
+
+
+def _optimizer_faults(state: Any, wrapper: OptimWrapper, key: str, iteration: int) -> Iterator[str]:
+    ours = wrapper.optimizer.param_groups
+    theirs = find_key(state, "param_groups")
+    moments = find_key(state, "state")
+    if not (isinstance(theirs, list) and isinstance(moments, Mapping)):
+        yield f"{key} has no param_groups and state"
+        return
+    if len(theirs) != len(ours):
+        yield f"{key} has {len(theirs)} groups of parameters, and this run has {len(ours)}"
+        return
+    for number, (group, own) in enumerate(zip(theirs, ours, strict=True)):
+        where = f"{key}.param_groups.{number}"
+        numbers = group.get("params") if isinstance(group, Mapping) else None
+        if not isinstance(numbers, list) or len(numbers) != len(own["params"]):
+            yield f"{where} is of other parameters than this run's"
+            return
+        lr = group.get("lr")
+        if not _is_rate(lr):
+            yield f"{where}.lr is {lr!r}, and not a number of at least 0"
+        for index, parameter in zip(numbers, own["params"], strict=True):
+            yield from _moment_faults(moments.get(index), parameter, f"{key}.state.{index}")
+    if iteration and not moments and _keeps_moments(wrapper.optimizer):
+        yield f"{key}.state is empty after {iteration} iterations"
+
+
+def _is_rate(value: Any) -> bool:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0
+
+
+def _moment_faults(moments: Any, parameter: torch.Tensor, where: str) -> Iterator[str]:
+    if moments is None:  # a parameter without a gradient has none
+        return
+    if not isinstance(moments, Mapping):
+        yield f"{where} is not a dict"
+        return
+    for name, value in moments.items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        if value.ndim and name.startswith("exp_avg") and value.shape != parameter.shape:
+            yield (
+                f"{where}.{name} has shape {tuple(value.shape)}, and its parameter "
+                f"{tuple(parameter.shape)}"
+            )
+        elif value.is_floating_point() and not is_finite(value):
+            yield f"{where}.{name} is not finite"
+
+
+def _keeps_moments(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer has a state after its first step: plain SGD has none."""
+    return any(group.get("betas") or group.get("momentum") for group in optimizer.param_groups)
+
+
+def _scheduler_faults(theirs: Any, ours: Any, key: str) -> Iterator[str]:
+    if isinstance(ours, Mapping):  # several optimizers have their own
+        for name, schedulers in ours.items():
+            yield from _scheduler_faults(find_key(theirs, name), schedulers, f"{key}.{name}")
+        return
+    if not isinstance(theirs, list):
+        yield f"{key} is not a list"
+    elif len(theirs) != len(ours):
+        yield f"{key} has {len(theirs)} schedules, and this run has {len(ours)}"
+    else:
+        for number, state in enumerate(theirs):
+            if not (isinstance(state, Mapping) and is_count(state.get("last_step"))):
+                yield f"{key}.{number} has no last_step"
