@@ -81,11 +81,11 @@ def test_a_file_that_was_packed_again_loads(whole, tmp_path):
         assert torch.equal(read_checkpoint(packed, mmap=mmap)["state_dict"]["w"], STATE["w"])
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_record_that_is_there_twice_is_refused(whole):
     with zipfile.ZipFile(whole, "a") as archive:
         name = next(name for name in archive.namelist() if "/data/" in name)
-        archive.writestr(name, bytes(2400))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(name, bytes(2400))
     with pytest.raises(
         RuntimeError, match=rf"a\.pth is damaged: it has the record '{name}' 2 times"
     ):
