@@ -13,6 +13,7 @@ from rich.console import Console
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.analysis.flops import as_table, count
 from convnext_dense.cli.errors import run
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_config_options, apply_cfg_options
 from convnext_dense.config.read import read_config
@@ -20,6 +21,7 @@ from convnext_dense.limits import MOST_PIXELS
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
+    speak_as("flops")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
     parser.add_argument(

@@ -6,12 +6,14 @@ import argparse
 import sys
 
 from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.data.shapes import make_shapes
 
 
 def main(argv: list[str]) -> None:
+    speak_as("make_shapes")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="its folder")
     count = dict(metavar="N", type=int, action=Number, least=1, most=1_000_000)

@@ -7,10 +7,12 @@ import sys
 
 from convnext_dense.checkpoints.convert import TARGETS
 from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.weights import convert_weights, inspect_weights, verify_weights
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
+    speak_as("weights")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
     shared.add_argument(

@@ -25,6 +25,7 @@ from convnext_dense.benchmark.report import (
     write_json,
 )
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable
@@ -34,6 +35,7 @@ from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command."""
+    speak_as("benchmark")
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
     parser.add_argument(
         "--threads",

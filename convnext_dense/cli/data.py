@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_option
+from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_config_options, add_data_options, load_config
 from convnext_dense.cli.output import say
@@ -31,6 +33,7 @@ MOST_SAMPLES = 1024
 
 def add_data_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``check`` and ``show`` as subcommands."""
+    speak_as("data")
     commands = parser.add_subparsers(required=True, metavar="check|show")
     check = _add(
         commands,
@@ -115,6 +118,8 @@ def check_command(args: argparse.Namespace) -> None:
     if args.json:
         ensure_writable(args.json)
     audit = audit_data(load_config(args), fast=args.fast, workers=args.workers)
+    findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
+    audit = replace(audit, findings=findings)
     if args.json:
         content = dict(config=args.config, fast=args.fast, **audit.as_dict())
         write_whole(args.json, json.dumps(content, indent=2) + "\n")

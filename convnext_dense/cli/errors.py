@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.output import safe_output, say, show_traceback
 from convnext_dense.upstream.file_handlers import plain_files
 
@@ -30,12 +31,13 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
         0 on success, 1 on an error, 130 on Ctrl-C or SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
+    speak_as("")
     try:
         with safe_output(), plain_files():
             refuse_empty(argv)
             main(argv)
     except KeyboardInterrupt as interrupt:
-        say(f"\n{interrupt or 'interrupted'}", lines=True, error=True)
+        say(f"\n{with_flags(str(interrupt)) or 'interrupted'}", lines=True, error=True)
         return 130
     except Exception as error:
         if "--debug" in argv:
@@ -66,7 +68,11 @@ def refuse_empty(argv: Sequence[str]) -> None:
 
 
 def describe(error: Exception) -> str:
-    """Put an exception into one line."""
+    """Put an exception into one line, which names flags where Python's callers have arguments."""
+    return with_flags(_one_line(error))
+
+
+def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("Original Traceback" in line for line in lines):  # from a data loader's worker
         kind, _, said = lines[-1].partition(": ")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.options import note
 from convnext_dense.cli.output import say
 from convnext_dense.config.data.classes import parse_classes
@@ -26,6 +27,7 @@ from convnext_dense.evaluation.tables import per_class_table, summary_table
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Add the two benchmarks as subcommands."""
+    speak_as("evaluate")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--per-class", action="store_true", help="print a row per class too")
     shared.add_argument("--classes", metavar="A,B,C", help="class names, see docs/evaluate.md")

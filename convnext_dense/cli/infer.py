@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from convnext_dense.cli.backbone import add_backbone_options
+from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.options import add_config_options, add_image_size_option, load_config
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_folder
@@ -28,6 +29,7 @@ WAITING = 3
 
 def add_infer_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/infer.py."""
+    speak_as("infer")
     parser.add_argument("config", help="a config file, such as training left in its work directory")
     parser.add_argument("checkpoint", help="path or URL of a model, or published")
     parser.add_argument("inputs", nargs="+", metavar="input", help="file, folder, glob or URL")
@@ -89,7 +91,7 @@ def infer(args: argparse.Namespace) -> None:
         for _, one in map_ahead(writer, keep, zip(pictures, seen, strict=True), WAITING):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
-                console.print(Text(printable(f"skipped: {one.result.reason}")))
+                console.print(Text(printable(f"skipped: {with_flags(one.result.reason)}")))
             progress.advance(task)
     done = len(pictures) - len(unread)
     say(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")

@@ -1,4 +1,4 @@
-"""What the tools print. Text from data never reaches a terminal or a log as it is."""
+"""What the tools print: flags by their names, and text from data never as it is."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import NoReturn
 
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.files import write_error
 from convnext_dense.text import printable
 
 
 def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = "\n") -> None:
-    """Print a line, with control characters escaped.
+    """Print a line, with control characters escaped, and flags in the place of arguments.
 
     Args:
         text: What to print.
-        lines: Whether it is a text of several lines, such as a table. Without it a line break in
-            the name of a class or file cannot pass for another line of ours.
+        lines: Whether it is a text of several lines, such as a table, which stays as it is.
+            Without it a line break in the name of a class or file cannot pass for another line of
+            ours.
         error: Print to stderr instead of stdout.
         end: What follows.
 
@@ -32,7 +34,8 @@ def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = 
     """
     stream = sys.stderr if error else sys.stdout
     try:
-        print(printable(text, lines=lines), end=end, file=stream, flush=True)
+        shown = text if lines else with_flags(text)
+        print(printable(shown, lines=lines), end=end, file=stream, flush=True)
     except OSError as failure:
         raise write_error("to the standard output", failure) from failure
 
@@ -40,6 +43,8 @@ def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = 
 @contextlib.contextmanager
 def safe_output() -> Iterator[None]:
     """Escape control characters of log records, warnings and refused arguments.
+
+    Records and warnings name flags where the library has arguments.
 
     Arguments may be names of files that a pattern of the shell found. What a stream's encoding
     lacks is escaped as well.
@@ -53,11 +58,12 @@ def safe_output() -> Iterator[None]:
     def safe_record(*args: object, **kwargs: object) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
         with contextlib.suppress(Exception):  # logging itself reports wrong arguments
-            record.msg, record.args = printable(record.getMessage(), lines=True), ()
+            message = with_flags(record.getMessage())
+            record.msg, record.args = printable(message, lines=True), ()
         return record
 
     def safe_warning(*args: object, **kwargs: object) -> str:
-        return printable(format_warning(*args, **kwargs), lines=True)
+        return printable(with_flags(format_warning(*args, **kwargs)), lines=True)
 
     def safe_refusal(parser: argparse.ArgumentParser, message: str) -> NoReturn:
         refuse(parser, printable(message))

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable, write_whole
@@ -22,6 +23,7 @@ from convnext_dense.text import printable
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/report.py."""
+    speak_as("report")
     parser.add_argument(
         "work_dirs", nargs="+", metavar="work_dir", help="where tools/train.py left a run"
     )

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.options import note
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
@@ -25,6 +26,7 @@ from convnext_dense.zoo import WEIGHTS
 
 def add_swap_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/swap_backbone.py."""
+    speak_as("swap_backbone")
     parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
     parser.add_argument("--arch", required=True, help=f"same, or one of {', '.join(ARCHS)}")
     parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")

@@ -1,0 +1,134 @@
+"""The flags of the tools, by the names that Python gives to what they set.
+
+The library speaks to callers from Python: its messages hold an argument's name in backticks, with
+its value where that matters. What the tools print has the flag in that place.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import warnings
+
+from convnext_dense.text import printable
+
+# Of arguments, those of the command line included that have no dashes.
+FLAGS = {
+    "accumulate": "--accumulate",
+    "amp": "--amp",
+    "ann_train": "--ann-train",
+    "ann_val": "--ann-val",
+    "auto_scale_lr": "--auto-scale-lr",
+    "backbone": "--backbone",
+    "batch_size": "--batch-size",
+    "box_only": "--box-only",
+    "cfg_options": "--cfg-options",
+    "checkpoint": "checkpoint",
+    "classes": "--classes",
+    "config": "config",
+    "data_root": "--data-root",
+    "deterministic": "--deterministic",
+    "device": "--device",
+    "ema": "--ema",
+    "force_keys": "--force-key",
+    "img_size": "--img-size",
+    "launcher": "--launcher",
+    "out": "--out",
+    "recipe": "--recipe",
+    "resume": "--resume",
+    "seed": "--seed",
+    "show_dir": "--show-dir",
+    "tensorboard": "--tensorboard",
+    "trust": "tools/weights.py --trust",
+    "tta": "--tta",
+    "weights": "--weights",
+    "work_dir": "--work-dir",
+}
+# Names that one tool alone knows, or has another flag for.
+OWN_FLAGS = {
+    "benchmark": {
+        "arch": "--arch",
+        "batch": "--batch",
+        "drop_path": "--drop-path",
+        "dtype": "--dtype",
+        "mode": "--mode",
+        "plot": "--plot",
+        "rounds": "--rounds",
+        "shape": "--shape",
+    },
+    "data": {"fast": "--fast", "number": "-n", "split": "--split", "workers": "--workers"},
+    "evaluate": {
+        "backend": "--backend",
+        "reduce_zero_label": "--reduce-zero-label",
+        "types": "--type",
+    },
+    "flops": {"shape": "--shape"},
+    "infer": {"batch_size": "--batch", "save": "--save", "score": "--score"},
+    "make_shapes": {"size": "--size", "train": "--train", "val": "--val"},
+    "report": {"images": "--pictures-from", "predict=False": "--no-predict", "trust": "--trust"},
+    "swap_backbone": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
+    "weights": {"overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
+}
+# A name, and a value that ends with the backtick outside of its quotes.
+_NAMED = re.compile(r"""`([a-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`""")
+_own: dict[str, str] = {}
+
+
+def speak_as(tool: str) -> None:
+    """Let messages name a tool's own flags from here on.
+
+    Args:
+        tool: The name of a file of ``tools/``, without its suffix.
+    """
+    _own.clear()
+    _own.update(OWN_FLAGS.get(tool, {}))
+
+
+def with_flags(text: str) -> str:
+    """Return a text with flags in the place of the arguments that stand in backticks.
+
+    Another name in backticks stays as it is. Done twice, it changes nothing more.
+
+    Example:
+        >>> with_flags("`classes=('a', 'b c')` and `box_only=True` of `weights=None`")
+        "--classes 'a,b c' and --box-only of --weights none"
+    """
+    return _NAMED.sub(_flag, text) if "`" in text else text
+
+
+def _flag(match: re.Match) -> str:
+    name, text = match.groups()
+    flags = {**FLAGS, **_own}
+    if f"{name}={text}" in flags:
+        return flags[f"{name}={text}"]
+    if name not in flags:
+        return match.group()
+    value = None if text is None else _value(text)
+    return f"{flags[name]} {value}" if value else flags[name]
+
+
+def _value(text: str) -> str:
+    """Return a value as a shell takes it, nothing for True."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what text from data may hold
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text  # such as PATH
+    if value is True:
+        return ""
+    if isinstance(value, dict):
+        return shlex.join(f"{key}={_word(one)}" for key, one in value.items())
+    if isinstance(value, (tuple, list)):
+        words = list(map(_word, value))
+        numbers = all(isinstance(one, (int, float)) for one in value)
+        return " ".join(words) if numbers else shlex.quote(",".join(words))
+    return shlex.quote(_word(value))
+
+
+def _word(value: object) -> str:
+    """Return a value as text, control characters escaped, as its quotes had them."""
+    if value is None:
+        return "none"
+    return "..." if value is ... else printable(str(value))
