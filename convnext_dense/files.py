@@ -189,7 +189,7 @@ def clear_parts(folder: str | os.PathLike) -> list[Path]:
     """
     cleared = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        parts = [path for path in map(Path, entries) if is_part(path)]
+        parts = [path for path in (Path(entry.path) for entry in entries) if is_part(path)]
         for part in parts:
             # Another process may be clearing too.
             with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ from convnext_dense.benchmark.networks import (
 from convnext_dense.benchmark.parts import Part, time_by_part
 from convnext_dense.benchmark.peers import PEERS
 from convnext_dense.benchmark.precision import autocast, matrix_dtype, parameter_dtype
-from convnext_dense.benchmark.timing import Spread, alternate, paired_ratio, seconds
+from convnext_dense.benchmark.timing import UNMEASURED, Spread, alternate, paired_ratio, seconds
 
 MODES = ("infer", "train")
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -98,7 +98,7 @@ class Row:
     memory: int
     start_up: float
     samples: list[float] = field(default_factory=list)
-    ratio: Spread | None = None
+    ratio: Spread = UNMEASURED
     share: float = 0.0
 
     @property
@@ -170,7 +170,7 @@ class Runner:
             self.forward()
             return
         pairs = zip(self.forward(), self.directions, strict=True)
-        sum((x * direction).mean() for x, direction in pairs).backward()
+        torch.stack([(x * direction).mean() for x, direction in pairs]).sum().backward()
         self.module.zero_grad(set_to_none=True)
 
     def prepare(self, wanted: Maps | None) -> None:
@@ -245,7 +245,7 @@ def measure_backbone(
         title = runner.row.title
         say(f"{arch}: first passes of {title}")
         try:
-            runner.prepare(wanted and wanted[runner.row.normed])
+            runner.prepare(wanted[runner.row.normed] if wanted else None)
         except Exception as error:  # whatever a compiler or another library raises
             if runner.row.network == OURS and not runner.row.compiled:
                 raise
@@ -299,7 +299,8 @@ def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterat
     for network in networks:
         for name in setting.formats:
             module = network.build().to(setting.device, parameter_dtype(setting.dtype))
-            module = module.to(memory_format=FORMATS[name])
+            # torch's types leave this argument out.
+            module = module.to(memory_format=FORMATS[name])  # type: ignore[call-overload]
             module.train(setting.trains)  # mmpretrain's gives nothing back
             own = image.contiguous(memory_format=FORMATS[name])
             for compiled in (False, True) if setting.compiled else (False,):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -18,6 +18,10 @@ from convnext_dense.benchmark.memory import MemoryWatch
 from convnext_dense.benchmark.precision import autocast
 from convnext_dense.benchmark.timing import Spread, paired_ratio, rotated, synchronise
 from convnext_dense.config_tree import walk
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+    from mmengine.optim import OptimWrapper
 
 # The weights are random, and must stay finite.
 SLOW_DOWN = 1e-6
@@ -90,10 +94,10 @@ class ModelRunner:
     """A model with its input, and its optimizer in training."""
 
     row: ModelRow
-    model: nn.Module
+    model: BaseModel
     batch: dict
     device: torch.device
-    wrapper: Any = None
+    wrapper: OptimWrapper | None = None
     last: Any = None
 
     def step(self) -> dict[str, float]:
@@ -103,19 +107,19 @@ class ModelRunner:
         if self.wrapper is None:
             self._predict(batch, phase)
         else:
-            self._train(batch, phase)
+            self._train(self.wrapper, batch, phase)
         return phase.seconds
 
-    def _train(self, batch: dict, phase: Phases) -> None:
+    def _train(self, wrapper: OptimWrapper, batch: dict, phase: Phases) -> None:
         with phase("data"):
             data = self.model.data_preprocessor(batch, True)
-        with phase("forward"), self.wrapper.optim_context(self.model):
+        with phase("forward"), wrapper.optim_context(self.model):
             loss, _ = self.model.parse_losses(self.model._run_forward(data, mode="loss"))
         with phase("backward"):
-            self.wrapper.backward(loss)
+            wrapper.backward(loss)
         with phase("step"):
-            self.wrapper.step()
-            self.wrapper.zero_grad()
+            wrapper.step()
+            wrapper.zero_grad()
         self.last = loss.detach()
 
     def _predict(self, batch: dict, phase: Phases) -> None:
@@ -227,21 +231,22 @@ def _build(
 
     if "model" not in cfg:
         raise ValueError(f"config {title} has no model: name one that has")
-    shape = shape or recipe_shape(cfg, mode)
+    height, width = shape or recipe_shape(cfg, mode)
+    shape = (height, width)
     if mode == "train" and "optim_wrapper" not in cfg:
         raise ValueError(f"config {title} has no optim_wrapper, whose step is a part of training")
     if batch is None:
         batch = cfg.get("train_dataloader", {}).get("batch_size") if mode == "train" else 1
     if batch is None:
         raise ValueError(f"config {title} has no train_dataloader.batch_size: give --batch")
-    row = ModelRow(title, mode, dtype, tuple(shape), batch)
+    row = ModelRow(title, mode, dtype, shape, batch)
     if cfg.get("default_scope") == "mmdet":
         install_for_mmdet()
     with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
         _without_checkpoints(cfg.model)
         for _, node in walk(cfg.model.get("data_preprocessor")):
             if mode == "train" and "size" in node:
-                node["size"] = tuple(shape)
+                node["size"] = shape
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
         model.init_weights()
         if mode == "infer" and device.type == "cpu":  # as tools/infer.py has it
@@ -264,13 +269,13 @@ def _build(
 
 
 def _random_batch(
-    cfg: Config, model: nn.Module, mode: str, shape: tuple[int, int], batch: int
+    cfg: Config, model: BaseModel, mode: str, shape: tuple[int, int], batch: int
 ) -> dict:
     """Make images of one size, annotated as the config's are."""
     from convnext_dense.swap.trial_inputs import read_annotations, training_batch
 
     annotations = replace(read_annotations(cfg, cfg.model), margins=((0, 0), (0, 0)))
-    pairs = [training_batch(model, annotations, tuple(shape)) for _ in range(-(-batch // 2))]
+    pairs = [training_batch(model, annotations, shape) for _ in range(-(-batch // 2))]
     data = {key: [one for pair in pairs for one in pair[key]][:batch] for key in pairs[0]}
     if mode == "infer":
         for sample in data["data_samples"]:  # predictions are scaled to the image's own size

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,7 @@ def find_networks(
             Network(
                 name,
                 peer.normed,
-                lambda peer=peer: peer.load(arch, weights, drop_path),
+                partial(peer.load, arch, weights, drop_path),
                 peer.unpack,
             )
         )
@@ -107,7 +108,7 @@ def find_networks(
         return network
 
     kinds = [True, False] if any(not n.normed for n in networks) else [True]
-    ours = [Network(OURS, kind, lambda kind=kind: build_ours(kind), tuple) for kind in kinds]
+    ours = [Network(OURS, kind, partial(build_ours, kind), tuple) for kind in kinds]
     return ours + networks, skipped
 
 
@@ -115,7 +116,8 @@ class Reference:
     """The network of Meta's layout in float32, to which the others are compared."""
 
     def __init__(self, arch: str, device: torch.device) -> None:
-        self.network = PEERS["meta"].load(arch, random_weights(arch)).to(device)
+        network = PEERS["meta"].load(arch, random_weights(arch))
+        self.network = cast(MetaConvNeXt, network.to(device))
 
     def maps(self, image: Tensor) -> dict[bool, Maps]:
         """Give the maps of an image of float32: the normed by True, the raw by False."""

@@ -230,7 +230,7 @@ def _quartiles(spread: Spread, unit: float, digits: int) -> str:
     return f"{spread.low * unit:.{digits}f} to {spread.high * unit:.{digits}f}"
 
 
-def _table(titles: Sequence[str], rows: list[Sequence[str]]) -> str:
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     lines = [titles, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -34,9 +34,13 @@ class Spread:
             Spread(median=3.0, low=2.0, high=4.0)
         """
         if len(samples) == 1:
-            return cls(*samples * 3)
+            return cls(samples[0], samples[0], samples[0])
         low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
         return cls(statistics.median(samples), low, high)
+
+
+# Until there are samples.
+UNMEASURED = Spread(math.nan, math.nan, math.nan)
 
 
 def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> Spread:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Context(Protocol):
+    """What autograd hands to both passes of a function, for which torch says ``Any``."""
+
+    # A tensor that was saved as None is None here too.
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for the backward pass."""
 
 
 def is_recorded(inputs: Iterable[object]) -> bool:
@@ -47,12 +59,12 @@ def reference_gradients(
     with torch.enable_grad():
         # Through views of their own: an input may have been computed from another one, whose
         # gradient here is only what this function passes on.
-        inputs = [t if t is None else t.view_as(t) for t in inputs]
-        wanted = [t for t in inputs if t is not None and t.requires_grad]
+        views = [t if t is None else t.view_as(t) for t in inputs]
+        wanted = [t for t in views if t is not None and t.requires_grad]
         if not wanted:
-            return [None] * len(inputs)
-        output = function(*inputs)
+            return [None] * len(views)
+        output = function(*views)
         grads = iter(
             torch.autograd.grad(output, wanted, grad, create_graph=True, allow_unused=True)
         )
-    return [next(grads) if t is not None and t.requires_grad else None for t in inputs]
+    return [next(grads) if t is not None and t.requires_grad else None for t in views]

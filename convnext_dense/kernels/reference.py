@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+def depthwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     """Convolve each channel by itself and keep the size.
 
     Args:
         x: (N, H, W, C).
         weight: (C, 1, k, k), k odd.
-        bias: (C,).
+        bias: (C,), or None for none.
         dilation: Distance between the taps.
 
     Returns:

@@ -62,7 +62,7 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
         return None
     autocast = autocast_dtype(device.type)
     for p in parameters:
-        if type(p) not in _PLAIN or p.device != device:
+        if p is None or type(p) not in _PLAIN or p.device != device:
             return None
         # Plain torch refuses mixed types with its own message.
         if autocast is None and p.dtype != x.dtype:

@@ -99,7 +99,7 @@ class PyramidAdapter(BaseModule):
             merged[i] = merged[i] + F.interpolate(
                 merged[i + 1], merged[i].shape[-2:], mode="bilinear", align_corners=False
             )
-        wanted = range(len(self.sources))
+        wanted: Sequence[int] = range(len(self.sources))
         if not self.training and self.eval_output is not None:
             wanted = [self.eval_output]
         outputs = [self.output_convs[i](self._resize(i, merged)) for i in wanted]
@@ -113,10 +113,12 @@ class PyramidAdapter(BaseModule):
         source, stride = self.sources[output], self.out_strides[output]
         x = merged[source]
         if stride in self.in_strides:
-            size = merged[self.in_strides.index(stride)].shape[-2:]
+            height, width = merged[self.in_strides.index(stride)].shape[-2:]
         else:
-            size = [max(1, -(-n * self.in_strides[source] // stride)) for n in x.shape[-2:]]
-        if tuple(size) == tuple(x.shape[-2:]):
+            old = self.in_strides[source]
+            height, width = (max(1, -(-n * old // stride)) for n in x.shape[-2:])
+        size = (height, width)
+        if size == tuple(x.shape[-2:]):
             return x
         if stride > self.in_strides[source]:
             return F.adaptive_avg_pool2d(x, size)

@@ -129,10 +129,10 @@ def _expression(value: Any, path: str) -> str:
             return f"dict({', '.join(f'{key}={item}' for key, item in items)})"
         return f"{{{', '.join(f'{_expression(key, path)}: {item}' for key, item in items)}}}"
     if type(value) in (list, tuple):
-        items = [_expression(item, f"{path}.{i}") for i, item in enumerate(value)]
+        texts = [_expression(item, f"{path}.{i}") for i, item in enumerate(value)]
         if type(value) is list:
-            return f"[{', '.join(items)}]"
-        return f"({', '.join(items)}{',' if len(value) == 1 else ''})"
+            return f"[{', '.join(texts)}]"
+        return f"({', '.join(texts)}{',' if len(value) == 1 else ''})"
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, str):

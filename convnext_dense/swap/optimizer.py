@@ -16,7 +16,6 @@ import math
 
 from torch import nn
 
-from convnext_dense.backbone import ConvNeXt
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.probe import Pyramid, build
 
@@ -141,5 +140,5 @@ def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, s
     edits.warn(f"{path}.custom_keys: {why}")
 
 
-def _norms(net: ConvNeXt) -> list[str]:
+def _norms(net: nn.Module) -> list[str]:
     return [name for name, module in net.named_modules() if isinstance(module, nn.LayerNorm)]

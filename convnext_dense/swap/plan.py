@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
@@ -166,7 +166,7 @@ def set_backbone(
 ) -> None:
     """Put the new backbone in the place of the old, and say which of its arguments remain."""
     before = part["backbone"]
-    backbone = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
+    backbone: dict[str, Any] = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
     if wiring.output_stride != DEFAULT_OUTPUT_STRIDE:
         backbone["output_stride"] = wiring.output_stride
     if old.ceil:

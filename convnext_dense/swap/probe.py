@@ -238,7 +238,7 @@ def _run(
     )
     with _quietly(scope):
         outputs = net(maps)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
     sum(output.sum() for output in outputs).backward()
     return tuple(i for i, m in enumerate(maps) if m.grad is not None), outputs, net
 

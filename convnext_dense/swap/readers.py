@@ -86,7 +86,7 @@ class Head:
         self._reindex(edits, maps, num_old)
         stated = self.cfg[self.key]
         if isinstance(stated, (list, tuple)):
-            value = type(stated)(maps.channels[p] for p in self.kept)
+            value: list | tuple | int = type(stated)(maps.channels[p] for p in self.kept)
         else:
             value = sum(maps.channels[p] for p in self.positions)
         if self.cfg.get("num_convs") == 0 and self.cfg.get("channels") == stated:
@@ -107,7 +107,9 @@ class Head:
             return index if index < 0 and index % num_new == new else new
 
         if isinstance(stated, (list, tuple)):
-            value = type(stated)(moved(i) for i in stated if i % num_old in self.kept)
+            value: list | tuple | int = type(stated)(
+                moved(i) for i in stated if i % num_old in self.kept
+            )
         else:
             value = moved(stated)
         edits.set(self.path, self.cfg, "in_index", value, WHY_INDEX)

@@ -240,7 +240,9 @@ def _find_config(path: str, scope: str) -> str:
     if Path(path).exists():
         return path
     package = importlib.util.find_spec(scope)
-    installed = Path(package.origin).parent / ".mim" / path if package else Path(path)
+    installed = (
+        Path(package.origin).parent / ".mim" / path if package and package.origin else Path(path)
+    )
     return str(installed if installed.exists() else path)
 
 

@@ -53,6 +53,10 @@ def _bert_config() -> str:
     return str(folder)
 
 
+class _Body(nn.Embedding):
+    language_dim = LANGUAGE_DIM
+
+
 class WordEmbeddings(BaseModel):
     """One embedding per word, under the interface of mmdet's ``BertModel``.
 
@@ -69,8 +73,7 @@ class WordEmbeddings(BaseModel):
         self.max_tokens = max_tokens
         self.pad_to_max = pad_to_max
         self.pairwise_masks = pairwise_masks
-        body = nn.Embedding(VOCABULARY, LANGUAGE_DIM)
-        body.language_dim = LANGUAGE_DIM
+        body = _Body(VOCABULARY, LANGUAGE_DIM)
         self.language_backbone = nn.Sequential()
         self.language_backbone.add_module("body", body)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.match import choose_sources, match_stages, undilated_stride
@@ -121,7 +121,7 @@ class _Model:
             stages = tuple(range(min(chosen), len(self.widths)))
         source = {p: stages.index(stage) for p, stage in zip(reads, chosen, strict=True)}
         new = self._levels(stages, output_stride)
-        adapter = dict(
+        adapter: dict[str, Any] = dict(
             type="PyramidAdapter",
             in_channels=[level.channels for level in new],
             in_strides=[level.stride for level in new],

@@ -17,6 +17,11 @@ from typing import Any
 import yaml
 from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
 
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML without libyaml
+    from yaml import SafeLoader
+
 PICKLE_FORMATS = ("pkl", "pickle")
 YAML_FORMATS = ("yaml", "yml")
 # One entry per block that is open; the first has what to put back when the last one ends.
@@ -24,7 +29,7 @@ _before: list[dict] = []
 _lock = threading.Lock()
 
 
-class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class PlainLoader(SafeLoader):
     """Loads plain data, and tuples, which mmengine writes where a config has them."""
 
 

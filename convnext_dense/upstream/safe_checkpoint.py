@@ -19,6 +19,7 @@ import os
 import pickle
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from convnext_dense.upstream.checkpoint_damage import find_damage, is_mappable
 try:
     from numpy._core import multiarray
 except ImportError:  # numpy 1
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 STATISTICS = ("mean", "max", "min", "current")
 # torch's own way to load whatever a file contains where the call does not say.
@@ -139,7 +140,9 @@ class _AllowMMEngine:
             if not self._loading:
                 # What the user allows stays allowed.
                 allowed = torch.serialization.get_safe_globals()
-                added = [entry for entry in _mmengine_globals() if entry not in allowed]
+                added: list[Callable | tuple[Callable, str]] = [
+                    entry for entry in _mmengine_globals() if entry not in allowed
+                ]
                 self._allowance = torch.serialization.safe_globals(added)
                 self._allowance.__enter__()
             self._loading += 1

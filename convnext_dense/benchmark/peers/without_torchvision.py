@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -45,14 +47,16 @@ class _Anything(type):
 class _StandIn(MetaPathFinder, Loader):
     """Answers every import below ``torchvision`` with a module that has any name."""
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname.partition(".")[0] == "torchvision":
             return ModuleSpec(fullname, self, is_package=True)
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = ModuleType(spec.name)
-        module.__getattr__ = lambda name: getattr(_Anything("Torchvision", (), {}), name)
+        vars(module)["__getattr__"] = partial(getattr, _Anything("Torchvision", (), {}))
         return module
 
     def exec_module(self, module: ModuleType) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import (
+    Context,
+    is_recorded,
+    needs_reference,
+    reference_gradients,
+)
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
 # and leave the cache.
@@ -37,15 +43,19 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
     return reference.depthwise_conv(x, weight, bias, dilation).contiguous()
 
 
+class _Context(Context, Protocol):
+    dilation: int
+
+
 class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         ctx.dilation = dilation
         return _forward(x, weight, bias, dilation)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
         if needs_reference(grad):
             grads = reference_gradients(

@@ -6,13 +6,19 @@ twice, a few rows at a time.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import (
+    Context,
+    is_recorded,
+    needs_reference,
+    reference_gradients,
+)
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -76,12 +82,19 @@ def _forward(
     return out
 
 
+class _Context(Context, Protocol):
+    parts: int
+    grn_eps: float
+    scale: float
+    shortcut_dtype: torch.dtype
+
+
 class _GRNMLP(torch.autograd.Function):
     """Saves the hidden map before the GELU, and the branch before its layer scale."""
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: _Context,
         shortcut: Tensor,
         y: Tensor,
         w1: Tensor,
@@ -98,7 +111,8 @@ class _GRNMLP(torch.autograd.Function):
         w1_cast, b1_cast, w2_cast, b2_cast = (t.to(dtype) for t in (w1, b1, w2, b2))
         shift = grn_bias.to(dtype)
         out = empty_output(shortcut, y, gamma)
-        kept, responses = [], []
+        kept: list[Tensor] = []
+        responses = []
         for out_rows, y_rows, shortcut_rows in zip(*map(_samples, (out, y, shortcut)), strict=True):
             parts = list(chunks(y_rows))
             hidden = [linear(y_rows[rows], w1_cast, b1_cast) for rows in parts]
@@ -118,13 +132,13 @@ class _GRNMLP(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         # Read once: a recomputed block (``with_cp``) gives them a single time.
         saved = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[0] else None
         if needs_reference(grad):
             grads = reference_gradients(
-                lambda y, w1, b1, weight, bias, *rest: reference.grn_mlp(
+                lambda y, w1, b1, weight, bias, w2, b2, gamma: reference.grn_mlp(
                     y.new_zeros((), dtype=grad.dtype),
                     y,
                     w1,
@@ -132,7 +146,9 @@ class _GRNMLP(torch.autograd.Function):
                     weight,
                     bias,
                     ctx.grn_eps,
-                    *rest,
+                    w2,
+                    b2,
+                    gamma,
                     ctx.scale,
                 ),
                 saved[:8],
@@ -144,9 +160,7 @@ class _GRNMLP(torch.autograd.Function):
         return grad_shortcut, *grads, None, None
 
 
-def _gradients(
-    ctx: FunctionCtx, saved: tuple[Tensor | None, ...], grad: Tensor
-) -> list[Tensor | None]:
+def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[Tensor | None]:
     """Give the gradients of y and of the parameters, in the order in which they were saved.
 
     With the branch's gradient ``g`` and the map ``a`` after the GELU, all sums that GRN needs

@@ -6,13 +6,19 @@ than they cost in arithmetic, above all in the first stages.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import (
+    Context,
+    is_recorded,
+    needs_reference,
+    reference_gradients,
+)
 from convnext_dense.kernels.onednn.chunks import (
     Sums,
     add_branch,
@@ -63,12 +69,17 @@ def _forward(
     return out
 
 
+class _Context(Context, Protocol):
+    scale: float
+    shortcut_dtype: torch.dtype
+
+
 class _MLP(torch.autograd.Function):
     """Saves the hidden map before the GELU, and the branch before its layer scale."""
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: _Context,
         shortcut: Tensor,
         y: Tensor,
         w1: Tensor,
@@ -81,7 +92,7 @@ class _MLP(torch.autograd.Function):
         w1_cast, b1_cast, w2_cast, b2_cast = (t.to(y.dtype) for t in (w1, b1, w2, b2))
         out = empty_output(shortcut, y, gamma)
         out_rows, y_rows, shortcut_rows = (t.view(-1, t.shape[-1]) for t in (out, y, shortcut))
-        kept = []
+        kept: list[Tensor] = []
         for rows in chunks(y_rows):
             hidden = linear(y_rows[rows], w1_cast, b1_cast)
             branch = linear(F.gelu(hidden), w2_cast, b2_cast)
@@ -93,13 +104,13 @@ class _MLP(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         y, w1, b1, w2, b2, gamma, w1_cast, w2_cast, *kept = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[0] else None
         if needs_reference(grad):
             grads = reference_gradients(
-                lambda *arguments: reference.mlp(
-                    y.new_zeros((), dtype=grad.dtype), *arguments, ctx.scale
+                lambda y, w1, b1, w2, b2, gamma: reference.mlp(
+                    y.new_zeros((), dtype=grad.dtype), y, w1, b1, w2, b2, gamma, ctx.scale
                 ),
                 (y, w1, b1, w2, b2, gamma),
                 grad,

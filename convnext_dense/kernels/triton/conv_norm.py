@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import (
+    Context,
+    is_recorded,
+    needs_reference,
+    reference_gradients,
+)
 from convnext_dense.kernels.triton.depthwise import as_taps, convolve, weight_gradient
 from convnext_dense.kernels.triton.launch import launching
 from convnext_dense.kernels.triton.layer_norm import normalise, normalise_backward
@@ -50,10 +56,15 @@ def _forward(
     return y, taps, features, mean, rstd
 
 
+class _Context(Context, Protocol):
+    dilation: int
+    eps: float
+
+
 class _ConvNorm(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: _Context,
         x: Tensor,
         conv_weight: Tensor,
         conv_bias: Tensor,
@@ -69,7 +80,7 @@ class _ConvNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, taps, features, mean, rstd = ctx.saved_tensors
         x, conv_weight, conv_bias, norm_weight, norm_bias = inputs
         dilation = ctx.dilation

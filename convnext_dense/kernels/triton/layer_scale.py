@@ -39,14 +39,24 @@ def unfold_gradients(
         grad_sum: Gradient of the scaled branch summed over the rows, (C,), float32.
         w2: (C, columns), like ``b2``, ``gamma`` and ``scale`` as in :func:`fold`.
     """
-    grads = tuple(
+    grad_w2, grad_b2, grad_gamma = (
         torch.empty_like(t, memory_format=torch.contiguous_format) for t in (w2, b2, gamma)
     )
     channels, columns = product.shape
     _unfold_layer_scale[(channels,)](
-        product, grad_sum, w2.contiguous(), b2, gamma, *grads, scale, columns, COLUMNS=_COLUMNS
+        product,
+        grad_sum,
+        w2.contiguous(),
+        b2,
+        gamma,
+        grad_w2,
+        grad_b2,
+        grad_gamma,
+        scale,
+        columns,
+        COLUMNS=_COLUMNS,
     )
-    return grads
+    return grad_w2, grad_b2, grad_gamma
 
 
 @triton.jit

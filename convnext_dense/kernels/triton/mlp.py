@@ -7,13 +7,19 @@ result is not kept either: the gradient of the layer scale gamma follows from th
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from convnext_dense.kernels import reference
-from convnext_dense.kernels.gradients import is_recorded, needs_reference, reference_gradients
+from convnext_dense.kernels.gradients import (
+    Context,
+    is_recorded,
+    needs_reference,
+    reference_gradients,
+)
 from convnext_dense.kernels.triton.gelu import gelu_backward_
 from convnext_dense.kernels.triton.grn import gelu_grn, gelu_grn_backward_
 from convnext_dense.kernels.triton.launch import launching
@@ -52,8 +58,21 @@ def grn_mlp(
     return _run(shortcut, y, w1, b1, grn_weight, grn_bias, grn_eps, w2, b2, gamma, scale)
 
 
-def _run(shortcut: Tensor, y: Tensor, *arguments: Tensor | float | None) -> Tensor:
-    inputs = (shortcut.contiguous(), y.contiguous(), *arguments)
+def _run(
+    shortcut: Tensor,
+    y: Tensor,
+    w1: Tensor,
+    b1: Tensor,
+    grn_weight: Tensor | None,
+    grn_bias: Tensor | None,
+    grn_eps: float,
+    w2: Tensor,
+    b2: Tensor,
+    gamma: Tensor | None,
+    scale: float,
+) -> Tensor:
+    shortcut, y = shortcut.contiguous(), y.contiguous()
+    inputs = (shortcut, y, w1, b1, grn_weight, grn_bias, grn_eps, w2, b2, gamma, scale)
     if is_recorded(inputs):
         return _MLP.apply(*inputs)
     return _forward(*inputs)[0]
@@ -71,7 +90,7 @@ def _forward(
     b2: Tensor,
     gamma: Tensor | None,
     scale: float,
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """Give the result, and what the backward pass needs beside the inputs.
 
     That is the weights in the type of ``y``, the first product's result, and the responses of GRN.
@@ -81,7 +100,7 @@ def _forward(
     with launching(y):
         w1, w2 = w1.to(dtype), w2.to(dtype)
         hidden = torch.addmm(b1.to(dtype), rows, w1.t())
-        if grn_weight is None:
+        if grn_weight is None or grn_bias is None:
             activated, response = F.gelu(hidden), None
         else:
             samples = hidden.view(_samples(y, hidden))
@@ -91,10 +110,16 @@ def _forward(
     return out.view_as(shortcut), w1, w2, hidden, response
 
 
+class _Context(Context, Protocol):
+    grn_eps: float
+    scale: float
+    shortcut_dtype: torch.dtype
+
+
 class _MLP(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: _Context,
         shortcut: Tensor,
         y: Tensor,
         w1: Tensor,
@@ -116,7 +141,7 @@ class _MLP(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_shortcut = grad.to(ctx.shortcut_dtype)
         if needs_reference(grad):
             grads = _differentiable_gradients(ctx, grad)
@@ -127,7 +152,7 @@ class _MLP(torch.autograd.Function):
         return grad_shortcut, y, w1, b1, grn_weight, grn_bias, None, w2, b2, gamma, None
 
 
-def _gradients(ctx: FunctionCtx, grad: Tensor) -> list[Tensor | None]:
+def _gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
     """Give the gradients of y and of the parameters, in the order in which they were saved."""
     *inputs, w1_cast, w2_cast, hidden, response = ctx.saved_tensors
     y, _, _, grn_weight, grn_bias, w2, b2, gamma = inputs
@@ -173,7 +198,7 @@ def _samples(y: Tensor, hidden: Tensor) -> tuple[int, int, int]:
     return len(y), y.shape[1:-1].numel(), hidden.shape[1]
 
 
-def _differentiable_gradients(ctx: FunctionCtx, grad: Tensor) -> list[Tensor | None]:
+def _differentiable_gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
     """Give what :func:`_gradients` gives, by way of plain torch."""
 
     def plain(
@@ -188,7 +213,7 @@ def _differentiable_gradients(ctx: FunctionCtx, grad: Tensor) -> list[Tensor | N
     ) -> Tensor:
         # The shortcut's gradient does not depend on the shortcut, which is therefore not kept.
         shortcut = torch.zeros_like(y, dtype=ctx.shortcut_dtype)
-        if grn_weight is None:
+        if grn_weight is None or grn_bias is None:
             return reference.mlp(shortcut, y, w1, b1, w2, b2, gamma, ctx.scale)
         return reference.grn_mlp(
             shortcut, y, w1, b1, grn_weight, grn_bias, ctx.grn_eps, w2, b2, gamma, ctx.scale

@@ -66,6 +66,7 @@ def deform_conv_backward_input(
         (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
     grads = deformable.backward(gradOutput, input, offset, None, weight, geometry, of_weight=False)
+    assert grads.input is not None and grads.offset is not None
     gradInput.add_(grads.input)
     gradOffset.copy_(grads.offset)
 
@@ -98,4 +99,5 @@ def deform_conv_backward_parameters(
     grads = deformable.backward(
         gradOutput, input, offset, None, gradWeight, geometry, of_samples=False
     )
+    assert grads.weight is not None
     gradWeight.add_(grads.weight, alpha=scale)

@@ -108,14 +108,13 @@ def backward(
         )
         return Gradients(grad_input, grad_offset, None if mask is None else grad_mask, grad_weight)
 
-    grads = [torch.zeros_like(t) if t is not None else None for t in (input, offset, mask)]
+    grads = [torch.zeros_like(t) for t in (input, offset, mask) if t is not None]
     grad_weight = torch.zeros_like(_grouped(weight, geometry))
     with torch.autocast(input.device.type, enabled=False):
         for index in range(len(input)):
-            leaves = [
-                t if t is None else t.detach().requires_grad_(of_samples)
-                for t in _image(index, input, offset, mask)
-            ]
+            detached = None if mask is None else mask.detach()
+            leaves = _image(index, input.detach(), offset.detach(), detached)
+            wanted = [t.requires_grad_(of_samples) for t in leaves if t is not None]
             with torch.enable_grad():
                 columns = _columns(*leaves, geometry).to(weight.dtype)
             grad_image = grad_output[index].reshape(*grad_weight.shape[:2], -1)
@@ -127,13 +126,14 @@ def backward(
                 grad_columns = torch.einsum(
                     "gop,gock->pkgc", grad_image, _grouped(weight, geometry)
                 )
-                wanted = [t for t in leaves if t is not None]
                 results = torch.autograd.grad(columns, wanted, grad_columns.reshape_as(columns))
-                for grad, result in zip(grads, results, strict=False):
+                for grad, result in zip(grads, results, strict=True):
                     grad[index] = result
     return Gradients(
-        *(grads if of_samples else (None, None, None)),
-        grad_weight.reshape(weight.shape) if of_weight else None,
+        input=grads[0] if of_samples else None,
+        offset=grads[1] if of_samples else None,
+        mask=grads[2] if of_samples and mask is not None else None,
+        weight=grad_weight.reshape(weight.shape) if of_weight else None,
     )
 
 
@@ -214,7 +214,7 @@ def _torchvision_arguments(
     # torchvision itself computes in float32 under autocast, for the reason given in _columns.
     dtype = torch.promote_types(input.dtype, torch.float32)
     use_mask = mask is not None
-    tensors = (input, weight, offset, mask if use_mask else input.new_zeros(len(input), 1))
+    tensors = (input, weight, offset, input.new_zeros(len(input), 1) if mask is None else mask)
     return (
         *(tensor.to(dtype).contiguous() for tensor in tensors),
         input.new_zeros(len(weight), dtype=dtype),

@@ -94,6 +94,8 @@ def modulated_deform_conv_backward(
     grads = deformable.backward(
         grad_output, input, _as_read(offset, size), _as_read(mask, size), weight, geometry
     )
+    assert grads.input is not None and grads.weight is not None
+    assert grads.offset is not None and grads.mask is not None
     grad_input.add_(grads.input)
     for target, grad in ((grad_offset, grads.offset), (grad_mask, grads.mask)):
         unread = target[0].numel() - grad[0].numel()

@@ -38,7 +38,7 @@ def softnms(
     """
     rest = torch.arange(len(boxes), device=boxes.device)
     scores = scores.clone()
-    kept = []
+    kept: list[Tensor] = []
     while len(rest):
         best = rest[scores[rest].argmax()]
         dets[len(kept), :4] = boxes[best]
