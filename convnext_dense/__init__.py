@@ -1,26 +1,48 @@
 """ConvNeXt V1 and V2 for dense prediction on the OpenMMLab 2.x stack.
 
-Importing this package makes the stack run on today's torch (:mod:`convnext_dense.upstream`) and
-registers the backbone, the adapter, the optimizer constructor and the hooks. It needs torch and
-mmengine alone.
+Importing this package registers what configs name of it: the backbone, the adapter, the optimizer
+constructor, the hooks and the storage of checkpoints. Each is imported when it is built, and the
+public names when they are used, so that importing costs little and needs mmengine alone.
 """
 
-from convnext_dense import upstream
+from typing import TYPE_CHECKING
 
-upstream.install()
+from convnext_dense import registry  # noqa: F401  registers our names
+from convnext_dense.lazy import load_when_used
+from convnext_dense.patches import enable
+from convnext_dense.training import atomic_backend  # noqa: F401  registers itself
+from convnext_dense.version import __version__
 
-from convnext_dense import training  # noqa: E402, F401  registers itself
-from convnext_dense.backbone import ConvNeXt  # noqa: E402
-from convnext_dense.checkpoints import load_weights  # noqa: E402
-from convnext_dense.inference import Predictor  # noqa: E402
-from convnext_dense.swap import SwapRefusedError, swap_backbone  # noqa: E402
-from convnext_dense.version import __version__  # noqa: E402
+if TYPE_CHECKING:
+    from convnext_dense.backbone.convnext import ConvNeXt
+    from convnext_dense.checkpoints.load import load_weights
+    from convnext_dense.inference.predictor import Predictor
+    from convnext_dense.swap.edits import SwapRefusedError
+    from convnext_dense.swap.plan import swap_backbone
+
+enable()
 
 __all__ = [
     "ConvNeXt",
     "Predictor",
     "SwapRefusedError",
     "__version__",
+    "enable",
     "load_weights",
     "swap_backbone",
 ]
+__getattr__, __dir__ = load_when_used(
+    __name__,
+    {
+        "ConvNeXt": ".backbone.convnext",
+        "Predictor": ".inference.predictor",
+        "SwapRefusedError": ".swap.edits",
+        "load_weights": ".checkpoints.load",
+        "swap_backbone": ".swap.plan",
+        # Rooms that users call by their names.
+        "backbone": ".backbone",
+        "kernels": ".kernels",
+        "swap": ".swap",
+        "training": ".training",
+    },
+)

@@ -8,13 +8,12 @@ from itertools import pairwise
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit
-from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.backbone.block import Block, CeilConv2d, LayerNorm2d, SameSizeDownsample
-from convnext_dense.registry import MODELS
+from convnext_dense.registry import WEIGHT_INITIALIZERS
 
 # The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
 BLOCKS_PER_LAYER = 3
@@ -22,10 +21,6 @@ BLOCKS_PER_LAYER = 3
 WEIGHT_OPTIONS = ("prefix", "ema", "final_norm", "adapt_input")
 
 
-# In the root registry, since siblings are not searched: so the bare name builds in the scopes of
-# mmdet and mmseg. In the child registry, so that `convnext_dense.ConvNeXt` is never another's.
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
 class ConvNeXt(BaseModule):
     """ConvNeXt (arXiv 2201.03545) and ConvNeXt V2 (arXiv 2301.00808) for dense prediction.
 
@@ -208,8 +203,6 @@ class ConvNeXt(BaseModule):
                 f"init_cfg names pretrained weights alone, since they fill the whole backbone, got "
                 f"{self.init_cfg}"
             )
-        from convnext_dense.checkpoints import load_weights
-
         options = {k: v for k, v in pretrained[0].items() if k not in ("type", "checkpoint")}
         unknown = set(options) - set(WEIGHT_OPTIONS)
         if unknown:
@@ -217,7 +210,9 @@ class ConvNeXt(BaseModule):
                 f"init_cfg has no option {', '.join(sorted(unknown))}: beside type and checkpoint "
                 f"it takes {', '.join(WEIGHT_OPTIONS)}"
             )
-        load_weights(self, pretrained[0]["checkpoint"], **options)
+        # By its name, since the room that reads checkpoints imports this one.
+        load = WEIGHT_INITIALIZERS.get("PublishedWeights")
+        load(pretrained[0]["checkpoint"], **options)(self)
         self._is_init = True
 
     def train(self, mode: bool = True) -> ConvNeXt:

@@ -1,12 +1,12 @@
-"""Published checkpoints into the backbone: what does not match stops the run.
+"""Published checkpoints into the backbone: what does not match stops the run."""
 
-Importing it lets mmengine, too, load from the web by :mod:`.cached_download`.
-"""
+from typing import TYPE_CHECKING
 
-from convnext_dense.checkpoints import cached_download
-from convnext_dense.checkpoints.load import load_weights
-from convnext_dense.checkpoints.report import LoadReport
+from convnext_dense.lazy import load_when_used
 
-cached_download.register()
+if TYPE_CHECKING:
+    from convnext_dense.checkpoints.load import load_weights
+    from convnext_dense.checkpoints.report import LoadReport
 
 __all__ = ["LoadReport", "load_weights"]
+__getattr__, __dir__ = load_when_used(__name__, {"LoadReport": ".report", "load_weights": ".load"})

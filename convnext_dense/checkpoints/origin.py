@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from convnext_dense.checkpoints.cached_download import place_in_cache
+from convnext_dense.cached_download import place_in_cache
 from convnext_dense.checkpoints.find import Found
 from convnext_dense.checkpoints.source import is_remote, read_source
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from convnext_dense.checkpoints.cached_download import download
+from convnext_dense import cached_download
 from convnext_dense.checkpoints.containers import find_parameters
 from convnext_dense.checkpoints.shards import FILES, INDEX, find_in_folder, read_shards
 from convnext_dense.download import sha256_of
@@ -80,6 +80,7 @@ def read_source(
     path = None
     try:
         if "://" in name and not name.startswith(("http://", "https://")):
+            cached_download.register()  # the schemes of the model zoos end there
             checkpoint = CheckpointLoader.load_checkpoint(name, map_location="cpu")
         else:
             file, fetch = _local_file(name)
@@ -105,7 +106,7 @@ def is_remote(name: str) -> bool:
 def _local_file(name: str) -> tuple[Path, Callable[[str], Path] | None]:
     """Return a file here, and what fetches others that lie beside it elsewhere."""
     if name.startswith(("http://", "https://")):
-        return download(name), None
+        return cached_download.download(name), None
     if is_remote(name):
         repo = name.removeprefix("hf-hub:")
         return _from_hub(repo, FILES), lambda file: _from_hub(repo, (file,))

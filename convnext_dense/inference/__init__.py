@@ -1,6 +1,14 @@
 """A trained model on pictures: :class:`Predictor`, and what ``tools/infer.py`` draws and keeps."""
 
-from convnext_dense.inference.predictor import Predictor
-from convnext_dense.inference.results import Detections, Segmentation
+from typing import TYPE_CHECKING
+
+from convnext_dense.lazy import load_when_used
+
+if TYPE_CHECKING:
+    from convnext_dense.inference.predictor import Predictor
+    from convnext_dense.inference.results import Detections, Segmentation
 
 __all__ = ["Detections", "Predictor", "Segmentation"]
+__getattr__, __dir__ = load_when_used(
+    __name__, {"Predictor": ".predictor", "Detections": ".results", "Segmentation": ".results"}
+)

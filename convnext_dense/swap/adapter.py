@@ -6,14 +6,9 @@ from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 
-from convnext_dense.registry import MODELS
 
-
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
 class PyramidAdapter(BaseModule):
     """Make maps of any channels and strides from a pyramid, merged from its deepest level down.
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,7 +20,6 @@ from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.values import refuse_unusable
 from convnext_dense.data.rules.categories import classes_flag
-from convnext_dense.registry import HOOKS
 from convnext_dense.training.run_state import require_state_of_run
 
 # Where the record stands in a checkpoint's `meta`.
@@ -31,8 +29,6 @@ SHOWN = 4
 OLD_AVERAGES = "ema_"
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class StrictLoadHook(Hook):
     """Refuse a checkpoint whose parameter names or shapes are not the model's.
 
@@ -119,8 +115,6 @@ class StrictLoadHook(Hook):
         )
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class RunIdentityHook(Hook):
     """Record in each checkpoint what was trained, and refuse to resume it as something else.
 
@@ -180,8 +174,6 @@ class RunIdentityHook(Hook):
         return record
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class TrainingStateHook(Hook):
     """Refuse to resume a checkpoint that lacks the state of this run's optimizer or schedule.
 

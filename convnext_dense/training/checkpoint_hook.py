@@ -7,18 +7,14 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
 from convnext_dense.files import write_whole
-from convnext_dense.registry import HOOKS
 
 # The key of a checkpoint's `meta` with the names of the files that it takes the place of.
 OUTDATED = "outdated_checkpoints"
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class DurableCheckpointHook(CheckpointHook):
     """Save as mmengine's hook does, and have a whole checkpoint and a whole best one at any moment.
 

@@ -10,19 +10,14 @@ import numpy as np
 from mmengine.dataset import InfiniteSampler, worker_init_fn
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import BatchSampler, DataLoader
-
-from convnext_dense.registry import HOOKS
 
 # Tells the place of a validation from the same place of the training.
 VALIDATION = 1
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class ReproducibleStreamHook(Hook):
     """Seed everything anew at each place where a checkpoint can be resumed.
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 
 from mmengine.hooks import EarlyStoppingHook, Hook
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
-
-from convnext_dense.registry import HOOKS
 
 # The key of the message hub with the epoch or iteration that was validated last.
 # mmengine takes what begins with "val" for a figure.
@@ -19,8 +16,6 @@ EARLY_STOPPING = "early_stopping"
 _COUNTED = ("wait_count", "best_score")
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class DueValidationHook(Hook):
     """Validate on resuming where the run that is resumed was to validate and did not.
 

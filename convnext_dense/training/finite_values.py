@@ -10,11 +10,9 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.values import is_finite
-from convnext_dense.registry import HOOKS
 
 # Steps in a row. A single one can pass: under loss scaling its gradients are left out.
 PATIENCE = 3
@@ -29,8 +27,6 @@ WAY_ON = (
 )
 
 
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class FiniteValuesHook(Hook):
     """End a run whose loss is NaN or infinite, and save no parameter that is.
 

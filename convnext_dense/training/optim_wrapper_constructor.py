@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
 from rich import box
 from rich.console import Console
@@ -18,7 +17,6 @@ from torch import nn
 
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.block import GRN
-from convnext_dense.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 DECAY_TYPES = ("layer_wise", "stage_wise")
@@ -39,8 +37,6 @@ class _Group(NamedTuple):
     weight_decay: float
 
 
-@ROOT_OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Build an optimizer wrapper whose learning rate decays from the heads down to the stem.
 

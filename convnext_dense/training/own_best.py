@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import Runner
 
-from convnext_dense.registry import HOOKS
 
-
-@ROOT_HOOKS.register_module()
-@HOOKS.register_module()
 class OwnBestHook(Hook):
     """Look for the best checkpoint of a resumed run in the run's own folder.
 

@@ -7,8 +7,7 @@ import sys
 import pytest
 import torch
 
-from convnext_dense import ConvNeXt, load_weights
-from convnext_dense.checkpoints import cached_download
+from convnext_dense import ConvNeXt, cached_download, load_weights
 from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.download import sha256_of
 

@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from torch import nn
 
+from convnext_dense.registry import class_of
+
 # Those that dicts of a config are built by.
 _REGISTRIES = (
     registry.MODELS,
@@ -83,7 +85,7 @@ def _registered(name: object, scope: str | None) -> Iterator[Callable]:
             with contextlib.suppress(Exception), one.switch_scope_and_registry(None) as scoped:
                 found = scoped.get(name)
                 if found is not None:
-                    yield found
+                    yield class_of(found)
 
 
 def registered_names(scope: str | None) -> list[str]:

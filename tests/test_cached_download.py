@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from convnext_dense.checkpoints import cached_download
-from convnext_dense.checkpoints.cached_download import download, load_from_http
+from convnext_dense import cached_download
+from convnext_dense.cached_download import download, load_from_http
 from convnext_dense.files import WriteError
 from convnext_dense.upstream.safe_checkpoint import load_from_local
 
