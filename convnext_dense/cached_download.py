@@ -1,9 +1,6 @@
 """Weights from the web: downloaded once, whole, and the same whenever they are used.
 
-mmengine 0.10.7 loads files from the web with ``weights_only=False``, which runs what they contain;
-and torch's downloader, which it calls, has no time-out and no limit, takes what is left of a
-connection that broke off for the whole file, keeps files of one name apart by nothing, and never
-looks at a cached file again. So mmengine, too, loads ``http://`` and ``https://`` by this.
+In a run mmengine, too, loads from the web by this: :mod:`convnext_dense.upstream.web_checkpoints`.
 """
 
 from __future__ import annotations
@@ -16,10 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
 import torch
 from mmengine.dist import barrier, is_main_process
-from mmengine.runner import CheckpointLoader
 
 from convnext_dense.download import WEIGHTS, fetch, sha256_of
 from convnext_dense.files import write_error, write_whole
@@ -33,14 +28,6 @@ from convnext_dense.upstream.safe_checkpoint import (
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
 # Of a name in the cache, with which suffixes are added to it.
 LONGEST, LONGEST_SUFFIX = 150, 16
-
-
-def register() -> None:
-    """Let mmengine load from the web by this; safe to repeat."""
-    schemes = ["http://", "https://"]
-    CheckpointLoader.register_scheme(schemes, load_from_http, force=True)
-    # The schemes of the model zoos call it by this name.
-    mmengine_checkpoint.load_from_http = load_from_http
 
 
 def load_from_http(

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from convnext_dense import cached_download
 from convnext_dense.cached_download import download, load_from_http
 from convnext_dense.files import WriteError
+from convnext_dense.upstream import enable, web_checkpoints
 from convnext_dense.upstream.safe_checkpoint import load_from_local
 
 
@@ -32,6 +33,11 @@ def save_as(name, **entries):
 
 def load(path):
     return CheckpointLoader.load_checkpoint(str(path), "cpu")
+
+
+@pytest.fixture(autouse=True)
+def enabled():
+    enable()
 
 
 @pytest.fixture
@@ -133,8 +139,9 @@ def test_a_hostile_download_is_refused(tmp_path, monkeypatch, trace):
 def test_every_scheme_of_mmengine_that_ends_on_the_web_is_safe():
     import mmengine.runner.checkpoint as mmengine_checkpoint
 
-    assert mmengine_checkpoint.load_from_http is load_from_http
-    assert CheckpointLoader._get_checkpoint_loader("https://a/b.pth") is load_from_http
+    ours = web_checkpoints.load_from_http
+    assert mmengine_checkpoint.load_from_http is ours
+    assert CheckpointLoader._get_checkpoint_loader("https://a/b.pth") is ours
     assert CheckpointLoader._get_checkpoint_loader("a/b.pth") is load_from_local
 
 

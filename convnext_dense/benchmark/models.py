@@ -226,8 +226,8 @@ def _build(
     from mmengine.registry import MODELS, DefaultScope
 
     from convnext_dense.inference.model import in_fastest_layout
+    from convnext_dense.patches import enable
     from convnext_dense.swap.trial import quiet
-    from convnext_dense.upstream import install_for_mmdet
 
     if "model" not in cfg:
         raise ValueError(f"config {title} has no model: name one that has")
@@ -240,8 +240,7 @@ def _build(
     if batch is None:
         raise ValueError(f"config {title} has no train_dataloader.batch_size: give --batch")
     row = ModelRow(title, mode, dtype, shape, batch)
-    if cfg.get("default_scope") == "mmdet":
-        install_for_mmdet()
+    enable()
     with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
         _without_checkpoints(cfg.model)
         for _, node in walk(cfg.model.get("data_preprocessor")):

@@ -16,6 +16,7 @@ from convnext_dense import cached_download
 from convnext_dense.checkpoints.containers import find_parameters
 from convnext_dense.checkpoints.shards import FILES, INDEX, find_in_folder, read_shards
 from convnext_dense.download import sha256_of
+from convnext_dense.patches import enable
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
 # `timm/...`, `facebook/...` and `laion/...` are models of the hub where no such file lies here; of
@@ -80,7 +81,7 @@ def read_source(
     path = None
     try:
         if "://" in name and not name.startswith(("http://", "https://")):
-            cached_download.register()  # the schemes of the model zoos end there
+            enable()  # mmengine knows the zoo, and would run what it holds
             checkpoint = CheckpointLoader.load_checkpoint(name, map_location="cpu")
         else:
             file, fetch = _local_file(name)
@@ -90,7 +91,7 @@ def read_source(
                 checkpoint, path = read_checkpoint(file, "cpu", mmap=True, trust=trust), file
     except (OSError, RuntimeError) as error:
         reason = str(error)
-        if "is refused" in reason:
+        if "is refused" in reason and not trust:
             reason += "; trust=True (tools/weights.py --trust) unpickles it all the same"
         message = f"the weights {name} cannot be had ({reason})"
         raise type(error)(f"{message}: {way_out}" if way_out else message) from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.output import safe_output, say, show_traceback
+from convnext_dense.patches import enable
 from convnext_dense.upstream.file_handlers import plain_files
 
 # Their messages are written to stand alone; another type is a surprise, and worth naming.
@@ -35,6 +36,7 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
     try:
         with safe_output(), plain_files():
             refuse_empty(argv)
+            enable()
             main(argv)
     except KeyboardInterrupt as interrupt:
         say(f"\n{with_flags(str(interrupt)) or 'interrupted'}", lines=True, error=True)

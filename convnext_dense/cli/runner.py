@@ -25,12 +25,12 @@ from convnext_dense.config_tree import type_name
 from convnext_dense.data.batches import check_batch_size
 from convnext_dense.data.check import check_data
 from convnext_dense.files import replacing
+from convnext_dense.patches import enable
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.training import GUARDS
 from convnext_dense.training.batch_of_one import check_batch_of_one
 from convnext_dense.training.processes import stop_watching, watch_ranks
 from convnext_dense.training.run_files import end_with_log, write_whole_files
-from convnext_dense.upstream import install_for_mmdet
 
 
 class ToolRunner(Runner):
@@ -113,8 +113,7 @@ def build_runner(cfg: Config, resume: str | None = None) -> Runner:
         resume: The checkpoint to go on from; None leaves it to the config.
     """
     cfg = config_of_run(cfg, resume)
-    if cfg.get("default_scope") == "mmdet":
-        install_for_mmdet()
+    enable()
     try:
         runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
     except (AssertionError, AttributeError, KeyError, TypeError) as error:

@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_dense.data.check import build_unread
 from convnext_dense.training.checkpoint_guards import StrictLoadHook
-from convnext_dense.upstream import install_for_mmdet, mmcv_ext
+from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo import published_model
 
 
@@ -46,8 +46,6 @@ def build_model(
         raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
     raise_threshold(cfg.model, score)
     scope = cfg.get("default_scope")
-    if scope == "mmdet":
-        install_for_mmdet()
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(cfg.model)
     if device.type == "cpu":

@@ -30,6 +30,7 @@ from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
 from convnext_dense.limits import MOST_IMAGES
+from convnext_dense.patches import enable
 
 Image = str | Path | np.ndarray
 # Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
@@ -93,6 +94,7 @@ class Predictor:
         batch_size: int = 1,
         score: float = 0.0,
     ) -> None:
+        enable()
         if batch_size < 1:
             raise ValueError(f"a batch has at least 1 picture, got {batch_size}")
         if batch_size > MOST_IMAGES:

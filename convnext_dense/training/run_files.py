@@ -16,8 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mmengine.config import Config, ConfigDict
-from mmengine.fileio import dump, register_backend
-from mmengine.fileio import io as mmengine_io
+from mmengine.fileio import dump
 from mmengine.logging import MMLogger
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import LocalVisBackend
@@ -26,6 +25,7 @@ from mmengine.visualization.vis_backend import force_init_env
 from convnext_dense.config_tree import type_name
 from convnext_dense.files import append_line, replacing, write_error, write_whole
 from convnext_dense.training.atomic_backend import WholeLocalBackend
+from convnext_dense.upstream import whole_files
 
 
 def write_whole_files(cfg: Config) -> None:
@@ -36,8 +36,7 @@ def write_whole_files(cfg: Config) -> None:
     Args:
         cfg: Changed in place: the ``LocalVisBackend`` of ``visualizer``.
     """
-    register_backend("local", WholeLocalBackend, force=True, prefixes="")
-    mmengine_io.backend_instances.clear()  # mmengine keeps the one that served before
+    whole_files.install(WholeLocalBackend)
     # Without one mmengine takes this visualizer.
     plain = ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
     cfg.visualizer = cfg.get("visualizer") or plain

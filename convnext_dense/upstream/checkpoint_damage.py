@@ -1,8 +1,11 @@
 """Damaged checkpoints are told by their bytes, before anything is read from them.
 
 Fault: torch 2.13 writes the CRC-32 of every record into a checkpoint, and ``torch.load`` compares
-none of them, mapped or not, so that a file with flipped bits loads without a word. Reach: every
-checkpoint that this package or mmengine reads. It can go when ``torch.load`` compares them.
+none of them, mapped or not, so that a file with flipped bits loads without a word.
+Reach: every checkpoint that this package reads, and from the start of a run on those that mmengine
+reads.
+Off-switch: its name.
+End: when ``torch.load`` compares them.
 """
 
 from __future__ import annotations
@@ -11,21 +14,27 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from convnext_dense.upstream._switches import is_off
+
 BLOCK = 1 << 20
 # torch packs nothing; who packs a file again gains little, unless it is made to fill the memory.
 PACKED = 100
 
 
-def find_damage(path: Path) -> str | None:
+def find_damage(path: Path, *, any_pickle: bool = False) -> str | None:
     """Return what is wrong with a file, as the end of a sentence that begins with its name.
 
     Args:
         path: The file, which exists.
+        any_pickle: Whether a file may be more than ``weights_only=True`` reads, such as what torch
+            wrote before 0.1.10.
 
     Returns:
         None where it may be a whole checkpoint of torch or of safetensors. Neither safetensors nor
         what torch wrote before 1.6 holds checksums.
     """
+    if is_off("checkpoint_damage"):
+        return None
     size = path.stat().st_size
     if not size:
         return "is empty; get it anew"
@@ -45,7 +54,8 @@ def find_damage(path: Path) -> str | None:
             return _find_damaged_record(path)
     elif head.lstrip().startswith(b"<"):
         return "is a web page, not a checkpoint; get it anew"
-    elif not head.startswith(b"\x80"):  # a pickle, as torch before 1.6 wrote them
+    # A pickle, as torch before 1.6 wrote them.
+    elif not head.startswith(b"\x80") and (named_safetensors or not any_pickle):
         return f"is not a {'safetensors file' if named_safetensors else 'PyTorch checkpoint'}"
     return (
         "is a PyTorch file, but is called *.safetensors: rename it" if named_safetensors else None

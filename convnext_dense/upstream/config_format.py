@@ -2,27 +2,29 @@
 
 Fault: mmengine 0.10.7 lays the whole config out anew with yapf each time that something asks for
 its text: at the start of a run for the log, for the copy in the work directory and for the
-visualizer, then for each checkpoint, at some seconds each. This file can go when mmengine keeps the
-text or drops yapf. The forks look yapf up at each call, and are left as they are.
+visualizer, then for each checkpoint, at some seconds each.
+Reach: the text of every ``Config``, from the start of a run on; it stays the same text. The forks
+look yapf up at each call, and are left as they are.
+Off-switch: its name.
+End: when mmengine keeps the text or drops yapf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from types import ModuleType
 from typing import Any
 
 # A run has one config; a process of tests has some in turn.
 NUM_TEXTS = 8
 
 
-def install() -> None:
-    """Let mmengine remember what yapf gave for the last configs."""
-    import mmengine.config.config as config
-
-    format_code = getattr(config, "FormatCode", None)
+def mend(module: ModuleType) -> None:
+    """Let ``mmengine.config.config`` remember what yapf gave for the last configs."""
+    format_code = getattr(module, "FormatCode", None)
     if format_code is not None and not hasattr(format_code, "__wrapped__"):
-        config.FormatCode = remembering(format_code)
+        module.FormatCode = remembering(format_code)
 
 
 def remembering(format_code: Callable[..., tuple[str, bool]]) -> Callable[..., tuple[str, bool]]:

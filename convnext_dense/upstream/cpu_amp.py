@@ -1,7 +1,10 @@
 """Automatic mixed precision on the CPU.
 
 Fault: mmengine 0.10.7's ``AmpOptimWrapper`` asserts a GPU when it is constructed, although torch
-runs bfloat16 autocast on the CPU. This file can go when mmengine drops the assertion.
+runs bfloat16 autocast on the CPU.
+Reach: configs that name ``CpuAmpOptimWrapper``, as mixed precision on a CPU makes them.
+Off-switch: none is needed; nothing changes where no config names it.
+End: when mmengine drops the assertion.
 """
 
 from __future__ import annotations

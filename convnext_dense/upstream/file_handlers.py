@@ -2,9 +2,11 @@
 
 Fault: mmengine 0.10.7 loads YAML with ``yaml.Loader`` and pickles with ``pickle.load``, which both
 call any function that the file names. Annotations, proposals and configs reach them by their
-suffix. What mmseg's ``datafrombytes`` and mmdet's OpenImagesChallengeDataset unpickle by themselves
-is not covered. This file can go when mmengine loads YAML with a safe loader and asks before it
-unpickles.
+suffix.
+Reach: the process while one of the tools runs or a config is read here. What mmseg's
+``datafrombytes`` and mmdet's OpenImagesChallengeDataset unpickle by themselves is not covered.
+Off-switch: its name; for pickles alone ``trust_pickles=True`` in a config.
+End: when mmengine loads YAML with a safe loader and asks before it unpickles.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any
 
 import yaml
 from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
+
+from convnext_dense.upstream._switches import is_off
 
 try:
     from yaml import CSafeLoader as SafeLoader
@@ -78,6 +82,9 @@ def plain_files() -> Iterator[None]:
     It changes what mmengine does in the whole process, and changes it back at the end of the
     outermost block of all threads.
     """
+    if is_off("file_handlers"):
+        yield
+        return
     with _lock:
         _before.append({} if _before else dict(file_handlers))
         if len(_before) == 1:

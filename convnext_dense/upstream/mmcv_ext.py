@@ -1,9 +1,12 @@
 """Offers ``mmcv._ext``, the compiled half of mmcv, over torch where it is not installed.
 
-The fault: mmcv publishes no wheels for today's torch, compiling it takes a compiler and a quarter
-of an hour, and mmcv-lite, which installs anywhere, lacks the extension module without which
-``mmdet.models`` and ``mmseg.apis`` fail at import. This file can go when mmcv (or a fork that is
-the default choice) ships wheels for the torch that we support.
+Fault: mmcv publishes no wheels for today's torch, compiling it takes a compiler and a quarter of an
+hour, and mmcv-lite, which installs anywhere, lacks the extension module without which
+``mmdet.models`` and ``mmseg.apis`` fail at import.
+Reach: whatever imports ``mmcv.ops`` after ``import convnext_dense``, where mmcv was not compiled.
+It is all that this import changes for other code.
+Off-switch: its name, in the environment before the import.
+End: when mmcv, or a fork that is the default choice, ships wheels for the torch that we support.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
+from convnext_dense.upstream._switches import is_off
+
 EXTENSION = "mmcv._ext"
 
 
@@ -22,6 +27,8 @@ def install() -> None:
 
     The finder stands last, so that a compiled extension is found before it is asked.
     """
+    if is_off("mmcv_ext"):
+        return
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 

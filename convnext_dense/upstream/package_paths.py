@@ -1,8 +1,11 @@
 """``mmdet::...`` configs without pkg_resources.
 
 Fault: mmengine 0.10.7 looks installed packages up through ``pkg_resources``, which setuptools 82
-removed; before, it warns at every ``_base_`` of another package. This file can go when mmengine
-uses ``importlib``.
+removed; before, it warns at every ``_base_`` of another package.
+Reach: mmengine's ``is_installed`` and ``get_installed_path``, everybody's, from the start of a run
+on. The tools of mmdet and mmseg read a config before that: they need setuptools below 82.
+Off-switch: its name.
+End: when mmengine uses ``importlib``.
 """
 
 from __future__ import annotations
@@ -10,19 +13,14 @@ from __future__ import annotations
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 
-def install() -> None:
-    """Replace mmengine's lookup."""
-    import mmengine.config.config
-    import mmengine.hub.hub
-    import mmengine.utils.package_utils
-
-    # Each module that took the functions over by name at its import.
-    utils = mmengine.utils
-    for module in (utils, utils.package_utils, mmengine.config.config, mmengine.hub.hub):
-        module.is_installed = is_installed
-        module.get_installed_path = get_installed_path
+def mend(module: ModuleType) -> None:
+    """Replace the lookup in a module of mmengine's that has it."""
+    for function in (is_installed, get_installed_path):
+        if hasattr(module, function.__name__):
+            setattr(module, function.__name__, function)
 
 
 def is_installed(package: str) -> bool:

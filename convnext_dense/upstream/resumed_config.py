@@ -1,45 +1,60 @@
 """Resuming runs no code of a checkpoint.
 
 Fault: on resuming, mmengine 0.10.7 runs the text under ``meta['config']`` as Python, to compare
-numbers of GPUs that its own files have not held since 0.x. Reach: ``resume`` of both runners,
-everybody's, since it is this package that lets them resume on torch 2.6 and newer. It can go when
-mmengine parses the text without running it.
+numbers of GPUs that its own files have not held since 0.x.
+Reach: ``resume`` of both runners, everybody's, from the start of a run on, since it is this package
+that lets them resume on torch 2.6 and newer. Hooks see the text, and the file keeps it.
+Off-switch: its name.
+End: when mmengine parses the text without running it.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-
-from mmengine.hooks import Hook
-from mmengine.runner import FlexibleRunner, Runner
-
-
-class ForgetConfigHook(Hook):
-    """Drop the text that the resume would run from what was loaded. The file keeps it."""
-
-    # After the hooks that may want to look at it.
-    priority = "LOWEST"
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Drop it."""
-        meta = checkpoint.get("meta")
-        if isinstance(meta, dict):
-            meta.pop("config", None)
+from types import ModuleType
+from typing import Any
 
 
-def install() -> None:
-    """Let both runners resume without it; safe to repeat."""
-    for runner in (Runner, FlexibleRunner):
-        if not hasattr(runner.resume, "__wrapped__"):
-            runner.resume = _without_config(runner.resume)
+def mend(module: ModuleType) -> None:
+    """Let the runner of its module resume without it; safe to repeat."""
+    for name, loading in _LOADING.items():
+        runner = vars(module).get(name)
+        if runner is not None and not hasattr(runner.resume, "__wrapped__"):
+            runner.resume = _without_config(runner.resume, loading)
 
 
-def _without_config(resume: Callable) -> Callable:
+# What gives `resume` the checkpoint: an attribute of the runner, or of its strategy.
+_LOADING = {
+    "Runner": lambda runner: (runner, "load_checkpoint"),
+    "FlexibleRunner": lambda runner: (runner.strategy, "resume"),
+}
+
+
+def _without_config(resume: Callable, loading: Callable[[Any], tuple[object, str]]) -> Callable:
     @functools.wraps(resume)
-    def resume_without_config(self: Runner, *args: object, **kwargs: object) -> None:
-        if not any(isinstance(hook, ForgetConfigHook) for hook in self.hooks):
-            self.register_hook(ForgetConfigHook())
-        resume(self, *args, **kwargs)
+    def resume_without_config(self: Any, *args: object, **kwargs: object) -> None:
+        owner, name = loading(self)
+        own = vars(owner).get(name)  # as a subclass or a test may have set it
+        setattr(owner, name, _then_forget(getattr(owner, name)))
+        try:
+            resume(self, *args, **kwargs)
+        finally:
+            delattr(owner, name) if own is None else setattr(owner, name, own)
 
     return resume_without_config
+
+
+def _then_forget(load: Callable) -> Callable:
+    """Wrap what loads a checkpoint: it gives a copy without the text, and leaves its own whole."""
+
+    @functools.wraps(load)
+    def load_without_config(*args: object, **kwargs: object) -> Any:
+        checkpoint = load(*args, **kwargs)
+        meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
+        if not isinstance(meta, dict):
+            return checkpoint
+        kept = {key: value for key, value in meta.items() if key != "config"}
+        return {**checkpoint, "meta": kept}
+
+    return load_without_config

@@ -2,31 +2,33 @@
 
 Fault: mmdet 3.x's ``SingleRoIExtractor`` casts RoIs to the type of the feature maps. Under autocast
 that rounds coordinates: in bfloat16 to 2 pixels from 256 on and to 8 from 1024 on, in float16 to 1
-pixel from 1024 on. mmdet 2.x, which the published models were trained with, pooled in float32. This
-file can go when mmdet keeps its RoIs in float32.
+pixel from 1024 on. mmdet 2.x, which the published models were trained with, pooled in float32.
+Reach: ``SingleRoIExtractor`` of mmdet, everybody's, from the start of a run on, where feature maps
+have half precision.
+Off-switch: its name.
+End: when mmdet keeps its RoIs in float32.
 """
 
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 HALF = (torch.float16, torch.bfloat16)
 
 
-def install() -> None:
-    """Make mmdet's extractor pool in float32. Imports mmdet; safe to repeat."""
-    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-
-    forward = SingleRoIExtractor.forward
+def mend(module: ModuleType) -> None:
+    """Make the ``SingleRoIExtractor`` of its module pool in float32; safe to repeat."""
+    forward = module.SingleRoIExtractor.forward
     if hasattr(forward, "__wrapped__"):
         return
 
     @functools.wraps(forward)
     def in_float32(
-        self: SingleRoIExtractor,
+        self: nn.Module,
         feats: tuple[Tensor, ...],
         rois: Tensor,
         roi_scale_factor: float | None = None,
@@ -37,4 +39,4 @@ def install() -> None:
         feats = tuple(feat.float() for feat in feats)
         return forward(self, feats, rois.float(), roi_scale_factor).to(dtype)
 
-    SingleRoIExtractor.forward = in_float32
+    module.SingleRoIExtractor.forward = in_float32

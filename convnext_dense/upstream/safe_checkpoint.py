@@ -1,10 +1,15 @@
 """Checkpoints that load on today's torch, and run no code.
 
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
-newer refuse to load, so that ``--resume`` fails. The forks' loader allows ``getattr``, and loads
-what it refuses with ``weights_only=False``. Reach: every load of mmengine from disk, of any program
-that imports this package; a file that torch loads loads here too. This file can go when mmengine
-saves plain data and loads it with ``weights_only=True``.
+newer refuse to load, so that no run can be resumed. The forks' loader allows ``getattr``, and loads
+what it refuses with ``weights_only=False``.
+Reach: every load of mmengine from disk, everybody's, from the start of a run on; a whole file that
+torch loads loads here too, with all that it contains. ``torch.serialization.add_safe_globals``,
+``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` and ``TORCH_FORCE_WEIGHTS_ONLY_LOAD`` mean what they mean to
+torch: the first switch holds for calls that do not say what they trust, as mmengine's do not. What
+this package reads itself says that it trusts nothing.
+Off-switch: its name, for the loads of mmengine.
+End: when mmengine saves plain data and loads it with ``weights_only=True``.
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
 is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
@@ -21,9 +26,9 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
@@ -36,19 +41,20 @@ except ImportError:  # numpy 1
     from numpy.core import multiarray  # type: ignore[no-redef]
 
 STATISTICS = ("mean", "max", "min", "current")
-# torch's own way to load whatever a file contains where the call does not say.
-SWITCH = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+# torch's own ways to load whatever a file contains where the call does not say, and to trust none.
+TRUSTING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+TRUSTING_NONE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class RefusedError(RuntimeError):
     """A checkpoint that would run code, or that asks for what plain data does not need."""
 
 
-def install() -> None:
-    """Make every load of a checkpoint by mmengine from disk a safe one."""
-    mmengine_checkpoint.CheckpointLoader.register_scheme("", load_from_local, force=True)
-    if hasattr(mmengine_checkpoint, "_safe_torch_load"):  # the forks; other schemes call it
-        mmengine_checkpoint._safe_torch_load = _read
+def mend(module: ModuleType) -> None:
+    """Let ``mmengine.runner.checkpoint`` load from disk by this; safe to repeat."""
+    module.CheckpointLoader.register_scheme("", load_from_local, force=True)
+    if hasattr(module, "_safe_torch_load"):  # the forks; other schemes call it
+        module._safe_torch_load = _load_for_mmengine
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -81,14 +87,14 @@ def read_checkpoint(
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {str(filename)!r} is not a file here")
-    if damage := find_damage(path):
+    if damage := find_damage(path, any_pickle=trust):
         raise RuntimeError(f"checkpoint {path} {damage}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path, map_location)
     try:
         return _read(path, map_location, mmap=mmap and is_mappable(path), trust=trust)
     except pickle.UnpicklingError as error:
-        raise _refusal(path, str(error)) from None
+        raise _refusal(path, str(error), trust) from None
     except Exception as error:
         # A damaged pickle ends in whatever its bytes happen to trip over.
         first_line = (str(error).splitlines() or [""])[0]
@@ -99,7 +105,15 @@ def read_checkpoint(
 
 def is_switched_off() -> bool:
     """Whether the user has told torch to load whatever a file contains."""
-    return os.environ.get(SWITCH, "").lower() in ("1", "y", "yes", "true")
+    return _is_set(TRUSTING)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "y", "yes", "true")  # as torch reads them
+
+
+def _load_for_mmengine(file: Any, map_location: Any = None) -> Any:
+    return _read(file, map_location, trust=is_switched_off())
 
 
 def _read(file: Any, map_location: Any = None, mmap: bool = False, trust: bool = False) -> Any:
@@ -188,13 +202,15 @@ def _history_buffer_statistic(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
-def _refusal(path: Path, message: str) -> RuntimeError:
+def _refusal(path: Path, message: str, trust: bool) -> RuntimeError:
     refused = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", message)
     if not refused:
         detail = re.search(r"WeightsUnpickler error:\s*(.+)", message)
         first_line = (detail[1] if detail else message.splitlines()[0]).strip()
         return RuntimeError(f"checkpoint {path} could not be read: {first_line}")
+    way_on = "Use a file that holds parameters and plain data only"
+    if trust and _is_set(TRUSTING_NONE):
+        way_on += f", or unset {TRUSTING_NONE}"
     return RefusedError(
-        f"checkpoint {path} is refused: it names {refused[1]}, which could run code. Use a file "
-        "that holds parameters and plain data only"
+        f"checkpoint {path} is refused: it names {refused[1]}, which could run code. {way_on}"
     )

@@ -16,6 +16,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import convnext_dense.training  # noqa: F401
+from convnext_dense.upstream import enable
+
+
+@pytest.fixture(autouse=True)
+def enabled():
+    """As a run of ours is."""
+    enable()
 
 
 @DATASETS.register_module(force=True)

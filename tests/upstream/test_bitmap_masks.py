@@ -22,7 +22,7 @@ def upstream():
 
 @pytest.fixture(autouse=True)
 def mended():
-    bitmap_masks.install()
+    bitmap_masks.mend(structures.structures)
 
 
 def discs(count=5, height=61, width=83):

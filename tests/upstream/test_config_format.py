@@ -10,8 +10,7 @@ import mmengine.config.config
 import pytest
 from mmengine.config import Config
 
-import convnext_dense  # noqa: F401
-from convnext_dense.upstream import config_format
+from convnext_dense.upstream import config_format, enable
 
 RECIPE = Path(__file__).parents[2] / "configs" / "seg" / "upernet_convnext_t_ade20k.py"
 STYLE = dict(based_on_style="pep8")
@@ -37,11 +36,12 @@ def counting(monkeypatch):
     """mmengine with a counted yapf, and the workaround upon it."""
     format_code = Counting()
     monkeypatch.setattr(mmengine.config.config, "FormatCode", format_code, raising=False)
-    config_format.install()
+    config_format.mend(mmengine.config.config)
     return format_code
 
 
 def test_a_recipe_has_the_text_that_yapf_gives(yapf, monkeypatch):
+    enable()
     cfg = Config.fromfile(RECIPE)
     texts = cfg.pretty_text, cfg.pretty_text
     monkeypatch.setattr(mmengine.config.config, "FormatCode", yapf.FormatCode, raising=False)
@@ -83,7 +83,7 @@ def test_an_error_comes_again_each_time(yapf):
 def test_installs_once(counting):
     installed = mmengine.config.config.FormatCode
     assert installed.__wrapped__ is counting
-    config_format.install()
+    config_format.mend(mmengine.config.config)
     assert mmengine.config.config.FormatCode is installed
 
 
@@ -95,8 +95,9 @@ import mmengine.config.config as config
 vars(config).pop("FormatCode", None)
 for name in [name for name in sys.modules if name.partition(".")[0] == "yapf"] + ["yapf"]:
     sys.modules[name] = None
-import convnext_dense
+import convnext_dense.upstream
 
+convnext_dense.upstream.enable()
 assert not hasattr(config, "FormatCode")
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

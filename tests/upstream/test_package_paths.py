@@ -7,11 +7,12 @@ import mmengine.config.config
 import pytest
 from mmengine.config import Config
 
-from convnext_dense.upstream import package_paths
+from convnext_dense.upstream import enable, package_paths
 
 
 def run_without_pkg_resources(code):
-    code = f"import sys; sys.modules['pkg_resources'] = None; import convnext_dense; {code}"
+    start = "import sys; sys.modules['pkg_resources'] = None; import convnext_dense as ours"
+    code = f"{start}; ours.enable(); {code}"
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120
     )
@@ -72,6 +73,7 @@ def test_what_is_installed():
 
 def test_a_base_of_another_package_warns_of_nothing(tmp_path):
     pytest.importorskip("mmdet")
+    enable()
     assert mmengine.config.config.get_installed_path is package_paths.get_installed_path
     path = tmp_path / "config.py"
     path.write_text("_base_ = 'mmdet::_base_/default_runtime.py'")

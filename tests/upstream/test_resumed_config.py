@@ -8,7 +8,7 @@ from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-import convnext_dense  # noqa: F401
+from convnext_dense.upstream import enable
 
 
 class Numbers(Dataset):
@@ -31,6 +31,11 @@ class Line(BaseModel):
 class Look(Hook):
     def after_load_checkpoint(self, runner, checkpoint):
         self.seen = checkpoint["meta"]["config"]
+
+
+@pytest.fixture(autouse=True)
+def enabled():
+    enable()
 
 
 @pytest.fixture(params=[Runner, FlexibleRunner])

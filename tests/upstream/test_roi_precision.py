@@ -7,7 +7,7 @@ from convnext_dense.upstream import roi_precision
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_rois_keep_their_coordinates(dtype):
     extractors = pytest.importorskip("mmdet.models.roi_heads.roi_extractors")
-    roi_precision.install()
+    roi_precision.mend(extractors.single_level_roi_extractor)
     extractor = extractors.SingleRoIExtractor(
         roi_layer=dict(type="RoIAlign", output_size=2, sampling_ratio=2),
         out_channels=1,
@@ -25,7 +25,7 @@ def test_rois_keep_their_coordinates(dtype):
 
 def test_installing_twice_wraps_once():
     extractors = pytest.importorskip("mmdet.models.roi_heads.roi_extractors")
-    roi_precision.install()
+    roi_precision.mend(extractors.single_level_roi_extractor)
     forward = extractors.SingleRoIExtractor.forward
-    roi_precision.install()
+    roi_precision.mend(extractors.single_level_roi_extractor)
     assert extractors.SingleRoIExtractor.forward is forward

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
+import mmengine.runner.checkpoint as mmengine_checkpoint
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,11 @@ class Call:
 def save_as(name, **entries):
     torch.save(entries, name)
     return str(name)
+
+
+@pytest.fixture(autouse=True)
+def enabled():
+    upstream.enable()
 
 
 @pytest.fixture
@@ -233,8 +239,8 @@ def test_a_hostile_file_of_a_local_model_zoo_is_refused(tmp_path, monkeypatch, t
 
 def test_installing_twice_changes_nothing():
     before = dict(CheckpointLoader._schemes)
-    upstream.install()
-    safe_checkpoint.install()
+    upstream.enable()
+    safe_checkpoint.mend(mmengine_checkpoint)
     assert dict(CheckpointLoader._schemes) == before
 
 

@@ -1,0 +1,55 @@
+"""Changes modules of other packages when they are imported, so that nothing is imported for it."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+Mend = Callable[[ModuleType], None]
+# By the module's name, then by the name of the workaround.
+_waiting: dict[str, dict[str, Mend]] = {}
+
+
+def after_import(module: str, name: str, mend: Mend) -> None:
+    """Call ``mend`` with a module: now where it is imported, and after each import to come.
+
+    Args:
+        module: Name of the module; it may never be imported.
+        name: Which of the callers it is, so that asking again changes nothing.
+        mend: Can be called twice on one module.
+    """
+    if name in _waiting.setdefault(module, {}):
+        return
+    _waiting[module][name] = mend
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    if module in sys.modules:
+        mend(sys.modules[module])
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds what the others find, and adds to what is done on executing it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in _waiting:
+            return None
+        others = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = _then_mend(spec.loader.exec_module)
+        return spec
+
+
+def _then_mend(execute: Mend) -> Mend:
+    def execute_and_mend(module: ModuleType) -> None:
+        execute(module)
+        for mend in _waiting.get(module.__name__, {}).values():
+            mend(module)
+
+    return execute_and_mend

@@ -1,0 +1,53 @@
+"""Which of the workarounds are switched off: the one place that knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+VARIABLE = "CONVNEXT_DENSE_UPSTREAM_OFF"
+# Files of this folder that act without being asked.
+SWITCHES = (
+    "bitmap_masks",
+    "checkpoint_damage",
+    "config_format",
+    "cpu_distributed",
+    "file_handlers",
+    "mmcv_ext",
+    "package_paths",
+    "registered_only",
+    "resumed_config",
+    "roi_precision",
+    "safe_checkpoint",
+    "web_checkpoints",
+    "whole_files",
+)
+_off: set[str] = set()
+
+
+def is_off(name: str) -> bool:
+    """Whether a workaround is switched off, by the environment or by :func:`switch_off`."""
+    return name in _off or name in _named_by_environment()
+
+
+def switch_off(names: Iterable[str]) -> None:
+    """Switch workarounds off for this process, besides those that the environment names.
+
+    Raises:
+        ValueError: Where there is none of a name, here or in the environment.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    _refuse_unknown(names, "`without`")
+    _refuse_unknown(_named_by_environment(), VARIABLE)
+    _off.update(names)
+
+
+def _named_by_environment() -> list[str]:
+    names = os.environ.get(VARIABLE, "").split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in SWITCHES:
+            raise ValueError(f"{where} names {name!r}: it takes {', '.join(SWITCHES)}")
