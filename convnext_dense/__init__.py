@@ -7,7 +7,7 @@ public names when they are used, so that importing costs little and needs mmengi
 
 from typing import TYPE_CHECKING
 
-from convnext_dense import registry  # noqa: F401  registers our names
+from convnext_dense import registry, upstream  # noqa: F401  the first registers our names
 from convnext_dense.lazy import load_when_used
 from convnext_dense.patches import enable
 from convnext_dense.training import atomic_backend  # noqa: F401  registers itself
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convnext_dense.swap.edits import SwapRefusedError
     from convnext_dense.swap.plan import swap_backbone
 
+upstream.install_at_import()
 enable()
 
 __all__ = [
