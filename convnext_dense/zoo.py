@@ -305,9 +305,9 @@ def render_model_zoo(configs: Path) -> str:
         "",
         "## Weights of the backbone",
         "",
-        "`tools/train.py CONFIG --weights imagenet1k` takes those of the config's arch; "
-        "[weights.md](weights.md) says what else loads. Those of V2 are CC BY-NC 4.0, those of V1 "
-        "atto to nano are timm's.",
+        "The name of a column, such as `imagenet1k`, in the place of a file's takes those of the "
+        "config's arch; [weights.md](weights.md) says how, and what else loads. Those of V2 are "
+        "CC BY-NC 4.0, those of V1 atto to nano are timm's.",
         "",
         f"| arch | {' | '.join(WEIGHTS)} |",
         "|---" * (1 + len(WEIGHTS)) + "|",

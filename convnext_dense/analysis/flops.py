@@ -108,7 +108,7 @@ def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
         raise ValueError(f"config {cfg.filename} has no model: name a recipe that has one")
     shape = tuple(shape or default_shape(cfg))
     if min(shape) < 1:
-        raise ValueError(f"--shape takes a positive height and width, got {shape[0]} {shape[1]}")
+        raise ValueError(f"`shape` takes a positive height and width, got {shape[0]} {shape[1]}")
     model = build_without_data(cfg)
     parts = find_parts(model)
     parameters = _count_parameters(model, parts)
@@ -144,7 +144,7 @@ def default_shape(cfg: Config) -> tuple[int, int]:
     if not crop:
         raise ValueError(
             "the config has neither model.data_preprocessor.size nor model.test_cfg.crop_size: "
-            "give the image's size as --shape H W"
+            "give `shape`, the image's height and width"
         )
     return crop[0], 4 * crop[0]
 

@@ -238,7 +238,7 @@ def _build(
     if batch is None:
         batch = cfg.get("train_dataloader", {}).get("batch_size") if mode == "train" else 1
     if batch is None:
-        raise ValueError(f"config {title} has no train_dataloader.batch_size: give --batch")
+        raise ValueError(f"config {title} has no train_dataloader.batch_size: give `batch`")
     row = ModelRow(title, mode, dtype, shape, batch)
     enable()
     with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):

@@ -113,7 +113,7 @@ def models_text(rows: list[ModelRow], device: torch.device) -> str:
         )
     lines.append(_table(titles, cells))
     if len({(row.batch, row.shape) for row in rows}) > 1:
-        lines.append("the inputs differ: --shape and --batch make them equal")
+        lines.append("the inputs differ: `shape` and `batch` make them equal")
     lines += [f"{row.title}: {note}" for row in rows for note in row.notes]
     return "\n".join(lines) + "\n"
 
@@ -175,7 +175,7 @@ def _panels(sizes: list[int]) -> tuple[Any, list[Any]]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("--plot needs matplotlib: pip install matplotlib") from None
+        raise ImportError("a plot needs matplotlib: pip install matplotlib") from None
     heights = [1.2 + 0.35 * size for size in sizes]
     figure = Figure(figsize=(9, 0.6 + sum(heights)), layout="constrained")
     panels = figure.subplots(len(sizes), 1, squeeze=False, height_ratios=heights)

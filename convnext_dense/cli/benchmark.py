@@ -25,7 +25,7 @@ from convnext_dense.benchmark.report import (
     write_json,
 )
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as
+from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable
@@ -232,7 +232,7 @@ def benchmark_models(args: argparse.Namespace) -> None:
         rounds=args.rounds,
         say=_teller(args),
     )
-    say(models_text(rows, device), lines=True)
+    say(with_flags(models_text(rows, device)), lines=True)
     if args.json:
         write_json(args.json, device, dict(mode=args.mode, dtype=args.dtype), rows)
     if args.plot:

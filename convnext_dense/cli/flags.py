@@ -53,7 +53,6 @@ OWN_FLAGS = {
         "drop_path": "--drop-path",
         "dtype": "--dtype",
         "mode": "--mode",
-        "plot": "--plot",
         "rounds": "--rounds",
         "shape": "--shape",
     },
@@ -64,9 +63,13 @@ OWN_FLAGS = {
         "types": "--type",
     },
     "flops": {"shape": "--shape"},
-    "infer": {"batch_size": "--batch", "save": "--save", "score": "--score"},
+    "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
     "make_shapes": {"size": "--size", "train": "--train", "val": "--val"},
-    "report": {"images": "--pictures-from", "predict=False": "--no-predict", "trust": "--trust"},
+    "report": {
+        "images": "--pictures-from",
+        "predict=False": "--no-predict",
+        "trust": "tools/report.py --trust",
+    },
     "swap_backbone": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
     "weights": {"overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
 }

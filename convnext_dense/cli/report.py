@@ -5,20 +5,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import shlex
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as
+from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
+
+if TYPE_CHECKING:
+    from convnext_dense.report.page import RunView
+    from convnext_dense.report.run import Run
+    from convnext_dense.report.validation import Options
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -92,11 +100,36 @@ def report(args: argparse.Namespace) -> None:
         views = look(
             runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
         )
+    views = [_for_tools(view, options) for view in views]
     write_whole(out, render(views))
     for view in views:
         if isinstance(view.validation, Missing):
             say(f"note: {view.run.name} has no pictures: {view.validation.why}")
     say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
+
+
+def _for_tools(view: RunView, options: Options) -> RunView:
+    """Name flags where a page says why it has no pictures, and the commands that bring them."""
+    from convnext_dense.report.missing import Missing
+
+    if not isinstance(view.validation, Missing):
+        return view
+    missing = Missing(with_flags(view.validation.why), _commands(view.run, options))
+    return replace(view, validation=missing)
+
+
+def _commands(run: Run, options: Options) -> list[str]:
+    """Return the command lines that would bring predictions."""
+    folder = str(run.folder)
+    if not options.predict:
+        return [shlex.join(["python", "tools/report.py", folder])]
+    config = str(run.config_file or "CONFIG")
+    checkpoint = str(run.checkpoint or "CHECKPOINT")
+    is_segmenter = (run.config or {}).get("default_scope") == "mmseg"
+    out = f"{folder}/{'predictions' if is_segmenter else 'results.json'}"
+    test = ["python", "tools/test.py", config, checkpoint, "--work-dir", folder, "--out", out]
+    elsewhere = ["python", "tools/report.py", folder, "--data-root", "FOLDER"]
+    return [shlex.join(test), shlex.join(elsewhere)]
 
 
 @contextlib.contextmanager

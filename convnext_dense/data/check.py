@@ -29,8 +29,9 @@ _COCO_DIALECTS = ("LVIS", "CocoPanoptic")
 def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Finding]:
     """Check that the data of a config is there and fits the model.
 
-    COCO files and folders of label maps are looked into, by the rules of ``tools/data.py check``
-    but for the content of the pictures; of other layouts only the data root is checked.
+    COCO files and folders of label maps are looked into, by the rules of
+    :func:`~convnext_dense.data.audit.audit_data` but for the content of the pictures; of other
+    layouts only the data root is checked.
 
     Args:
         cfg: A config of mmdet or mmseg.
@@ -82,7 +83,7 @@ def check_root(key: str, dataset: ConfigDict) -> None:
         now = os.environ.get(DATA_VARIABLE)
         raise FileNotFoundError(
             f"data root {root} ({key}.data_root) does not exist: give the data set's folder by "
-            f"--data-root, or set {DATA_VARIABLE} to the folder that stands for data/"
+            f"`data_root`, or set {DATA_VARIABLE} to the folder that stands for data/"
             + (f" (it is {now})" if now else "")
         )
 
@@ -105,7 +106,7 @@ def build_unread(cfg: Config, key: str, dataset: ConfigDict) -> object:
     classes = (dataset.get("metainfo") or {}).get("classes") or kind.METAINFO.get("classes")
     if not classes:
         raise ValueError(
-            f"{key}: a {kind.__name__} has no classes of its own: name them, --classes a,b"
+            f"{key}: a {kind.__name__} has no classes of its own: name them, `classes=('a', 'b')`"
         )
     if isinstance(classes, str) and not Path(classes).is_file():
         raise ValueError(
@@ -127,5 +128,5 @@ def check_heads(model: ConfigDict, key: str, classes: Sequence[str]) -> None:
         if count != len(classes) and not head.get("class_agnostic"):
             raise ValueError(
                 f"{path}.num_classes is {count}, but the classes of {key} are "
-                f"{len(classes)}: --classes sets both"
+                f"{len(classes)}: `classes` sets both"
             )

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import SPLITS, datasets, evaluators, reads_coco, walk
-from convnext_dense.data.check_files import flag_of, missing_files
+from convnext_dense.data.check_files import argument_of, missing_files
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_classes, check_names
 from convnext_dense.data.rules.read import said_while_checked
@@ -80,7 +80,9 @@ def _check_file(
         content = {**content, "annotations": []}
     findings.source = file
     if not content["images"]:
-        raise ValueError(f"annotation file {file} lists no images: {flag_of(split)} names another")
+        raise ValueError(
+            f"annotation file {file} lists no images: {argument_of(split)} names another"
+        )
     content = check_records(findings, content, evaluated=split != "train")
     with findings.refusals():
         check_evaluators(cfg, split)
@@ -97,7 +99,7 @@ def _check_file(
     masks = wants_masks(cfg, split)
     if masks:
         findings.error(
-            "the config wants masks: --box-only trains and tests boxes alone",
+            "the config wants masks: `box_only=True` trains and tests boxes alone",
             (
                 f"{name_of('annotations', annotation)} has no segmentation"
                 for annotation in content["annotations"]
@@ -158,8 +160,8 @@ def check_evaluators(cfg: Config, split: str) -> None:
     for path, node in evaluators(cfg, split):
         if node.get("ann_file") and not Path(node.ann_file).is_file():
             raise FileNotFoundError(
-                f"annotation file {node.ann_file} ({path}.ann_file) does not exist: --data-root "
-                "and --ann-val move it along with the data"
+                f"annotation file {node.ann_file} ({path}.ann_file) does not exist: "
+                "`data_root` and `ann_val` move it along with the data"
             )
 
 
@@ -189,8 +191,8 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
     )
     listed = ", ".join(around[:_NAMES_SHOWN]) or "no JSON file at all"
     raise FileNotFoundError(
-        f"annotation file {file} ({key}.ann_file) does not exist: name yours by {flag_of(split)}; "
-        f"{root} holds {listed}"
+        f"annotation file {file} ({key}.ann_file) does not exist: name yours by "
+        f"{argument_of(split)}; {root} holds {listed}"
     )
 
 
@@ -204,8 +206,8 @@ def check_images(
     """
     missing = missing_files(image_files(images, dataset))
     findings.error(
-        f"images missing, of {len(images)}: {flag_of(split)} looks for their folder; in a config "
-        f"it is {key}.data_prefix.img",
+        f"images missing, of {len(images)}: {argument_of(split)} looks for their folder; in a "
+        f"config it is {key}.data_prefix.img",
         missing,
         FileNotFoundError,
     )
@@ -243,5 +245,5 @@ def check_something_counts(
         f"annotation file {file}: none of the {len(annotations)} annotations counts: they need a "
         f"category of the config's classes, an area, and an image of the file"
         + (f" of at least {min_size} px a side" if min_size > 0 else "")
-        + f"; {flag_of(split)} names another file"
+        + f"; {argument_of(split)} names another file"
     )

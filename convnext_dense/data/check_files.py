@@ -34,6 +34,6 @@ def _is_file(entry: os.DirEntry) -> bool:
         return False
 
 
-def flag_of(split: str) -> str:
-    """Name the flag that sets a split's annotations."""
-    return "--ann-train" if split == "train" else "--ann-val"
+def argument_of(split: str) -> str:
+    """Return the argument that names a split's annotations, as messages have it."""
+    return "`ann_train`" if split == "train" else "`ann_val`"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from convnext_dense.config.data.paths import IMAGE_SUFFIXES
-from convnext_dense.data.check_files import flag_of, missing_files
+from convnext_dense.data.check_files import argument_of, missing_files
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.label_maps import (
     IGNORED,
@@ -77,8 +77,8 @@ def list_pairs(key: str, split: str, dataset: object) -> list[dict]:
         if not Path(folder).is_dir():
             raise FileNotFoundError(
                 f"folder {folder} ({key}.data_prefix.{prefix}) does not exist: name the folder of "
-                f"label maps by {flag_of(split)}, such as annotations/training with its images in "
-                "images/training"
+                f"label maps by {argument_of(split)}, such as annotations/training with its "
+                "images in images/training"
             )
     if dataset.ann_file and not Path(dataset.ann_file).exists():
         raise FileNotFoundError(f"list {dataset.ann_file} ({key}.ann_file) does not exist")
@@ -86,7 +86,7 @@ def list_pairs(key: str, split: str, dataset: object) -> list[dict]:
     if not pairs:
         raise ValueError(
             f"{images} ({key}.data_prefix.img_path) holds no image that ends in "
-            f"{dataset.img_suffix}: {flag_of(split)} names another folder, {key}.img_suffix "
+            f"{dataset.img_suffix}: {argument_of(split)} names another folder, {key}.img_suffix "
             "another ending"
         )
     if not dataset.ann_file:
@@ -134,7 +134,7 @@ def check_map(path: str, image: str, key: str, dataset: object) -> bool:
         zero = "0 is unlabelled, the classes begin at 1" if dataset.reduce_zero_label else "from 0"
         raise ValueError(
             f"label map {path} holds label {beyond[0]}, but {key} has {len(classes)} classes "
-            f"({zero}; {IGNORED} is ignored): name them all by --classes"
+            f"({zero}; {IGNORED} is ignored): name them all by `classes`"
         )
     learned = learned_labels(dataset)
     return any(0 <= learned[label] < len(dataset.metainfo["classes"]) for label in present)

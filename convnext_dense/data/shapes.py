@@ -51,8 +51,8 @@ def make_shapes(
 
     if train < 1 or val < 1 or size < 96 or seed < 0:
         raise ValueError(
-            "a data set of shapes wants --train and --val of at least 1, --size of at least 96 and "
-            f"--seed of at least 0, got {train}, {val}, {size} and {seed}"
+            "a data set of shapes wants `train` and `val` of at least 1, `size` of at least 96 and "
+            f"`seed` of at least 0, got {train}, {val}, {size} and {seed}"
         )
     out = Path(out)
     made_with = dict(version=1, train=train, val=val, size=size, seed=seed)

@@ -56,7 +56,7 @@ def choose_backend(name: str | None = None) -> str:
     if name not in BACKENDS:
         raise ValueError(f"there is no backend {name!r}, choose one of {', '.join(BACKENDS)}")
     if find_spec(name.replace("-", "_")) is None:
-        raise ImportError(f"--backend {name} is not installed: pip install {name}")
+        raise ImportError(f"`backend={name!r}` is not installed: pip install {name}")
     return name
 
 

@@ -184,14 +184,14 @@ def types_of(
     counts = {name: sum(key in r for r in results) for name, key in TYPES.items()}
     if any(0 < count < len(results) for count in counts.values()):
         listed = ", ".join(f"{n} of {len(results)} have a {TYPES[t]}" for t, n in counts.items())
-        raise ValueError(f"{path}: results lack what others have, {listed}: --type chooses one")
+        raise ValueError(f"{path}: results lack what others have, {listed}: `types` chooses one")
     types = tuple(name for name, count in counts.items() if count == len(results))
     lacking = [a["id"] for a in truth["annotations"] if not a.get("segmentation")]
     total = len(truth["annotations"])
     if "segm" in types and 0 < len(lacking) < total:
         raise ValueError(
             f"{annotations}: annotation {lacking[0]} has no segmentation, as {len(lacking)} of "
-            f"{total}; the results have masks: --type bbox evaluates boxes alone"
+            f"{total}; the results have masks: `types=('bbox',)` evaluates boxes alone"
         )
     return types if len(lacking) < total else tuple(name for name in types if name != "segm")
 
@@ -219,8 +219,8 @@ def check_type(
     lacking = [index for index, result in enumerate(results) if key not in result]
     if lacking:
         raise ValueError(
-            f"{path}: {len(lacking)} of {len(results)} results have no {key}, which --type "
-            f"{iou_type} needs; the first is number {lacking[0]}"
+            f"{path}: {len(lacking)} of {len(results)} results have no {key}, which "
+            f"`types={(iou_type,)}` needs; the first is number {lacking[0]}"
         )
     if iou_type != "segm":
         return
@@ -228,7 +228,7 @@ def check_type(
     if without:
         raise ValueError(
             f"{annotations}: {len(without)} of {len(truth['annotations'])} annotations have no "
-            f"segmentation, which --type segm needs: ids {_list(without)}"
+            f"segmentation, which `types=('segm',)` needs: ids {_list(without)}"
         )
     findings = Findings("", str(annotations))
     sizes = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}

@@ -147,7 +147,7 @@ def read_labels(file: Path | bytes, num_classes: int, reduce_zero_label: bool) -
         values = wrong.astype(int) + reduce_zero_label
         hint = ""
         if not reduce_zero_label and values.tolist() == [num_classes]:
-            hint = "; where labels begin at 1 and 0 is unlabelled, give --reduce-zero-label"
+            hint = "; where labels begin at 1 and 0 is unlabelled, give `reduce_zero_label=True`"
         raise ValueError(
             f"{name} has labels out of range: {_list(values)}; {num_classes} classes have "
             f"{int(reduce_zero_label)} to {num_classes - 1 + reduce_zero_label}, and {IGNORED} is "

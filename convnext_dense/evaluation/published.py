@@ -78,7 +78,7 @@ def compare(
         figures: Those of the test.
         tta: Whether it was the multi-scale and flip test.
         images: How many images it saw.
-        changes: Flags that make it another test than the published one.
+        changes: Names of what makes it another test than the published one.
 
     Returns:
         The comparison, or None where the config is no published recipe.
@@ -126,7 +126,7 @@ def _what_is_tested(file: Path) -> Config:
     cfg = Config.fromfile(file, import_custom_modules=False)
     classes: list[str] = []
     for key, dataset in datasets(cfg, "test"):
-        with contextlib.suppress(ValueError):  # classes that a flag alone names
+        with contextlib.suppress(ValueError):  # classes that the caller alone names
             classes += build_unread(cfg, key, dataset).metainfo["classes"]
     return Config(dict(classes=classes, model=_without_training(cfg.model)))
 

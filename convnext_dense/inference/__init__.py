@@ -1,4 +1,4 @@
-"""A trained model on pictures: :class:`Predictor`, and what ``tools/infer.py`` draws and keeps."""
+"""A trained model on pictures: :class:`Predictor`, and its results drawn and kept in files."""
 
 from typing import TYPE_CHECKING
 

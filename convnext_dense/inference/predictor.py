@@ -96,11 +96,11 @@ class Predictor:
     ) -> None:
         enable()
         if batch_size < 1:
-            raise ValueError(f"a batch has at least 1 picture, got {batch_size}")
+            raise ValueError(f"`batch_size` is at least 1, got {batch_size}")
         if batch_size > MOST_IMAGES:
-            raise ValueError(f"a batch has at most {MOST_IMAGES} pictures, got {batch_size}")
+            raise ValueError(f"`batch_size` is at most {MOST_IMAGES}, got {batch_size}")
         if not 0 <= score < 1:
-            raise ValueError(f"a score is at least 0 and below 1, got {score}")
+            raise ValueError(f"`score` is at least 0 and below 1, got {score}")
         if not isinstance(config, Config):
             config = read_config(config)
         config = copy.deepcopy(config)

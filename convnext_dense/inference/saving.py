@@ -58,7 +58,9 @@ class Saver:
         """
         labels = as_label_map(seen.result) if "masks" in self.kinds else None
         if "masks" in self.kinds and labels is None:
-            raise ValueError("--save masks: the model gives boxes alone; leave masks out of --save")
+            raise ValueError(
+                "`kinds=('masks',)`: the model gives boxes alone; leave masks out of `kinds`"
+            )
         if self._draw:
             drawing = self._draw(seen.picture, seen.result)
             self._image(inside(self.out, f"pictures/{name}.jpg"), drawing)

@@ -15,7 +15,7 @@ class Missing:
 
     Attributes:
         why: In a sentence.
-        commands: What would give it.
+        commands: Command lines that would give it.
     """
 
     why: str

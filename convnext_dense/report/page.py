@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -75,7 +74,8 @@ def look(
             be.
 
     Returns:
-        What the page shows of each. A part that cannot be had is :class:`Missing`.
+        What the page shows of each. A part that cannot be had is :class:`Missing`; the caller may
+        add commands that would give it.
     """
     shown = max(1, min(options.shown, MOST_PAIRS // (3 * len(runs))))
     options = replace(options, shown=shown)
@@ -157,7 +157,7 @@ def _view(
     try:
         seen = validate(run, options, lambda done, of: progress(run.name, done, of))
     except Exception as error:  # whatever a model, its data or its modules come up with
-        seen = Missing(sentence(error), _commands(run, options))
+        seen = Missing(sentence(error))
     recipe = find_recipe(run.recipe)
     changes, problems = None, list(run.problems)
     if recipe and run.config:
@@ -176,20 +176,6 @@ def _view(
         config,
         [*problems, *_warnings(run)],
     )
-
-
-def _commands(run: Run, options: Options) -> list[str]:
-    """Give the command lines that would bring predictions."""
-    folder = str(run.folder)
-    if not options.predict:
-        return [shlex.join(["python", "tools/report.py", folder])]
-    config = str(run.config_file or "CONFIG")
-    checkpoint = str(run.checkpoint or "CHECKPOINT")
-    is_segmenter = (run.config or {}).get("default_scope") == "mmseg"
-    out = f"{folder}/{'predictions' if is_segmenter else 'results.json'}"
-    test = ["python", "tools/test.py", config, checkpoint, "--work-dir", folder, "--out", out]
-    elsewhere = ["python", "tools/report.py", folder, "--data-root", "FOLDER"]
-    return [shlex.join(test), shlex.join(elsewhere)]
 
 
 def _warnings(run: Run) -> list[str]:

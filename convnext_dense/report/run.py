@@ -108,7 +108,7 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
     """Read a work directory.
 
     Args:
-        folder: What ``--work-dir`` named.
+        folder: The work directory.
         name: What to call the run; the folder's name.
         now: Seconds since 1970, to tell a run that is going on.
 

@@ -74,9 +74,9 @@ def draw_samples(
     from convnext_dense.data.check import check_data
 
     if number < 1:
-        raise ValueError(f"-n is at least 1, got {number}")
+        raise ValueError(f"`number` is at least 1, got {number}")
     if not 0 <= seed < 2**32:
-        raise ValueError(f"--seed is from 0 to 2**32 - 1, got {seed}")
+        raise ValueError(f"`seed` is from 0 to 2**32 - 1, got {seed}")
     if not datasets(cfg, split):
         raise ValueError(f"the config has no {split}_dataloader to show")
     check_data(cfg, (split,))

@@ -24,7 +24,7 @@ from convnext_dense.upstream.registered_only import refuse_code, registered_only
 
 # Of a picture in the page: pixels of its longer side, and JPEG's quality.
 SIDE, QUALITY = 640, 80
-_TRUST = "where you trust its author, tools/report.py --trust runs it"
+_TRUST = "where you trust its author, `trust=True` runs it"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Validation:
 def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -> Validation:
     """Compare a run's predictions with the truth of its validation images.
 
-    Those that ``tools/test.py --out`` kept in the work directory are taken, for all images; else
+    Those that a test kept in the work directory are taken, for all images; else
     the best checkpoint predicts a part of them, spread evenly.
 
     Args:
@@ -146,7 +146,7 @@ def _validate(
     else:
         if not options.predict:
             why = notes[0] if notes else "no predictions were kept"
-            raise RuntimeError(f"--no-predict: {why}, and none are made")
+            raise RuntimeError(f"`predict=False`: {why}, and none are made")
         if run.checkpoint is None:
             raise FileNotFoundError(f"there is no checkpoint in {run.folder} yet")
         source = f"predicted with {run.checkpoint.name}"

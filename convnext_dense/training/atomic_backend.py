@@ -8,7 +8,7 @@ from mmengine.fileio import LocalBackend, register_backend
 
 from convnext_dense.files import WHOLE, write_whole
 
-WAY_ON = "earlier checkpoints are whole, so make room and go on with --resume"
+WAY_ON = "earlier checkpoints are whole, so make room and go on with `resume`"
 
 
 class WholeLocalBackend(LocalBackend):

@@ -19,7 +19,7 @@ from convnext_dense.checkpoints.fit import is_of_classes
 from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.values import refuse_unusable
-from convnext_dense.data.rules.categories import classes_flag
+from convnext_dense.data.rules.categories import classes_argument
 from convnext_dense.training.run_state import require_state_of_run
 
 # Where the record stands in a checkpoint's `meta`.
@@ -99,7 +99,7 @@ class StrictLoadHook(Hook):
             raise RuntimeError(
                 f"{path} was trained for another number of classes than this config's "
                 f"{num_classes}. Train its heads anew with --cfg-options reinit_heads=True, or "
-                f"use the file's own {len(classes)}: {classes_flag(classes)}"
+                f"use the file's own {len(classes)}: {classes_argument(classes)}"
             )
         complaints = [
             f"{label} {_some(names)}"

@@ -82,7 +82,7 @@ def how_to_resume(work_dir: str | Path, command: str, out_dir: str | Path | None
         out_dir: Where its checkpoints lie, if not there.
 
     Example:
-        >>> how_to_resume("no/such/folder", "tools/train.py CONFIG --resume")
+        >>> how_to_resume("no/such/folder", "sh go_on.sh")
         'interrupted before the first checkpoint of no/such/folder; nothing to resume'
     """
     try:

@@ -170,7 +170,7 @@ def stop_watching() -> None:
 
 
 def _exit(message: str) -> None:
-    _say(f"{message}. The run ends; --resume goes on from the last checkpoint")
+    _say(f"{message}. The run ends; resumed, it goes on from the last checkpoint")
     # Its main thread waits for the other process, and would not notice an exception.
     os._exit(1)
 

@@ -75,9 +75,7 @@ def _missing(name: str) -> Callable:
         caller = sys._getframe(1).f_globals.get("__name__", "a caller")
         raise NotImplementedError(
             f"{caller} needs the operator {name!r}, which mmcv has only where it was compiled, and "
-            "which convnext_dense does not provide. To compile it: pip uninstall -y mmcv-lite && "
-            "pip install ninja wheel 'setuptools<82' && "
-            "pip install --no-build-isolation mmcv==2.1.0; docs/install.md has more"
+            "which convnext_dense does not provide: docs/install.md says how to compile mmcv"
         )
 
     return unsupported

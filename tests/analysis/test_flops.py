@@ -201,7 +201,7 @@ def test_a_segmenter_without_a_crop_needs_a_shape():
     cfg = recipe("seg/upernet_convnext_t_ade20k")
     cfg.model.data_preprocessor.pop("size")
     cfg.model.test_cfg = dict(mode="whole")
-    with pytest.raises(ValueError, match="--shape H W"):
+    with pytest.raises(ValueError, match="give `shape`, the image's height"):
         count(cfg)
     assert count(cfg, (64, 64)).shape == (64, 64)
 

@@ -345,8 +345,8 @@ def test_a_full_disk_stops_the_tool_and_leaves_whole_files(cli, trained, photos,
     [
         (["nowhere"], "there is no picture or folder nowhere"),
         (["{photo}", "--save", "boxes"], "--save boxes: there is no 'boxes', choose of pictures"),
-        (["{photo}", "--score", "1.5"], "a score is at least 0 and below 1, got 1.5"),
-        (["{photo}", "--batch", "0"], "a batch has at least 1 picture, got 0"),
+        (["{photo}", "--score", "1.5"], "--score is at least 0 and below 1, got 1.5"),
+        (["{photo}", "--batch", "0"], "--batch is at least 1, got 0"),
         (["{photo}", "--classes", "a,b"], "--classes circle,square,triangle,star,ring"),
     ],
 )

@@ -67,7 +67,11 @@ def test_a_moved_data_set_is_named_and_followed(cli, trained, ade):
         config.write_text(config.read_text().replace(str(ade), "/nowhere/ade"))
     said = report(cli, "run", "--device", "cpu")
     assert "data root /nowhere/ade" in said
-    assert "--data-root FOLDER" in Path("report.html").read_text()
+    assert "give the data set's folder by --data-root" in said
+    html = Path("report.html").read_text()
+    assert "give the data set&#39;s folder by --data-root" in html
+    assert re.search(r"python tools/test\.py .*--work-dir run --out run/predictions", html)
+    assert "python tools/report.py run --data-root FOLDER" in html
     report(cli, "run", "--device", "cpu", "--data-root", ade)
     assert "3 of 3 validation images" in Path("report.html").read_text()
 

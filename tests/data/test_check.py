@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.config.data.paths import DATA_VARIABLE
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
@@ -45,7 +46,7 @@ def test_missing_root_names_key_flag_and_variable(mask_rcnn, monkeypatch):
     for part in (
         "data/coco/",
         "train_dataloader.dataset.data_root",
-        "--data-root",
+        "`data_root`",
         "CONVNEXT_DENSE_DATA",
         "(it is /sets)",
     ):
@@ -57,10 +58,10 @@ def test_missing_file_names_flag_and_what_is_there(mask_rcnn, coco_set):
     with pytest.raises(
         FileNotFoundError,
         match=r"instances_train2017\.json \(train_dataloader\.dataset\.ann_file\) does not exist: "
-        r"name yours by --ann-train; .* holds annotations/instances_train\.json, ",
+        r"name yours by `ann_train`; .* holds annotations/instances_train\.json, ",
     ):
         check_data(cfg)
-    with pytest.raises(FileNotFoundError, match=r"\(val_dataloader\..*name yours by --ann-val"):
+    with pytest.raises(FileNotFoundError, match=r"\(val_dataloader\..*name yours by `ann_val`"):
         check_data(cfg, ("val",))
 
 
@@ -91,13 +92,15 @@ def test_other_files_are_refused(mask_rcnn, coco_set, text, message):
 
 def test_other_categories_are_listed(checked):
     with pytest.raises(
-        ValueError, match=r"lacks 1 of the classes .* 'bird'; its .*--classes cat,dog"
+        ValueError, match=r"lacks 1 of the classes .* 'bird'; its .*`classes=\('cat', 'dog'\)`"
     ):
         checked(classes="cat,bird")
 
 
 def test_default_classes_against_own_categories(checked):
-    with pytest.raises(ValueError, match=r"lacks 78 of the classes .*'person'.*--classes cat,dog"):
+    with pytest.raises(
+        ValueError, match=r"lacks 78 of the classes .*'person'.*`classes=\('cat', 'dog'\)`"
+    ):
         checked(classes=None)
 
 
@@ -105,23 +108,25 @@ def rename_cat(content, name):
     content["categories"][0]["name"] = name
 
 
-def test_the_classes_to_give_are_quoted_for_the_shell(checked):
+def test_the_classes_to_give_are_quoted(checked):
     with pytest.raises(ValueError) as error:
         checked(spoil=lambda content: rename_cat(content, "driver's seat"))
-    assert shlex.split(str(error.value).rpartition(": ")[2]) == ["--classes", "driver's seat,dog"]
+    told = str(error.value).rpartition(": ")[2]
+    assert told == """`classes=("driver's seat", 'dog')`"""
+    assert shlex.split(with_flags(told)) == ["--classes", "driver's seat,dog"]
 
 
 @pytest.mark.parametrize("name", ["cup, mug", " cat"])
-def test_names_that_the_flag_cannot_give(checked, name):
+def test_names_that_the_argument_cannot_give(checked, name):
     with pytest.raises(
-        ValueError, match=rf": --classes cannot give the name '{name}', .*metainfo\.classes"
+        ValueError, match=rf": `classes` cannot give the name '{name}', .*metainfo\.classes"
     ):
         checked(spoil=lambda content: rename_cat(content, name))
 
 
 def test_order_of_categories_counts(checked):
     with pytest.raises(
-        ValueError, match=r"has the classes .* in another order; .*: --classes cat,dog"
+        ValueError, match=r"has the classes .* in another order; .*: `classes=\('cat', 'dog'\)`"
     ):
         checked(classes="dog,cat")
 
@@ -153,7 +158,7 @@ def test_missing_masks_point_to_box_only(checked):
             del annotation["segmentation"]
 
     with pytest.raises(
-        ValueError, match=r"annotation 1 has no segmentation; .* --box-only .*first of 2"
+        ValueError, match=r"annotation 1 has no segmentation; .* `box_only=True` .*first of 2"
     ):
         checked(spoil=drop)
 
@@ -166,7 +171,7 @@ def test_box_only_wants_no_masks(checked):
 
 
 def test_no_images(checked):
-    with pytest.raises(ValueError, match="lists no images: --ann-train names another"):
+    with pytest.raises(ValueError, match="lists no images: `ann_train` names another"):
         checked(spoil=lambda content: content["images"].clear())
 
 
@@ -220,7 +225,7 @@ def test_missing_image_is_named_and_counted(mask_rcnn, coco_set):
     cfg = retarget(mask_rcnn, data_root=str(root), **FLAGS)
     (root / "val" / "2.jpg").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"/val/2\.jpg; images missing, of 2: --ann-val looks"
+        FileNotFoundError, match=r"/val/2\.jpg; images missing, of 2: `ann_val` looks"
     ):
         check_data(cfg)
 

@@ -48,7 +48,7 @@ def test_labels_beyond_ade20k(upernet, label_maps):
 def test_missing_folder(cfg_on, label_maps, part):
     cfg = cfg_on(label_maps())
     shutil.rmtree(cfg.val_dataloader.dataset.data_root + f"/{part}/validation")
-    with pytest.raises(FileNotFoundError, match=rf"{part}/validation \(val_dataloader.* --ann-val"):
+    with pytest.raises(FileNotFoundError, match=rf"{part}/validation \(val_dataloader.* `ann_val`"):
         check_data(cfg)
 
 
@@ -57,7 +57,7 @@ def test_no_images(cfg_on, label_maps):
     cfg = cfg_on(root)
     for image in (root / "images" / "training").iterdir():
         image.unlink()
-    with pytest.raises(ValueError, match=r"holds no image that ends in \.jpg: --ann-train names"):
+    with pytest.raises(ValueError, match=r"holds no image that ends in \.jpg: `ann_train` names"):
         check_data(cfg)
 
 

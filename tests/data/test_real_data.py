@@ -55,6 +55,6 @@ def test_camvid(upernet, shared_data):
 def test_droplets_without_flags_say_what_to_do(mask_rcnn, shared_data):
     cfg = retarget(mask_rcnn, data_root=str(shared_data / "droplets"))
     with pytest.raises(
-        FileNotFoundError, match=r"--ann-train; .* annotations/instances_train\.json"
+        FileNotFoundError, match=r"`ann_train`; .* annotations/instances_train\.json"
     ):
         check_data(cfg)

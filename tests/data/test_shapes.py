@@ -124,5 +124,5 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_small_numbers_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="--size of at least 96"):
+    with pytest.raises(ValueError, match="`size` of at least 96"):
         make_shapes(tmp_path / "set", size=64)

@@ -147,7 +147,7 @@ def test_a_forgotten_flag_is_named(folders):
     write(folders[0], {"a.png": TRUTH["a.png"]})
     write(folders[1], {"a.png": [[3, 3, 3, 3]] * 2})
     message = refused(ValueError, *folders, reduce_zero_label=False)
-    assert "labels begin at 1 and 0 is unlabelled, give --reduce-zero-label" in message
+    assert "labels begin at 1 and 0 is unlabelled, give `reduce_zero_label=True`" in message
 
 
 def test_a_palette_does_not_change_the_labels(tmp_path):

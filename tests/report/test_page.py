@@ -146,7 +146,6 @@ def test_a_part_that_fails_leaves_the_others(detector, tmp_path):
     page = check_whole(page_of(detector))
     assert "val.json" in page.text
     assert "is not JSON" in page.text
-    assert "tools/test.py" in page.text
     assert figures(page)[:2] == ["loss", "learning rate"]
 
 

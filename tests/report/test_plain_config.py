@@ -115,7 +115,9 @@ def test_a_config_that_was_sent_is_not_run(detector, text):
     run = read_run(detector.folder)
     assert run.config is None
     assert "could not be read without running it" in run.problems[0]
-    with pytest.raises(ValueError, match=r"not plain data; where you trust its author, .* --trust"):
+    with pytest.raises(
+        ValueError, match=r"not plain data; where you trust its author, `trust=True`"
+    ):
         look(detector)
     assert not Path(MARKER).exists()
 

@@ -235,8 +235,8 @@ def test_a_mosaic_of_mmdet(load, coco_set):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(number=0), "-n is at least 1, got 0"),
-        (dict(number=1, seed=-1), r"--seed is from 0 to 2\*\*32 - 1, got -1"),
+        (dict(number=0), "`number` is at least 1, got 0"),
+        (dict(number=1, seed=-1), r"`seed` is from 0 to 2\*\*32 - 1, got -1"),
     ],
 )
 def test_numbers_out_of_range(mask_rcnn, arguments, message):

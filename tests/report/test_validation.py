@@ -130,7 +130,7 @@ def test_predictions_that_do_not_fit_are_told(detector):
     file = detector.folder / "results.json"
     file.write_text(json.dumps([dict(image_id=99, category_id=5, bbox=[0, 0, 1, 1], score=1)]))
     with pytest.raises(
-        RuntimeError, match=r"--no-predict: .* 1 of 1 results have an unknown image_id"
+        RuntimeError, match=r"`predict=False`: .* 1 of 1 results have an unknown image_id"
     ):
         look(detector, predict=False)
 
@@ -140,7 +140,7 @@ def test_what_is_missing_is_named(detector, segmenter, tmp_path):
     (detector.folder / "epoch_2.pth").unlink()
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         look(detector)
-    with pytest.raises(RuntimeError, match="--no-predict"):
+    with pytest.raises(RuntimeError, match="`predict=False`"):
         look(detector, predict=False)
     (tmp_path / "ade").rename(tmp_path / "moved")
     with pytest.raises(FileNotFoundError, match=r"data root .*ade"):

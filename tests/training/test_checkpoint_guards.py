@@ -93,7 +93,9 @@ def test_classification_weights_are_told_apart(key):
     "meta", [dict(dataset_meta=dict(classes=("cat", "dog"))), dict(CLASSES=("cat", "dog"))]
 )
 def test_another_number_of_classes_names_the_flag(meta):
-    with pytest.raises(RuntimeError, match=r"than this config's 3\. .*own 2: --classes cat,dog$"):
+    with pytest.raises(
+        RuntimeError, match=r"than this config's 3\. .*own 2: `classes=\('cat', 'dog'\)`$"
+    ):
         check(Detector(), Detector(num_classes=2).state_dict(), meta)
 
 

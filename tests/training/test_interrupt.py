@@ -42,9 +42,9 @@ def test_other_errors_stay_what_they_are():
 def test_names_the_last_checkpoint_and_the_command(make_runner, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make_runner("run", stop=7).train()
-    line = how_to_resume(tmp_path / "run", "tools/train.py c.py --resume")
+    line = how_to_resume(tmp_path / "run", "sh go_on.sh")
     assert "epoch_1.pth is whole" in line
-    assert line.endswith("Go on with: tools/train.py c.py --resume")
+    assert line.endswith("Go on with: sh go_on.sh")
 
 
 def test_a_folder_that_was_moved_has_its_checkpoints_with_it(make_runner, tmp_path):

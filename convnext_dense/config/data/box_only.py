@@ -1,4 +1,4 @@
-"""``--box-only``: a detector without its masks, for data that has none."""
+"""The argument ``box_only``: a detector without its masks, for data that has none."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def drop_masks(cfg: Config) -> None:
     roi_head = cfg.model.get("roi_head", {})
     if not ("bbox_head" in roi_head and roi_head.get("mask_head")):
         raise ValueError(
-            f"--box-only: the model {cfg.model.type} has no mask head beside a box head, so there "
-            "is nothing to drop: leave the flag out, or take a Mask R-CNN or a Cascade"
+            f"`box_only`: the model {cfg.model.type} has no mask head beside a box head, so there "
+            "is nothing to drop: leave it out, or take a Mask R-CNN or a Cascade"
         )
     if roi_head.type not in _MASK_IS_OPTIONAL:
         raise ValueError(
-            f"--box-only: a {roi_head.type} cannot do without its masks, but "
+            f"`box_only`: a {roi_head.type} cannot do without its masks, but "
             f"{' or '.join(_MASK_IS_OPTIONAL)} can"
         )
     for key in ("mask_head", "mask_roi_extractor"):

@@ -1,4 +1,4 @@
-"""``--classes``: names for the data sets and their number for the heads."""
+"""The argument ``classes``: names for the data sets and their number for the heads."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def parse_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     given = classes.split(",") if isinstance(classes, str) else classes
     names = tuple(name.strip() for name in given)
     if not names or "" in names:
-        raise ValueError(f"--classes {classes!r} has an empty name: give them as a,b,c")
+        raise ValueError(f"`classes={classes!r}` has an empty name: give them as a,b,c")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"--classes names {', '.join(twice)} more than once")
+        raise ValueError(f"`classes` names {', '.join(twice)} more than once")
     return names
 
 
@@ -58,20 +58,20 @@ def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
     """
     found = all_datasets(cfg)
     if not found:
-        raise ValueError("--classes: the config has no data set")
+        raise ValueError("`classes`: the config has no data set")
     metainfo = dict(classes=names, palette=distinct_colours(len(names)))
     reduce_zero_label = any(node.get("reduce_zero_label") for _, node in transforms(cfg))
     for key, dataset in found:
         if "Panoptic" in type_name(dataset):
             raise ValueError(
-                f"--classes: {key} is a {type_name(dataset)}, whose things and stuff one list "
+                f"`classes`: {key} is a {type_name(dataset)}, whose things and stuff one list "
                 "cannot tell apart: set its metainfo in a config"
             )
         dataset.metainfo = dict(metainfo)
         if reads_label_maps(dataset):
             if len(names) < 2:
                 raise ValueError(
-                    f"--classes {names[0]}: a segmenter tells at least 2 classes apart: name the "
+                    f"`classes={names}`: a segmenter tells at least 2 classes apart: name the "
                     "background too, and let the label maps hold it"
                 )
             for name, ending in (("img_suffix", ".jpg"), ("seg_map_suffix", ".png")):
@@ -106,13 +106,13 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
     classifying = classifying_heads(model)
     panoptic = [node for path, node in heads(model) if path.rpartition(".")[2] in PANOPTIC_HEADS]
     if any(node.get("num_stuff_classes") for node in panoptic):
-        raise ValueError("--classes: the model tells things and stuff apart: write a config for it")
+        raise ValueError("`classes`: the model tells things and stuff apart: write a config for it")
     if classifying:
         old = classifying[-1][2]
     elif panoptic:
         old = panoptic[0].num_things_classes
     else:
-        raise ValueError(f"--classes: the model {model.get('type')} has no head with num_classes")
+        raise ValueError(f"`classes`: the model {model.get('type')} has no head with num_classes")
     for _, head, count in classifying:
         if count == old:
             head.num_classes = number
@@ -124,7 +124,7 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
         if isinstance(weights, (list, tuple)):
             if len(set(weights[:old])) > 1:
                 raise ValueError(
-                    f"--classes: {path}.class_weight weighs the old {old} classes one by one: "
+                    f"`classes`: {path}.class_weight weighs the old {old} classes one by one: "
                     "write a config with weights for yours"
                 )
             # A weight beyond the classes is the background's.

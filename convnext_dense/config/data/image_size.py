@@ -1,4 +1,4 @@
-"""``--img-size``: every size in the pipelines and the model, by one factor."""
+"""The argument ``img_size``: every size in the pipelines and the model, by one factor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def set_image_size(cfg: Config, size: int) -> None:
         ValueError: Where the size is too small or the config states none to start from.
     """
     if size < 32:
-        raise ValueError(f"--img-size is at least 32 pixels, got {size}")
+        raise ValueError(f"`img_size` is at least 32 pixels, got {size}")
     segments = any(reads_label_maps(dataset) for _, dataset in datasets(cfg, "train"))
     factor = size / (training_crop(cfg) if segments else test_short_side(cfg))
     for _, transform in transforms(cfg):
@@ -72,7 +72,7 @@ def _short_side(cfg: Config, split: str, kind: str, key: str) -> int:
         if type_name(node).endswith(kind) and node.get(key):
             return node[key] if isinstance(node[key], int) else min(node[key])
     raise ValueError(
-        f"--img-size: {loader} has no {kind} with {key} to start from: set the sizes in a config"
+        f"`img_size`: {loader} has no {kind} with {key} to start from: set the sizes in a config"
     )
 
 

@@ -1,4 +1,4 @@
-"""``--data-root``, ``--ann-train``, ``--ann-val`` and CONVNEXT_DENSE_DATA: where the data is."""
+"""Where the data is: ``data_root``, ``ann_train``, ``ann_val`` and CONVNEXT_DENSE_DATA."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     roots = {key: Path(dataset.get("data_root") or "") for key, dataset in all_datasets(cfg)}
     if not roots or Path() in roots.values():
         lacking = next((key for key, root in roots.items() if root == Path()), "the config")
-        raise ValueError(f"--data-root: {lacking} has no data_root to replace")
+        raise ValueError(f"`data_root`: {lacking} has no data_root to replace")
     if len(set(roots.values())) > 1:
         listed = ", ".join(f"{key}.data_root={root}" for key, root in roots.items())
-        raise ValueError(f"--data-root: one folder cannot replace several: {listed}")
+        raise ValueError(f"`data_root`: one folder cannot replace several: {listed}")
     _move_roots(cfg, lambda _: str(Path(data_root).expanduser()))
 
 
@@ -109,12 +109,12 @@ def _rebase(node: ConfigDict, roots: set[str], moved: Callable[[str], str]) -> N
             node[key] = str(Path(moved(root), Path(value).relative_to(root)))
 
 
-def set_annotations(cfg: Config, flag: str, annotations: str) -> None:
+def set_annotations(cfg: Config, name: str, annotations: str) -> None:
     """Read other annotations, and find the folder of their images.
 
     Args:
         cfg: Changed in place: the training loader, or both others and their evaluators.
-        flag: ``--ann-train`` or ``--ann-val``.
+        name: ``ann_train`` or ``ann_val``.
         annotations: A COCO file, or for a segmenter a folder of label maps; absolute or relative
             to the data root.
 
@@ -122,38 +122,40 @@ def set_annotations(cfg: Config, flag: str, annotations: str) -> None:
         FileNotFoundError: Where there are no such annotations, or no images for them.
         ValueError: Where the loader reads several data sets, or one of another layout.
     """
-    splits = {"--ann-train": ("train",), "--ann-val": ("val", "test")}[flag]
+    splits = {"ann_train": ("train",), "ann_val": ("val", "test")}[name]
     found = [(split, *place) for split in splits for place in datasets(cfg, split)]
     if not found:
-        raise ValueError(f"{flag}: the config has no {splits[0]}_dataloader")
+        raise ValueError(f"`{name}`: the config has no {splits[0]}_dataloader")
     for split in splits:
         keys = [key for where, key, _ in found if where == split]
         if len(keys) > 1:
-            raise ValueError(f"{flag}: one file cannot serve several data sets: {', '.join(keys)}")
+            raise ValueError(
+                f"`{name}`: one file cannot serve several data sets: {', '.join(keys)}"
+            )
     image_folders: dict[tuple[str, ...], str] = {}
     for split, key, dataset in found:
         root = dataset.get("data_root") or ""
         place = str(Path(root, annotations))
         if not Path(place).exists():
             raise FileNotFoundError(
-                f"{flag} {annotations}: there is no {place}; give the path absolute or relative "
-                f"to the data root {root}"
+                f"`{name}={annotations!r}`: there is no {place}; give the path absolute "
+                f"or relative to the data root {root}"
             )
         if reads_label_maps(dataset):
             dataset.data_prefix = dict(
-                img_path=_image_folder_of_maps(flag, annotations), seg_map_path=annotations
+                img_path=_image_folder_of_maps(name, annotations), seg_map_path=annotations
             )
             dataset.pop("ann_file", None)
         elif reads_coco(dataset) and not _reads_semantic_maps(dataset):
             prefix = dataset.get("data_prefix", {}).get("img", "")
             known = (place, prefix, root)
             if known not in image_folders:  # val and test mostly share one large file
-                image_folders[known] = _image_folder_of_coco(flag, *known)
+                image_folders[known] = _image_folder_of_coco(name, *known)
             dataset.ann_file = annotations
             dataset.data_prefix = dict(img=image_folders[known])
         else:
             raise ValueError(
-                f"{flag}: {key} is a {type_name(dataset)}, which reads neither COCO's "
+                f"`{name}`: {key} is a {type_name(dataset)}, which reads neither COCO's "
                 "annotations alone nor a folder of label maps"
             )
         if split != "train":
@@ -162,7 +164,7 @@ def set_annotations(cfg: Config, flag: str, annotations: str) -> None:
                     evaluator.ann_file = place
 
 
-def _image_folder_of_maps(flag: str, annotations: str) -> str:
+def _image_folder_of_maps(name: str, annotations: str) -> str:
     """Name the folder of images that belongs to a folder of label maps."""
     parts = list(Path(annotations).parts)
     for index in reversed(range(len(parts))):
@@ -171,7 +173,7 @@ def _image_folder_of_maps(flag: str, annotations: str) -> str:
             return str(Path(*parts))
     pairs = ", ".join(f"{maps}/ with {images}/" for maps, images in _IMAGE_FOLDERS.items())
     raise ValueError(
-        f"{flag} {annotations}: its images cannot be found by name; known are {pairs}, such as "
+        f"`{name}={annotations!r}`: its images cannot be found by name; known are {pairs}, such as "
         "annotations/training with images/training"
     )
 
@@ -184,9 +186,9 @@ def _reads_semantic_maps(dataset: ConfigDict) -> bool:
     )
 
 
-def _image_folder_of_coco(flag: str, file: str, configured: str, root: str) -> str:
+def _image_folder_of_coco(name: str, file: str, configured: str, root: str) -> str:
     """Find the folder, as a path below the data root, in which a COCO file's images lie."""
-    name = first_annotated_image(flag, file)
+    image = first_annotated_image(name, file)
     split = Path(file).stem.rpartition("_")[2]  # instances_train -> train
     tried = [
         configured,
@@ -198,16 +200,16 @@ def _image_folder_of_coco(flag: str, file: str, configured: str, root: str) -> s
         f"{os.path.relpath(Path(file).parent, root or '.')}/",
     ]
     for folder in tried:
-        if Path(root, folder, name).is_file():
+        if Path(root, folder, image).is_file():
             return folder
     folders = ", ".join(dict.fromkeys(str(Path(root, folder)) for folder in tried))
     raise FileNotFoundError(
-        f"{flag}: image {name} of {file} is in none of {folders}: put the images into one of "
+        f"`{name}`: image {image} of {file} is in none of {folders}: put the images into one of "
         "these folders, or let file_name be the path below the data root"
     )
 
 
-def first_annotated_image(flag: str, file: str) -> str:
+def first_annotated_image(name: str, file: str) -> str:
     """Return the ``file_name`` of the first image of a COCO file that has an annotation.
 
     Records that break a rule are passed over: the check before the run names them.
@@ -216,11 +218,11 @@ def first_annotated_image(flag: str, file: str) -> str:
         ValueError: Where the file is not in COCO's format or annotates nothing.
     """
     try:
-        content = read_lists(file, flag)
+        content = read_lists(file, f"`{name}`")
     except OSError as error:
-        raise ValueError(f"{flag}: {file} could not be read: {error.strerror}") from error
+        raise ValueError(f"`{name}`: {file} could not be read: {error.strerror}") from error
     if not content["images"]:
-        raise ValueError(f"annotation file {file} lists no images: {flag} names another")
+        raise ValueError(f"annotation file {file} lists no images: `{name}` names another")
     names = {
         image["id"]: image["file_name"]
         for image in content["images"]
@@ -233,7 +235,7 @@ def first_annotated_image(flag: str, file: str) -> str:
     findings = Findings("", file)
     check_records(findings, content, evaluated=False)
     findings.raise_first()
-    raise ValueError(f"{flag}: {file} has no annotations")
+    raise ValueError(f"`{name}`: {file} has no annotations")
 
 
 def fit_suffixes(cfg: Config) -> None:

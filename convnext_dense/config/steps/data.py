@@ -1,4 +1,4 @@
-"""The flags that point a config at other data: one function, one part per flag beside it."""
+"""Point a config at other data: one function, and a file of ``config/data`` for each argument."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def retarget(
 ) -> Config:
     """Point a detection or segmentation config at other data.
 
-    Every loader, evaluator, pipeline and head that a flag concerns follows it. A flag that
+    Every loader, evaluator, pipeline and head that an argument concerns follows it. One that
     concerns nothing in the config is refused.
 
     Args:
         cfg: A config of mmdet or mmseg. It is not changed.
-        data_root: ``--data-root``: the data set's folder.
-        classes: ``--classes``: names, or one string with commas. Their order is that of the COCO
+        data_root: The data set's folder.
+        classes: Names, or one string with commas. Their order is that of the COCO
             file's categories, or of the labels in the label maps.
-        img_size: ``--img-size`` in pixels, see
+        img_size: In pixels, see
             :func:`~convnext_dense.config.data.image_size.set_image_size`.
-        ann_train: ``--ann-train``: a COCO file, or a segmenter's folder of label maps, absolute or
+        ann_train: A COCO file, or a segmenter's folder of label maps, absolute or
             relative to the data root. The images' folder is looked for.
-        ann_val: ``--ann-val``: the same for validation and test.
-        batch_size: ``--batch-size``: training images per process.
-        box_only: ``--box-only``: train and evaluate boxes alone.
+        ann_val: The same for validation and test.
+        batch_size: Training images per process.
+        box_only: Train and evaluate boxes alone.
 
     Returns:
         A new config.
@@ -63,9 +63,9 @@ def retarget(
     if classes is not None:
         set_classes(cfg, parse_classes(classes))
     if ann_train is not None:
-        set_annotations(cfg, "--ann-train", ann_train)
+        set_annotations(cfg, "ann_train", ann_train)
     if ann_val is not None:
-        set_annotations(cfg, "--ann-val", ann_val)
+        set_annotations(cfg, "ann_val", ann_val)
     fit_suffixes(cfg)
     if img_size is not None:
         set_image_size(cfg, img_size)
@@ -77,9 +77,9 @@ def retarget(
 
 
 def set_batch_size(cfg: Config, batch_size: int) -> None:
-    """Apply ``--batch-size`` to the training loader."""
+    """Set the images per step of the training loader."""
     if batch_size < 1:
-        raise ValueError(f"--batch-size is at least 1, got {batch_size}")
+        raise ValueError(f"`batch_size` is at least 1, got {batch_size}")
     if not cfg.get("train_dataloader"):
-        raise ValueError("--batch-size: the config has no train_dataloader")
+        raise ValueError("`batch_size`: the config has no train_dataloader")
     cfg.train_dataloader.batch_size = batch_size

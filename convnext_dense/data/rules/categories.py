@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +73,7 @@ def check_classes(
         near = nearest(absent[0], names)
         raise ValueError(
             f"annotation file {file} lacks {len(absent)} of the classes of {key}, the first is "
-            f"{absent[0]!r}; its categories are {shown}{near and f'; {near}'}: {_flag(names)}"
+            f"{absent[0]!r}; its categories are {shown}{near and f'; {near}'}: {_argument(names)}"
         )
     wrong = f"annotation file {file} has the classes of {key} in another order"
     for other, theirs in orders().items():
@@ -85,7 +84,7 @@ def check_classes(
                 "classes in the order of each file: sort the list categories of one file as it is "
                 "in the other, the ids stay as they are"
             )
-    raise ValueError(f"{wrong}; its categories are {shown}: {_flag(chosen)}")
+    raise ValueError(f"{wrong}; its categories are {shown}: {_argument(chosen)}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -103,20 +102,20 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return ""
 
 
-def classes_flag(names: Sequence[str]) -> str:
-    """Return ``--classes`` with these names for a shell, or what to do where the flag cannot."""
-    # The flag splits at commas and strips the names.
+def classes_argument(names: Sequence[str]) -> str:
+    """Return the argument ``classes`` with these names, or what to do where it cannot give them."""
+    # It is split at commas, and the names are stripped.
     unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
     if unfit is not None:
         return (
-            f"--classes cannot give the name {unfit!r}, rename it in the file or set "
+            f"`classes` cannot give the name {unfit!r}, rename it in the file or set "
             "metainfo.classes of the data sets and num_classes of the heads in a config"
         )
-    return f"--classes {shlex.quote(','.join(names))}"
+    return f"`classes={tuple(names)}`"
 
 
-def _flag(names: Sequence[str]) -> str:
-    return classes_flag(names) if len(names) <= _NAMES_SHOWN else "--classes a,b,c"
+def _argument(names: Sequence[str]) -> str:
+    return classes_argument(names) if len(names) <= _NAMES_SHOWN else "`classes=('a', 'b', ...)`"
 
 
 def _list(names: Sequence[object]) -> str:

@@ -36,7 +36,7 @@ def test_model_builds_without_mask_head(mask_rcnn):
     "name", ["mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "seg/upernet_convnext_t_ade20k.py"]
 )
 def test_model_without_masks_is_refused(load, name):
-    with pytest.raises(ValueError, match=r"--box-only: the model .* has no mask head"):
+    with pytest.raises(ValueError, match=r"`box_only`: the model .* has no mask head"):
         retarget(load(name), box_only=True)
 
 

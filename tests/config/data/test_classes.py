@@ -18,7 +18,7 @@ def test_empty_name_is_refused(given):
 
 
 def test_duplicates_are_named():
-    with pytest.raises(ValueError, match="--classes names b, c more than once"):
+    with pytest.raises(ValueError, match="`classes` names b, c more than once"):
         parse_classes("b,a,c,b, c")
 
 

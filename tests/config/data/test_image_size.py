@@ -106,7 +106,7 @@ def test_transform_shared_by_two_loaders_scales_once(mask_rcnn):
 
 
 def test_too_small_is_refused(mask_rcnn):
-    with pytest.raises(ValueError, match="--img-size is at least 32 pixels, got 31"):
+    with pytest.raises(ValueError, match="`img_size` is at least 32 pixels, got 31"):
         retarget(mask_rcnn, img_size=31)
 
 

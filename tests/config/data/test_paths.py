@@ -66,7 +66,7 @@ def test_images_not_found_lists_what_was_tried(mask_rcnn, coco_set):
 
 def test_missing_annotations_name_flag_and_place(mask_rcnn, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=rf"--ann-val x\.json: there is no {tmp_path}/x\.json"
+        FileNotFoundError, match=rf"`ann_val='x\.json'`: there is no {tmp_path}/x\.json"
     ):
         retarget(mask_rcnn, data_root=str(tmp_path), ann_val="x.json")
 
@@ -74,7 +74,7 @@ def test_missing_annotations_name_flag_and_place(mask_rcnn, tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": [{"id": 1}], "annotations": []}'])
 def test_unreadable_annotations_are_named(mask_rcnn, tmp_path, text):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match=r"x\.json \(--ann-train\) is not (JSON|in COCO)"):
+    with pytest.raises(ValueError, match=r"x\.json \(`ann_train`\) is not (JSON|in COCO)"):
         retarget(mask_rcnn, data_root=str(tmp_path), ann_train="x.json")
 
 
@@ -96,7 +96,7 @@ def test_a_byte_order_mark_is_named(mask_rcnn, coco_set):
     root = coco_set()
     file = root / ANNOTATIONS["ann_train"]
     file.write_text(file.read_text(), encoding="utf-8-sig")
-    with pytest.raises(ValueError, match=r"\.json \(--ann-train\) .* UTF-8 without"):
+    with pytest.raises(ValueError, match=r"\.json \(`ann_train`\) .* UTF-8 without"):
         retarget(mask_rcnn, data_root=str(root), ann_train=ANNOTATIONS["ann_train"])
 
 
@@ -119,7 +119,7 @@ def test_label_maps_find_their_images(upernet, label_maps):
 
 def test_label_maps_under_an_unknown_name_are_refused(upernet, tmp_path):
     (tmp_path / "truth").mkdir()
-    with pytest.raises(ValueError, match="--ann-train truth: its images cannot be found by name"):
+    with pytest.raises(ValueError, match="`ann_train='truth'`: its images cannot be found by name"):
         retarget(upernet, data_root=str(tmp_path), ann_train="truth")
 
 

@@ -85,7 +85,7 @@ def test_wrapped_data_sets_are_found(cascade):
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_batch_size_is_at_least_one(cascade, number):
-    with pytest.raises(ValueError, match=f"--batch-size is at least 1, got {number}"):
+    with pytest.raises(ValueError, match=f"`batch_size` is at least 1, got {number}"):
         retarget(cascade, batch_size=number)
 
 

@@ -245,7 +245,7 @@ def test_another_order_in_one_of_two_files_names_both(tools):
     message = str(error.value)
     assert "instances_val.json has the classes of val_dataloader" in message
     assert "instances_train.json has cat, dog; mmdet numbers the classes" in message
-    assert "--classes" not in message  # which would fit one file alone
+    assert "`classes" not in message  # which would fit one file alone
     for split in ("train", "val"):
         tools.cfg[f"{split}_dataloader"].dataset.metainfo.classes = ("dog", "cat")
     with pytest.raises(ValueError, match=r"instances_train\.json has the classes") as error:
@@ -257,7 +257,7 @@ def test_another_order_in_all_files_is_the_order_to_ask_for(tools):
     content = copy.deepcopy(tools.good)
     content["categories"].reverse()
     tools.write(content)
-    with pytest.raises(ValueError, match=r"in another order; .*: --classes dog,cat"):
+    with pytest.raises(ValueError, match=r"in another order; .*: `classes=\('dog', 'cat'\)`"):
         check_data(tools.cfg, ("train",))
 
 
