@@ -30,7 +30,8 @@ from torch import Tensor
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.benchmark.models import Phases
-from convnext_dense.cli.options import add_config_options, add_data_options, load_config
+from convnext_dense.cli.options import add_config_options, add_data_options, run_options
+from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.upstream import bitmap_masks
 
 PHASES = ("receive", "prepare", "targets")
@@ -51,7 +52,7 @@ def main() -> None:
         parser.error("--workers is at least 1: the trainer waits for all that it loads itself")
     warnings.filterwarnings("ignore")
     cv2.setNumThreads(0)  # as mmdet's recipes have it
-    cfg = load_config(args)
+    cfg = plan_run(run_options(args), USE, print).config
     cfg.train_dataloader.update(num_workers=args.workers, persistent_workers=False)
     cfg.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
     with DefaultScope.overwrite_default_scope("mmdet"):

@@ -1,4 +1,4 @@
-"""Text that comes from data, such as names of classes, files and parameters, made safe to show."""
+"""Text made fit to show: what comes from data, such as names of classes and files, and errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import unicodedata
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 # Persian, Indic scripts and emoji are written with them.
 _JOINERS = "\u200c\u200d"
+# Their messages are written to stand alone; another type is a surprise, and worth naming.
+_SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -35,3 +37,29 @@ def printable(text: str, *, lines: bool = False) -> str:
         else char
         for char in text
     )
+
+
+def one_line(error: Exception) -> str:
+    """Return what an exception says in one line, with its type where that is a surprise."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("Original Traceback" in line for line in lines):  # from a data loader's worker
+        kind, _, said = lines[-1].partition(": ")
+        known = kind in [known.__name__ for known in _SELF_EXPLAINING]
+        return said if known and said else lines[-1]
+    message = " ".join(lines)
+    if _is_sentence(error):
+        return " ".join(str(error.args[0]).split())
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"  # without the number that Python puts first
+    return message if is_self_explaining(error) else f"{type(error).__name__}: {message}"
+
+
+def is_self_explaining(error: Exception) -> bool:
+    """Whether what an exception says stands alone, so that nobody need look where it was raised."""
+    is_known = isinstance(error, _SELF_EXPLAINING) and bool(str(error).strip())
+    return is_known or _is_sentence(error) or "Original Traceback" in str(error)
+
+
+def _is_sentence(error: Exception) -> bool:
+    """Whether a KeyError holds more than a key, which Python puts in quotes."""
+    return isinstance(error, KeyError) and len(str(error).split()) > 5

@@ -15,8 +15,8 @@ from convnext_dense.analysis.flops import as_table, count
 from convnext_dense.cli.errors import run
 from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.options import add_config_options, apply_cfg_options
-from convnext_dense.config.read import read_config
+from convnext_dense.cli.options import add_config_options, run_options
+from convnext_dense.config.plan import MODEL, plan_run
 from convnext_dense.limits import MOST_PIXELS
 
 
@@ -39,8 +39,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
-    cfg = read_config(args.config)
-    apply_cfg_options(cfg, args)
+    cfg = plan_run(run_options(args), MODEL).config
     Console().print(as_table(count(cfg, args.shape), args.config))
 
 

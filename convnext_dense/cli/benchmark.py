@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
@@ -208,14 +209,13 @@ def benchmark_models(args: argparse.Namespace) -> None:
         ValueError: Where a flag's value is out of range, or a config has no model.
         RuntimeError: Where the device is missing, or a loss is not finite.
     """
-    from convnext_dense.cli.options import apply_cfg_options
-    from convnext_dense.config.read import read_config
+    from convnext_dense.cli.options import run_options
+    from convnext_dense.config.plan import MODEL, plan_run
 
     device = _prepare(args)
     configs = {}
     for name in args.config:
-        cfg = read_config(name)
-        apply_cfg_options(cfg, args)
+        cfg = plan_run(replace(run_options(args), config=name), MODEL).config
         if args.mode == "train" and "optim_wrapper" in cfg:
             _set_precision(cfg, args.dtype)
         title = title_of(name)
@@ -280,10 +280,10 @@ def _check_compiler(device: torch.device) -> None:
 
 
 def _set_precision(cfg: object, dtype: str) -> None:
-    from convnext_dense.cli.device import set_precision
+    from convnext_dense.config.steps.precision import use_precision
 
     if dtype == "amp":
-        set_precision(cfg, "bfloat16")
+        use_precision(cfg, "bfloat16")
         return
     cfg.optim_wrapper.type = "OptimWrapper"
     for key in ("dtype", "loss_scale", "use_fsdp"):

@@ -13,11 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convnext_dense.cli.backbone import add_backbone_option
 from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.options import add_config_options, add_data_options, load_config
+from convnext_dense.cli.options import (
+    add_backbone_option,
+    add_config_options,
+    add_data_options,
+    note,
+    run_options,
+)
 from convnext_dense.cli.output import say
+from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
@@ -117,7 +123,8 @@ def check_command(args: argparse.Namespace) -> None:
     check_parallel("--workers", args.workers or 0)
     if args.json:
         ensure_writable(args.json)
-    audit = audit_data(load_config(args), fast=args.fast, workers=args.workers)
+    cfg = plan_run(run_options(args), USE, note).config
+    audit = audit_data(cfg, fast=args.fast, workers=args.workers)
     findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
     audit = replace(audit, findings=findings)
     if args.json:
@@ -175,7 +182,7 @@ def show_command(args: argparse.Namespace) -> None:
     """Draw samples of a config's data into one picture, as the network sees them."""
     # mmengine's, of boxes that end where the picture does.
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
-    cfg = load_config(args)
+    cfg = plan_run(run_options(args), USE, note).config
     out = Path(args.out or Path(cfg.work_dir, "samples.png"))
     ensure_writable(out)
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)

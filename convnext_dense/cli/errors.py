@@ -9,11 +9,8 @@ from collections.abc import Callable, Sequence
 from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.output import safe_output, say, show_traceback
 from convnext_dense.patches import enable
+from convnext_dense.text import is_self_explaining, one_line
 from convnext_dense.upstream.file_handlers import plain_files
-
-# Their messages are written to stand alone; another type is a surprise, and worth naming.
-SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
-_NAMES = tuple(kind.__name__ for kind in SELF_EXPLAINING)
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
@@ -71,19 +68,5 @@ def refuse_empty(argv: Sequence[str]) -> None:
 
 def describe(error: Exception) -> str:
     """Put an exception into one line, which names flags where Python's callers have arguments."""
-    return with_flags(_one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if any("Original Traceback" in line for line in lines):  # from a data loader's worker
-        kind, _, said = lines[-1].partition(": ")
-        return said if kind in _NAMES and said else lines[-1]
-    message = " ".join(lines)
-    if isinstance(error, KeyError) and len(message.split()) > 5:  # a sentence, put in quotes
-        return " ".join(str(error.args[0]).split())
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"  # without the number that Python puts first
-    if isinstance(error, SELF_EXPLAINING) and message:
-        return message
-    return f"{type(error).__name__}: {message} (--debug shows where)"
+    said = with_flags(one_line(error))
+    return said if is_self_explaining(error) else f"{said} (--debug shows where)"

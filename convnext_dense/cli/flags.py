@@ -35,6 +35,7 @@ FLAGS = {
     "img_size": "--img-size",
     "launcher": "--launcher",
     "out": "--out",
+    "plan_swap": "tools/swap_backbone.py --diff",
     "recipe": "--recipe",
     "resume": "--resume",
     "seed": "--seed",

@@ -11,10 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from convnext_dense.cli.backbone import add_backbone_options
 from convnext_dense.cli.flags import speak_as, with_flags
-from convnext_dense.cli.options import add_config_options, add_image_size_option, load_config
+from convnext_dense.cli.options import (
+    add_backbone_options,
+    add_config_options,
+    add_image_size_option,
+    note,
+    run_options,
+)
 from convnext_dense.cli.output import say
+from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.files import ensure_folder
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.ahead import map_ahead
@@ -70,8 +76,9 @@ def infer(args: argparse.Namespace) -> None:
     kinds = _kinds(args.save)
     pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
     ensure_folder(args.out)
+    cfg = plan_run(run_options(args), USE, note).config
     predictor = Predictor(
-        load_config(args), args.checkpoint, args.device, batch_size=args.batch, score=args.score
+        cfg, args.checkpoint, args.device, batch_size=args.batch, score=args.score
     )
     saver = Saver(args.out, kinds, predictor.classes, predictor.meta["palette"])
     console = Console(stderr=True)

@@ -6,17 +6,18 @@ import argparse
 import inspect
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
 
 from convnext_dense.backbone.archs import ARCHS
-from convnext_dense.cli.backbone import add_recipe_option, backbone_arguments
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.options import note
+from convnext_dense.cli.options import add_recipe_option, note, run_options
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
+from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.config.read import read_config
 from convnext_dense.swap import Swap, plan_swap
 from convnext_dense.swap.delta import write_config
@@ -75,13 +76,8 @@ def swap(args: argparse.Namespace) -> None:
             + (f"; there is a flag --{key}" if hasattr(args, key) else "")
         )
     original = read_config(args.config, import_custom_modules=False)
-    result = plan_swap(
-        original,
-        args.arch,
-        recipe=args.recipe,
-        mode=args.mode,
-        **backbone_arguments(original, args.arch, args.weights, args.backbone_options),
-    )
+    asked = replace(run_options(args), config=original, backbone=args.arch)
+    result = plan_run(asked, SWAP).swap
     if args.diff:
         print_changes(result)
     for message in result.warnings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import os
 import re
@@ -22,7 +21,8 @@ from convnext_dense.config.loading import (
     check_preprocessor,
     model_channels,
 )
-from convnext_dense.config.read import read_config
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.config_tree import reads_label_maps, type_name
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.label_maps import check_number_of_classes
@@ -101,9 +101,7 @@ class Predictor:
             raise ValueError(f"`batch_size` is at most {MOST_IMAGES}, got {batch_size}")
         if not 0 <= score < 1:
             raise ValueError(f"`score` is at least 0 and below 1, got {score}")
-        if not isinstance(config, Config):
-            config = read_config(config)
-        config = copy.deepcopy(config)
+        config = plan_run(RunOptions(config), PREDICT).config
         self.batch_size = batch_size
         self.score = score
         self.device = choose_device(device)

@@ -20,19 +20,7 @@ if TYPE_CHECKING:
     from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
     from convnext_dense.training.own_best import OwnBestHook
 
-# The hooks that the tools add to every run.
-GUARDS = (
-    "RunIdentityHook",
-    "StrictLoadHook",
-    "TrainingStateHook",
-    "ReproducibleStreamHook",
-    "OwnBestHook",
-    "DueValidationHook",
-    "FiniteValuesHook",
-)
-
 __all__ = [
-    "GUARDS",
     "AtomicLocalBackend",
     "ConvNeXtOptimWrapperConstructor",
     "DueValidationHook",

@@ -15,7 +15,11 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+import torch
 import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.dist import init_dist
+from mmengine.utils.dl_utils import set_multi_processing
 
 # A process gives a sign of life every BEAT seconds, and after PATIENCE without one the run ends.
 # Code that keeps Python's threads from running, such as an evaluation in C++, takes less.
@@ -46,6 +50,36 @@ def end_with_launcher() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="launcher", daemon=True).start()
+
+
+def join_processes(cfg: Config) -> None:
+    """Join the run's other processes, where mmengine's runner would only later.
+
+    From here on rank 0 can decide for all.
+
+    Args:
+        cfg: The run's: its launcher and ``env_cfg``.
+    """
+    if cfg.launcher == "none" or dist.is_initialized():
+        return
+    if not torch.cuda.is_available():
+        dist.init_process_group("gloo")  # mmengine would choose a GPU for each process
+        return
+    environment = cfg.get("env_cfg") or {}
+    set_multi_processing(**environment.get("mp_cfg", {}), distributed=True)
+    init_dist(cfg.launcher, **environment.get("dist_cfg", {}))
+
+
+def leave_processes() -> None:
+    """Take leave of the run's other processes, where there are any.
+
+    mmengine never does. At the end of Python NCCL then warns of a leak, and a thread of gloo that
+    is still letting go of its last work can abort the process (pytorch/pytorch#190489). The runner
+    should be gone: gloo waits for that thread, which may need what a DDP model holds.
+    """
+    stop_watching()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class RankWatch:

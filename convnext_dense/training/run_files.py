@@ -15,34 +15,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.fileio import dump
 from mmengine.logging import MMLogger
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import LocalVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
-from convnext_dense.config_tree import type_name
 from convnext_dense.files import append_line, replacing, write_error, write_whole
 from convnext_dense.training.atomic_backend import WholeLocalBackend
 from convnext_dense.upstream import whole_files
 
 
-def write_whole_files(cfg: Config) -> None:
-    """Let a run write whole files: those of ``mmengine.dump``, of mmcv's ``imwrite``, and its own.
-
-    The first two hold for the whole process.
-
-    Args:
-        cfg: Changed in place: the ``LocalVisBackend`` of ``visualizer``.
-    """
+def write_whole_files() -> None:
+    """Let this process write whole files: those of ``mmengine.dump`` and of mmcv's ``imwrite``."""
     whole_files.install(WholeLocalBackend)
-    # Without one mmengine takes this visualizer.
-    plain = ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
-    cfg.visualizer = cfg.get("visualizer") or plain
-    for backend in cfg.visualizer.get("vis_backends") or ():
-        if type_name(backend) == "LocalVisBackend":
-            backend["type"] = WholeLocalVisBackend.__name__
 
 
 @VISBACKENDS.register_module()

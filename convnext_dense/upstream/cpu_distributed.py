@@ -9,26 +9,23 @@ End: when mmengine asks first whether there is CUDA.
 
 from __future__ import annotations
 
-import torch.distributed
 from mmengine.config import Config
 
 from convnext_dense.upstream._switches import is_off
 
 
-def start_gloo(cfg: Config) -> None:
-    """Join the processes that torchrun started, before mmengine's runner would.
+def wrapper_without_device(cfg: Config) -> dict | None:
+    """Return the ``model_wrapper_cfg`` of a run on CPUs, which is told that no device is named.
 
     Args:
-        cfg: Changed in place: ``model_wrapper_cfg``, which is told that there is no device to name.
+        cfg: The run's config.
     """
     if is_off("cpu_distributed"):
-        return
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo")
+        return cfg.get("model_wrapper_cfg")
     # Besides the devices, what the runner does where a config says nothing.
     plain = dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,
         find_unused_parameters=cfg.get("find_unused_parameters", False),
     )
-    cfg.model_wrapper_cfg = dict(cfg.get("model_wrapper_cfg") or plain, device_ids=None)
+    return dict(cfg.get("model_wrapper_cfg") or plain, device_ids=None)

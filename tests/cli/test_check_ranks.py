@@ -12,15 +12,16 @@ pytestmark = pytest.mark.skipif(
     torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
 )
 SCRIPT = """
-import warnings
-import convnext_dense
 from mmengine.config import Config
-from convnext_dense.cli import runner
-from convnext_dense.cli.device import fit_to_device
+from convnext_dense.cli.options import note
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.plan import Plan, follow
+from convnext_dense.config.steps import check
 from convnext_dense.data.rules import Finding
+from convnext_dense.training.processes import join_processes
 
 cfg = Config(dict(launcher="pytorch", model=dict()))
-fit_to_device(cfg, {})
+join_processes(cfg)
 
 def warn(cfg, splits):
     print("checked", splits, flush=True)
@@ -30,11 +31,14 @@ def refuse(cfg, splits):
     print("checked", splits, flush=True)
     raise FileNotFoundError("no such data")
 
-runner.check_data = warn
-runner.check_before_run(cfg, ("train",))
-runner.check_data = refuse
+def look(splits):
+    follow(Plan(RunOptions(cfg), cfg, splits=splits), [check.check_run_data], note)
+
+check.check_data = warn
+look(("train",))
+check.check_data = refuse
 try:
-    runner.check_before_run(cfg, ("val",))
+    look(("val",))
 except FileNotFoundError as error:
     print("refused:", error, flush=True)
 """

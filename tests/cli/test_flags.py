@@ -150,7 +150,7 @@ def test_tensorboard(short_run):
 
 
 def test_tensorboard_is_asked_for_by_its_extra(cli, monkeypatch):
-    monkeypatch.setattr("convnext_dense.cli.train.find_spec", lambda name: None)
+    monkeypatch.setattr("convnext_dense.config.steps.logging.find_spec", lambda name: None)
     argv = cli.argv("seg", "--weights", "none", "--tensorboard", "--work-dir", "w")
     assert cli.refused("train", argv) == (
         "--tensorboard: pip install 'convnext-dense[tensorboard]'"

@@ -14,8 +14,9 @@ from mmengine.registry import DATASETS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
-from convnext_dense.cli.runner import ToolRunner, leave_processes
-from convnext_dense.upstream.cpu_distributed import start_gloo
+from convnext_dense.training.processes import join_processes, leave_processes
+from convnext_dense.training.runner import ToolRunner
+from convnext_dense.upstream.cpu_distributed import wrapper_without_device
 
 ADAMW = dict(type="AdamW", lr=0.1, weight_decay=0.1)
 SHARDED = dict(type="ZeroRedundancyOptimizer", optimizer_type="AdamW", lr=0.1, weight_decay=0.1)
@@ -63,7 +64,8 @@ def train(work_dir: Path, optimizer: dict, resume: Path | None = None) -> None:
             load_from=str(resume) if resume else None,
         )
     )
-    start_gloo(cfg)
+    join_processes(cfg)
+    cfg.model_wrapper_cfg = wrapper_without_device(cfg)
     ToolRunner.from_cfg(cfg).train()
 
 

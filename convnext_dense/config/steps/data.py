@@ -1,4 +1,4 @@
-"""Point a config at other data: one function, and a file of ``config/data`` for each argument."""
+"""Point the config at other data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,36 @@ from mmengine.config import Config
 from convnext_dense.config.data.box_only import drop_masks
 from convnext_dense.config.data.classes import parse_classes, set_classes
 from convnext_dense.config.data.image_size import set_image_size
-from convnext_dense.config.data.paths import fit_suffixes, set_annotations, set_data_root
+from convnext_dense.config.data.paths import (
+    fit_suffixes,
+    follow_environment,
+    set_annotations,
+    set_data_root,
+)
+from convnext_dense.config.state import Plan
+
+
+def set_data(plan: Plan) -> Plan:
+    """Apply CONVNEXT_DENSE_DATA and what is asked for of the data; see :func:`retarget`.
+
+    Raises:
+        ValueError: Where a value makes no sense or concerns nothing in the config.
+        FileNotFoundError: Where annotations or their images are not found.
+    """
+    asked = plan.options
+    cfg = plan.config if asked.data_root is not None else follow_environment(plan.config)
+    return plan.changed(
+        retarget(
+            cfg,
+            data_root=asked.data_root,
+            classes=asked.classes,
+            img_size=asked.img_size,
+            ann_train=asked.ann_train,
+            ann_val=asked.ann_val,
+            batch_size=asked.batch_size,
+            box_only=asked.box_only,
+        )
+    )
 
 
 def retarget(
@@ -34,13 +63,13 @@ def retarget(
         data_root: The data set's folder.
         classes: Names, or one string with commas. Their order is that of the COCO
             file's categories, or of the labels in the label maps.
-        img_size: In pixels, see
+        img_size: Short side, or crop, in pixels; see
             :func:`~convnext_dense.config.data.image_size.set_image_size`.
         ann_train: A COCO file, or a segmenter's folder of label maps, absolute or
             relative to the data root. The images' folder is looked for.
         ann_val: The same for validation and test.
         batch_size: Training images per process.
-        box_only: Train and evaluate boxes alone.
+        box_only: Whether to train and evaluate boxes alone.
 
     Returns:
         A new config.
@@ -77,7 +106,7 @@ def retarget(
 
 
 def set_batch_size(cfg: Config, batch_size: int) -> None:
-    """Set the images per step of the training loader."""
+    """Set the training loader's images per process."""
     if batch_size < 1:
         raise ValueError(f"`batch_size` is at least 1, got {batch_size}")
     if not cfg.get("train_dataloader"):

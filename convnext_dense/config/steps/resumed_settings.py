@@ -1,4 +1,4 @@
-"""What a run that is resumed with other settings takes from them, and what the checkpoint keeps."""
+"""Keep the settings of a checkpoint in a run that goes on from it with others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from convnext_dense.checkpoints.resumable import require_resumable
-from convnext_dense.cli.options import note
-from convnext_dense.cli.runner import config_of_run
 from convnext_dense.config.compare import differences
 from convnext_dense.config.plain import parse_plain_config
+from convnext_dense.config.runner import config_of_runner
+from convnext_dense.config.state import Plan
 from convnext_dense.ranks import decided_by_rank_0
 
 # A checkpoint's state holds these, so that mmengine goes on with the old ones, by the state.
@@ -37,21 +37,23 @@ class _Trained(NamedTuple):
     states: list[str]
 
 
-def settle(cfg: Config, checkpoint: str) -> None:
+def keep_settings(plan: Plan) -> Plan:
     """Put the settings that a resumed run goes on with into its config, and say what differs.
 
     The learning rate and all else of the optimizer, the schedule and the seed are part of a
     checkpoint's state. What a config asks for instead has no effect, so that the checkpoint's
-    values take its place: the config that the run leaves then says what ran.
-
-    Args:
-        cfg: The config with all flags applied. Changed in place.
-        checkpoint: The file that the run goes on from.
+    values take its place: the config that the run leaves then says what ran. A checkpoint on the
+    web is not looked into.
 
     Raises:
-        RuntimeError: Where training cannot go on from it.
+        RuntimeError: Where training cannot go on from the checkpoint.
     """
+    checkpoint = plan.checkpoint
+    if checkpoint is None or "://" in checkpoint:
+        return plan
     trained = decided_by_rank_0(lambda: _read(checkpoint))
+    cfg = plan.copy_config()
+    notes: list[str] = []
     kept = _keep_seed(cfg, trained.seed)
     changed: list[str] = []
     try:
@@ -59,13 +61,13 @@ def settle(cfg: Config, checkpoint: str) -> None:
             raise ValueError(f"{checkpoint} has no meta.cfg")
         before = Config(parse_plain_config(trained.config, f"{checkpoint}: meta.cfg"))
     except ValueError as error:
-        note(
-            f"--resume: settings are not compared: {error}. The learning rate, the schedule and "
+        notes.append(
+            f"`resume`: settings are not compared: {error}. The learning rate, the schedule and "
             "the seed are the checkpoint's"
         )
     else:
         roots = [key for state in trained.states for key in _KEPT[state]]
-        for change in differences([before, config_of_run(cfg, checkpoint)]):
+        for change in differences([before, config_of_runner(plan.changed(cfg))]):
             was, asked = change.values
             for key in change.keys:
                 if _is_below(key, roots):
@@ -75,12 +77,13 @@ def settle(cfg: Config, checkpoint: str) -> None:
         for key in roots:
             _copy(key, before, cfg)
     if kept:
-        note(
-            "--resume: without effect, since the checkpoint's optimizer, schedule and seed go on: "
+        notes.append(
+            "`resume`: without effect, since the checkpoint's optimizer, schedule and seed go on: "
             f"{_listed(kept)}. To change them begin a new run from its weights, by load_from"
         )
     if changed:
-        note(f"--resume: with effect from here on: {_listed(changed)}")
+        notes.append(f"`resume`: with effect from here on: {_listed(changed)}")
+    return plan.changed(cfg, *notes)
 
 
 def _read(checkpoint: str) -> _Trained:

@@ -1,27 +1,26 @@
-"""The published multi-scale-and-flip test."""
+"""Let a test run over the published scales and flips."""
 
 from __future__ import annotations
 
-from mmengine.config import Config
-
+from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import type_name
 
 
-def use_tta(cfg: Config) -> None:
-    """Make the test run over the scales and flips of the config's ``tta_pipeline``.
+def set_tta(plan: Plan) -> Plan:
+    """Make the test run over the scales and flips of the config's ``tta_pipeline``, if asked to.
 
     mmseg's pipelines give the scales as ratios of each picture; published are ratios of the test
     size (2048 x 512 times 0.5 to 1.75), which is what this makes of them.
 
-    Args:
-        cfg: Changed in place: model and test data.
-
     Raises:
         ValueError: Where the config has no ``tta_model`` and ``tta_pipeline``.
     """
+    if not plan.options.tta:
+        return plan
+    cfg = plan.copy_config()
     if not (cfg.get("tta_model") and cfg.get("tta_pipeline")):
         raise ValueError(
-            "--tta needs tta_model and tta_pipeline in the config; the UperNet recipes have them, "
+            "`tta` needs tta_model and tta_pipeline in the config; the UperNet recipes have them, "
             "the detectors are published without"
         )
     dataset = cfg.test_dataloader.dataset
@@ -36,3 +35,4 @@ def use_tta(cfg: Config) -> None:
                     choice.scale = tuple(int(side * ratio) for side in test_scale)
     dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)
+    return plan.changed(cfg)

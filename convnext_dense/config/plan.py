@@ -1,0 +1,119 @@
+"""The way of a config into a run: a list of steps, in the order in which they are taken.
+
+>>> from convnext_dense.config.options import RunOptions
+>>> recipe = "configs/det/mask_rcnn_convnext_t_coco.py"
+>>> plan = plan_run(RunOptions(recipe, classes="cat, dog", batch_size=4), USE)
+>>> plan.config.model.roi_head.mask_head.num_classes, plan.config.train_dataloader.batch_size
+(2, 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.state import Plan
+from convnext_dense.config.steps.backbone import import_modules, put_backbone
+from convnext_dense.config.steps.batch import set_batch
+from convnext_dense.config.steps.check import check_run_data
+from convnext_dense.config.steps.data import set_data
+from convnext_dense.config.steps.device import fit_device
+from convnext_dense.config.steps.hooks import add_hooks
+from convnext_dense.config.steps.logging import set_logging
+from convnext_dense.config.steps.outputs import set_outputs
+from convnext_dense.config.steps.overrides import set_overrides
+from convnext_dense.config.steps.place import set_place
+from convnext_dense.config.steps.precision import set_precision
+from convnext_dense.config.steps.randomness import set_randomness
+from convnext_dense.config.steps.read import read
+from convnext_dense.config.steps.resume import choose_checkpoint
+from convnext_dense.config.steps.resumed_settings import keep_settings
+from convnext_dense.config.steps.tested import set_tested
+from convnext_dense.config.steps.tta import set_tta
+from convnext_dense.config.steps.weights import fetch_weights, set_weights
+
+Step = Callable[[Plan], Plan]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The steps of one use of a config.
+
+    Attributes:
+        steps: Those that need the config and this machine alone.
+        joined: Those after the processes of the run have joined, so that one decides for all.
+        splits: Which of ``train``, ``val`` and ``test`` it loads data of.
+    """
+
+    steps: tuple[Step, ...]
+    joined: tuple[Step, ...] = ()
+    splits: tuple[str, ...] = ()
+
+
+COMMON: tuple[Step, ...] = (
+    read,
+    fetch_weights,
+    put_backbone,
+    import_modules,
+    set_data,
+    set_overrides,
+    set_place,
+)
+TRAIN = Task(
+    steps=(
+        *COMMON,
+        set_weights,
+        fit_device,
+        set_precision,
+        set_batch,
+        set_randomness,
+        set_logging,
+        add_hooks,
+    ),
+    joined=(choose_checkpoint, keep_settings, check_run_data),
+    splits=("train", "val"),
+)
+TEST = Task(
+    steps=(*COMMON, set_tested, fit_device, set_tta, set_outputs, set_logging, add_hooks),
+    joined=(check_run_data,),
+    splits=("test",),
+)
+# Pictures, and a look at the data.
+USE = Task(COMMON)
+# What is counted or timed without data.
+MODEL = Task((read, set_overrides))
+SWAP = Task((read, put_backbone))
+# Of a config that is ready: another task has planned it, or it is taken as it is.
+PREDICT = Task((read,))
+
+
+def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None = None) -> Plan:
+    """Read the config that is asked for, and make it the config of a run.
+
+    Args:
+        options: What is asked for.
+        task: What it is for.
+        tell: Called with what the user should know, as soon as it is known.
+
+    Returns:
+        The plan, with the config and all that was told.
+
+    Raises:
+        FileNotFoundError: Where the config, data, weights or a checkpoint are missing.
+        ImportError: Where the config inherits from a package that is not installed.
+        ValueError: Where an option, a key or a value makes no sense.
+        RuntimeError: Where the config's code fails, or a device is asked for that is not there.
+    """
+    return follow(Plan(options, splits=task.splits), task.steps, tell)
+
+
+def follow(plan: Plan, steps: Sequence[Step], tell: Callable[[str], None] | None = None) -> Plan:
+    """Take further steps, such as those of a task whose processes have joined."""
+    for step in steps:
+        known = len(plan.notes)
+        plan = step(plan)
+        for note in plan.notes[known:]:
+            if tell:
+                tell(note)
+    return plan

@@ -1,0 +1,19 @@
+"""Check the data of a run before it begins."""
+
+from __future__ import annotations
+
+from convnext_dense.config.state import Plan
+from convnext_dense.data.check import check_data
+from convnext_dense.ranks import decided_by_rank_0
+
+
+def check_run_data(plan: Plan) -> Plan:
+    """Check the data that the run loads, in one process for all, and say what is worth a look.
+
+    Raises:
+        FileNotFoundError: Where a folder or file is missing.
+        ValueError: Where annotations cannot be read, break a rule or do not fit the config.
+    """
+    found = decided_by_rank_0(lambda: check_data(plan.config, plan.splits))
+    notes = [f"{finding.where}: {finding.sentence}" for finding in found]
+    return plan.changed(plan.config, *notes)

@@ -1,0 +1,70 @@
+"""Add the hooks that every run here has: whole checkpoints, and no other run's."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+from convnext_dense.config.state import Plan
+from convnext_dense.config.steps.weights import initial_weights
+from convnext_dense.config_tree import type_name
+
+# Of convnext_dense.training.
+GUARDS = (
+    "RunIdentityHook",
+    "StrictLoadHook",
+    "TrainingStateHook",
+    "ReproducibleStreamHook",
+    "OwnBestHook",
+    "DueValidationHook",
+    "FiniteValuesHook",
+)
+
+
+def add_hooks(plan: Plan) -> Plan:
+    """Add the guards, and averaged weights if they are asked for."""
+    cfg = plan.copy_config()
+    notes = _average(cfg) if plan.options.ema else []
+    arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
+    guards = [dict(type=name, **arguments.get(name, {})) for name in GUARDS]
+    # The config that an earlier run left has that run's.
+    hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
+    cfg.custom_hooks = [*guards, *hooks]
+    _set_checkpoint_hook(cfg)
+    _import_ours(cfg)
+    if "train_dataloader" in cfg:
+        # Workers that outlive an epoch keep their random state, and a resumed run would differ.
+        cfg.train_dataloader.persistent_workers = False
+    return plan.changed(cfg, *notes)
+
+
+def _average(cfg: Config) -> list[str]:
+    """Average the weights, unless the config does already: two hooks would undo each other."""
+    hooks = cfg.get("custom_hooks") or []
+    if any(type_name(hook) == "EMAHook" for hook in hooks):
+        return ["`ema`: the config has an EMAHook, which stays as it is"]
+    # Its momentum warms up, so that a short run does not average its random start.
+    ema = dict(type="EMAHook", ema_type="mmdet.ExpMomentumEMA", priority="NORMAL")
+    cfg.custom_hooks = [*hooks, ema]
+    return []
+
+
+def _set_checkpoint_hook(cfg: Config) -> None:
+    """Have checkpoints written whole or not at all, and old ones deleted last."""
+    hooks = cfg.get("default_hooks") or {}
+    # mmengine's default, where the config says nothing; None means that nothing is saved.
+    hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
+    if hook is not None:
+        hook = dict(backend_args=dict(backend="atomic")) | hook
+        if type_name(hook) == "CheckpointHook":
+            hook["type"] = "DurableCheckpointHook"
+        cfg.default_hooks = dict(hooks, checkpoint=hook)
+
+
+def _import_ours(cfg: Config) -> None:
+    """Have mmdet's and mmseg's own tools find the hooks in the config that a run leaves."""
+    stated = cfg.get("custom_imports") or {}
+    modules = stated.get("imports") or []
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    if "convnext_dense" not in modules:
+        modules.append("convnext_dense")
+        cfg.custom_imports = dict(allow_failed_imports=False) | dict(stated, imports=modules)

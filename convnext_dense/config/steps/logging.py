@@ -1,0 +1,32 @@
+"""Set where a run logs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from mmengine.config import ConfigDict
+
+from convnext_dense.config.state import Plan
+
+
+def set_logging(plan: Plan) -> Plan:
+    """Add TensorBoard to where the run logs, if it is asked for.
+
+    Raises:
+        ImportError: Where it is not installed.
+    """
+    if not plan.options.tensorboard:
+        return plan
+    if find_spec("tensorboard") is None:
+        raise ImportError("`tensorboard`: pip install 'convnext-dense[tensorboard]'")
+    cfg = plan.copy_config()
+    if not cfg.get("visualizer"):
+        cfg.visualizer = default_visualizer()
+    backends = list(cfg.visualizer.get("vis_backends") or ())
+    cfg.visualizer.vis_backends = [*backends, dict(type="TensorboardVisBackend")]
+    return plan.changed(cfg)
+
+
+def default_visualizer() -> ConfigDict:
+    """Return the visualizer that mmengine takes where a config has none."""
+    return ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])

@@ -1,0 +1,32 @@
+"""Set single keys of the config, and check the values that result."""
+
+from __future__ import annotations
+
+from convnext_dense.config.checks.keys import UnknownKeyError, check_keys
+from convnext_dense.config.checks.values import check_sections, check_values
+from convnext_dense.config.state import Plan
+
+
+def set_overrides(plan: Plan) -> Plan:
+    """Apply ``cfg_options``, after what else changes data and backbone, and check the config.
+
+    Raises:
+        ValueError: Where a key is not known or cannot be set, or a value makes no sense.
+    """
+    cfg = plan.copy_config()
+    options = dict(plan.options.cfg_options)
+    try:
+        check_keys(cfg, options, plan.options.force_keys)
+    except UnknownKeyError as error:
+        raise ValueError(
+            f"`cfg_options`: {error}. `force_keys={error.key!r}` sets it all the same"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"`cfg_options`: {error}") from error
+    cfg.merge_from_dict(options)
+    if "model" in cfg:
+        check_sections(cfg, ["model"])
+    # What was asked for makes sense or not, also where this run does not use it.
+    asked = {key.partition("_dataloader.")[0] for key in options}
+    check_values(cfg, {*plan.splits, *asked})
+    return plan.changed(cfg)

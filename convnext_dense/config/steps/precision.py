@@ -1,0 +1,43 @@
+"""Set the precision of a training."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import Config
+
+from convnext_dense.config.state import Plan
+
+
+def set_precision(plan: Plan) -> Plan:
+    """Apply ``amp``, and make a recipe of mixed precision run where there is no CUDA."""
+    cfg = plan.copy_config()
+    return plan.changed(cfg, *use_precision(cfg, plan.options.amp))
+
+
+def use_precision(cfg: Config, amp: str | None) -> list[str]:
+    """Set the precision of a config for the device that is here.
+
+    Args:
+        cfg: Changed in place: ``optim_wrapper``.
+        amp: ``float16``, ``bfloat16`` or None for what the config says.
+
+    Returns:
+        What is not done as it was asked for.
+    """
+    wrapper = cfg.optim_wrapper
+    if torch.cuda.is_available():
+        if amp:
+            wrapper.type = "AmpOptimWrapper"
+            wrapper.dtype = amp
+        return []
+    was_amp = wrapper.get("type") == "AmpOptimWrapper"
+    for key in ("dtype", "loss_scale", "use_fsdp"):
+        wrapper.pop(key, None)
+    if amp:
+        wrapper.type = "CpuAmpOptimWrapper"
+        if amp == "float16":
+            return ["no CUDA: autocast runs in bfloat16, since the CPU's float16 is no faster"]
+    elif was_amp:
+        wrapper.type = "OptimWrapper"
+        return ["no CUDA: training in float32 (the recipe says mixed precision; see `amp`)"]
+    return []

@@ -1,0 +1,156 @@
+"""What the model starts from, and the normalisation of the pictures that its weights expect.
+
+This is the one place that decides which weights a training begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.backbone.archs import resolve_arch
+from convnext_dense.checkpoints.load import WAY_OUT
+from convnext_dense.checkpoints.source import is_remote, read_source
+from convnext_dense.config.options import NONE, PUBLISHED
+from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import backbone_owner, type_name
+from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.plan import same_arch
+from convnext_dense.swap.preprocessing import follow_weights
+from convnext_dense.swap.relatives import pyramid_of
+from convnext_dense.zoo import WEIGHTS, published_model, published_weights
+
+
+def fetch_weights(plan: Plan) -> Plan:
+    """Download weights from the web first: what they hold tells which pictures they expect.
+
+    Raises:
+        OSError: Where they cannot be had.
+        RuntimeError: Where they are damaged or refused.
+    """
+    weights = plan.options.weights
+    if weights and "://" in weights and not plan.options.resume:
+        read_source(weights, way_out=WAY_OUT)
+    return plan
+
+
+def set_weights(plan: Plan) -> Plan:
+    """Let the backbone start from the weights that are asked for, and the model from its own.
+
+    The normalisation follows the weights, but for keys that ``cfg_options`` set.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ValueError: Where the model has no backbone to take the weights, there are none of that name
+            for its arch, or no published model of the config.
+    """
+    cfg = plan.copy_config()
+    notes = []
+    weights = plan.options.weights
+    if weights is not None:
+        backbone = find_backbone(cfg)
+        if backbone is None:
+            raise ValueError(f"`weights`: the model {cfg.model.get('type')} has no key backbone")
+        if weights == NONE:
+            notes.append(f"`weights={NONE!r}`: the backbone starts from random values")
+        elif weights in WEIGHTS and type_name(backbone) != "ConvNeXt":
+            raise ValueError(
+                f"`weights`: the backbone {backbone.get('type')} is not a ConvNeXt, give a file or "
+                "URL"
+            )
+        elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
+            raise FileNotFoundError(f"`weights={weights!r}`: there is no such file")
+        arch = backbone.get("arch", "tiny")
+        init_cfg = backbone_arguments(cfg, arch, weights).get("init_cfg")
+        set_initial_weights(cfg, init_cfg)
+        if init_cfg and not plan.swap:  # which has set it
+            cfg, changes = _follow(cfg, weights, plan.options.cfg_options)
+            notes += [f"`weights={weights!r}`: {change}" for change in changes]
+    if cfg.get("load_from") == PUBLISHED:
+        cfg.load_from = published_model(cfg.filename)
+    return plan.changed(cfg, *notes)
+
+
+def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Config, list[str]]:
+    """Return a config whose normalisation is the weights', and what changed in it."""
+    edits = Edits(cfg)
+    follow_weights(edits, weights)
+    if not edits.changes:
+        return cfg, []
+    for change in edits.changes:
+        if change.path in asked:
+            return cfg, [f"{change.path} stays as it was set; the weights expect {change.new}"]
+    return Config(edits.cfg, filename=cfg.filename), list(map(str, edits.changes))
+
+
+def find_backbone(cfg: Config) -> ConfigDict | None:
+    """Return the backbone of a model, or of the detector in a tracker or semi-supervised model."""
+    owner = backbone_owner(cfg.model)
+    return owner[1]["backbone"] if owner else None
+
+
+def initial_weights(cfg: Config) -> str | None:
+    """Return the name of the file that the backbone's weights come from; None for random values."""
+    owner = backbone_owner(cfg.model)
+    if owner is None:
+        return None
+    backbone = owner[1]["backbone"]
+    # mmseg's configs name them in the model, mmdet 2.x did in the backbone.
+    checkpoint = (backbone.get("init_cfg") or {}).get("checkpoint")
+    checkpoint = checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
+    return Path(checkpoint).name if checkpoint else None
+
+
+def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
+    """Let the backbone, if there is one, start from these weights, None for random ones.
+
+    Args:
+        cfg: Changed in place.
+        init_cfg: As for :class:`~convnext_dense.ConvNeXt`.
+    """
+    owner = backbone_owner(cfg.model)
+    if owner is not None:
+        backbone = owner[1]["backbone"]
+        for part in (owner[1], backbone):
+            part.pop("pretrained", None)
+        backbone.init_cfg = init_cfg
+
+
+def backbone_arguments(
+    cfg: Config, arch: str | Mapping, weights: str | None, options: Mapping | None = None
+) -> dict[str, object]:
+    """Return the arguments of a backbone with the weights that are asked for.
+
+    Args:
+        cfg: The config, before the swap if there is one.
+        arch: The backbone's, or ``same``.
+        weights: A path, URL, name of published weights, ``none`` or None.
+        options: Further arguments.
+
+    Raises:
+        ValueError: Where there are no such published weights, or ``same`` means no ConvNeXt.
+    """
+    arguments = dict(options or {})
+    if weights in WEIGHTS:
+        found = same_arch(cfg) if arch == "same" else resolve_arch(arch)
+        weights = published_weights(found, weights)
+    if weights not in (None, NONE):
+        before = find_backbone(cfg) if cfg.get("model") else None
+        asked = _weight_options(arguments) or _weight_options(before or {})
+        arguments["init_cfg"] = dict(asked, type="Pretrained", checkpoint=weights)
+    return arguments
+
+
+def _weight_options(backbone: Mapping) -> dict:
+    """Return what a ConvNeXt's ``init_cfg`` asks for beside the weights, such as ``ema``.
+
+    Another backbone's options are of its own weights.
+    """
+    init_cfg = backbone.get("init_cfg") or {}
+    if isinstance(init_cfg, list):
+        init_cfg = next((cfg for cfg in init_cfg if "checkpoint" in cfg), {})
+    if backbone.get("type", "ConvNeXt") != "ConvNeXt" or pyramid_of(backbone):
+        return {}
+    return {key: value for key, value in init_cfg.items() if key not in ("type", "checkpoint")}
