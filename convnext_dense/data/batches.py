@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch.utils.data import DataLoader, Sampler
+from collections.abc import Sized
+from typing import cast
+
+from torch.utils.data import DataLoader
 
 
 def check_batch_size(key: str, loader: DataLoader, processes: int = 1) -> None:
@@ -19,7 +22,7 @@ def check_batch_size(key: str, loader: DataLoader, processes: int = 1) -> None:
     Raises:
         ValueError: Naming both numbers.
     """
-    images = len(loader.dataset)
+    images = len(cast(Sized, loader.dataset))
     if _batch_size(loader) * processes > max(images, processes):
         across = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
@@ -45,8 +48,8 @@ def is_endless(loader: DataLoader) -> bool:
     return "Infinite" in type(_sampler(loader)).__name__
 
 
-def _sampler(loader: DataLoader) -> Sampler:
-    return getattr(loader.batch_sampler, "sampler", loader.sampler)
+def _sampler(loader: DataLoader) -> Sized:
+    return cast(Sized, getattr(loader.batch_sampler, "sampler", loader.sampler))
 
 
 def _batch_size(loader: DataLoader) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
@@ -21,6 +22,9 @@ from convnext_dense.data.check_label_maps import check_label_maps
 from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.rules import Finding, Findings, read_lists
 from convnext_dense.data.rules.findings import WARNING
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
 
 # Their files look like COCO's but name images or segments in their own way.
 _COCO_DIALECTS = ("LVIS", "CocoPanoptic")
@@ -88,7 +92,7 @@ def check_root(key: str, dataset: ConfigDict) -> None:
         )
 
 
-def build_unread(cfg: Config, key: str, dataset: ConfigDict) -> object:
+def build_unread(cfg: Config, key: str, dataset: ConfigDict) -> BaseDataset:
     """Build a data set without reading its annotations: paths joined, classes resolved.
 
     Raises:

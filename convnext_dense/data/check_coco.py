@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -15,6 +16,9 @@ from convnext_dense.data.rules import Findings, check_annotations, check_records
 from convnext_dense.data.rules.categories import check_classes, check_names
 from convnext_dense.data.rules.read import said_while_checked
 from convnext_dense.data.rules.records import name_of
+
+if TYPE_CHECKING:
+    from mmdet.datasets import CocoDataset
 
 _NAMES_SHOWN = 40
 
@@ -40,7 +44,7 @@ def check_coco(
     cfg: Config,
     key: str,
     split: str,
-    dataset: object,
+    dataset: CocoDataset,
     read: Callable[[str, str], dict] = read_lists,
 ) -> CheckedCoco:
     """Check one COCO-format data set of a config, all but the content of its images.
@@ -70,7 +74,7 @@ def _check_file(
     cfg: Config,
     key: str,
     split: str,
-    dataset: object,
+    dataset: CocoDataset,
     read: Callable[[str, str], dict],
 ) -> CheckedCoco:
     file = dataset.ann_file
@@ -120,7 +124,7 @@ def _check_other_truths(
     findings: Findings,
     cfg: Config,
     split: str,
-    dataset: object,
+    dataset: CocoDataset,
     read: Callable[[str, str], dict],
 ) -> None:
     """Check the files of evaluators that are others than the data set's."""
@@ -142,7 +146,7 @@ def _check_other_truths(
 
 def _other_orders(cfg: Config, file: str) -> dict[str, list[str]]:
     """Return the names of the categories of the config's other files that can be read."""
-    orders = {}
+    orders: dict[str, list[str]] = {}
     for split in SPLITS:
         for key, dataset in datasets(cfg, split):
             other = str(Path(dataset.get("data_root") or "", str(dataset.get("ann_file", ""))))
@@ -197,7 +201,7 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
 
 
 def check_images(
-    findings: Findings, key: str, split: str, images: list[dict], dataset: object
+    findings: Findings, key: str, split: str, images: list[dict], dataset: CocoDataset
 ) -> list[str]:
     """Report images that are not on the disk, and those that training leaves out.
 
@@ -214,19 +218,19 @@ def check_images(
     return missing
 
 
-def image_files(images: list[dict], dataset: object) -> list[str]:
+def image_files(images: list[dict], dataset: CocoDataset) -> list[str]:
     """Return the path of each image."""
     folder = dataset.data_prefix["img"]
     return [str(Path(folder, image["file_name"])) for image in images]
 
 
-def smallest_side(split: str, dataset: object) -> int:
+def smallest_side(split: str, dataset: CocoDataset) -> int:
     """Return the side in pixels below which mmdet leaves images out, in training alone."""
     return (dataset.filter_cfg or {}).get("min_size", 0) if split == "train" else 0
 
 
 def check_something_counts(
-    file: str, split: str, content: dict, kept: np.ndarray, wanted: set, dataset: object
+    file: str, split: str, content: dict, kept: np.ndarray, wanted: set, dataset: CocoDataset
 ) -> None:
     """Refuse a file of which nothing is left to learn from or to compare with."""
     annotations = content["annotations"]

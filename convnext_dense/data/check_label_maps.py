@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convnext_dense.config.data.paths import IMAGE_SUFFIXES
 from convnext_dense.data.check_files import argument_of, missing_files
@@ -15,11 +16,14 @@ from convnext_dense.data.label_maps import (
     read_label_map,
 )
 
+if TYPE_CHECKING:
+    from mmseg.datasets import BaseSegDataset
+
 _MAPS_READ = 8
 PAIR = {"img_path": "images", "seg_map_path": "label maps"}
 
 
-def check_label_maps(key: str, split: str, dataset: object) -> None:
+def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
     """Check one data set of images and label maps; of the maps, some are read.
 
     Args:
@@ -61,7 +65,7 @@ def check_label_maps(key: str, split: str, dataset: object) -> None:
         )
 
 
-def list_pairs(key: str, split: str, dataset: object) -> list[dict]:
+def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
     """List a data set's images and label maps, whether they are there or not.
 
     Returns:
@@ -109,7 +113,7 @@ def check_no_other_images(folder: str, key: str, suffix: str) -> None:
         )
 
 
-def check_map(path: str, image: str, key: str, dataset: object) -> bool:
+def check_map(path: str, image: str, key: str, dataset: BaseSegDataset) -> bool:
     """Read one label map as mmseg does and compare it with its image and with the classes.
 
     Returns:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from convnext_dense.data.cut_off import refuse_cut_off
 from convnext_dense.data.jpeg_scan import has_zeroed_bytes
@@ -254,16 +254,16 @@ def _orientation(picture: Image.Image) -> int:
     return found if found in range(1, 9) else 1
 
 
-def _bits(picture: Image.Image) -> int:
+def _bits(picture: ImageFile.ImageFile) -> int:
     """Return the bits of a value; those that Pillow does not say are taken for 8."""
     tags = getattr(picture, "tag_v2", {}).get(_TIFF_BITS)
     if tags:
         return max(tags)
     if picture.mode == "F":
         return 32
-    stored = str(picture.tile[0].args) if picture.tile else ""
-    if picture.mode.startswith("I") or _WIDE.search(stored):
+    stored = picture.tile[0].args if picture.tile else ""
+    if picture.mode.startswith("I") or _WIDE.search(str(stored)):
         return 16
-    if picture.format == "PPM" and picture.tile[0].args[-1] > 255:
+    if picture.format == "PPM" and isinstance(stored, tuple) and stored[-1] > 255:
         return 16
     return 8

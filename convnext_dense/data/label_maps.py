@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convnext_dense.data.decoding import Header, any_size, read_header
+
+if TYPE_CHECKING:
+    from mmseg.datasets import BaseSegDataset
 
 IGNORED = 255
 # Of Pillow: one channel of whole numbers.
@@ -35,8 +39,8 @@ def check_number_of_classes(classes: Sequence[str], reduce_zero_label: bool, own
         )
 
 
-def check_label_header(header: Header | None, path: str) -> None:
-    """Refuse a file that is no label map by its header.
+def check_label_header(header: Header | None, path: str) -> Header:
+    """Return the header of a label map, or refuse the file by it.
 
     Raises:
         ValueError: Where it is no picture, or one of colours or of fractions.
@@ -50,6 +54,7 @@ def check_label_header(header: Header | None, path: str) -> None:
             f"label map {path} is a colour picture (mode {header.mode}): a map of labels has one "
             "channel that holds the label of each pixel"
         )
+    return header
 
 
 def no_whole_picture(path: str, error: Exception | None = None) -> str:
@@ -95,7 +100,7 @@ def read_label_map(content: bytes, path: str) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def learned_labels(dataset: object) -> dict[int, int]:
+def learned_labels(dataset: BaseSegDataset) -> dict[int, int]:
     """Return the label that mmseg's LoadAnnotations makes of each value of a uint8 label map."""
     labels = {value: value for value in range(256)}
     if dataset.reduce_zero_label:

@@ -71,8 +71,9 @@ class LoadPicture(LoadImageFromFile):
                 return None
             raise
         height, width = image.shape[:2]
-        annotated = results.get("width"), results.get("height")
-        if None not in annotated and annotated != (width, height):
+        wide, high = results.get("width"), results.get("height")
+        if wide is not None and high is not None and (wide, high) != (width, height):
+            annotated = (wide, high)
             message = other_size(path, (width, height), annotated, header)
             raise ValueError(f"{message}: {_remedy((width, height), annotated, header)}")
         if header:

@@ -46,8 +46,7 @@ class LoadLabelMap(LoadAnnotations):
             super()._load_seg_map(results)
         else:
             content = fileio.get(path, backend_args=self.backend_args)
-            header = read_header(content, path)
-            check_label_header(header, path)
+            header = check_label_header(read_header(content, path), path)
             if header.bits > 8:
                 read_label_map(content, path)  # mmseg keeps the lower 8 bits
             try:

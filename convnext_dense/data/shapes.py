@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from convnext_dense.files import replacing_folder
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 CLASSES = ("circle", "square", "triangle", "star", "ring")
 RECORD = "made_with.txt"  # in the data set's folder: what it was made with
@@ -77,12 +81,12 @@ def _make_split(
     number: int,
     size: int,
     seed: tuple[int, int],
-    progress: object,
-    task: int,
+    progress: Progress,
+    task: TaskID,
 ) -> None:
     (folder / split).mkdir()
     (folder / "annotations").mkdir(exist_ok=True)
-    images, annotations = [], []
+    images, annotations = [], list[dict]()
     for index in range(number):
         # An image depends on its own number alone, not on how many there are.
         picture, objects = draw_scene(np.random.default_rng((*seed, index)), size)
@@ -161,7 +165,7 @@ def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
 def _paint(rng: np.random.Generator, picture: np.ndarray, mask: np.ndarray, label: int) -> None:
     """Colour a shape, lighter on one side than on the other."""
     hue = round(rng.normal(_FAVOURITE_HUES[label], _HUE_SPREAD)) % 180
-    hsv = np.uint8([[[hue, rng.integers(150, 256), rng.integers(150, 256)]]])
+    hsv = np.array([[[hue, rng.integers(150, 256), rng.integers(150, 256)]]], np.uint8)
     colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
     y, x = np.nonzero(mask)
     slope = rng.uniform(-0.3, 0.3, 2) / len(mask)

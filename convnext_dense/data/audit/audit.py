@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
@@ -32,6 +33,9 @@ from convnext_dense.data.check import build_unread, check_heads, check_root, is_
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
 from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
 
 # Of a finding, into a JSON file.
 _WRITTEN = ("level", "where", "source", "what", "count", "places")
@@ -102,11 +106,15 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
     groups = _groups(cfg)
     if not groups:
         raise ValueError(f"{cfg.filename or 'the config'} has no data set to check")
-    checked, found, identities = [], [], {}
+    checked: list[Checked] = []
+    found: list[Finding] = []
+    identities: dict[str, dict[str, str]] = {}
     for splits, key, dataset in groups:
         findings = Findings(", ".join(splits))
         source = str(dataset.get("ann_file") or dataset.get("data_prefix", ""))
-        rows, pictures, looks = [], [], []
+        rows: list[dict] = []
+        pictures: list[Picture] = []
+        looks: list[Look] = []
         with findings.refusals():
             check_root(key, dataset)
             built = build_unread(cfg, key, dataset)
@@ -134,7 +142,7 @@ def _audit_one(
     key: str,
     split: str,
     dataset: ConfigDict,
-    built: object,
+    built: BaseDataset,
     fast: bool,
     workers: int | None,
 ) -> tuple[list[dict], list[Picture], list[Look]]:

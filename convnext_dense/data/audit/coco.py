@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import Config
@@ -14,12 +15,15 @@ from convnext_dense.data.check_files import missing_files
 from convnext_dense.data.rules import Findings, check_annotations, check_records
 from convnext_dense.data.rules.records import has_size
 
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
+
 # COCO's limits of small and medium objects, in square pixels.
 SMALL, MEDIUM = 32**2, 96**2
 
 
 def audit_coco(
-    findings: Findings, cfg: Config, key: str, split: str, dataset: object
+    findings: Findings, cfg: Config, key: str, split: str, dataset: BaseDataset
 ) -> tuple[list[dict], list[Picture]]:
     """Check a data set in COCO's format, all but the pictures' content, and count it.
 
@@ -45,7 +49,7 @@ def audit_coco(
 
 
 def audit_content(
-    findings: Findings, split: str, dataset: object, content: dict, has_instances: bool
+    findings: Findings, split: str, dataset: BaseDataset, content: dict, has_instances: bool
 ) -> tuple[list[dict], list[Picture]]:
     """Check what another reader than COCO's gives, see :func:`content_of`, and count it.
 
@@ -64,7 +68,7 @@ def audit_content(
 
 
 def list_pictures(
-    findings: Findings, split: str, dataset: object, content: dict, missing: Sequence[str]
+    findings: Findings, split: str, dataset: BaseDataset, content: dict, missing: Sequence[str]
 ) -> list[Picture]:
     """List the pictures that are there, and say which of them training leaves out."""
     images = content["images"]
@@ -86,7 +90,7 @@ def list_pictures(
 
 
 def describe_objects(
-    findings: Findings, split: str, dataset: object, content: dict, kept: np.ndarray
+    findings: Findings, split: str, dataset: BaseDataset, content: dict, kept: np.ndarray
 ) -> list[dict]:
     """Count the objects, and say what there are none of.
 
@@ -175,7 +179,7 @@ def count_objects(
     ]
 
 
-def content_of(dataset: object) -> tuple[dict, bool]:
+def content_of(dataset: BaseDataset) -> tuple[dict, bool]:
     """Return what any data set of mmdet or mmseg reads as a COCO file would have it.
 
     Args:
@@ -192,7 +196,7 @@ def content_of(dataset: object) -> tuple[dict, bool]:
         raise ValueError(
             f"a {type(dataset).__name__} gives {len(entries)} entries, not all with an img_path"
         )
-    images, annotations = [], []
+    images, annotations = [], list[dict]()
     for index, entry in enumerate(entries):
         size = dict(width=entry.get("width"), height=entry.get("height"))
         images.append(dict(size, id=index, file_name=entry["img_path"]))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import ConfigDict
@@ -30,6 +31,9 @@ from convnext_dense.data.label_maps import (
     learned_labels,
 )
 from convnext_dense.data.rules.findings import Findings
+
+if TYPE_CHECKING:
+    from mmseg.datasets import BaseSegDataset
 
 # Of all pixels, from which on a set that is left out is worth a word.
 _NEARLY_ALL = 0.95
@@ -59,7 +63,7 @@ def audit_label_maps(
     key: str,
     split: str,
     config: ConfigDict,
-    dataset: object,
+    dataset: BaseSegDataset,
     ignored: int,
     channels: int | None,
     fast: bool,
@@ -113,7 +117,7 @@ def audit_label_maps(
     return rows, pictures, [seen.image for seen in looks]
 
 
-def check_zero_label(key: str, config: ConfigDict, dataset: object) -> None:
+def check_zero_label(key: str, config: ConfigDict, dataset: BaseSegDataset) -> None:
     """Refuse a pipeline that contradicts its data set, at which mmseg would stop."""
     for path, node in walk(config.get("pipeline"), f"{key}.pipeline"):
         said = node.get("reduce_zero_label") if type_name(node) == "LoadAnnotations" else None
@@ -173,7 +177,7 @@ def count_pixels(
     findings: Findings,
     maps: Sequence[str],
     looks: Sequence[MapLook],
-    dataset: object,
+    dataset: BaseSegDataset,
     ignored: int,
 ) -> list[dict]:
     """Report labels that are no class and count the pixels of those that are."""
@@ -249,7 +253,7 @@ def _binary_hint(looks: Sequence[MapLook]) -> str:
     return ""
 
 
-def _without_image(dataset: object, pairs: list[dict]) -> list[str]:
+def _without_image(dataset: BaseSegDataset, pairs: list[dict]) -> list[str]:
     if dataset.ann_file:
         return []  # the list names a part of what is there
     used = {pair["seg_map_path"] for pair in pairs}

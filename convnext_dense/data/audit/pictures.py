@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from mmengine.config import ConfigDict
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +22,10 @@ _WORTH_WORKERS = 200
 _BATCH = 16
 _MOST_WORKERS = 16
 _UNKNOWN = "no picture that can be decoded"
+
+
+Item = TypeVar("Item")
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -162,12 +167,16 @@ def report_looks(
     findings.warning(
         "images of more than 8 bits per value, of which LoadImageFromFile keeps 8: its "
         "color_type='unchanged' with imdecode_backend='cv2', and ScaleValues behind it, keep all",
-        (f"{p.path}: {k.header.bits} bits" for p, k in read if DEPTH in k.remarks),
+        (f"{p.path}: {k.header.bits} bits" for p, k in read if k.header and DEPTH in k.remarks),
     )
     findings.warning(
         "images that training turns or mirrors by their EXIF orientation: look whether the "
         "annotations agree (tools/data.py show)",
-        (f"{p.path}: orientation {k.header.orientation}" for p, k in read if TURNED in k.remarks),
+        (
+            f"{p.path}: orientation {k.header.orientation}"
+            for p, k in read
+            if k.header and TURNED in k.remarks
+        ),
     )
     findings.warning(
         "images of several pages or frames, of which the first alone is used",
@@ -176,8 +185,8 @@ def report_looks(
 
 
 def in_workers(
-    look: Callable[[object], object], items: Sequence[object], workers: int | None, title: str
-) -> Iterator[object]:
+    look: Callable[[Item], Seen], items: Sequence[Item], workers: int | None, title: str
+) -> Iterator[Seen]:
     """Call a function on each item in worker processes, with a bar where someone watches.
 
     Args:
@@ -204,15 +213,15 @@ def in_workers(
         yield from batch
 
 
-class _Mapped(Dataset):
-    def __init__(self, function: Callable[[object], object], items: Sequence[object]) -> None:
+class _Mapped(Dataset[Seen], Generic[Item, Seen]):
+    def __init__(self, function: Callable[[Item], Seen], items: Sequence[Item]) -> None:
         self._function = function
         self._items = items
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: int) -> object:
+    def __getitem__(self, index: int) -> Seen:
         return self._function(self._items[index])
 
 

@@ -41,8 +41,8 @@ def check_boxes(
     boxes = as_boxes(annotations)
     areas = np.array([annotation["area"] for annotation in annotations], np.float64)
     unknown = (np.nan, np.nan)
-    limits = [sizes.get(annotation["image_id"], unknown) for annotation in annotations]
-    limits = np.array(limits, np.float64).reshape(-1, 2)
+    stated = [sizes.get(annotation["image_id"], unknown) for annotation in annotations]
+    limits = np.array(stated, np.float64).reshape(-1, 2)
     corners, sides = boxes[:, :2], boxes[:, 2:]
     ends = corners + sides
     # Comparisons with the NaN of an unknown image are false.
@@ -55,7 +55,7 @@ def check_boxes(
         return [
             f"{name_of('annotations', annotations[i])}: {annotations[i]['bbox']} in "
             f"{limits[i, 0]:g} x {limits[i, 1]:g}"
-            for i in np.flatnonzero(where)
+            for i in np.flatnonzero(where).tolist()
         ]
 
     findings.error("boxes wholly outside of their image", box_at(outside))
@@ -66,7 +66,7 @@ def check_boxes(
     findings.warning("boxes with a side below 1 px: mmdet leaves them out", box_at(thin))
     findings.warning(
         "annotations whose area is 0: mmdet leaves them out",
-        (name_of("annotations", annotations[i]) for i in np.flatnonzero(no_area)),
+        (name_of("annotations", annotations[i]) for i in np.flatnonzero(no_area).tolist()),
     )
     return np.isfinite(limits).all(1) & ~outside & ~thin & ~no_area
 
@@ -82,7 +82,7 @@ def compare_with_masks(
         extents: (N, 4) x1, y1, x2, y2 of their masks; NaN where there is none.
         flat: (N,) bool: masks without area, which say nothing.
     """
-    known = np.flatnonzero(np.isfinite(extents).all(1) & ~flat)
+    known = np.flatnonzero(np.isfinite(extents).all(1) & ~flat).tolist()
     if not len(known):
         return
     boxes, extents = as_boxes([annotations[i] for i in known]), extents[known]
@@ -97,7 +97,7 @@ def compare_with_masks(
         findings.warning("boxes that do not fit their masks", places)
         return
     readings = {name: _fit(read(boxes), extents).mean() for name, read in _READINGS.items()}
-    best = max(readings, key=readings.get)
+    best = max(readings, key=lambda name: readings[name])
     hint = f"; as {best} they would fit" if readings[best] > 0.5 else ""
     findings.error(
         "boxes that do not fit their masks, most of those that have one: COCO's format wants "

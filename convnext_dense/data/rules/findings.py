@@ -83,9 +83,9 @@ class Findings:
         places: Iterable[object],
         refusal: type[Exception] = ValueError,
     ) -> None:
-        places = tuple(map(str, places))
-        if places:
-            self.found.append(Finding(level, self.where, what, places, self.source, refusal))
+        named = tuple(map(str, places))
+        if named:
+            self.found.append(Finding(level, self.where, what, named, self.source, refusal))
 
     def remark(self, what: str) -> None:
         """Add a note about the data set as a whole."""

@@ -128,7 +128,10 @@ def check_masks(findings: Findings, annotations: Sequence[dict], found: Segmenta
         findings.error(problem, places)
     findings.warning(
         "polygons without area, whose points lie on one line, or run lengths without a pixel",
-        (name_of("annotations", annotations[index]) for index in np.flatnonzero(found.flat)),
+        (
+            name_of("annotations", annotations[index])
+            for index in np.flatnonzero(found.flat).tolist()
+        ),
     )
 
 

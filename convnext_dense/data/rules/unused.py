@@ -29,7 +29,7 @@ def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: 
         if evaluated
         else "annotations with ignore: 1, which mmdet leaves out of training: delete the field to "
         "train on them",
-        (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored)),
+        (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored).tolist()),
     )
     findings.warning(
         "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "

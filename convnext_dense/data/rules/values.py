@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import TypeGuard, cast
 
 # Beyond these JSON's whole numbers are not exact in every reader.
 _MOST_EXACT = 2**53
@@ -27,47 +28,48 @@ class Kind:
     holds: Callable[[object], bool]
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a finite number and not a boolean."""
     # NaN compares as false, and a whole number of any length can be compared. COCO has millions of
     # numbers, and looking a type up is faster than asking for its abstract class.
     is_real = type(value) in (int, float) or (
         isinstance(value, Real) and not isinstance(value, bool)
     )
-    return is_real and -_MOST < value < _MOST
+    return is_real and -_MOST < cast(float, value) < _MOST
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Return whether a value is a whole number, as 3 and 3.0 are in JSON."""
     if type(value) is int:
         return -_MOST_EXACT <= value <= _MOST_EXACT
     return is_number(value) and -_MOST_EXACT <= value <= _MOST_EXACT and value == int(value)
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[int | str]:
     """Return whether a value can be the id of an image or a category."""
     return is_whole(value) or isinstance(value, str)
 
 
-def is_text(value: object) -> bool:
+def is_text(value: object) -> TypeGuard[str]:
     """Return whether a value is a text of more than blanks."""
     return isinstance(value, str) and bool(value.strip())
 
 
-def is_coordinate(value: object) -> bool:
+def is_coordinate(value: object) -> TypeGuard[float]:
     """Return whether a value can be a place or a length in a picture, in pixels."""
     return is_number(value) and -FARTHEST <= value <= FARTHEST
 
 
-def is_side(value: object) -> bool:
+def is_side(value: object) -> TypeGuard[int]:
     """Return whether a value can be the width or height of a picture."""
     return is_whole(value) and 0 < value <= FARTHEST
 
 
-def is_box(value: object) -> bool:
+def is_box(value: object) -> TypeGuard[Sequence[float]]:
     """Return whether a value is [x, y, width, height]; the sides may be 0."""
-    is_four = isinstance(value, list | tuple) and len(value) == 4
-    return is_four and all(map(is_coordinate, value)) and value[2] >= 0 and value[3] >= 0
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        return False
+    return all(map(is_coordinate, value)) and value[2] >= 0 and value[3] >= 0
 
 
 WHOLE = Kind("a whole number", is_whole)
@@ -85,10 +87,7 @@ def shown(value: object) -> str:
     """Return a value as JSON spells it, cut off where it is long."""
     if isinstance(value, float) and not is_number(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), str(value))
-    text = {None: "null", True: "true", False: "false"}.get(value) if _is_name(value) else None
-    text = text or repr(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _is_name(value: object) -> bool:
-    return value is None or isinstance(value, bool)
