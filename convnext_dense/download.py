@@ -13,9 +13,10 @@ import tempfile
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -154,8 +155,8 @@ def _announced(
     response: http.client.HTTPResponse, start: int, path: Path
 ) -> tuple[int, int | None]:
     """Return where the answer begins in the file, and how large the file is, if that is said."""
-    length = response.headers.get("Content-Length") or ""
-    length = int(length) if length.isdecimal() else None
+    stated = response.headers.get("Content-Length") or ""
+    length = int(stated) if stated.isdecimal() else None
     if start and response.status == HTTPStatus.PARTIAL_CONTENT:
         content = response.headers.get("Content-Range") or ""
         found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", content.strip())
@@ -249,10 +250,10 @@ class _Watch:
             before = self.received
 
 
-class _Watched:
+class _Watched(http.client.HTTPConnection):
     """A connection that shows its socket to a watch."""
 
-    def __init__(self, *args: object, watch: _Watch, **kwargs: object) -> None:
+    def __init__(self, *args: Any, watch: _Watch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = watch
 
@@ -261,11 +262,7 @@ class _Watched:
         self._watch.connection = self.sock
 
 
-class _HTTPConnection(_Watched, http.client.HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Watched, http.client.HTTPSConnection):
+class _WatchedHTTPS(_Watched, http.client.HTTPSConnection):
     pass
 
 
@@ -275,11 +272,11 @@ class _Handler(urllib.request.HTTPHandler):
         self._watch = watch
 
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_HTTPConnection, request, watch=self._watch)
+        return self.do_open(partial(_Watched, watch=self._watch), request)
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         context = ssl.create_default_context()
-        return self.do_open(_HTTPSConnection, request, watch=self._watch, context=context)
+        return self.do_open(partial(_WatchedHTTPS, watch=self._watch, context=context), request)
 
     https_request = urllib.request.HTTPHandler.http_request
 

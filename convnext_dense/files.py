@@ -34,7 +34,7 @@ class WriteError(OSError):
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, way_on: str = WHOLE) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], way_on: str = WHOLE) -> Iterator[Path]:
     """Yield a path to write to, which takes a file's place in one step where the block succeeds.
 
     Where it fails, an earlier file of the name stays as it was, and nothing else is left. A process
@@ -76,7 +76,7 @@ def replacing(path: str | os.PathLike, way_on: str = WHOLE) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a new folder to fill, which takes its name in one step where the block succeeds.
 
     Where it fails nothing is left. Its files are not on the disk for certain, as :func:`replacing`
@@ -100,7 +100,7 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_whole(
-    path: str | os.PathLike, content: str | bytes | memoryview, way_on: str = WHOLE
+    path: str | os.PathLike[str], content: str | bytes | memoryview, way_on: str = WHOLE
 ) -> None:
     """Write a file in one step, with its folder if that is missing: see :func:`replacing`.
 
@@ -116,7 +116,7 @@ def write_whole(
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def append_line(path: str | os.PathLike, line: str) -> None:
+def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Append a line to a file, all of it or nothing.
 
     Args:
@@ -142,7 +142,7 @@ def append_line(path: str | os.PathLike, line: str) -> None:
             os.close(file)
 
 
-def ensure_writable(path: str | os.PathLike) -> None:
+def ensure_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a file that could not be written, before the work whose result it is to take.
 
     Args:
@@ -161,7 +161,7 @@ def ensure_writable(path: str | os.PathLike) -> None:
                 pass  # deleted, since it is not moved
 
 
-def ensure_folder(folder: str | os.PathLike) -> None:
+def ensure_folder(folder: str | os.PathLike[str]) -> None:
     """Make a folder where it is missing, and refuse one in which no file can be written.
 
     Raises:
@@ -179,7 +179,7 @@ def is_part(path: Path) -> bool:
     return _PART.match(path.name) is not None
 
 
-def clear_parts(folder: str | os.PathLike) -> list[Path]:
+def clear_parts(folder: str | os.PathLike[str]) -> list[Path]:
     """Delete the parts that killed processes left in a folder, and in no folder below it.
 
     A part whose writer lives is left alone, and one of another host until it is a day old.
@@ -254,7 +254,8 @@ def _delete(part: Path) -> None:
 
 
 def _is_abandoned(part: Path, lock: int) -> bool:
-    if _PART.match(part.name)[1] == _HOST:
+    found = _PART.match(part.name)
+    if found and found[1] == _HOST:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -288,7 +289,7 @@ def _as_write_error(path: Path, way_on: str) -> Iterator[None]:
         raise write_error(path, error, way_on) from error
 
 
-def write_error(path: str | os.PathLike, error: OSError, way_on: str = WHOLE) -> WriteError:
+def write_error(path: str | os.PathLike[str], error: OSError, way_on: str = WHOLE) -> WriteError:
     """Return the error of a write that failed, which says in one line what is missing.
 
     Args:
@@ -311,7 +312,7 @@ def write_error(path: str | os.PathLike, error: OSError, way_on: str = WHOLE) ->
     return failure
 
 
-def inside(folder: str | os.PathLike, name: str) -> Path:
+def inside(folder: str | os.PathLike[str], name: str) -> Path:
     """Return the path of a file below a folder, for a name that comes from data.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
@@ -52,9 +52,9 @@ def decided_by_rank_0(decide: Callable[[], Result]) -> Result:
             result = decide()
         except Exception as raised:
             error = raised
-    outcome = [result, error]
+    outcome: list[Any] = [result, error]
     broadcast_object_list(outcome)  # does nothing where there is one process
     result, error = outcome
     if error is not None:
         raise error
-    return result
+    return cast(Result, result)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmcv.cnn import is_norm
@@ -32,6 +32,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.block import GRN
 from convnext_dense.text import printable
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
 
 DETECTION_SHAPE = (800, 1280)
 NUM_BOXES = 1000
@@ -106,20 +109,20 @@ def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
     """
     if "model" not in cfg:
         raise ValueError(f"config {cfg.filename} has no model: name a recipe that has one")
-    shape = tuple(shape or default_shape(cfg))
-    if min(shape) < 1:
-        raise ValueError(f"`shape` takes a positive height and width, got {shape[0]} {shape[1]}")
+    height, width = shape or default_shape(cfg)
+    if min(height, width) < 1:
+        raise ValueError(f"`shape` takes a positive height and width, got {height} {width}")
     model = build_without_data(cfg)
     parts = find_parts(model)
     parameters = _count_parameters(model, parts)
     norms = [norm for name in parts if name != AUXILIARY_HEAD for norm in _norms(parts[name])]
-    image = torch.empty(1, cfg.model.backbone.get("in_channels", 3), *shape, device="meta")
+    image = torch.empty(1, cfg.model.backbone.get("in_channels", 3), height, width, device="meta")
     flops, norm_ops = _measure(parts, norms, partial(run, model, image))
     counted = {name: Part(name, parameters[name], flops[name]) for name in parts}
     auxiliary_head = counted.pop(AUXILIARY_HEAD, None)
     num_norm_parameters = sum(p.numel() for norm in norms for p in norm.parameters())
     return Complexity(
-        shape=shape,
+        shape=(height, width),
         parts=tuple(counted.values()),
         auxiliary_head=auxiliary_head,
         norms=Part("norms", num_norm_parameters, norm_ops),
@@ -172,7 +175,7 @@ class _EmptyOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def find_parts(model: nn.Module) -> dict[str, list[nn.Module]]:
+def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
     """Name the parts of a model, in the order in which they run, with the modules of each.
 
     Raises:
@@ -204,7 +207,7 @@ def find_parts(model: nn.Module) -> dict[str, list[nn.Module]]:
     return parts
 
 
-def run(model: nn.Module, image: Tensor) -> None:
+def run(model: BaseModel, image: Tensor) -> None:
     """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
     features = model.backbone(image)
     if model.with_neck:
@@ -258,16 +261,16 @@ def _backbone_parts(backbone: nn.Module) -> dict[str, list[nn.Module]]:
     if not isinstance(backbone, ConvNeXt):
         return {"backbone": [backbone]}
     stem, *downsamplings = backbone.downsample_layers
-    parts = {"backbone stem": [stem], "backbone stage 0": [*backbone.stages[0]]}
+    parts = {"backbone stem": [stem], "backbone stage 0": [*backbone.stages[0].children()]}
     for stage, downsampling in enumerate(downsamplings, start=1):
-        parts[f"backbone stage {stage}"] = [downsampling, *backbone.stages[stage]]
+        parts[f"backbone stage {stage}"] = [downsampling, *backbone.stages[stage].children()]
     if backbone.norm_out:
         norms = [getattr(backbone, f"norm{stage}") for stage in backbone.out_indices]
         parts["backbone output norms"] = norms
     return parts
 
 
-def _run_roi_heads(roi_head: nn.Module, image: Tensor) -> None:
+def _run_roi_heads(roi_head: BaseModel, image: Tensor) -> None:
     for name, num_rois in (("bbox", NUM_BOXES), ("mask", NUM_MASKS)):
         if not getattr(roi_head, f"with_{name}"):
             continue
@@ -282,15 +285,15 @@ def _run_roi_heads(roi_head: nn.Module, image: Tensor) -> None:
             head(roi_head.shared_head(rois) if roi_head.with_shared_head else rois)
 
 
-def _listed(modules: nn.Module | None) -> list[nn.Module]:
+def _listed(modules: BaseModel | None) -> list[BaseModel]:
     if modules is None:
         return []
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
 
 
-def _count_parameters(model: nn.Module, parts: dict[str, list[nn.Module]]) -> Counter[str]:
+def _count_parameters(model: BaseModel, parts: dict[str, list[nn.Module]]) -> Counter[str]:
     """Count each parameter once, in the first part that has it, and see that none is left."""
-    owner = {}
+    owner: dict[nn.Parameter, str] = {}
     for name, modules in parts.items():
         for module in modules:
             for parameter in module.parameters():
@@ -301,7 +304,7 @@ def _count_parameters(model: nn.Module, parts: dict[str, list[nn.Module]]) -> Co
             f"{type(model).__name__} cannot be counted: the parts that are known "
             f"({', '.join(parts)}) leave out parameters such as {left[0]!r}"
         )
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for parameter, name in owner.items():
         counts[name] += parameter.numel()
     return counts
@@ -315,7 +318,7 @@ def _measure(
     parts: dict[str, list[nn.Module]], norms: list[nn.Module], call: Callable[[], None]
 ) -> tuple[Counter[str], int]:
     """Give the FLOPs of each part, and the operations of the norms, while ``call`` runs."""
-    flops = Counter()
+    flops: Counter[str] = Counter()
     norm_ops = 0
     running = "the model"
     counter = FlopCounterMode(display=False)  # counts 2 for a multiply-add

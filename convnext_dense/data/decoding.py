@@ -194,7 +194,7 @@ def any_size() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _open(content: bytes | str) -> Image.Image:
+def _open(content: bytes | str) -> ImageFile.ImageFile:
     with any_size():
         return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
 

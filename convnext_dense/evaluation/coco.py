@@ -11,11 +11,18 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.figures import Figures
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    from convnext_dense.data.rules.values import Id
 
 # In the order of pycocotools' `stats`: name, IoU, area of the object, detections per image.
 OFFICIAL = (
@@ -33,7 +40,7 @@ OFFICIAL = (
     ("ARl", "0.50:0.95", "large", 100),
 )
 # Of `precision`: the rows of its first axis, all thresholds or one, and the area range.
-_PER_CLASS = {
+_PER_CLASS: dict[str, tuple[slice | int, int]] = {
     "AP": (slice(None), 0),
     "AP50": (0, 0),
     "AP75": (5, 0),
@@ -98,7 +105,7 @@ def evaluate_coco(
 
 
 def figures_of(
-    evaluated: Iterable[tuple[str, object]], truth: dict, cat_ids: Sequence[int]
+    evaluated: Iterable[tuple[str, COCOeval]], truth: dict, cat_ids: Sequence[int]
 ) -> Figures:
     """Return the figures of what :func:`run_cocoeval` evaluated.
 
@@ -125,7 +132,7 @@ def figures_of(
 
 def run_cocoeval(
     results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[int]
-) -> object:
+) -> COCOeval:
     """Run a backend's COCOeval, for what the figures leave out: its arrays and matches.
 
     Args:
@@ -186,12 +193,12 @@ def run_cocoeval(
     return evaluation
 
 
-def _numbered(entries: Iterable[dict]) -> dict[object, int]:
+def _numbered(entries: Iterable[dict]) -> dict[Id, int]:
     """Return a number from 1 for each id, in the order in which pycocotools goes through them."""
     return {own: number for number, own in enumerate(sorted(e["id"] for e in entries), start=1)}
 
 
-def _found(kind: type, coco: object, results: list[dict]) -> object:
+def _found(kind: type[COCO], coco: COCO, results: list[dict]) -> COCO:
     if results:
         return coco.loadRes(results)
     none = kind()  # loadRes looks at the first result

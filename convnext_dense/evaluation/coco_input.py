@@ -16,7 +16,7 @@ from convnext_dense.data.rules.categories import check_names
 from convnext_dense.data.rules.masks import Segmentations, check_masks
 from convnext_dense.data.rules.read import said_while_checked
 from convnext_dense.data.rules.runs import fill_their_size, rle_problem
-from convnext_dense.data.rules.values import is_box, is_id, is_number
+from convnext_dense.data.rules.values import Id, is_box, is_id, is_number
 
 TYPES = {"bbox": "bbox", "segm": "segmentation"}
 _SHOWN = 5
@@ -104,18 +104,24 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
                 f"{index} with {show(first)}"
             )
 
-    refuse(lambda r: not isinstance(r, dict), "are no objects", lambda r: repr(r)[:80])
-    for key in ("image_id", "category_id", "score"):
-        refuse(lambda r, key=key: key not in r, f"have no {key}", lambda r: f"keys {_list(r)}")
-    for key, kind in (("image_id", "images"), ("category_id", "categories")):
+    def refuse_without(key: str) -> None:
+        refuse(lambda r: key not in r, f"have no {key}", lambda r: f"keys {_list(r)}")
+
+    def refuse_unknown(key: str, kind: str) -> None:
         known = {entry["id"] for entry in truth[kind]}
         refuse(
             # JSON may hold a list there, which no set can look up, or true, which is equal to 1.
-            lambda r, key=key, known=known: not is_id(r[key]) or r[key] not in known,
+            lambda r: not is_id(r[key]) or r[key] not in known,
             f"have an unknown {key}: it is not among the {len(known)} {kind} of {annotations} "
             f"({_list(sorted(known, key=str))})",
-            lambda r, key=key: f"{key} {r[key]!r}",
+            lambda r: f"{key} {r[key]!r}",
         )
+
+    refuse(lambda r: not isinstance(r, dict), "are no objects", lambda r: repr(r)[:80])
+    for key in ("image_id", "category_id", "score"):
+        refuse_without(key)
+    refuse_unknown("image_id", "images")
+    refuse_unknown("category_id", "categories")
     refuse(
         lambda r: not is_number(r["score"]),
         "have a score that is no finite number",
@@ -236,14 +242,16 @@ def check_type(
     findings.raise_first()
 
 
-def _image_sizes(truth: dict) -> dict[object, list[int]]:
+def _image_sizes(truth: dict) -> dict[Id, list[int]]:
     return {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
 
 
 def _is_rle(value: object) -> bool:
-    return rle_problem(value, None) is None and not isinstance(value["counts"], list)
+    if not isinstance(value, dict) or rle_problem(value, None) is not None:
+        return False
+    return not isinstance(value["counts"], list)
 
 
 def _list(values: Iterable[object]) -> str:
-    values = list(dict.fromkeys(map(str, values)))
-    return ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
+    texts = list(dict.fromkeys(map(str, values)))
+    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")

@@ -27,7 +27,7 @@ class Figures:
     """
 
     summary: Mapping[str, float]
-    per_class: list[dict[str, object]] = field(default_factory=list)
+    per_class: list[dict[str, str | float]] = field(default_factory=list)
 
 
 def write_figures(folder: str | Path, figures: Figures, **about: object) -> list[Path]:

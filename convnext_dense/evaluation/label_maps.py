@@ -46,7 +46,7 @@ def evaluate_label_maps(
     from rich.console import Console
     from rich.progress import track
 
-    from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
+    from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, figures_of_areas
 
     check_number_of_classes(classes, reduce_zero_label, "this evaluation")
     pairs = pair_up(Path(pred_dir), Path(gt_dir))
@@ -63,11 +63,7 @@ def evaluate_label_maps(
             )
         maps = torch.from_numpy(pred), torch.from_numpy(truth)
         areas.append(BenchmarkIoUMetric.intersect_and_union(*maps, len(classes), IGNORED))
-    with quiet_logger():
-        metric = BenchmarkIoUMetric()
-    metric.dataset_meta = dict(classes=tuple(classes))
-    metric.compute_metrics(areas)
-    return metric.figures
+    return figures_of_areas(areas, classes)
 
 
 def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
@@ -136,9 +132,11 @@ def read_labels(file: Path | bytes, num_classes: int, reduce_zero_label: bool) -
     Raises:
         ValueError: Where it cannot be read, has more than one channel, or a label is no class.
     """
-    is_content = isinstance(file, bytes)
-    name = "a prediction" if is_content else str(file)
-    labels = read_label_map(file if is_content else file.read_bytes(), name)
+    if isinstance(file, bytes):
+        name, content = "a prediction", file
+    else:
+        name, content = str(file), file.read_bytes()
+    labels = read_label_map(content, name)
     if reduce_zero_label:
         # As mmseg's LoadAnnotations: unlabelled and ignored become one.
         labels = np.where(labels == IGNORED, IGNORED, labels - np.uint8(1))
@@ -157,5 +155,5 @@ def read_labels(file: Path | bytes, num_classes: int, reduce_zero_label: bool) -
 
 
 def _list(values: Iterable[object]) -> str:
-    values = list(map(str, values))
-    return ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
+    texts = list(map(str, values))
+    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")

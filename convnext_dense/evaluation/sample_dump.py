@@ -10,7 +10,7 @@ from mmengine.evaluator import DumpResults
 from mmengine.registry import METRICS as ROOT_METRICS
 
 
-class _Kept:
+class _Kept(DumpResults):
     """Names the file in ``kept`` once it is written."""
 
     kept: tuple[Path, ...] = ()
@@ -28,5 +28,5 @@ class KeepDetSamples(_Kept, DumpDetResults):
 
 
 @ROOT_METRICS.register_module()
-class KeepSamples(_Kept, DumpResults):
+class KeepSamples(_Kept):
     """A segmenter's samples."""

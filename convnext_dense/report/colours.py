@@ -19,5 +19,5 @@ def class_colours(metainfo: Mapping) -> list[tuple[int, int, int]]:
     """
     number, palette = len(metainfo["classes"]), metainfo.get("palette")
     if isinstance(palette, list | tuple) and len(palette) >= number:
-        return [tuple(map(int, colour)) for colour in palette[:number]]
+        return [(int(r), int(g), int(b)) for r, g, b in palette[:number]]
     return distinct_colours(number)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import Config
@@ -14,12 +15,16 @@ from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
 from convnext_dense.data.check import build_unread, check_root
+from convnext_dense.data.rules.values import Id
 from convnext_dense.evaluation.coco import choose_backend, figures_of, run_cocoeval
 from convnext_dense.evaluation.coco_input import read_results, read_truth, types_of
 from convnext_dense.evaluation.figures import METRICS_FILE, Figures
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Detections
 from convnext_dense.report.colours import class_colours
+
+if TYPE_CHECKING:
+    from pycocotools.cocoeval import COCOeval
 
 # Objects above this score are drawn, and count for the score of a picture.
 SHOWN_SCORE = 0.3
@@ -59,7 +64,7 @@ class DetectionOutcome:
     """
 
     figures: Figures
-    scores: Mapping[object, float]
+    scores: Mapping[Id, float]
     measure: str
     curves: list[Curves]
     layout: str = "{:.2f}"
@@ -91,19 +96,21 @@ class DetectionTask:
             raise ValueError(f"{self._file} names none of the classes {', '.join(self.classes)}")
         self._names = {category["id"]: category["name"] for category in categories}
         folder = Path(built.data_prefix.get("img") or "")
-        self.paths = {image["id"]: folder / image["file_name"] for image in self._truth["images"]}
+        self.paths: dict[Id, Path] = {
+            image["id"]: folder / image["file_name"] for image in self._truth["images"]
+        }
         self._coco = COCO()
         self._coco.dataset = self._truth
         with contextlib.redirect_stdout(io.StringIO()):
             self._coco.createIndex()
         # Of a single class its name would only hide what is below it.
-        names, scores = ("name", "score") if len(self.classes) > 1 else ("none", "none")
-        self._draw_truth = Drawer(self.classes, self.colours, labels=names)
-        self._draw_found = Drawer(self.classes, self.colours, labels=scores)
+        several = len(self.classes) > 1
+        self._draw_truth = Drawer(self.classes, self.colours, labels="name" if several else "none")
+        self._draw_found = Drawer(self.classes, self.colours, labels="score" if several else "none")
 
     def kept(
         self, folder: Path, named: Collection[str] = ()
-    ) -> tuple[Path, dict[object, list[dict]]] | None:
+    ) -> tuple[Path, dict[Id, list[dict]]] | None:
         """Return a file of COCO's results for all images in a folder.
 
         Args:
@@ -118,12 +125,12 @@ class DetectionTask:
         if not files:
             return None
         file = max(files, key=lambda file: (file.name in named, file.stat().st_mtime))
-        found: dict[object, list[dict]] = {key: [] for key in self.paths}
+        found: dict[Id, list[dict]] = {key: [] for key in self.paths}
         for result in read_results(file, self._truth, self._file):
             found[result["image_id"]].append(result)
         return file, found
 
-    def keep(self, key: object, result: Detections) -> list[dict]:
+    def keep(self, key: Id, result: Detections) -> list[dict]:
         """Turn what the model found in a picture into COCO's results."""
         ids = list(self._names)
         entries = []
@@ -140,7 +147,7 @@ class DetectionTask:
             entries.append(entry)
         return entries
 
-    def compare(self, found: Mapping[object, list[dict]]) -> DetectionOutcome:
+    def compare(self, found: Mapping[Id, list[dict]]) -> DetectionOutcome:
         """Compare predictions with the truth of their images, by pycocotools or its equal."""
         truth = dict(
             self._truth,
@@ -154,7 +161,7 @@ class DetectionTask:
             raise ValueError("some results have no box, others no mask: they cannot be compared")
         curves = []
 
-        def evaluated() -> Iterator[tuple[str, object]]:
+        def evaluated() -> Iterator[tuple[str, COCOeval]]:
             for name in types:
                 one = run_cocoeval(results, truth, name, backend, ids)
                 curves.append(_curves(name, one))
@@ -170,7 +177,7 @@ class DetectionTask:
         return DetectionOutcome(figures, _f1(matched), measure, curves)
 
     def draw(
-        self, picture: np.ndarray, key: object, found: list[dict]
+        self, picture: np.ndarray, key: Id, found: list[dict]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw the truth and what was found into a picture, both (H, W, 3) uint8 in BGR order."""
         size = picture.shape[:2]
@@ -194,12 +201,12 @@ class DetectionTask:
         boxes = np.reshape([entry["bbox"] for entry in entries], (-1, 4)).astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         ids = list(self._names)
-        has_masks = bool(masks) and all(mask is not None and mask.shape == size for mask in masks)
+        whole = [mask for mask in masks if mask is not None and mask.shape == size]
         return Detections(
             boxes,
             np.array([entry.get("score", 1) for entry in entries], np.float32),
             np.array([ids.index(entry["category_id"]) for entry in entries], np.int64),
-            np.stack(masks).astype(bool) if has_masks else None,
+            np.stack(whole).astype(bool) if whole and len(whole) == len(masks) else None,
             self.classes,
         )
 
@@ -209,7 +216,7 @@ def _begins_with_array(file: Path) -> bool:
         return stream.read(64).lstrip().startswith(b"[")
 
 
-def _curves(kind: str, evaluated: object) -> Curves:
+def _curves(kind: str, evaluated: COCOeval) -> Curves:
     # IoU, recall, class, area, detections; -1 where a class has no object.
     precision = np.asarray(evaluated.eval["precision"])[:, :, :, 0, -1]
     precision = np.where(precision < 0, np.nan, precision)
@@ -225,9 +232,9 @@ def _curves(kind: str, evaluated: object) -> Curves:
     )
 
 
-def _f1(evaluated: object) -> dict[object, float]:
+def _f1(evaluated: COCOeval) -> dict[Id, float]:
     """Give the F1 of each image at IoU 0.50; none for one without objects, true or found."""
-    counts: dict[object, np.ndarray] = {}
+    counts: dict[Id, np.ndarray] = {}
     everything = evaluated.params.areaRng[0]
     for one in evaluated.evalImgs:
         if one is None or one["aRng"] != everything:

@@ -118,7 +118,7 @@ def environment(text: str) -> dict[str, str]:
     Returns:
         Nothing where the log has no such part.
     """
-    found = {}
+    found: dict[str, str] = {}
     heading = False
     for line in text.splitlines():
         if line in _HEADINGS:

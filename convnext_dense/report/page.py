@@ -129,9 +129,16 @@ def render(views: Sequence[RunView]) -> str:
         comparable=tables.are_comparable(measured),
         recall=_several("Precision over recall", _recall, views),
         confusion=[
-            attempt(f"The confusion of {view.run.name}", _confusion, number, view)
+            attempt(
+                f"The confusion of {view.run.name}",
+                _confusion,
+                number,
+                view.run.name,
+                outcome,
+                found.classes,
+            )
             for number, view in enumerate(views)
-            if view.found and isinstance(view.found.outcome, SegmentationOutcome)
+            if (found := view.found) and isinstance(outcome := found.outcome, SegmentationOutcome)
         ],
         between=attempt("What the runs differ in", differences, configs) if has_configs else [],
         environment=attempt("The environment", tables.environment_table, runs),
@@ -154,6 +161,7 @@ def _several(what: str, make: Callable[..., list], *args: object) -> list:
 def _view(
     number: int, run: Run, options: Options, progress: Callable[[str, int, int], None]
 ) -> RunView:
+    seen: Validation | Missing
     try:
         seen = validate(run, options, lambda done, of: progress(run.name, done, of))
     except Exception as error:  # whatever a model, its data or its modules come up with
@@ -195,9 +203,10 @@ def _recall(views: Sequence[RunView]) -> list[plots.Plot | Missing]:
     )
 
 
-def _confusion(number: int, view: RunView) -> tuple[plots.Plot | Missing, tables.Table]:
-    confusion, classes = view.found.outcome.confusion, view.found.classes
-    name = view.run.name
+def _confusion(
+    number: int, name: str, outcome: SegmentationOutcome, classes: Sequence[str]
+) -> tuple[plots.Plot | Missing, tables.Table]:
+    confusion = outcome.confusion
     plot = attempt(
         f"Confusion of {name}", plots.confusion_plot, confusion, classes, name, f"c{number}"
     )

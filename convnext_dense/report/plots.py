@@ -88,7 +88,8 @@ def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot | Missing], list[Plot |
         The main ones and the others.
     """
     by_epoch = all(run.by_epoch for run in runs if run.val)
-    main, others = [], []
+    main: list[Plot | Missing] = []
+    others: list[Plot | Missing] = []
     names = {name: None for run in runs for name in run.metrics()}
     is_main = {name: name.endswith(MAIN_METRICS) for name in names}
     for name in names:

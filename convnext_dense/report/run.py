@@ -235,7 +235,7 @@ def _read_tested(run: Run) -> Tested | None:
     return Tested(Figures(summary, rows), about)
 
 
-def _numbers(row: dict[str, str]) -> dict[str, object]:
+def _numbers(row: dict[str, str]) -> dict[str, str | float]:
     return {
         name: value if name == "class" else float(value or "nan") for name, value in row.items()
     }

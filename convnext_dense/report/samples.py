@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,6 +20,13 @@ from convnext_dense.config.loading import check_what_is_loaded
 from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.batches import check_batch_size, is_endless
 from convnext_dense.data.drawable import as_drawable
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
+    from mmengine.model import BaseDataPreprocessor
+    from mmengine.structures import BaseDataElement
+
+    from convnext_dense.inference.drawing import Drawer
 
 SPLITS_SHOWN = ("train", "val")
 # Pixels: of a sample's longer side, between samples, of a line of text, of a legend's entry.
@@ -82,11 +90,12 @@ def draw_samples(
     check_data(cfg, (split,))
     with DATASETS.switch_scope_and_registry(cfg.get("default_scope")):
         loader = _build_loader(cfg, split, seed)
-        number = min(number, len(loader.dataset))
+        dataset: BaseDataset = loader.dataset
+        number = min(number, len(dataset))
         samples = list(islice(_samples(cfg, loader, training=split == "train"), number))
     if not samples:
         raise ValueError(f"the {split}_dataloader gives no batch: see its batch_size and drop_last")
-    return draw_grid(samples, loader.dataset.metainfo), len(samples)
+    return draw_grid(samples, dataset.metainfo), len(samples)
 
 
 def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLoader:
@@ -142,7 +151,9 @@ def _samples(cfg: Config, loader: torch.utils.data.DataLoader, training: bool) -
             yield _sample(tensor, sample, preprocessor)
 
 
-def _sample(tensor: torch.Tensor, data: object, preprocessor: torch.nn.Module) -> Sample:
+def _sample(
+    tensor: torch.Tensor, data: BaseDataElement, preprocessor: BaseDataPreprocessor
+) -> Sample:
     picture = undo_normalisation(tensor, preprocessor)
     height, width = data.metainfo.get("img_shape", picture.shape)[:2]
     file, size = data.metainfo.get("img_path", ""), (width, height)
@@ -155,8 +166,8 @@ def _sample(tensor: torch.Tensor, data: object, preprocessor: torch.nn.Module) -
     boxes = [getattr(part.bboxes, "tensor", part.bboxes).reshape(-1, 4) for part in parts]
     masks = None
     if all("masks" in part for part in parts):
-        masks = [_fit(part.masks.to_ndarray(), picture.shape[:2]) for part in parts]
-        masks = np.concatenate(masks).astype(bool)
+        fitted = [_fit(part.masks.to_ndarray(), picture.shape[:2]) for part in parts]
+        masks = np.concatenate(fitted).astype(bool)
     return Sample(
         file,
         picture,
@@ -168,7 +179,7 @@ def _sample(tensor: torch.Tensor, data: object, preprocessor: torch.nn.Module) -
     )
 
 
-def undo_normalisation(tensor: torch.Tensor, preprocessor: torch.nn.Module) -> np.ndarray:
+def undo_normalisation(tensor: torch.Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
     """Turn a network's input back into a picture.
 
     Args:
@@ -272,7 +283,7 @@ def lay_out(shapes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], i
     return places, columns * pitch + _GAP, top + _GAP
 
 
-def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: object) -> np.ndarray:
+def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: Drawer) -> np.ndarray:
     """Draw a sample's truth into its picture, whose longer side becomes a cell's.
 
     Args:
@@ -301,9 +312,10 @@ def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: object) -> np.n
     masks = sample.masks
     if masks is not None and len(masks):
         masks = np.stack([fit(mask) for mask in masks]).astype(bool)
+    assert sample.ignored is not None
     labels = sample.labels + sample.ignored * (len(classes) // 2)
     scores = np.ones(len(labels), np.float32)
-    factors = np.float32([size[0] / width, size[1] / height] * 2)
+    factors = np.array([size[0] / width, size[1] / height] * 2, np.float32)
     return drawer(picture, Detections(sample.boxes * factors, scores, labels, masks, classes))
 
 

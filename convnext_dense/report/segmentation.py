@@ -13,8 +13,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from convnext_dense.data.check import build_unread, check_root
+from convnext_dense.data.rules.values import Id
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, quiet_logger
+from convnext_dense.evaluation.iou_metric import figures_of_areas
 from convnext_dense.evaluation.label_maps import IGNORED, map_name, read_labels
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Segmentation
@@ -37,7 +38,7 @@ class SegmentationOutcome:
     """
 
     figures: Figures
-    scores: Mapping[object, float]
+    scores: Mapping[Id, float]
     measure: str
     confusion: np.ndarray
     layout: str = "{:.1f}"
@@ -75,14 +76,12 @@ class SegmentationTask:
         self._infos = {info["img_path"]: info for info in built.load_data_list()}
         if not self._infos:
             raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) holds no image")
-        self.paths = {path: Path(path) for path in self._infos}
+        self.paths: dict[Id, Path] = {path: Path(path) for path in self._infos}
         self._images = folders[:1]
         self._load = LoadAnnotations(imdecode_backend="pillow")
         self._draw = Drawer(self.classes, self.colours, legend=False)
 
-    def kept(
-        self, folder: Path, named: Collection[str] = ()
-    ) -> tuple[Path, dict[object, Path]] | None:
+    def kept(self, folder: Path, named: Collection[str] = ()) -> tuple[Path, dict[Id, Path]] | None:
         """Return a folder with a PNG of labels for every image.
 
         Args:
@@ -100,14 +99,14 @@ class SegmentationTask:
         newest = max(folders, key=lambda sub: (sub.name in named, sub.stat().st_mtime))
         return newest, {key: newest / name for key, name in wanted.items()}
 
-    def keep(self, key: object, result: Segmentation) -> bytes:
+    def keep(self, key: Id, result: Segmentation) -> bytes:
         """Turn what the model found in a picture into the bytes of a PNG, as a test keeps it."""
         png = io.BytesIO()
         labels = result.labels + np.uint8(self._reduce_zero_label)
         Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
         return png.getvalue()
 
-    def compare(self, found: Mapping[object, Path | bytes]) -> SegmentationOutcome:
+    def compare(self, found: Mapping[Id, Path | bytes]) -> SegmentationOutcome:
         """Compare predictions with the truth of their images, by mmseg's IoUMetric."""
         number = len(self.classes)
         confusion = np.zeros((number, number + 1), np.int64)
@@ -128,20 +127,20 @@ class SegmentationTask:
                 scores[key] = float(100 * (both[either > 0] / either[either > 0]).mean())
         if not confusion.any():
             raise ValueError("the truth of these images has no labelled pixel")
-        with quiet_logger():
-            metric = BenchmarkIoUMetric()
-        metric.dataset_meta = dict(classes=self.classes)
-        metric.compute_metrics([tuple(map(torch.from_numpy, areas(confusion)))])
-        return SegmentationOutcome(metric.figures, scores, MEASURE, confusion)
+        counted = tuple(map(torch.from_numpy, areas(confusion)))
+        figures = figures_of_areas([counted], self.classes)
+        return SegmentationOutcome(figures, scores, MEASURE, confusion)
 
     def draw(
-        self, picture: np.ndarray, key: object, found: Path | bytes
+        self, picture: np.ndarray, key: Id, found: Path | bytes
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw the truth and what was found into a picture, both (H, W, 3) uint8 in BGR order."""
-        maps = self._truth(key), self._labels(found)
-        return tuple(self._draw(picture, Segmentation(labels, self.classes)) for labels in maps)
+        truth = Segmentation(self._truth(key), self.classes)
+        return self._draw(picture, truth), self._draw(
+            picture, Segmentation(self._labels(found), self.classes)
+        )
 
-    def _truth(self, key: object) -> np.ndarray:
+    def _truth(self, key: Id) -> np.ndarray:
         labels = self._load(dict(self._infos[key]))["gt_seg_map"]
         wrong = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
         if wrong.size:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -20,7 +21,7 @@ _TEXT, _GRID = "#010203", "#010204"
 _THEME = {_TEXT: "currentColor", _GRID: "var(--grid)"} | {
     f"#0102{16 + number:02x}": f"var(--run{number})" for number in range(RUNS)
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "report",
     "text.parse_math": False,  # a name may hold dollar signs

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeGuard
 
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.report.plots import MAIN_METRICS
@@ -69,7 +70,7 @@ class Evaluated:
     @property
     def is_part(self) -> bool:
         """Whether only a part of the images was looked at."""
-        return None not in (self.images, self.of) and self.images < self.of
+        return self.images is not None and self.of is not None and self.images < self.of
 
 
 def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
@@ -223,7 +224,7 @@ def _kind(key: str) -> str:
     return kind if kind in TITLES else ""
 
 
-def _by_class(one: Evaluated | None, key: str) -> dict[str, object]:
+def _by_class(one: Evaluated | None, key: str) -> dict[str, str | float]:
     rows = one.figures.per_class if one else []
     return {str(row["class"]): row[key] for row in rows if key in row}
 
@@ -256,14 +257,15 @@ def _text(value: object, layout: str) -> str:
     return layout.format(value) if _is_known(value) else NOTHING
 
 
-def _is_known(value: object) -> bool:
+def _is_known(value: object) -> TypeGuard[float]:
     # COCO's figures are -1 where there is nothing to find.
     return _is_number(value) and value != -1
 
 
-def _is_number(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value)
 
 
 def _starts(run: Run) -> str:

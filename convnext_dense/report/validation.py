@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from mmengine.config import Config, ConfigDict
 from convnext_dense.config.data.paths import set_data_root
 from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, type_name
 from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.rules.values import Id
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.report.detection import DetectionOutcome, DetectionTask
@@ -24,6 +26,7 @@ from convnext_dense.upstream.registered_only import refuse_code, registered_only
 
 # Of a picture in the page: pixels of its longer side, and JPEG's quality.
 SIDE, QUALITY = 640, 80
+Key = TypeVar("Key")
 _TRUST = "where you trust its author, `trust=True` runs it"
 
 
@@ -91,6 +94,36 @@ class Validation:
     notes: list[str] = field(default_factory=list)
 
 
+class Task(Protocol):
+    """The validation images of a config, of either kind.
+
+    What is kept of a picture is of the task's own: COCO's results, or a PNG of labels.
+
+    Attributes:
+        classes: Their names.
+        colours: RGB, one per class.
+        paths: The pictures' files.
+    """
+
+    classes: tuple[str, ...]
+    colours: list[tuple[int, int, int]]
+    paths: dict[Id, Path]
+
+    def kept(
+        self, folder: Path, named: Collection[str] = ()
+    ) -> tuple[Path, Mapping[Id, Any]] | None:
+        """Return the newest predictions for all images in a folder, and where they lie."""
+
+    def keep(self, key: Id, result: Any) -> Any:
+        """Turn what the model found in a picture into what is kept."""
+
+    def compare(self, found: Mapping[Id, Any]) -> DetectionOutcome | SegmentationOutcome:
+        """Compare predictions with the truth of their images."""
+
+    def draw(self, picture: np.ndarray, key: Id, found: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the truth and what was found into a picture."""
+
+
 def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -> Validation:
     """Compare a run's predictions with the truth of its validation images.
 
@@ -131,7 +164,8 @@ def _validate(
     if options.data_root:
         set_data_root(cfg, options.data_root)
     task = find_task(cfg)
-    notes = []
+    notes: list[str] = []
+    found: Mapping[Id, Any]
     try:
         kept = task.kept(run.folder, _named(run))
     except ValueError as error:
@@ -169,7 +203,7 @@ def _named(run: Run) -> set[str]:
     return {Path(str(place)).name for place in places} if isinstance(places, list) else set()
 
 
-def find_task(cfg: Config) -> DetectionTask | SegmentationTask:
+def find_task(cfg: Config) -> Task:
     """Read the validation data of a config.
 
     Raises:
@@ -188,14 +222,14 @@ def find_task(cfg: Config) -> DetectionTask | SegmentationTask:
     )
 
 
-def choose(scores: dict[object, float], number: int) -> dict[str, list[object]]:
+def choose(scores: Mapping[Id, float], number: int) -> dict[str, list[Id]]:
     """Choose pictures by their scores.
 
     Returns:
         ``best`` and ``worst``, which have none in common, and ``random``, which for the same
         pictures are the same in every run.
     """
-    falling = sorted(scores, key=scores.get, reverse=True)
+    falling = sorted(scores, key=lambda key: scores[key], reverse=True)
     number = min(number, len(falling))
     best = min(number, -(-len(falling) // 2))
     worst = min(number, len(falling) - best)
@@ -208,7 +242,7 @@ def choose(scores: dict[object, float], number: int) -> dict[str, list[object]]:
     }
 
 
-def spread(keys: Sequence[object], number: int) -> list[object]:
+def spread(keys: Sequence[Key], number: int) -> list[Key]:
     """Choose so many of the keys, evenly.
 
     Example:
@@ -222,11 +256,11 @@ def spread(keys: Sequence[object], number: int) -> list[object]:
 def _predict(
     cfg: Config,
     checkpoint: Path,
-    task: DetectionTask | SegmentationTask,
+    task: Task,
     options: Options,
     notes: list[str],
     progress: Callable[[int, int], None],
-) -> dict[object, object]:
+) -> dict[Id, Any]:
     if not cfg.get("test_dataloader"):  # whose pipeline the predictor takes
         cfg.test_dataloader = ConfigDict(cfg.val_dataloader)
     keys = spread(list(task.paths), options.images)
@@ -244,9 +278,7 @@ def _predict(
     return found
 
 
-def _example(
-    task: DetectionTask | SegmentationTask, key: object, found: object, score: float
-) -> Example:
+def _example(task: Task, key: Id, found: Any, score: float) -> Example:
     path = task.paths[key]
     picture = cv2.imread(str(path))
     if picture is None:

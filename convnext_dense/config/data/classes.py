@@ -134,7 +134,5 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
 def distinct_colours(number: int) -> list[tuple[int, int, int]]:
     """Give well separated colours, the same for the same number: RGB, 0 to 255."""
     golden = 0.618034  # of the circle of hues, so that neighbours in the list lie far apart
-    return [
-        tuple(round(255 * part) for part in colorsys.hsv_to_rgb(index * golden % 1, 0.75, 0.95))
-        for index in range(number)
-    ]
+    colours = [colorsys.hsv_to_rgb(index * golden % 1, 0.75, 0.95) for index in range(number)]
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]

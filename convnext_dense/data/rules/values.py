@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TypeGuard, cast
 
+# Of an image or a category.
+Id = int | str
 # Beyond these JSON's whole numbers are not exact in every reader.
 _MOST_EXACT = 2**53
 # Pixels. No picture is as wide, and drawing a polygon takes time by the length of its sides.
@@ -45,7 +47,7 @@ def is_whole(value: object) -> TypeGuard[int]:
     return is_number(value) and -_MOST_EXACT <= value <= _MOST_EXACT and value == int(value)
 
 
-def is_id(value: object) -> TypeGuard[int | str]:
+def is_id(value: object) -> TypeGuard[Id]:
     """Return whether a value can be the id of an image or a category."""
     return is_whole(value) or isinstance(value, str)
 
