@@ -9,7 +9,6 @@ from convnext_dense.cli.errors import add_debug_option, run
 from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
-from convnext_dense.data.shapes import make_shapes
 
 
 def main(argv: list[str]) -> None:
@@ -25,6 +24,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seed", **seed, default=0, help="same seed, same data")
     add_debug_option(parser)
     args = parser.parse_args(argv)
+    from convnext_dense.data.shapes import make_shapes
+
     made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
     say(f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}")
 

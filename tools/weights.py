@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convnext_dense.checkpoints.convert import TARGETS
+from convnext_dense.checkpoints.layouts import TARGETS
 from convnext_dense.cli.errors import add_debug_option, run
 from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.weights import convert_weights, inspect_weights, verify_weights
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -28,24 +27,26 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="inspect|convert|verify")
     inspect = commands.add_parser("inspect", parents=[shared], help="print what a file holds")
-    inspect.set_defaults(command=inspect_weights)
+    inspect.set_defaults(command="inspect_weights")
     convert = commands.add_parser("convert", parents=[shared], help="write another layout")
     convert.add_argument("out", help="ends in .safetensors or .pth")
     convert.add_argument(
         "--to", choices=TARGETS, default="meta", help="default: meta, which is ours"
     )
     convert.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
-    convert.set_defaults(command=convert_weights)
+    convert.set_defaults(command="convert_weights")
     verify = commands.add_parser(
         "verify", parents=[shared], help="compare features with the file's own network"
     )
-    verify.set_defaults(command=verify_weights)
+    verify.set_defaults(command="verify_weights")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
-    args.command(args)
+    from convnext_dense.cli import weights  # imports torch, which no help needs
+
+    getattr(weights, args.command)(args)
 
 
 if __name__ == "__main__":

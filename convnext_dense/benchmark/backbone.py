@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from convnext_dense.backbone import ARCHS
 from convnext_dense.benchmark.ceiling import Ceiling, measure_ceiling, mlp_shapes
+from convnext_dense.benchmark.choices import FORMATS
 from convnext_dense.benchmark.memory import MemoryWatch
 from convnext_dense.benchmark.networks import (
     OURS,
@@ -28,8 +29,7 @@ from convnext_dense.benchmark.peers import PEERS
 from convnext_dense.benchmark.precision import autocast, matrix_dtype, parameter_dtype
 from convnext_dense.benchmark.timing import UNMEASURED, Spread, alternate, paired_ratio, seconds
 
-MODES = ("infer", "train")
-FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 # Beyond it outputs in the measured type are no rounding of the exact ones.
 TOLERANCES = {"fp32": 1e-2, "bf16": 0.1, "amp": 0.1}
 
@@ -62,7 +62,7 @@ class Setting:
     drop_path: float = 0.0
     compiled: bool = False
     peers: Collection[str] = tuple(PEERS)
-    formats: Collection[str] = tuple(FORMATS)
+    formats: Collection[str] = FORMATS
     rounds: int = 10
     min_time: float = 0.1
     parts: bool = False
@@ -300,9 +300,9 @@ def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterat
         for name in setting.formats:
             module = network.build().to(setting.device, parameter_dtype(setting.dtype))
             # torch's types leave this argument out.
-            module = module.to(memory_format=FORMATS[name])  # type: ignore[call-overload]
+            module = module.to(memory_format=_FORMATS[name])  # type: ignore[call-overload]
             module.train(setting.trains)  # mmpretrain's gives nothing back
-            own = image.contiguous(memory_format=FORMATS[name])
+            own = image.contiguous(memory_format=_FORMATS[name])
             for compiled in (False, True) if setting.compiled else (False,):
                 row = Row(network.name, network.normed, name, compiled, None, 0, 0.0)
                 call = torch.compile(module, dynamic=False) if compiled else module

@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-DTYPES = ("fp32", "bf16", "amp")
-
 
 def parameter_dtype(name: str) -> torch.dtype:
     """Give the type of weights and input: ``bf16`` casts them, ``amp`` leaves them in float32."""

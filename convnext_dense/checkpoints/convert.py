@@ -12,21 +12,13 @@ import torch
 from torch import Tensor
 
 from convnext_dense.checkpoints.find import Found, find_convnext
-from convnext_dense.checkpoints.layouts import Layout
-from convnext_dense.checkpoints.layouts.meta import META
-from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
-from convnext_dense.checkpoints.layouts.timm import TIMM
-from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
-from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
+from convnext_dense.checkpoints.layouts import TARGETS, Layout
 from convnext_dense.checkpoints.network import check_whole
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.values import refuse_unusable
 from convnext_dense.files import ensure_writable, write_whole
 
-TARGETS: dict[str, Layout] = {
-    layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
-}
 # Whose backbones mmdet and mmseg models have, under the prefix `backbone.`.
 WHOLE_TARGETS = ("meta", "mmpretrain")
 SUFFIXES = (".safetensors", ".pth")

@@ -9,29 +9,19 @@ import shutil
 import warnings
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-import torch
-
-from convnext_dense.backbone import ARCHS
-from convnext_dense.benchmark.backbone import FORMATS, Measurement, Setting, measure_backbone
-from convnext_dense.benchmark.backbone import MODES as BACKBONE_MODES
-from convnext_dense.benchmark.models import measure_models, title_of
-from convnext_dense.benchmark.peers import PEERS
-from convnext_dense.benchmark.precision import DTYPES
-from convnext_dense.benchmark.report import (
-    backbone_text,
-    models_text,
-    plot_backbones,
-    plot_models,
-    write_json,
-)
+from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.benchmark.choices import DTYPES, FORMATS, MODES, PEER_NAMES
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import speak_as, with_flags
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.files import ensure_writable
-from convnext_dense.inference.model import choose_device
 from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
+
+if TYPE_CHECKING:
+    import torch
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -87,9 +77,7 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         default="fp32",
         help="bf16 casts weights and input, amp is bfloat16 autocast; default: fp32",
     )
-    parser.add_argument(
-        "--mode", choices=BACKBONE_MODES, default="infer", help="train adds backward; infer"
-    )
+    parser.add_argument("--mode", choices=MODES, default="infer", help="train adds backward; infer")
     parser.add_argument(
         "--drop-path", type=float, default=0.0, metavar="R", help="stochastic depth; 0"
     )
@@ -100,7 +88,7 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         "--peers",
         nargs="*",
         metavar="P",
-        help=f"of {', '.join(PEERS)}, or none; default: all that are installed",
+        help=f"of {', '.join(PEER_NAMES)}, or none; default: all that are installed",
     )
     parser.add_argument(
         "--memory-format",
@@ -167,6 +155,9 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
         ValueError: Where a flag's value is out of range, or names what there is not.
         RuntimeError: Where the device or a compiler is missing, or two networks differ.
     """
+    from convnext_dense.benchmark.backbone import Measurement, Setting, measure_backbone
+    from convnext_dense.benchmark.report import backbone_text, plot_backbones, write_json
+
     device = _prepare(args)
     for arch in args.arch:
         if arch not in ARCHS:
@@ -186,7 +177,7 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
         drop_path=args.drop_path,
         compiled=args.compile,
         peers=_peers(args.peers),
-        formats=tuple(FORMATS) if args.memory_format == "both" else (args.memory_format,),
+        formats=FORMATS if args.memory_format == "both" else (args.memory_format,),
         rounds=args.rounds,
         min_time=args.min_time,
         parts=args.parts,
@@ -209,6 +200,8 @@ def benchmark_models(args: argparse.Namespace) -> None:
         ValueError: Where a flag's value is out of range, or a config has no model.
         RuntimeError: Where the device is missing, or a loss is not finite.
     """
+    from convnext_dense.benchmark.models import measure_models, title_of
+    from convnext_dense.benchmark.report import models_text, plot_models, write_json
     from convnext_dense.cli.options import run_options
     from convnext_dense.config.plan import MODEL, plan_run
 
@@ -240,6 +233,10 @@ def benchmark_models(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> torch.device:
+    import torch
+
+    from convnext_dense.inference.model import choose_device
+
     if args.device and not re.fullmatch(r"cpu|cuda(:\d+)?", args.device):
         raise ValueError(f"--device is cpu, cuda or cuda:N, got {args.device!r}")
     if args.plot and find_spec("matplotlib") is None:
@@ -257,12 +254,14 @@ def _prepare(args: argparse.Namespace) -> torch.device:
 
 def _peers(names: list[str] | None) -> tuple[str, ...]:
     if not names:
-        return tuple(PEERS)
+        return PEER_NAMES
     if names == ["none"]:
         return ()
     for name in names:
-        if name not in PEERS:
-            raise ValueError(f"--peers: there is no {name!r}, choose of {', '.join(PEERS)}, none")
+        if name not in PEER_NAMES:
+            raise ValueError(
+                f"--peers: there is no {name!r}, choose of {', '.join(PEER_NAMES)}, none"
+            )
     return tuple(names)
 
 

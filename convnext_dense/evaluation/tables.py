@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from convnext_dense.evaluation.coco import OFFICIAL
 from convnext_dense.evaluation.coco_input import TYPES
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.published import Comparison
 from convnext_dense.text import printable
+
+if TYPE_CHECKING:
+    from convnext_dense.evaluation.published import Comparison
 
 _TITLES = {"bbox": "box", "segm": "mask"}
 

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.config_tree import type_name
+from convnext_dense.swap.choices import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.imports import set_imports
 from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
@@ -27,8 +28,6 @@ from convnext_dense.swap.readers import NotNative
 from convnext_dense.swap.relatives import arch_of, carried_arguments, is_convnext, pyramid_of
 from convnext_dense.swap.wiring import Wiring, wire
 
-RECIPES = ("keep", "convnext")
-MODES = ("auto", "native", "adapter")
 # The swap finds these out itself.
 DECIDED = ("type", "out_indices", "output_stride", "norm_out")
 

@@ -19,5 +19,9 @@ LAYOUTS: tuple[Layout, ...] = (
     DINOV3,
     MMPRETRAIN,
 )
+# Those that weights can be written in.
+TARGETS: dict[str, Layout] = {
+    layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
+}
 
-__all__ = ["LAYOUTS", "Layout", "kind_of", "own_shape"]
+__all__ = ["LAYOUTS", "TARGETS", "Layout", "kind_of", "own_shape"]

@@ -15,10 +15,12 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import Arch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARAMETERS = ("weight", "bias", "gamma", "beta", "kernel")
 # The module that every block of every layout has, and that no other network calls so.

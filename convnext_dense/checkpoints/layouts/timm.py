@@ -7,11 +7,13 @@ mlfoundations/open_clip ``timm_model.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS, Arch
 from convnext_dense.checkpoints.layouts.layout import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RULES = {
     "downsample_layers.0.0": "stem.0",
