@@ -82,7 +82,8 @@ def evaluate_folders(args: argparse.Namespace) -> None:
     """Print the mIoU, mAcc and aAcc of a folder of label maps, by mmseg's IoUMetric."""
     from mmseg.datasets import ADE20KDataset
 
-    from convnext_dense.evaluation.label_maps import evaluate_label_maps, pair_up
+    from convnext_dense.evaluation.label_maps import evaluate_label_maps
+    from convnext_dense.evaluation.map_files import pair_up
 
     classes = parse_classes(args.classes) if args.classes else ADE20KDataset.METAINFO["classes"]
     figures = evaluate_label_maps(

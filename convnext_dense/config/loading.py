@@ -8,22 +8,16 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import (
     SPLITS,
-    backbone_owner,
-    classifying_heads,
     datasets,
     reads_label_maps,
     transforms,
     type_name,
     walk,
 )
-from convnext_dense.data.label_maps import IGNORED
+from convnext_dense.data.pipelines import LOADERS, RGB, ignored_label, model_channels
 
-LOADERS = ("LoadImageFromFile", "LoadPicture")
-_RGB = 3
-PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
 # By way of hue and saturation, which leaves no fourth channel.
 _FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
-_CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
 # Behind these a sample is no dict with one picture any more.
 _PACKING = ("Pack", "TestTimeAug", "MultiBranch", "ImageToTensor", "Collect")
 
@@ -79,19 +73,6 @@ def _loads_label_maps(node: ConfigDict) -> bool:
     return kind in ("LoadAnnotations", "mmseg.LoadAnnotations")
 
 
-def ignored_label(cfg: Config) -> int:
-    """Return the label that a segmenter's loss leaves out."""
-    for _, head, _ in classifying_heads(cfg.model):
-        return head.get("ignore_index", IGNORED)
-    return IGNORED
-
-
-def model_channels(model: ConfigDict) -> int:
-    """Return the channels of the pictures that a model takes."""
-    owner = backbone_owner(model.get("module", model))
-    return (owner[1].backbone.get("in_channels") if owner else None) or _RGB
-
-
 def check_preprocessor(model: ConfigDict, channels: int) -> None:
     """Refuse a data preprocessor for pictures of three channels where the model takes others.
 
@@ -101,7 +82,7 @@ def check_preprocessor(model: ConfigDict, channels: int) -> None:
     preprocessor = model.get("module", model).get("data_preprocessor") or {}
     # mmseg's swaps three channels and leaves others alone.
     swaps = [key for key in ("bgr_to_rgb", "rgb_to_bgr") if preprocessor.get(key)]
-    if channels != _RGB and swaps and type_name(preprocessor) != "SegDataPreProcessor":
+    if channels != RGB and swaps and type_name(preprocessor) != "SegDataPreProcessor":
         raise ValueError(
             f"model.data_preprocessor.{swaps[0]} keeps three channels, but "
             f"model.backbone.in_channels is {channels}: set it to False"
@@ -130,13 +111,13 @@ def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
     """
     loads = [n.get("color_type", "color") for n in pipeline if type_name(n) in LOADERS]
     is_plain = not loads or all(flag.startswith("color") for flag in loads)
-    if (channels == _RGB and is_plain) or any(type_name(n) == "CheckChannels" for n in pipeline):
+    if (channels == RGB and is_plain) or any(type_name(n) == "CheckChannels" for n in pipeline):
         return
     from convnext_dense.data import loading  # noqa: F401  registers itself
 
     kinds = [type_name(node) for _, node in walk(pipeline)]
     colourful = next((kind for kind in kinds if kind in _FOR_COLOUR), None)
-    if channels != _RGB and colourful:
+    if channels != RGB and colourful:
         raise ValueError(
             f"{colourful} takes pictures of three channels, but model.backbone.in_channels is "
             f"{channels}: take it out of the pipeline"
@@ -149,27 +130,6 @@ def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
         last = packs and index == end - 1
         check = dict(type="CheckChannels", channels=channels, after=kinds[index], last=last)
         pipeline.insert(index + 1, ConfigDict(check))
-
-
-def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
-    """Whether a pipeline has a transform that is made to change a picture's channels, or may be.
-
-    Args:
-        pipeline: Of a data set.
-        scope: Where its transforms are looked for.
-    """
-    from mmengine.registry import TRANSFORMS
-
-    for _, node in walk(pipeline):
-        kind = node.get("type")
-        if isinstance(kind, str):
-            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
-                kind = registry.get(kind)
-        if kind and (
-            kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
-        ):
-            return True
-    return False
 
 
 def _pipelines(cfg: Config) -> Iterator[list[ConfigDict]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.data.paths import DATA_VARIABLE
 from convnext_dense.config_tree import (
     classifying_heads,
     datasets,
@@ -18,6 +17,7 @@ from convnext_dense.config_tree import (
     type_name,
 )
 from convnext_dense.data.check_coco import check_coco
+from convnext_dense.data.check_files import DATA_VARIABLE
 from convnext_dense.data.check_label_maps import check_label_maps
 from convnext_dense.data.pickles import allow_pickles
 from convnext_dense.data.rules import Finding, Findings, read_lists

@@ -1,10 +1,14 @@
-"""Which of many files are missing, at the cost of one listing per folder."""
+"""Where data lies, and which of many files are missing, at the cost of one listing per folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+# Of the environment: the folder that stands for the leading `data/` of every data root.
+DATA_VARIABLE = "CONVNEXT_DENSE_DATA"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convnext_dense.config.data.paths import IMAGE_SUFFIXES
-from convnext_dense.data.check_files import argument_of, missing_files
+from convnext_dense.data.check_files import IMAGE_SUFFIXES, argument_of, missing_files
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.label_maps import (
     IGNORED,

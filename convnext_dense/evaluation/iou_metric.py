@@ -15,7 +15,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.label_maps import map_name
+from convnext_dense.evaluation.map_files import map_name
 from convnext_dense.files import inside, write_whole
 
 
@@ -28,7 +28,7 @@ class BenchmarkIoUMetric(IoUMetric):
             for unlabelled (``reduce_zero_label``), the labels begin at 1, as ADE20K's benchmark
             wants it.
         images: The data's folders of images, for
-            :func:`~convnext_dense.evaluation.label_maps.map_name`.
+            :func:`~convnext_dense.evaluation.map_files.map_name`.
         kwargs: Those of IoUMetric.
 
     Attributes:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 
 from convnext_dense.config.steps.outputs import IOU, evaluators_of_test, is_segmenter
-from convnext_dense.evaluation.label_maps import map_name
+from convnext_dense.evaluation.map_files import map_name
 from convnext_dense.files import inside
+
+if TYPE_CHECKING:
+    from mmengine.dataset import BaseDataset
 
 
 def kept_predictions(metrics: Iterable[BaseMetric]) -> list[Path]:
@@ -19,7 +23,7 @@ def kept_predictions(metrics: Iterable[BaseMetric]) -> list[Path]:
     return [path for metric in metrics for path in getattr(metric, "kept", ())]
 
 
-def check_names(cfg: Config, dataset: object, show_dir: str | None) -> None:
+def check_names(cfg: Config, dataset: BaseDataset, show_dir: str | None) -> None:
     """Refuse a test whose label maps or drawings would overwrite each other or lie elsewhere.
 
     Args:
@@ -48,7 +52,7 @@ def _drawing_name(image: str, layout: str) -> str:
 
 
 def _check_names(
-    dataset: object, folder: str, name: Callable[[str], str], argument: str, way_on: str
+    dataset: BaseDataset, folder: str, name: Callable[[str], str], argument: str, way_on: str
 ) -> None:
     images: dict[str, str] = {}
     for index in range(len(dataset)):

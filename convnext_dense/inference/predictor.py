@@ -19,13 +19,13 @@ from convnext_dense.config.loading import (
     check_channels,
     check_pictures,
     check_preprocessor,
-    model_channels,
 )
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.config_tree import reads_label_maps, type_name
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.label_maps import check_number_of_classes
+from convnext_dense.data.pipelines import model_channels
 from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable

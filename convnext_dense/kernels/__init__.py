@@ -5,8 +5,8 @@ of the same names and arguments, which compute the same faster. ``select`` picks
 for a device, a type and a mode; whatever a fast path cannot do runs in plain torch.
 """
 
+from convnext_dense.kernels.autocast import compute_dtype
 from convnext_dense.kernels.select import (
-    compute_dtype,
     fast_path,
     is_every_call_hooked,
     is_transformed,

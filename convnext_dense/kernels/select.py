@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from torch.nn.modules import module as global_hooks
 
 from convnext_dense.kernels import onednn, triton
+from convnext_dense.kernels.autocast import autocast_dtype, compute_dtype
 
 # How many of its blocks are open. For all threads: autograd runs CUDA's backward passes, with what
 # they recompute, in threads of its own, and Predictor the forward ones of several pictures.
@@ -37,14 +38,6 @@ def plain_torch() -> Iterator[None]:
         yield
     finally:
         _plain_torch -= 1
-
-
-def compute_dtype(x: Tensor) -> torch.dtype:
-    """Give the type that convolutions and products of ``x`` compute in: autocast's, or its own."""
-    # Autocast leaves float64 alone.
-    if x.dtype == torch.float64:
-        return x.dtype
-    return autocast_dtype(x.device.type) or x.dtype
 
 
 def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
@@ -115,10 +108,3 @@ def is_every_call_hooked() -> bool:
         or global_hooks._global_backward_pre_hooks
         or global_hooks._global_backward_hooks
     )
-
-
-def autocast_dtype(device: str) -> torch.dtype | None:
-    """Give autocast's type on a kind of device, or None where it is off."""
-    if device not in ("cpu", "cuda"):
-        return None
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None

@@ -16,7 +16,8 @@ from convnext_dense.data.check import build_unread, check_root
 from convnext_dense.data.rules.values import Id
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import figures_of_areas
-from convnext_dense.evaluation.label_maps import IGNORED, map_name, read_labels
+from convnext_dense.evaluation.label_maps import IGNORED, read_labels
+from convnext_dense.evaluation.map_files import map_name
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Segmentation
 from convnext_dense.report.colours import class_colours

@@ -18,11 +18,10 @@ from convnext_dense.config_tree import (
     type_name,
     walk,
 )
+from convnext_dense.data.check_files import DATA_VARIABLE, IMAGE_SUFFIXES
 from convnext_dense.data.rules import Findings, check_records, read_lists
 from convnext_dense.data.rules.values import is_id, is_text
 
-DATA_VARIABLE = "CONVNEXT_DENSE_DATA"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 # Where label maps lie in one of these folders, the images lie in the other of the pair.
 _IMAGE_FOLDERS = {
     "annotations": "images",

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.loading import (
-    ignored_label,
-    may_change_channels,
-    model_channels,
-)
 from convnext_dense.config_tree import (
     SPLITS,
     datasets,
@@ -32,6 +27,11 @@ from convnext_dense.data.audit.pictures import (
 from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
 from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.pipelines import (
+    ignored_label,
+    may_change_channels,
+    model_channels,
+)
 from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
 
 if TYPE_CHECKING:

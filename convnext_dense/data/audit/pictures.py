@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 from mmengine.config import ConfigDict
 from torch.utils.data import DataLoader, Dataset
 
-from convnext_dense.config.loading import LOADERS, PACKAGES
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.decoding import Header, decode, read_header
+from convnext_dense.data.pipelines import LOADERS, PACKAGES
 from convnext_dense.data.rules.findings import Findings
 
 # Fewer are looked at sooner than worker processes start.

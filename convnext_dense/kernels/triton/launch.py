@@ -12,7 +12,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from convnext_dense.kernels.select import autocast_dtype
+from convnext_dense.kernels.autocast import autocast_dtype
 
 # Programs that fill a GPU a few times over. Kernels that add up rows have about this many, and each
 # leaves one partial sum, which torch then adds: atomics would add in another order each time.

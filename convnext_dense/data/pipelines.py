@@ -1,0 +1,47 @@
+"""What a config says of the pictures and labels that its pipelines load."""
+
+from __future__ import annotations
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config_tree import backbone_owner, classifying_heads, walk
+from convnext_dense.data.label_maps import IGNORED
+
+LOADERS = ("LoadImageFromFile", "LoadPicture")
+RGB = 3
+PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
+_CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
+
+
+def ignored_label(cfg: Config) -> int:
+    """Return the label that a segmenter's loss leaves out."""
+    for _, head, _ in classifying_heads(cfg.model):
+        return head.get("ignore_index", IGNORED)
+    return IGNORED
+
+
+def model_channels(model: ConfigDict) -> int:
+    """Return the channels of the pictures that a model takes."""
+    owner = backbone_owner(model.get("module", model))
+    return (owner[1].backbone.get("in_channels") if owner else None) or RGB
+
+
+def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
+    """Whether a pipeline has a transform that is made to change a picture's channels, or may be.
+
+    Args:
+        pipeline: Of a data set.
+        scope: Where its transforms are looked for.
+    """
+    from mmengine.registry import TRANSFORMS
+
+    for _, node in walk(pipeline):
+        kind = node.get("type")
+        if isinstance(kind, str):
+            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+                kind = registry.get(kind)
+        if kind and (
+            kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
+        ):
+            return True
+    return False

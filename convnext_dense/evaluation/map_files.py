@@ -1,0 +1,69 @@
+"""The files of label maps: what each is called, and which two belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from convnext_dense.files import is_part
+
+SUFFIX = ".png"
+_SHOWN = 5
+
+
+def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
+    """Give the path of an image's label map below the folder of maps.
+
+    Args:
+        image: Its path.
+        folders: Those of images. The map lies as the image does below the one that holds it; where
+            none does, it has the image's name alone.
+
+    Example:
+        >>> map_name("data/images/val/cam1/7.jpg", ["data/images/val"])
+        'cam1/7.png'
+    """
+    image = Path(image)
+    folder = next((f for f in folders if image.is_relative_to(f)), image.parent)
+    return image.relative_to(folder).with_suffix(SUFFIX).as_posix()
+
+
+def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
+    """Pair the PNGs at or below two folders by their paths there.
+
+    Raises:
+        FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
+        ValueError: Where a prediction has no truth.
+    """
+    found = []
+    for title, folder in (("predictions", pred_dir), ("truth", gt_dir)):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} of {title}")
+        files = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.suffix.lower() == SUFFIX and not is_part(path)
+        }
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no {SUFFIX} file: {title} are PNGs of labels")
+        found.append(files)
+    preds, truths = found
+    without = sorted(truths.keys() - preds.keys())
+    if without:
+        raise FileNotFoundError(
+            f"{pred_dir} lacks {len(without)} of the {len(truths)} label maps of {gt_dir}: "
+            f"{listed(without)}"
+        )
+    unknown = sorted(preds.keys() - truths.keys())
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of the {len(preds)} label maps of {pred_dir} have no truth in "
+            f"{gt_dir}: {listed(unknown)}"
+        )
+    return [(preds[name], truths[name]) for name in sorted(truths)]
+
+
+def listed(values: Iterable[object]) -> str:
+    """Name some values, and say that there are more."""
+    texts = list(map(str, values))
+    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")
