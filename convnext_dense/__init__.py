@@ -2,7 +2,8 @@
 
 Importing this package registers what configs name of it: the backbone, the adapter, the optimizer
 constructor, the hooks and the storage of checkpoints. Each is imported when it is built, and the
-public names when they are used, so that importing costs little and needs mmengine alone.
+public names when they are used, so that importing costs little and needs mmengine alone. It lets
+``mmcv.ops`` be imported where mmcv is lite, and changes nothing else: :func:`enable` does.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from convnext_dense.swap.plan import swap_backbone
 
 upstream.install_at_import()
-enable()
 
 __all__ = [
     "ConvNeXt",

@@ -12,8 +12,8 @@ def enable(without: Iterable[str] = ()) -> None:
     """Make mmengine and mmdet run on today's torch, in the whole process; safe to repeat.
 
     Called where a run starts: by the tools, by :class:`~convnext_dense.Predictor`, and where a
-    registry builds our backbone, which is how a run of mmdet's or mmseg's own tools gets it. Call
-    it yourself where neither does.
+    registry builds our backbone or whatever else a config names of ours, which is how a run of
+    mmdet's or mmseg's own tools gets it. Call it yourself where neither does.
 
     Args:
         without: What to leave as it is, by the names of ``docs/upstream.md``.

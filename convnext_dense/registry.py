@@ -17,6 +17,7 @@ from importlib import import_module
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as ROOT_OPTIM_WRAPPERS
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
@@ -27,6 +28,7 @@ HOOKS = Registry("hook", parent=ROOT_HOOKS)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor", parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS
 )
+OPTIM_WRAPPERS = Registry("optim wrapper", parent=ROOT_OPTIM_WRAPPERS)
 WEIGHT_INITIALIZERS = Registry("weight initializer", parent=ROOT_WEIGHT_INITIALIZERS)
 
 
@@ -37,12 +39,12 @@ class LazyClass:
     Attributes:
         module: Where the class is defined, below ``convnext_dense``.
         name: The class.
-        starts_run: Whether to build it is to begin a run, which needs :func:`.patches.enable`.
+        starts_run: Whether building it by a registry begins a run: see :func:`.patches.enable`.
     """
 
     module: str
     name: str
-    starts_run: bool = False
+    starts_run: bool = True
 
     def load(self) -> type:
         """Import the class."""
@@ -60,20 +62,21 @@ def class_of(entry: object) -> object:
     return entry.load() if isinstance(entry, LazyClass) else entry
 
 
-def _register(registry: Registry, module: str, *names: str, starts_run: bool = False) -> None:
+def _register(registry: Registry, module: str, *names: str) -> None:
     for name in names:
-        entry = LazyClass(module, name, starts_run)
+        entry = LazyClass(module, name)
         for one in (registry, registry.parent):
             one.register_module(name=name, module=entry)
 
 
-_register(MODELS, "backbone.convnext", "ConvNeXt", starts_run=True)
+_register(MODELS, "backbone.convnext", "ConvNeXt")
 _register(MODELS, "swap.adapter", "PyramidAdapter")
 _register(
     OPTIM_WRAPPER_CONSTRUCTORS,
     "training.optim_wrapper_constructor",
     "ConvNeXtOptimWrapperConstructor",
 )
+_register(OPTIM_WRAPPERS, "upstream.cpu_amp", "CpuAmpOptimWrapper")
 _register(
     HOOKS,
     "training.checkpoint_guards",
@@ -88,5 +91,6 @@ _register(HOOKS, "training.finite_values", "FiniteValuesHook")
 _register(HOOKS, "training.own_best", "OwnBestHook")
 # For the backbone's own use; a config writes `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
-    name="PublishedWeights", module=LazyClass("checkpoints.initializer", "PublishedWeights")
+    name="PublishedWeights",
+    module=LazyClass("checkpoints.initializer", "PublishedWeights", starts_run=False),
 )
