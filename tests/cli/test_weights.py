@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from convnext_dense import ConvNeXt
+from convnext_dense.cli.options import run_options
+from convnext_dense.config.plan import TEST, TRAIN, plan_run
 
 ARCH = dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64))
 
@@ -102,25 +104,10 @@ class TestTrain:
         argv = [str(cli.config["seg"]), "--data-root", "no/data", "--work-dir", "w", *flags]
         return [*argv, "--cfg-options", options]
 
-    @pytest.fixture
-    def started(self, monkeypatch):
+    def planned(self, cli, *flags, **options):
         """The config that the run would be built from."""
-        from convnext_dense.cli import train
-
-        class Started(Exception):
-            pass
-
-        def stop(cfg, **kwargs):
-            raise Started(cfg)
-
-        monkeypatch.setattr(train, "check_before_run", stop)
-
-        def run(cli, argv):
-            with pytest.raises(Started) as caught:
-                cli.call("train", [*argv, "--debug"])
-            return caught.value.args[0]
-
-        return run
+        args = cli.load_tool("train").parse_args(self.start(cli, *flags, **options))
+        return plan_run(run_options(args), TRAIN).config
 
     @pytest.mark.parametrize(
         ("name", "arch", "file"),
@@ -130,10 +117,8 @@ class TestTrain:
             ("fcmae", "v2_base", "convnextv2_base_1k_224_fcmae.pt"),
         ],
     )
-    def test_published_weights_by_name(self, name, arch, file, cli, started):
-        cfg = started(
-            cli, self.start(cli, "--weights", name, options=f"model.backbone.arch={arch}")
-        )
+    def test_published_weights_by_name(self, name, arch, file, cli):
+        cfg = self.planned(cli, "--weights", name, options=f"model.backbone.arch={arch}")
         assert cfg.model.backbone.init_cfg.checkpoint.endswith(f"/{file}")
 
     def test_weights_that_do_not_exist(self, cli):
@@ -141,12 +126,12 @@ class TestTrain:
         message = cli.refused("train", argv)
         assert "no published weights 'imagenet22k' for arch 'atto': it has imagenet1k" in message
 
-    def test_hub_ids_are_no_missing_files(self, cli, started):
-        cfg = started(cli, self.start(cli, "--weights", "timm/convnext_tiny.fb_in1k"))
+    def test_hub_ids_are_no_missing_files(self, cli):
+        cfg = self.planned(cli, "--weights", "timm/convnext_tiny.fb_in1k")
         assert cfg.model.backbone.init_cfg.checkpoint == "timm/convnext_tiny.fb_in1k"
 
-    def test_the_published_model_of_a_recipe(self, cli, started):
-        cfg = started(cli, self.start(cli, options="load_from=published"))
+    def test_the_published_model_of_a_recipe(self, cli):
+        cfg = self.planned(cli, options="load_from=published")
         assert cfg.load_from.endswith("/ade20k/upernet_convnext_tiny_1k_512x512.pth")
 
     def test_a_file_of_another_layout_trains(self, cli, classifier):
@@ -158,13 +143,10 @@ class TestTrain:
 
 
 class TestPublishedModels:
-    def test_are_evaluated_by_name(self, cli, monkeypatch):
-        from convnext_dense.cli import test
-
-        monkeypatch.setattr(test, "check_before_run", lambda cfg, splits: None)
-        monkeypatch.setattr(test, "build_runner", lambda cfg: pytest.fail(cfg.load_from))
-        with pytest.raises(pytest.fail.Exception, match=r"/ade20k/upernet_convnext_tiny_1k_512x"):
-            cli.call("test", [str(cli.config["seg"]), "published", "--debug"])
+    def test_are_evaluated_by_name(self, cli):
+        args = cli.load_tool("test").parse_args([str(cli.config["seg"]), "published"])
+        cfg = plan_run(run_options(args), TEST).config
+        assert cfg.load_from.endswith("/ade20k/upernet_convnext_tiny_1k_512x512.pth")
 
     def test_only_the_recipes_have_one(self, cli, tmp_path):
         (tmp_path / "mine.py").write_text(f"_base_ = {str(cli.config['seg'])!r}")
