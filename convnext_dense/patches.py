@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from convnext_dense import upstream
 from convnext_dense.upstream import web_checkpoints
@@ -26,7 +27,7 @@ def enable(without: Iterable[str] = ()) -> None:
     upstream.enable(without)
 
 
-def _load_from_web(*args: object, **kwargs: object) -> object:
+def _load_from_web(*args: Any, **kwargs: Any) -> Any:
     from convnext_dense.cached_download import load_from_http
 
     return load_from_http(*args, **kwargs)

@@ -7,6 +7,7 @@ one the memory stays channels-last and the permutes are free.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -250,7 +251,8 @@ class Block(nn.Module):
     def _fast_path(self, x: Tensor) -> ModuleType | None:
         """Give the kernels that compute this block for ``x``, or None for plain torch."""
         # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
-        parameters = [p for name in _LAYERS for p in self._modules[name]._parameters.values()]
+        layers: dict[str, Any] = self._modules
+        parameters = [p for name in _LAYERS for p in layers[name]._parameters.values()]
         if self.gamma is not None:
             parameters.append(self.gamma)
         fast = kernels.fast_path(x, *parameters)
@@ -258,7 +260,7 @@ class Block(nn.Module):
 
     def _is_as_built(self) -> bool:
         """Tell whether the layers, and their settings, are those that a block is built with."""
-        layers = self._modules
+        layers: dict[str, Any] = self._modules
         if not all(kernels.is_untouched(layers[name], *kinds) for name, kinds in _LAYERS.items()):
             return False
         conv = layers["dwconv"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit
@@ -120,14 +121,15 @@ class ConvNeXt(BaseModule):
                 stem = strided_conv(in_channels, channels[0], kernel_size=4, stride=4)
                 downsample = nn.Sequential(stem, LayerNorm2d(channels[0]))
             else:
-                widths = channels[stage - 1 : stage + 1]
+                before, width = channels[stage - 1], channels[stage]
+                conv: nn.Conv2d
                 if stride < output_stride:
-                    conv = strided_conv(*widths, kernel_size=2, stride=2)
+                    conv = strided_conv(before, width, kernel_size=2, stride=2)
                     stride *= 2
                 else:
-                    conv = SameSizeDownsample(*widths, dilation)
+                    conv = SameSizeDownsample(before, width, dilation)
                     dilation *= 2
-                downsample = nn.Sequential(LayerNorm2d(widths[0]), conv)
+                downsample = nn.Sequential(LayerNorm2d(before), conv)
             self.downsample_layers.append(downsample)
             first = sum(self.arch.depths[:stage])
             self.stages.append(
@@ -173,7 +175,8 @@ class ConvNeXt(BaseModule):
         outputs = []
         for stage, downsample in enumerate(self.downsample_layers):
             x = downsample(x)
-            for block in self.stages[stage]:
+            blocks: Any = self.stages[stage]
+            for block in blocks:
                 if self.with_cp and torch.is_grad_enabled():
                     x = checkpoint(block, x, use_reentrant=False)
                 else:
@@ -268,7 +271,8 @@ class ConvNeXt(BaseModule):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def _frozen_modules(self) -> list[nn.Module]:
         frozen = list(self.downsample_layers[:1]) if self.frozen_stages >= 0 else []

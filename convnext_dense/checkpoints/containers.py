@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ def find_parameters(
     """
     if not prefix:
         return _choose(checkpoint, source, ema)
-    failure = None
+    failure: RuntimeError | None = None
     for keys, node, rest in reversed(list(_descents(checkpoint, prefix.strip(".").split(".")))):
         try:
             found = _choose(node, source, ema and not keys)
@@ -67,6 +68,7 @@ def find_parameters(
         else:
             key = ".".join([*keys, *([found.key] if found.key else [])])
             return Parameters(state, key or None, found.left)
+    assert failure is not None  # the whole checkpoint is the last to be looked into
     raise failure
 
 
@@ -108,7 +110,7 @@ def without_wrappers(name: str) -> str:
     return name[:start] + inside
 
 
-def is_state(node: object) -> bool:
+def is_state(node: object) -> TypeGuard[Mapping[str, Tensor]]:
     """Whether this is a state dict: tensors by name, and nothing else."""
     return (
         isinstance(node, Mapping)
@@ -141,12 +143,12 @@ def _choose(checkpoint: object, source: str, ema: bool) -> Parameters:
 
 def _sets(node: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping]]:
     """Yield each set of parameters below the known keys, with the keys that lead to it."""
-    node = _mapping(node)
-    if is_state(node):
-        yield keys, node
-    elif node is not None and len(keys) < DEEPEST:
+    mapping = _mapping(node)
+    if is_state(mapping):
+        yield keys, mapping
+    elif mapping is not None and len(keys) < DEEPEST:
         for key in (*PLAIN, *AVERAGED):
-            yield from _sets(node.get(key), (*keys, key))
+            yield from _sets(mapping.get(key), (*keys, key))
 
 
 def _held(node: object, depth: int = 0) -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ def convert(
         if to == "meta":
             written = {f"backbone.{name}": value for name, value in written.items()}
         written |= found.others("backbone.")
-        content = dict(meta=dict(read.meta), state_dict=written)
+        content: dict[str, Any] = dict(meta=dict(read.meta), state_dict=written)
     else:
         written = layout.write(own, found.arch)
         content = {layout.wrapper: written} if layout.wrapper else written

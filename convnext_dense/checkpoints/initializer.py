@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -30,7 +30,9 @@ class PublishedWeights:
         adapt_input: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
-        self.options = dict(prefix=prefix, ema=ema, final_norm=final_norm, adapt_input=adapt_input)
+        self.options: dict[str, Any] = dict(
+            prefix=prefix, ema=ema, final_norm=final_norm, adapt_input=adapt_input
+        )
 
     def __call__(self, module: nn.Module) -> None:
         """Load them into a backbone.

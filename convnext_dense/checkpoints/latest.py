@@ -124,7 +124,8 @@ def _is_newer(path: Path, recorded: Path) -> bool:
     one, two = _NUMBERED.fullmatch(path.name), _NUMBERED.fullmatch(recorded.name)
     # Higher steps of an earlier training may stand beside it.
     return bool(
-        two
+        one
+        and two
         and one[1] == two[1]
         and int(one[2]) > int(two[2])
         and path.stat().st_mtime_ns >= recorded.stat().st_mtime_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import cast
 
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -74,7 +75,7 @@ def load_weights(
     if final_norm not in FINAL_NORM:
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
     while is_model_wrapper(model):
-        model = model.module
+        model = cast(nn.Module, model.module)
     path, backbone = find_backbone(model)
     read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
     found = find_convnext(read.state, read.name)

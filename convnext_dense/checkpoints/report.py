@@ -56,7 +56,7 @@ class LoadReport:
     def __str__(self) -> str:
         place = f" under {self.key!r}" if self.key else ""
         place += f", prefix {self.prefix!r}" if self.prefix else ""
-        rows = [
+        rows: list[tuple[str, object]] = [
             ("weights", self.source),
             ("sha256", self.checksum),
             ("layout", f"{self.layout}{place}"),

@@ -50,7 +50,7 @@ class Source:
     @functools.cached_property
     def checksum(self) -> str | None:
         """SHA-256 of the file, or None for a state dict or several files."""
-        return self.path and sha256_of(self.path)
+        return sha256_of(self.path) if self.path else None
 
 
 def read_source(

@@ -7,7 +7,9 @@ each channel, which torch refuses in the middle of the first step.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
 from functools import partial
+from typing import cast
 
 import torch
 from mmengine.config import Config
@@ -45,7 +47,8 @@ def check_batch_of_one(cfg: Config, model: nn.Module, loader: DataLoader) -> Non
     if loader.batch_size == 1:
         cause, remedy = "train_dataloader.batch_size is 1", "2 or more images in a batch"
     else:
-        cause = f"the last batch of an epoch holds one of the {len(loader.dataset)} images"
+        images = len(cast(Sized, loader.dataset))
+        cause = f"the last batch of an epoch holds one of the {images} images"
         remedy = "train_dataloader.drop_last=True"
     norm = f"model.{layers[0].partition('.')[0]}.norm_cfg"
     raise ValueError(

@@ -30,6 +30,10 @@ class DurableCheckpointHook(CheckpointHook):
     Takes the arguments of mmengine's hook.
     """
 
+    # Of mmengine's hook.
+    file_backend: Any
+    last_ckpt: str | None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._saved_step = 0  # of the checkpoint that was written or resumed last

@@ -125,9 +125,12 @@ class _SegmentedBatches:
         elif self._batches is None:
             # Resumed from a checkpoint that was written at other intervals.
             self._restart(start)
-            for _ in range(start, position):
-                next(self._batches)
+            self._skip(position - start)
         return next(self._batches)
+
+    def _skip(self, number: int) -> None:
+        for _ in range(number):
+            next(self._batches)
 
     def _restart(self, place: int) -> None:
         self._batches = None  # ends the workers before

@@ -63,8 +63,8 @@ def sigterm_as_interrupt() -> Iterator[None]:
     finally:
         if signal.SIGALRM in before:
             signal.alarm(0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

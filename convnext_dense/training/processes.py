@@ -190,8 +190,8 @@ def watch_ranks() -> None:
     )
     # The launcher's store outlives a restart.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"convnext_dense {attempt}", store)
-    _watch = RankWatch(store, dist.get_rank(), dist.get_world_size(), _exit)
+    of_attempt = dist.PrefixStore(f"convnext_dense {attempt}", store)
+    _watch = RankWatch(of_attempt, dist.get_rank(), dist.get_world_size(), _exit)
     _watch.start()
 
 

@@ -12,6 +12,7 @@ import logging
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +65,8 @@ def end_with_log(logger: MMLogger) -> None:
         handler.handleError = partial(_end, handler)
         if isinstance(handler, logging.FileHandler):
             # mmengine writes to the stream itself, too.
-            handler.stream.close()
+            if handler.stream is not None:
+                handler.stream.close()
             file = io.BufferedWriter(_LogFile(handler.baseFilename, "a"))
             handler.stream = io.TextIOWrapper(file, encoding="utf-8")
 
@@ -72,7 +74,7 @@ def end_with_log(logger: MMLogger) -> None:
 class _LogFile(io.FileIO):
     """A file whose failure names it."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:

@@ -49,7 +49,9 @@ def _faults(checkpoint: Mapping, runner: Runner) -> Iterator[str]:
         yield from _scheduler_faults(checkpoint.get("param_schedulers"), ours, "param_schedulers")
 
 
-def _optimizer_faults(state: Any, wrapper: OptimWrapper, key: str, iteration: int) -> Iterator[str]:
+def _optimizer_faults(
+    state: Any, wrapper: OptimWrapper, key: str, iteration: object
+) -> Iterator[str]:
     ours = wrapper.optimizer.param_groups
     theirs = find_key(state, "param_groups")
     moments = find_key(state, "state")

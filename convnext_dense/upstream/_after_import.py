@@ -42,7 +42,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         specs = (finder.find_spec(fullname, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _then_mend(spec.loader.exec_module)
+            execute = _then_mend(spec.loader.exec_module)
+            spec.loader.exec_module = execute  # type: ignore[method-assign, assignment]
         return spec
 
 

@@ -24,7 +24,7 @@ def mend(module: ModuleType) -> None:
     """Let ``mmengine.config.config`` remember what yapf gave for the last configs."""
     format_code = getattr(module, "FormatCode", None)
     if format_code is not None and not hasattr(format_code, "__wrapped__"):
-        module.FormatCode = remembering(format_code)
+        vars(module)["FormatCode"] = remembering(format_code)
 
 
 def remembering(format_code: Callable[..., tuple[str, bool]]) -> Callable[..., tuple[str, bool]]:

@@ -54,7 +54,7 @@ def mend(module: ModuleType) -> None:
     """Let ``mmengine.runner.checkpoint`` load from disk by this; safe to repeat."""
     module.CheckpointLoader.register_scheme("", load_from_local, force=True)
     if hasattr(module, "_safe_torch_load"):  # the forks; other schemes call it
-        module._safe_torch_load = _load_for_mmengine
+        vars(module)["_safe_torch_load"] = _load_for_mmengine
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:

@@ -33,7 +33,7 @@ def mend(module: ModuleType) -> None:
     schemes = ["http://", "https://"]
     module.CheckpointLoader.register_scheme(schemes, load_from_http, force=True)
     # The schemes of the model zoos call it by this name.
-    module.load_from_http = load_from_http
+    vars(module)["load_from_http"] = load_from_http
 
 
 def load_from_http(*args: Any, **kwargs: Any) -> Any:

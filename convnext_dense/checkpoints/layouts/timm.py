@@ -38,7 +38,7 @@ FLAT_RULES = {
 }
 CONV_MLP = {ARCHS[v + size] for size in ("atto", "femto", "pico", "nano") for v in ("", "v2_")}
 # timm's own architectures whose layer norm adds another eps than 1e-6, and some another GELU.
-OTHER_EPS = {
+OTHER_EPS: dict[tuple[tuple[int, ...], tuple[int, ...]], str] = {
     ((3, 4, 30, 3), (384, 768, 1536, 3072)): "convnext_xxlarge",
     ((1, 2, 4, 2), (24, 32, 48, 64)): "test_convnext",
     ((1, 1, 1, 1), (32, 64, 96, 128)): "test_convnext2",
