@@ -7,9 +7,10 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark.choices import DTYPES, FORMATS, MODES, PEER_NAMES
@@ -22,6 +23,7 @@ from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
 
 if TYPE_CHECKING:
     import torch
+    from mmengine.config import Config
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +144,7 @@ def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
     add_config_options(parser)
 
 
-def _add_batch_option(parser: argparse.ArgumentParser, **about: object) -> None:
+def _add_batch_option(parser: argparse.ArgumentParser, **about: Any) -> None:
     parser.add_argument(
         "--batch", type=int, action=Number, least=1, most=MOST_IMAGES, metavar="N", **about
     )
@@ -278,7 +280,7 @@ def _check_compiler(device: torch.device) -> None:
         )
 
 
-def _set_precision(cfg: object, dtype: str) -> None:
+def _set_precision(cfg: Config, dtype: str) -> None:
     from convnext_dense.config.steps.precision import use_precision
 
     if dtype == "amp":
@@ -289,7 +291,7 @@ def _set_precision(cfg: object, dtype: str) -> None:
         cfg.optim_wrapper.pop(key, None)
 
 
-def _teller(args: argparse.Namespace) -> object:
+def _teller(args: argparse.Namespace) -> Callable[[str], None]:
     def tell(message: str) -> None:
         if not args.quiet:
             say(message, lines=True, error=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import speak_as
@@ -23,6 +24,9 @@ from convnext_dense.evaluation.coco_input import (
 )
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.tables import per_class_table, summary_table
+
+if TYPE_CHECKING:
+    from convnext_dense.data.rules.values import Id
 
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +110,7 @@ def _show(figures: Figures, args: argparse.Namespace, **about: object) -> None:
         write_figures(args.out, figures, **about)
 
 
-def _cat_ids(truth: dict, classes: str, path: str) -> list[object]:
+def _cat_ids(truth: dict, classes: str, path: str) -> list[Id]:
     ids = {category["name"]: category["id"] for category in truth["categories"]}
     names = parse_classes(classes)
     absent = next((name for name in names if name not in ids), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 class Number(argparse.Action):
@@ -17,10 +18,10 @@ class Number(argparse.Action):
 
     def __init__(
         self,
-        *args: object,
+        *args: Any,
         least: float | None = None,
         most: float | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.least, self.most = least, most
@@ -29,7 +30,7 @@ class Number(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: float | Sequence[float],
+        values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
         """Store what was given.
@@ -37,7 +38,7 @@ class Number(argparse.Action):
         Raises:
             ValueError: Where it is out of range, naming the flag.
         """
-        given = values if isinstance(values, list) else [values]
+        given: list[Any] = values if isinstance(values, list) else [values]
         for value in given:
             for limit in self._broken(value):
                 name = max(self.option_strings, key=len) if self.option_strings else self.dest

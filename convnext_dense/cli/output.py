@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from convnext_dense.cli.flags import with_flags
 from convnext_dense.files import write_error
@@ -62,7 +62,7 @@ def safe_output() -> Iterator[None]:
             record.msg, record.args = printable(message, lines=True), ()
         return record
 
-    def safe_warning(*args: object, **kwargs: object) -> str:
+    def safe_warning(*args: Any, **kwargs: Any) -> str:
         return printable(with_flags(format_warning(*args, **kwargs)), lines=True)
 
     def safe_refusal(parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -70,13 +70,13 @@ def safe_output() -> Iterator[None]:
 
     logging.setLogRecordFactory(safe_record)
     warnings.formatwarning = safe_warning
-    argparse.ArgumentParser.error = safe_refusal
+    argparse.ArgumentParser.error = safe_refusal  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         logging.setLogRecordFactory(make_record)
         warnings.formatwarning = format_warning
-        argparse.ArgumentParser.error = refuse
+        argparse.ArgumentParser.error = refuse  # type: ignore[method-assign]
 
 
 def show_traceback(

@@ -78,6 +78,7 @@ def swap(args: argparse.Namespace) -> None:
     original = read_config(args.config, import_custom_modules=False)
     asked = replace(run_options(args), config=original, backbone=args.arch)
     result = plan_run(asked, SWAP).swap
+    assert result is not None  # since a backbone is asked for
     if args.diff:
         print_changes(result)
     for message in result.warnings:

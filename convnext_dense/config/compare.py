@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,11 @@ def _flatten(node: object, path: str = "") -> Iterator[tuple[str, object]]:
         node = [hook for hook in node if hook not in guards]
         if not node:
             return
+    items: Iterable[tuple[object, object]]
     if isinstance(node, dict) and node:
-        items = list(node.items())
-    elif _holds_dict(node) and not isinstance(node, dict):
-        items = list(enumerate(node))
+        items = node.items()
+    elif isinstance(node, list | tuple) and _holds_dict(node):
+        items = enumerate(node)
     else:
         yield path, node
         return

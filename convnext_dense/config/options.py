@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mmengine.config import Config
 
@@ -74,8 +75,8 @@ class RunOptions:
     batch_size: int | None = None
     box_only: bool = False
     backbone: str | Mapping | None = None
-    recipe: str = "keep"
-    mode: str = "auto"
+    recipe: Literal["keep", "convnext"] = "keep"
+    mode: Literal["auto", "native", "adapter"] = "auto"
     backbone_options: Mapping[str, object] = field(default_factory=dict)
     weights: str | None = None
     amp: str | None = None

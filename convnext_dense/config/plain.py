@@ -83,9 +83,10 @@ def _value(node: ast.AST) -> object:
         case ast.Tuple(elts=items):
             return tuple(map(_value, items))
         case ast.Set(elts=items) if all(isinstance(item, ast.Constant) for item in items):
-            return {item.value for item in items}
+            return {_value(item) for item in items}
         case ast.Dict(keys=keys, values=values) if None not in keys:  # which is that of **
-            return _dict((_value(key), value) for key, value in zip(keys, values, strict=True))
+            named = (_value(key) for key in keys if key)
+            return _dict(zip(named, values, strict=True))
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
             keyword.arg for keyword in keywords
         ):

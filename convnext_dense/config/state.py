@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mmengine.config import Config
 
@@ -35,6 +36,6 @@ class Plan:
         """Return a copy of the config for a step to change."""
         return copy.deepcopy(self.config)
 
-    def changed(self, config: Config, *notes: str, **fields: object) -> Plan:
+    def changed(self, config: Config, *notes: str, **fields: Any) -> Plan:
         """Return the plan with another config, and with further notes."""
         return replace(self, config=config, notes=(*self.notes, *notes), **fields)

@@ -73,7 +73,7 @@ def evaluate_coco(
     types: Sequence[str] = ("bbox",),
     *,
     backend: str | None = None,
-    cat_ids: Sequence[int] | None = None,
+    cat_ids: Sequence[Id] | None = None,
 ) -> Figures:
     """Evaluate results in COCO's format.
 
@@ -105,7 +105,7 @@ def evaluate_coco(
 
 
 def figures_of(
-    evaluated: Iterable[tuple[str, COCOeval]], truth: dict, cat_ids: Sequence[int]
+    evaluated: Iterable[tuple[str, COCOeval]], truth: dict, cat_ids: Sequence[Id]
 ) -> Figures:
     """Return the figures of what :func:`run_cocoeval` evaluated.
 
@@ -131,7 +131,7 @@ def figures_of(
 
 
 def run_cocoeval(
-    results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[int]
+    results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[Id]
 ) -> COCOeval:
     """Run a backend's COCOeval, for what the figures leave out: its arrays and matches.
 

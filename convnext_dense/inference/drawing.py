@@ -77,7 +77,9 @@ class Drawer:
         scale = max(1.0, SMALLEST / max(rgb.shape[:2]))
         rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
         # A box that ends a fraction of a pixel outside would shift all that is drawn.
-        boxes = np.clip(found.boxes * np.float32(scale), 0, np.float32(rgb.shape[1::-1] * 2))
+        boxes = np.clip(
+            found.boxes * np.float32(scale), 0, np.array(rgb.shape[1::-1] * 2, np.float32)
+        )
         instances = InstanceData(
             bboxes=torch.from_numpy(boxes),
             labels=torch.from_numpy(found.labels),
@@ -156,7 +158,7 @@ def draw_legend(
 
     size = FONT_SIZE * max(1.0, height / 600)
     rows = max(1, int(height / DPI * 72 / (size * 1.7)))
-    handles = [Patch(facecolor=np.divide(c, 255), edgecolor="0.3") for c in colours]
+    handles = [Patch(facecolor=(r / 255, g / 255, b / 255), edgecolor="0.3") for r, g, b in colours]
     figure = Figure(figsize=(1, height / DPI), dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     legend = figure.legend(

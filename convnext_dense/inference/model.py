@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -17,10 +18,13 @@ from convnext_dense.training.checkpoint_guards import StrictLoadHook
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo import published_model
 
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
 
 def build_model(
     cfg: Config, checkpoint: str, device: torch.device, score: float
-) -> tuple[nn.Module, dict]:
+) -> tuple[BaseModel, dict]:
     """Build a model for inference.
 
     Args:
@@ -67,7 +71,8 @@ def in_fastest_layout(model: nn.Module) -> nn.Module:
     """
     if mmcv_ext.is_compiled():
         return model
-    return model.to(memory_format=torch.channels_last)
+    # torch's types leave this argument out.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -93,7 +98,7 @@ def raise_threshold(model: ConfigDict, score: float) -> None:
     """
     rcnn = (model.get("test_cfg") or {}).get("rcnn") or {}
     if "score_thr" in rcnn:
-        rcnn.score_thr = max(rcnn.score_thr, score)
+        rcnn["score_thr"] = max(rcnn["score_thr"], score)
 
 
 def test_dataset(cfg: Config) -> ConfigDict:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,7 +33,11 @@ from convnext_dense.inference.results import Detections, Seen, Segmentation, Unr
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
 
+if TYPE_CHECKING:
+    from mmengine.structures import BaseDataElement
+
 Image = str | Path | np.ndarray
+Transform = Callable[[dict], dict]
 # Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
 # several may run at once.
 STATELESS = ("FasterRCNN", "MaskRCNN", "CascadeRCNN", "RetinaNet", "EncoderDecoder")
@@ -193,8 +198,10 @@ class Predictor:
 
     def _decode(self, image: Image) -> _Decoded:
         try:
-            is_array = isinstance(image, np.ndarray)
-            loaded = self._from_array(image) if is_array else self._read(image)
+            if isinstance(image, np.ndarray):
+                loaded = self._from_array(image)
+            else:
+                loaded = self._read(image)
             # Before the transforms, of which some work in place.
             picture = as_drawable(loaded["img"])
             return _Decoded(image, picture, self._transform(loaded))
@@ -223,9 +230,10 @@ class Predictor:
         return dict(img=image, img_path=None, img_shape=shape, ori_shape=shape)
 
     def _forward(self, batch: list[_Decoded], autocast: Callable[[], torch.autocast]) -> list[Seen]:
-        if batch[0].packed is None:
+        packed = [one.packed for one in batch if one.packed is not None]
+        if not packed:
             return [Seen(one.source, None, Unreadable(one.unreadable)) for one in batch]
-        inputs = {key: [one.packed[key] for one in batch] for key in batch[0].packed}
+        inputs = {key: [one[key] for one in packed] for key in packed[0]}
         try:
             with torch.inference_mode(), autocast():
                 results = [self._result(sample) for sample in self.model.test_step(inputs)]
@@ -240,7 +248,7 @@ class Predictor:
             for one, result in zip(batch, results, strict=True)
         ]
 
-    def _result(self, sample: object) -> Detections | Segmentation:
+    def _result(self, sample: BaseDataElement) -> Detections | Segmentation:
         if "pred_sem_seg" in sample:
             labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             return Segmentation(labels, self.classes, self.meta["first_label"])
@@ -258,7 +266,7 @@ class Predictor:
 
 def _pipeline(
     steps: Sequence[ConfigDict], scope: str | None, channels: int
-) -> tuple[object, object]:
+) -> tuple[Transform, Transform]:
     """Build a test pipeline in two parts: what reads the picture, and the rest."""
     from mmcv.transforms import Compose
     from mmengine.registry import TRANSFORMS, DefaultScope

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from convnext_dense.files import inside, write_whole
-from convnext_dense.inference.results import Detections, Seen, Segmentation
+from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
+
+if TYPE_CHECKING:
+    from convnext_dense.inference.drawing import Drawer
 
 KINDS = ("pictures", "json", "masks")
 
@@ -33,12 +37,12 @@ class Saver:
         self,
         out: str | Path,
         kinds: Collection[str],
-        classes: Collection[str],
+        classes: Sequence[str],
         palette: list | None,
     ) -> None:
         self.out = Path(out)
         self.kinds = kinds
-        self._draw = None
+        self._draw: Drawer | None = None
         if "pictures" in kinds:
             from convnext_dense.inference.drawing import Drawer
 
@@ -52,17 +56,18 @@ class Saver:
             seen: The picture and what was found.
 
         Raises:
-            ValueError: Where masks are asked of a model that gives boxes alone, or a link among
-                the results leads out of the folder.
+            ValueError: Where the picture could not be read, masks are asked of a model that gives
+                boxes alone, or a link among the results leads out of the folder.
             OSError: Where a file cannot be written.
         """
-        labels = as_label_map(seen.result) if "masks" in self.kinds else None
+        picture, found = _read(seen)
+        labels = as_label_map(found) if "masks" in self.kinds else None
         if "masks" in self.kinds and labels is None:
             raise ValueError(
                 "`kinds=('masks',)`: the model gives boxes alone; leave masks out of `kinds`"
             )
         if self._draw:
-            drawing = self._draw(seen.picture, seen.result)
+            drawing = self._draw(picture, found)
             self._image(inside(self.out, f"pictures/{name}.jpg"), drawing)
         if "json" in self.kinds:
             write_whole(inside(self.out, f"json/{name}.json"), json.dumps(as_json(seen)) + "\n")
@@ -82,9 +87,9 @@ def as_json(seen: Seen) -> dict:
         ``scores``, ``labels``, ``names`` and ``masks`` (COCO's compressed RLE), one entry each per
         object; of a segmentation ``shares``, the part of the pixels that each class found has.
     """
-    height, width = seen.picture.shape[:2]
+    picture, found = _read(seen)
+    height, width = picture.shape[:2]
     about = dict(picture=str(seen.source), width=width, height=height)
-    found = seen.result
     if isinstance(found, Segmentation):
         counts = np.bincount(found.labels.ravel(), minlength=len(found.classes))
         shares = {found.classes[i]: counts[i] / found.labels.size for i in np.flatnonzero(counts)}
@@ -96,6 +101,13 @@ def as_json(seen: Seen) -> dict:
         names=[found.classes[label] for label in found.labels],
         **({} if found.masks is None else dict(masks=[_rle(mask) for mask in found.masks])),
     )
+
+
+def _read(seen: Seen) -> tuple[np.ndarray, Detections | Segmentation]:
+    if isinstance(seen.result, Unreadable):
+        raise ValueError(seen.result.reason)
+    assert seen.picture is not None  # which what cannot be read alone lacks
+    return seen.picture, seen.result
 
 
 def as_label_map(found: Detections | Segmentation) -> np.ndarray | None:

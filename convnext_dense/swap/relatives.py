@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.config_tree import type_name
 from convnext_dense.swap.probe import Level, Pyramid
@@ -13,12 +15,12 @@ CARRIED = ("in_channels", "drop_path_rate", "with_cp")
 CARRIED_FROM_CONVNEXT = (*CARRIED, "layer_scale_init_value")
 
 
-def is_convnext(backbone: dict) -> bool:
+def is_convnext(backbone: Mapping) -> bool:
     """Tell whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
     return type_name(backbone) == "ConvNeXt"
 
 
-def arch_of(backbone: dict) -> Arch:
+def arch_of(backbone: Mapping) -> Arch:
     """Give the architecture of a ConvNeXt by whatever names its implementation has for it.
 
     Example:
@@ -37,7 +39,7 @@ def arch_of(backbone: dict) -> Arch:
     return Arch(arch.depths, arch.channels, bool(backbone.get("use_grn", arch.grn)))
 
 
-def pyramid_of(backbone: dict) -> Pyramid | None:
+def pyramid_of(backbone: Mapping) -> Pyramid | None:
     """Tell what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
 
     Returns:
@@ -55,7 +57,7 @@ def pyramid_of(backbone: dict) -> Pyramid | None:
     return Pyramid(levels, dilated=False, ceil=False)
 
 
-def carried_arguments(backbone: dict) -> dict:
+def carried_arguments(backbone: Mapping) -> dict:
     """Give the arguments of an old backbone that mean the same to ours."""
     keys = CARRIED_FROM_CONVNEXT if is_convnext(backbone) else CARRIED
     carried = {key: backbone[key] for key in keys if key in backbone}

@@ -120,7 +120,7 @@ def arguments_of(kind: Callable) -> Arguments:
         if cls in (object, nn.Module):  # the class keeps for itself what it takes beside
             return Arguments(frozenset(names), is_open=names != set())
         if "__init__" in vars(cls):
-            named, is_open = _named(cls.__init__)
+            named, is_open = _named(vars(cls)["__init__"])
             names |= named - {"self"}
             if not is_open:
                 break

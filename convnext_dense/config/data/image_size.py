@@ -46,7 +46,7 @@ def set_image_size(cfg: Config, size: int) -> None:
             # The images come padded to the divisor, and a smaller canvas would not hold them.
             divisor = preprocessor.get("pad_size_divisor", 1)
             node["size"] = tuple(-(-side // divisor) * divisor for side in node["size"])
-    test_cfg = cfg.model.get("test_cfg") or {}
+    test_cfg = ConfigDict() if cfg.model.get("test_cfg") is None else cfg.model.test_cfg
     if test_cfg.get("mode") == "slide":
         old_crop, old_stride = test_cfg.crop_size, test_cfg.stride
         test_cfg.crop_size = _scaled(old_crop, factor)

@@ -39,12 +39,10 @@ def choose_checkpoint(plan: Plan) -> Plan:
 def _choose(cfg: Config, resume: str | None) -> tuple[str | None, list[str]]:
     folder = checkpoint_folder(cfg)
     if resume is None:
-        latest = _is_there(cfg.work_dir, folder)
-        if latest is None:
+        left = _is_there(cfg.work_dir, folder)
+        if left is None:
             return None, []
-        return None, [
-            f"{cfg.work_dir} holds {Path(latest).name} of an earlier run; `resume` goes on"
-        ]
+        return None, [f"{cfg.work_dir} holds {Path(left).name} of an earlier run; `resume` goes on"]
     notes = []
     if resume == AUTO:
         latest = find_latest(cfg.work_dir, folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -120,7 +121,7 @@ def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
 
 def backbone_arguments(
     cfg: Config, arch: str | Mapping, weights: str | None, options: Mapping | None = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the arguments of a backbone with the weights that are asked for.
 
     Args:
