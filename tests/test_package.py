@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import convnext_dense
+from convnext_dense.benchmark import choices
+from convnext_dense.benchmark.backbone import _FORMATS
+from convnext_dense.benchmark.peers import PEERS
 
 ROOT = Path(convnext_dense.__file__).parent
 MODULES = {
@@ -22,25 +25,63 @@ MODULES = {
 WITH_EXAMPLES = [name for path, name in MODULES.items() if ">>>" in path.read_text()]
 
 
-HEAVY = ("mmdet", "mmseg", "mmcv", "pycocotools", "torchvision", "onnx")
+TOOLS = sorted((ROOT.parent / "tools").glob("*.py"))
+TINY_COCO = ROOT.parent / "tests" / "evaluation" / "tiny_coco"
+# What costs time to import; and what the backbone does without.
+SLOW = ("torch", "mmengine.model", "mmengine.runner", "mmdet", "mmseg", "mmcv", "matplotlib")
+OTHERS = ("mmdet", "mmseg", "mmcv", "pycocotools", "torchvision", "onnx")
+# Runs a tool in this process, and says on the last line what it has loaded.
+TOOL = f"""
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    status = end.code
+print(status, *(name for name in {SLOW} if name in sys.modules))
+"""
 
 
-def run(program):
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+def run(program, *args):
+    command = [sys.executable, "-c", program, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_import_leaves_the_rest_of_the_stack_alone():
+def status_and_slow_imports(*command):
+    status, *loaded = run(TOOL, *command).splitlines()[-1].split()
+    return int(status), loaded
+
+
+def test_import_loads_nothing_slow():
     run(
         "import sys, convnext_dense\n"
-        f"loaded = [name for name in {HEAVY} if name in sys.modules]\n"
+        f"loaded = [name for name in {SLOW + OTHERS} if name in sys.modules]\n"
         "assert not loaded, loaded"
     )
 
 
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
+def test_tools_answer_before_anything_slow_is_loaded(tool):
+    assert status_and_slow_imports(tool, "--help") == (0, [])
+    assert status_and_slow_imports(tool, "--no-such-flag") == (2, [])
+
+
+def test_coco_is_evaluated_without_torch():
+    files = TINY_COCO / "results.json", TINY_COCO / "annotations.json"
+    command = ROOT.parent / "tools" / "evaluate.py", "coco", *files, "--backend", "pycocotools"
+    assert status_and_slow_imports(*command) == (0, [])
+
+
+def test_what_a_command_line_offers_is_what_there_is():
+    assert tuple(PEERS) == choices.PEER_NAMES
+    assert tuple(_FORMATS) == choices.FORMATS
+
+
 def test_backbone_runs_where_nothing_else_is_installed():
     run(
-        f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None refuses an import
+        f"import sys; sys.modules.update(dict.fromkeys({OTHERS}))\n"  # None refuses an import
         "import torch, convnext_dense\n"
         "convnext_dense.ConvNeXt('v2_atto')(torch.zeros(1, 3, 32, 32))"
     )
@@ -51,6 +92,25 @@ def test_public_names():
     for name in convnext_dense.__all__:
         assert getattr(convnext_dense, name) is not None
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(dev|a|b|rc)\d+)?", convnext_dense.__version__)
+
+
+LAZY = [path for path in MODULES if "load_when_used(" in path.read_text() and path.stem != "lazy"]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=MODULES.get)
+def test_names_that_are_loaded_when_used_are_those_of_the_types(path):
+    module = importlib.import_module(MODULES[path])
+    typed = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for line in node.body:
+                typed |= {alias.name: line.module for alias in line.names}
+    assert typed
+    for name, origin in typed.items():
+        assert getattr(module, name) is getattr(importlib.import_module(origin), name)
+    assert set(module.__all__) <= set(dir(module))
+    assert set(typed) <= set(module.__all__)
+    assert not hasattr(module, "nothing")
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

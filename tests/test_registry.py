@@ -11,7 +11,9 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope, build_from_cfg
 
 from convnext_dense import ConvNeXt
-from convnext_dense.registry import MODELS
+from convnext_dense import registry as registries
+from convnext_dense.config.checks.signatures import arguments_of_type
+from convnext_dense.registry import MODELS, class_of
 
 CONFIG = dict(arch="atto", out_indices=(0,))
 
@@ -42,6 +44,50 @@ def test_stands_in_our_scope():
     assert MODELS.scope == "convnext_dense"
     assert "ConvNeXt" in MODELS.module_dict
     assert type(build_from_cfg(dict(type="ConvNeXt", **CONFIG), MODELS)) is ConvNeXt
+
+
+FIRST = """
+import sys, convnext_dense
+from mmengine.registry import HOOKS, MODELS, DefaultScope
+assert "torch" not in sys.modules
+scope = sys.argv[1]
+with DefaultScope.overwrite_default_scope(None if scope == "mmengine" else scope):
+    net = MODELS.build(dict(type="ConvNeXt", arch="atto"))
+    hook = HOOKS.build(dict(type="FiniteValuesHook"))
+assert type(net) is convnext_dense.ConvNeXt
+assert type(hook) is convnext_dense.training.FiniteValuesHook
+"""
+
+
+@pytest.mark.parametrize("scope", ["mmengine", "mmdet", "mmseg", "convnext_dense"])
+def test_importing_the_package_is_enough(scope):
+    if scope not in ("mmengine", "convnext_dense"):
+        pytest.importorskip(scope)
+    done = subprocess.run([sys.executable, "-c", FIRST, scope], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+ENTRIES = [
+    (registry, name)
+    for registry in (registries.MODELS, registries.HOOKS, registries.OPTIM_WRAPPER_CONSTRUCTORS)
+    for name in registry.module_dict
+]
+
+
+@pytest.mark.parametrize(("registry", "name"), ENTRIES, ids=[name for _, name in ENTRIES])
+def test_entries_stand_for_classes(registry, name):
+    for one in (registry, registry.parent):
+        found = class_of(one.get(name))
+        assert isinstance(found, type)
+        assert found.__name__ == name
+    assert class_of(ConvNeXt) is ConvNeXt
+
+
+def test_signatures_are_those_of_the_classes():
+    hook = arguments_of_type("FiniteValuesHook", "mmdet")
+    assert "priority" in hook.names
+    assert not hook.is_open
+    assert {"arch", "out_indices", "with_cp"} <= arguments_of_type("ConvNeXt", "mmseg").names
 
 
 # What mmpretrain and its fork do: a child registry of their own with another class of our name.

@@ -8,15 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
-
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.analysis.flops import as_table, count
 from convnext_dense.cli.errors import run
 from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.options import add_config_options, run_options
-from convnext_dense.config.plan import MODEL, plan_run
 from convnext_dense.limits import MOST_PIXELS
 
 
@@ -39,6 +35,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> None:
     args = parse_args(argv)
+
+    from rich.console import Console
+
+    from convnext_dense.analysis.flops import as_table, count
+    from convnext_dense.config.plan import MODEL, plan_run
+
     cfg = plan_run(run_options(args), MODEL).config
     Console().print(as_table(count(cfg, args.shape), args.config))
 

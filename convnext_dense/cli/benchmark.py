@@ -157,10 +157,6 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
         ValueError: Where a flag's value is out of range, or names what there is not.
         RuntimeError: Where the device or a compiler is missing, or two networks differ.
     """
-    from convnext_dense.benchmark.backbone import Measurement, Setting, measure_backbone
-    from convnext_dense.benchmark.report import backbone_text, plot_backbones, write_json
-
-    device = _prepare(args)
     for arch in args.arch:
         if arch not in ARCHS:
             raise ValueError(f"--arch: unknown arch {arch!r}, choose of {', '.join(ARCHS)}")
@@ -168,6 +164,12 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
         raise ValueError(f"--shape is at least 32 32, got {args.shape[0]} {args.shape[1]}")
     if not 0 <= args.drop_path < 1:
         raise ValueError(f"--drop-path is in [0, 1), got {args.drop_path}")
+    peers = _peers(args.peers)
+    device = _prepare(args)
+
+    from convnext_dense.benchmark.backbone import Measurement, Setting, measure_backbone
+    from convnext_dense.benchmark.report import backbone_text, plot_backbones, write_json
+
     if args.compile:
         _check_compiler(device)
     setting = Setting(
@@ -178,7 +180,7 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
         mode=args.mode,
         drop_path=args.drop_path,
         compiled=args.compile,
-        peers=_peers(args.peers),
+        peers=peers,
         formats=FORMATS if args.memory_format == "both" else (args.memory_format,),
         rounds=args.rounds,
         min_time=args.min_time,
@@ -235,21 +237,23 @@ def benchmark_models(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> torch.device:
-    import torch
-
-    from convnext_dense.inference.model import choose_device
-
     if args.device and not re.fullmatch(r"cpu|cuda(:\d+)?", args.device):
         raise ValueError(f"--device is cpu, cuda or cuda:N, got {args.device!r}")
     if args.plot and find_spec("matplotlib") is None:
         raise ImportError("--plot needs matplotlib: pip install matplotlib")
     for path in filter(None, (args.json, args.plot)):
         ensure_writable(path)
+    if args.threads:
+        check_parallel("--threads", args.threads)
+
+    import torch
+
+    from convnext_dense.inference.model import choose_device
+
     # torch's profiler announces its stages.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     warnings.filterwarnings("ignore")
     if args.threads:
-        check_parallel("--threads", args.threads)
         torch.set_num_threads(args.threads)
     return choose_device(args.device)
 

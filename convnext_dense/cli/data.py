@@ -7,6 +7,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -23,18 +24,19 @@ from convnext_dense.cli.options import (
     run_options,
 )
 from convnext_dense.cli.output import say
-from convnext_dense.config.plan import USE, plan_run
-from convnext_dense.data.audit import Audit, Finding, audit_data
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.limits import check_parallel
-from convnext_dense.report.samples import SPLITS_SHOWN, draw_samples
 from convnext_dense.text import printable
+
+if TYPE_CHECKING:
+    from convnext_dense.data.audit import Audit, Finding
 
 # Where the output is a file: wide enough for most paths.
 _WIDTH = 160
 # In one picture.
 MOST_SAMPLES = 1024
+SPLITS_SHOWN = ("train", "val")
 
 
 def add_data_commands(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +125,10 @@ def check_command(args: argparse.Namespace) -> None:
     check_parallel("--workers", args.workers or 0)
     if args.json:
         ensure_writable(args.json)
+
+    from convnext_dense.config.plan import USE, plan_run
+    from convnext_dense.data.audit import audit_data
+
     cfg = plan_run(run_options(args), USE, note).config
     audit = audit_data(cfg, fast=args.fast, workers=args.workers)
     findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
@@ -180,6 +186,9 @@ def print_findings(findings: list[Finding], examples: int) -> None:
 
 def show_command(args: argparse.Namespace) -> None:
     """Draw samples of a config's data into one picture, as the network sees them."""
+    from convnext_dense.config.plan import USE, plan_run
+    from convnext_dense.report.samples import draw_samples
+
     # mmengine's, of boxes that end where the picture does.
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     cfg = plan_run(run_options(args), USE, note).config

@@ -20,10 +20,7 @@ from convnext_dense.cli.options import (
     run_options,
 )
 from convnext_dense.cli.output import say
-from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.files import ensure_folder
-from convnext_dense.inference import Predictor
-from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import KINDS, Saver
@@ -76,6 +73,11 @@ def infer(args: argparse.Namespace) -> None:
     kinds = _kinds(args.save)
     pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
     ensure_folder(args.out)
+
+    from convnext_dense.config.plan import USE, plan_run
+    from convnext_dense.inference.ahead import map_ahead
+    from convnext_dense.inference.predictor import Predictor
+
     cfg = plan_run(run_options(args), USE, note).config
     predictor = Predictor(
         cfg, args.checkpoint, args.device, batch_size=args.batch, score=args.score

@@ -8,8 +8,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option
@@ -17,12 +16,13 @@ from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.options import add_recipe_option, note, run_options
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
-from convnext_dense.config.plan import SWAP, plan_run
-from convnext_dense.config.read import read_config
-from convnext_dense.swap import Swap, plan_swap
-from convnext_dense.swap.delta import write_config
-from convnext_dense.swap.plan import MODES
+from convnext_dense.swap.choices import MODES
 from convnext_dense.zoo import WEIGHTS
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from convnext_dense.swap import Swap
 
 
 def add_swap_options(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +70,12 @@ def swap(args: argparse.Namespace) -> None:
     """
     if not (args.out or args.diff or args.check):
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
+
+    from convnext_dense.config.plan import SWAP, plan_run
+    from convnext_dense.config.read import read_config
+    from convnext_dense.swap import plan_swap
+    from convnext_dense.swap.delta import write_config
+
     for key in inspect.signature(plan_swap).parameters.keys() & args.backbone_options.keys():
         raise ValueError(
             f"--backbone-options {key}: the backbone takes no argument {key}"

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from convnext_dense.inference.drawing import Drawer
 
-SPLITS_SHOWN = ("train", "val")
 # Pixels: of a sample's longer side, between samples, of a line of text, of a legend's entry.
 CELL, _GAP, _LINE, _LEGEND_WIDTH = 512, 8, 18, 150
 _TITLE_LINES, _TITLE_SIZE = 2, 8  # the size in points
