@@ -30,7 +30,7 @@ class Line(BaseModel):
 
 class Look(Hook):
     def after_load_checkpoint(self, runner, checkpoint):
-        self.seen = checkpoint["meta"]["config"]
+        self.seen = checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +58,18 @@ def make(request, tmp_path):
     return build
 
 
-def test_a_resume_does_not_run_it(make, tmp_path):
+@pytest.fixture
+def trace(tmp_path):
+    """A file that the text in the checkpoint would create."""
+    yield tmp_path / "ran"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def resumed(make, tmp_path, trace):
+    """A run that was resumed from a checkpoint with such a text, and what a hook has seen of it."""
     make(1).train()
-    trace, path = tmp_path / "ran", tmp_path / "iter_1.pth"
+    path = tmp_path / "iter_1.pth"
     checkpoint = torch.load(path, weights_only=False)
     checkpoint["meta"]["config"] = f"open({str(trace)!r}, 'w')"
     torch.save(checkpoint, path)
@@ -68,5 +77,19 @@ def test_a_resume_does_not_run_it(make, tmp_path):
     runner = make(2, [look], resume=True, load_from=str(path))
     runner.train()
     assert runner.iter == 2
-    assert not trace.exists()
-    assert look.seen == checkpoint["meta"]["config"]
+    return runner, look, checkpoint["meta"]
+
+
+def test_who_keeps_the_checkpoint_has_the_whole_of_it(resumed):
+    runner, look, meta = resumed
+    assert look.seen["meta"] == meta
+    assert all(not type(hook).__module__.startswith("convnext_dense") for hook in runner.hooks)
+
+
+def test_a_load_after_a_resume_is_as_ever(resumed, tmp_path):
+    runner, look, meta = resumed
+    look.seen = None
+    runner.load_checkpoint(str(tmp_path / "iter_1.pth"))
+    assert look.seen["meta"] == meta
+    assert "load_checkpoint" not in vars(runner)
+    assert "resume" not in vars(getattr(runner, "strategy", runner))

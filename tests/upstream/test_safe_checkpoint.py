@@ -16,6 +16,8 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 
 from convnext_dense import upstream
+from convnext_dense.checkpoints.resumable import require_resumable
+from convnext_dense.checkpoints.source import read_source
 from convnext_dense.upstream import safe_checkpoint
 from convnext_dense.upstream.safe_checkpoint import (
     read_checkpoint,
@@ -216,6 +218,45 @@ def test_what_the_user_allows_torch_to_load_loads_here(tmp_path, monkeypatch):
     # The switch is for calls that do not say; this one says that it trusts nothing.
     with pytest.raises(RuntimeError, match=r"it names fractions\.Fraction"):
         read_checkpoint(path)
+
+
+def test_what_torch_trusts_everywhere_it_trusts_in_mmengines_loads(tmp_path, monkeypatch):
+    path = save_as(tmp_path / "a.pth", a=Call(Fraction, 1, 3), w=torch.ones(2))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "yes")
+    assert load(path)["a"] == torch.load(path)["a"] == Fraction(1, 3)
+    # What is older than the format that torch reads as data alone.
+    old = tmp_path / "old.pth"
+    torch.save(dict(a=1), old, pickle_protocol=0, _use_new_zipfile_serialization=False)
+    assert load(old) == torch.load(old) == dict(a=1)
+    # Damage is another matter.
+    spoilt = bytearray(Path(path).read_bytes())
+    spoilt[spoilt.index(torch.ones(2).numpy().tobytes())] ^= 1
+    Path(path).write_bytes(spoilt)
+    with pytest.raises(RuntimeError, match="is damaged"):
+        load(path)
+
+
+def test_a_resume_of_ours_trusts_nothing_whatever_torch_does(tmp_path, monkeypatch, trace):
+    path = save_as(tmp_path / "evil.pth", a=Call(os.system, f"touch {trace}"))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    for read in (require_resumable, read_source):
+        with pytest.raises(RuntimeError, match="is refused"):
+            read(path)
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_source])
+def test_where_torch_trusts_nothing_no_word_helps(tmp_path, monkeypatch, trace, read):
+    path = save_as(tmp_path / "evil.pth", a=Call(os.system, f"touch {trace}"))
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.raises(RuntimeError, match="or unset TORCH_FORCE_WEIGHTS_ONLY_LOAD") as caught:
+        read(path, trust=True)
+    assert "trust=True" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="is refused"):
+        load(path)
+    # As torch says it of its own loads.
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.raises(RuntimeError, match="Only one of"):
+        load(path)
 
 
 def test_threads_load_at_the_same_time(tmp_path):
