@@ -65,14 +65,14 @@ OWN_FLAGS = {
     },
     "flops": {"shape": "--shape"},
     "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
-    "make_shapes": {"size": "--size", "train": "--train", "val": "--val"},
+    "make_shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},
     "report": {
         "images": "--pictures-from",
         "predict=False": "--no-predict",
         "trust": "tools/report.py --trust",
     },
     "swap_backbone": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
-    "weights": {"overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
+    "weights": {"out": "out", "overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
 }
 # A name, and a value that ends with the backtick outside of its quotes.
 _NAMED = re.compile(r"""`([a-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`""")
