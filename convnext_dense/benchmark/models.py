@@ -248,7 +248,7 @@ def _build(
                 node["size"] = shape
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
         model.init_weights()
-        if mode == "infer" and device.type == "cpu":  # as tools/infer.py has it
+        if mode == "infer" and device.type == "cpu":  # as a Predictor has it
             model = in_fastest_layout(model)
         model = model.to(device).train(mode == "train")
         data = _random_batch(cfg, model, mode, shape, batch)

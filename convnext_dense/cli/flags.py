@@ -35,7 +35,6 @@ FLAGS = {
     "img_size": "--img-size",
     "launcher": "--launcher",
     "out": "--out",
-    "plan_swap": "tools/swap_backbone.py --diff",
     "recipe": "--recipe",
     "resume": "--resume",
     "seed": "--seed",
@@ -45,6 +44,11 @@ FLAGS = {
     "tta": "--tta",
     "weights": "--weights",
     "work_dir": "--work-dir",
+    # Functions, by the tools that call them.
+    "Predictor": "tools/infer.py",
+    "audit_data": "tools/data.py check",
+    "draw_samples": "tools/data.py show",
+    "plan_swap": "tools/swap_backbone.py --diff",
 }
 # Names that one tool alone knows, or has another flag for.
 OWN_FLAGS = {
@@ -75,7 +79,9 @@ OWN_FLAGS = {
     "weights": {"out": "out", "overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
 }
 # A name, and a value that ends with the backtick outside of its quotes.
-_NAMED = re.compile(r"""`([a-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`""")
+_NAMED = re.compile(
+    r"""`([A-Za-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`"""
+)
 _own: dict[str, str] = {}
 
 

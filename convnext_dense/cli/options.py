@@ -7,7 +7,6 @@ from dataclasses import fields
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.numbers import Number
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
@@ -121,4 +120,4 @@ def run_options(args: argparse.Namespace) -> RunOptions:
 def note(message: str) -> None:
     """Tell the user, once for all processes, what was not done as the config says."""
     if rank() == 0:
-        say(f"note: {with_flags(message)}")
+        say(f"note: {message}")

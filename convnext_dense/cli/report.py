@@ -100,22 +100,21 @@ def report(args: argparse.Namespace) -> None:
         views = look(
             runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
         )
-    views = [_for_tools(view, options) for view in views]
-    write_whole(out, render(views))
+    views = [_with_commands(view, options) for view in views]
+    write_whole(out, render(views, with_flags))
     for view in views:
         if isinstance(view.validation, Missing):
             say(f"note: {view.run.name} has no pictures: {view.validation.why}")
     say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
 
 
-def _for_tools(view: RunView, options: Options) -> RunView:
-    """Name flags where a page says why it has no pictures, and the commands that bring them."""
+def _with_commands(view: RunView, options: Options) -> RunView:
+    """Name the commands that bring pictures where a page has none."""
     from convnext_dense.report.missing import Missing
 
     if not isinstance(view.validation, Missing):
         return view
-    missing = Missing(with_flags(view.validation.why), _commands(view.run, options))
-    return replace(view, validation=missing)
+    return replace(view, validation=Missing(view.validation.why, _commands(view.run, options)))
 
 
 def _commands(run: Run, options: Options) -> list[str]:

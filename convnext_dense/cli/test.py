@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.options import add_shared_options, note, run_options
 from convnext_dense.cli.output import say
 
@@ -49,4 +50,4 @@ def show(tested: Tested) -> None:
         figures = tested.figures
         say(f"\n{per_class_table(figures)}\n{summary_table(figures)}", lines=True)
     if tested.comparison:
-        say(comparison_table(tested.comparison), lines=True)
+        say(with_flags(comparison_table(tested.comparison)), lines=True)

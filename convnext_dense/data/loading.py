@@ -97,7 +97,7 @@ class LoadPicture(LoadImageFromFile):
             return
         self._said[index] = True
         words = remark.format(bits=header.bits, orientation=header.orientation)
-        message = f"{path} {words} (said once; tools/data.py check names all of them)"
+        message = f"{path} {words} (said once; `audit_data` names all of them)"
         print_log(message, logger="current", level=logging.WARNING)
 
 

@@ -41,7 +41,7 @@ def check_names(cfg: Config, dataset: BaseDataset, show_dir: str | None) -> None
             _check_names(dataset, evaluator.out, name, "out", way_on)
     if show_dir:
         # The hooks of mmdet and mmseg call a drawing as its image, whatever folder that is in.
-        way_on = "a Predictor draws pictures of several folders"
+        way_on = "`Predictor` draws pictures of several folders"
         layout = "vis_data/vis_image/test_{}_0.png" if is_segmenter(cfg) else "{}"
         name = partial(_drawing_name, layout=layout)
         _check_names(dataset, show_dir, name, "show_dir", way_on)

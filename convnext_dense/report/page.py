@@ -56,7 +56,7 @@ class RunView:
 
     @property
     def published(self) -> dict | None:
-        """What ``tools/test.py`` set beside the published row of the recipe."""
+        """What a test set beside the published row of the recipe."""
         return self.run.tested.about.get("published") if self.run.tested else None
 
 
@@ -82,11 +82,12 @@ def look(
     return [_view(number, run, options, progress) for number, run in enumerate(runs)]
 
 
-def render(views: Sequence[RunView]) -> str:
+def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
     """Make the page of one run or several.
 
     Args:
         views: As :func:`look` gives them.
+        words: Called with each reason or remark that names arguments, to name them otherwise.
 
     Returns:
         HTML that refers to nothing outside itself.
@@ -110,6 +111,7 @@ def render(views: Sequence[RunView]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["words"] = words
     html = environment.get_template("page.html").render(
         title=f"{', '.join(names[:4])}{' and others' if len(names) > 4 else ''}",
         made=datetime.now().strftime("%Y-%m-%d %H:%M"),

@@ -29,7 +29,7 @@ class State:
 
     Attributes:
         name: ``finished``, ``running``, ``stopped``, ``failed``, ``evaluated`` where only
-            ``tools/test.py`` ran, or ``not started``.
+            a test ran, or ``not started``.
         detail: What that was seen by.
         error: The last lines of an error, if the run left one.
     """
@@ -41,7 +41,7 @@ class State:
 
 @dataclass(frozen=True)
 class Tested:
-    """The figures that ``tools/test.py`` left.
+    """The figures that a test left.
 
     Attributes:
         figures: Of the benchmark.
@@ -67,7 +67,7 @@ class Run:
         by_epoch: Whether the run counts epochs.
         environment: What mmengine's log says of machine and versions.
         checkpoint: The best, else the newest.
-        tested: What ``tools/test.py`` found.
+        tested: What a test found.
         state: How far it came.
         problems: What could not be read, in sentences.
     """

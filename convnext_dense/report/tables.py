@@ -74,7 +74,7 @@ class Evaluated:
 
 
 def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
-    """Give a run's figures: those of ``tools/test.py``, else those of the validation."""
+    """Give a run's figures: those of its test, else those of the validation."""
     if run.tested:
         about = run.tested.about
         images = about.get("images")

@@ -171,7 +171,7 @@ def report_looks(
     )
     findings.warning(
         "images that training turns or mirrors by their EXIF orientation: look whether the "
-        "annotations agree (tools/data.py show)",
+        "annotations agree, which `draw_samples` shows",
         (
             f"{p.path}: orientation {k.header.orientation}"
             for p, k in read
