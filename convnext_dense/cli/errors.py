@@ -69,4 +69,6 @@ def refuse_empty(argv: Sequence[str]) -> None:
 def describe(error: Exception) -> str:
     """Put an exception into one line, which names flags where Python's callers have arguments."""
     said = with_flags(one_line(error))
-    return said if is_self_explaining(error) else f"{said} (--debug shows where)"
+    # Or the message of another, which is told within.
+    is_surprise = f"{type(error.__cause__).__name__}: " in said or not is_self_explaining(error)
+    return f"{said} (--debug shows where)" if is_surprise else said

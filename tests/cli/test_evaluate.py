@@ -186,7 +186,7 @@ def test_predictions_outlive_an_evaluation_that_fails(
     checkpoint = trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind]
     status, _, err = cli.call("test", cli.argv(kind, checkpoint, "--out", out, options=options))
     assert status == 1
-    said = "TypeError: the backend cannot take it (--debug shows where); what was predicted"
+    said = "TypeError: the backend cannot take it; what was predicted"
     assert f"error: {said} until then is kept in {out}" in err
     if out == "kept":
         assert len(list(Path("kept").iterdir())) == 3

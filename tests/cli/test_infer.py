@@ -247,7 +247,7 @@ def test_refuses_what_it_cannot_run(trained):
         Predictor(config, "nowhere.pth")
     with pytest.raises(RuntimeError, match="does not fit this model"):
         Predictor(config, saved(trained, "seg")[1])
-    with pytest.raises(ValueError, match="at least 1 picture, got 0"):
+    with pytest.raises(ValueError, match="`batch_size` is at least 1, got 0"):
         Predictor(config, checkpoint, batch_size=0)
     with pytest.raises(ValueError, match="at least 0 and below 1, got 30"):
         Predictor(config, checkpoint, score=30)

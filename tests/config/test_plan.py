@@ -69,11 +69,7 @@ def test_steps_of_a_training_leave_their_input_as_it_was(tmp_path):
     )
     assert seen(cfg) == original
     cfg = plan.config
-    assert (
-        cfg.model.roi_head.bbox_head[0].num_classes
-        if isinstance(cfg.model.roi_head.bbox_head, list)
-        else cfg.model.roi_head.bbox_head.num_classes == 2
-    )
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
     assert (cfg.model.backbone.arch, cfg.train_cfg.max_epochs) == ("atto", 2)
     assert cfg.optim_wrapper.accumulative_counts == 4
     assert cfg.randomness.seed == 3 and not cfg.env_cfg.cudnn_benchmark
