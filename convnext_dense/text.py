@@ -1,8 +1,9 @@
-"""Text made fit to show: what comes from data, such as names of classes and files, and errors."""
+"""Text that comes from data, such as names of classes, files and parameters, made safe to show."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 # Control characters begin a terminal's commands, format characters reorder or hide text, lone
 # surrogates cannot be encoded, and the separators are line breaks to some programs.
@@ -63,3 +64,15 @@ def is_self_explaining(error: Exception) -> bool:
 def _is_sentence(error: Exception) -> bool:
     """Whether a KeyError holds more than a key, which Python puts in quotes."""
     return isinstance(error, KeyError) and len(str(error).split()) > 5
+
+
+def classes_argument(names: Sequence[str]) -> str:
+    """Return the argument ``classes`` with these names, or what to do where it cannot give them."""
+    # It is split at commas, and the names are stripped.
+    unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
+    if unfit is not None:
+        return (
+            f"`classes` cannot give the name {unfit!r}, rename it in the file or set "
+            "metainfo.classes of the data sets and num_classes of the heads in a config"
+        )
+    return f"`classes={tuple(names)}`"

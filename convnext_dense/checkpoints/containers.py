@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 
@@ -108,6 +108,21 @@ def without_wrappers(name: str) -> str:
     while (stripped := _INSIDE.sub("", inside)) != inside:
         inside = stripped
     return name[:start] + inside
+
+
+def meta_of(checkpoint: object) -> Mapping[str, Any]:
+    """Return what the OpenMMLab stack notes beside parameters, such as the classes."""
+    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def trained_classes(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the classes in a checkpoint's ``meta``; empty where it names none."""
+    dataset = meta.get("dataset_meta")
+    classes = dataset.get("classes") if isinstance(dataset, Mapping) else None
+    # mmdet 2.x and mmseg 0.x, which Meta's files come from, wrote CLASSES.
+    classes = classes or meta.get("CLASSES")
+    return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else ()
 
 
 def is_state(node: object) -> TypeGuard[Mapping[str, Tensor]]:

@@ -81,7 +81,7 @@ def convert(
     if out.suffix not in SUFFIXES:
         raise ValueError(f"{out} ends in neither of {', '.join(SUFFIXES)}")
     if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists: --overwrite replaces it")
+        raise FileExistsError(f"{out} exists: `overwrite=True` replaces it")
     ensure_writable(out)
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
@@ -94,7 +94,7 @@ def convert(
         if to not in WHOLE_TARGETS:
             raise ValueError(
                 f"{read.name} is a whole model, which goes to {' or '.join(WHOLE_TARGETS)} alone: "
-                f"--prefix {found.prefix.rstrip('.')} converts its backbone"
+                f"`prefix={found.prefix.rstrip('.')!r}` converts its backbone"
             )
         written = layout.write(own, found.arch)
         if to == "meta":

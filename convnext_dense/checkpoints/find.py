@@ -42,8 +42,18 @@ class Found:
     beside: dict[str, Tensor]
     obstacle: str | None
 
+    def below(self, path: str) -> dict[str, Tensor]:
+        """Return the network's parameters by our names, where it stands below ``path``."""
+        unknown = {name[len(self.prefix) :]: value for name, value in self.unknown.items()}
+        return {path + name: value for name, value in (self.own | unknown).items()}
+
+    def in_file(self, path: str) -> dict[str, str]:
+        """Return their names in the checkpoint, by those of :meth:`below`."""
+        unknown = {name[len(self.prefix) :]: name for name in self.unknown}
+        return {path + name: theirs for name, theirs in (self.names | unknown).items()}
+
     def others(self, path: str) -> dict[str, Tensor]:
-        """Give what stands beside the backbone without the wrappers of the whole model.
+        """Return what stands beside the backbone, without the wrappers of the whole model.
 
         Args:
             path: Prefix of the backbone in the model, such as ``backbone.``.
@@ -54,11 +64,6 @@ class Found:
         else:
             names = {name: LEADING.sub("", name) for name in self.beside}
         return {self.layout.head_name(names[name]): value for name, value in self.beside.items()}
-
-    def whole(self, path: str) -> dict[str, Tensor]:
-        """Give the whole model with our names for the backbone's parameters below ``path``."""
-        backbone = self.own | {n[len(self.prefix) :]: v for n, v in self.unknown.items()}
-        return {path + name: value for name, value in backbone.items()} | self.others(path)
 
 
 def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:

@@ -1,21 +1,31 @@
-"""Compare a ConvNeXt of a checkpoint with a model: what fits, what is left out, what is wrong."""
+"""Fit published weights to a backbone, or to a whole model: what loads and what is left out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.checkpoints.compare import compare, refuse, remedies_for_classes
 from convnext_dense.checkpoints.find import Found
 from convnext_dense.checkpoints.naming import describe_arch
-from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.report import is_output_norm
+from convnext_dense.checkpoints.target import count_classes, find_backbone
 
 STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
 STEM = "downsample_layers.0.0.weight"
-REINIT = "reinit_heads=True leaves heads of another number of classes at their random values"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is asked of a load; see :func:`~convnext_dense.checkpoints.load_weights`."""
+
+    strict: bool = True
+    final_norm: str = "drop"
+    adapt_input: bool = False
+    reinit_heads: bool = False
 
 
 @dataclass
@@ -23,62 +33,105 @@ class Fit:
     """What of a checkpoint goes where.
 
     Attributes:
-        backbone: Parameters for the backbone, by its names.
-        others: Parameters for the other parts of a whole model.
-        dropped: Names in the file that are left out on purpose: the reason.
-        missing: Output norms that the file lacks.
-        faults: What is wrong: the names that it concerns.
+        fitting: Parameters that the model takes, by its names.
+        dropped: Names in the file that are left out: the reason.
+        missing: Names of the model's that the file lacks.
         reinitialised: Parameters of heads of another number of classes, which are left out.
-        hints: What the user could ask for instead.
     """
 
-    backbone: dict[str, Tensor]
-    others: dict[str, Tensor] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    fitting: dict[str, Tensor]
+    dropped: dict[str, str]
     missing: list[str] = field(default_factory=list)
-    faults: dict[str, list[str]] = field(default_factory=dict)
     reinitialised: list[str] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
 
 
-def fit_backbone(
-    backbone: ConvNeXt, path: str, found: Found, final_norm: str, adapt_input: bool
+def fit_weights(
+    model: nn.Module, found: Found, source: str, classes: tuple[str, ...], policy: Policy
 ) -> Fit:
-    """Compare the backbone's parameters, which stand below ``path`` in the model."""
-    own = dict(found.own)
-    if final_norm == "use":
+    """Compare a ConvNeXt of a checkpoint with the one in a model.
+
+    What stands beside it in the checkpoint is compared too where the model is a whole one.
+
+    Args:
+        model: A backbone, or a model with one in it.
+        found: The ConvNeXt and what stands beside it.
+        source: How messages call the checkpoint.
+        classes: That it was trained for, where it names them.
+        policy: What is asked for.
+
+    Raises:
+        RuntimeError: Where something does not fit: it says what the file holds and what of it.
+        ValueError: Where the policy asks for what the model or the file has not.
+    """
+    path, backbone = find_backbone(model)
+    is_whole = bool(path and found.beside)
+    own, dropped = dict(found.own), dict(found.unused)
+    if policy.final_norm == "use":
         _use_final_norm(own, backbone, found)
-    wanted = backbone.state_dict()
-    fit = Fit({}, dropped=dict(found.unused))
-    channels = backbone.downsample_layers[0][0].in_channels
-    if STEM in own and own[STEM].ndim == 4 and own[STEM].shape[1] != channels:
-        if adapt_input:
-            own[STEM] = _adapt_channels(own[STEM], channels)
-        else:
-            fit.hints.append("adapt_input=True fits the stem to another number of input channels")
-    unknown, reshaped = list(found.unknown), []
-    for name, value in own.items():
+    remedies = _fit_channels(own, backbone, policy.adapt_input)
+    for name in list(own):
         if reason := _reason_to_drop(name, backbone):
-            fit.dropped[found.names.get(name, name)] = reason
-        elif name not in wanted:
-            unknown.append(found.names[name])
-        elif value.shape != wanted[name].shape:
-            reshaped.append(f"{path}{name} {_shapes(value, wanted[name])}")
-        else:
-            fit.backbone[name] = value
-    absent = [path + name for name in wanted if name not in own]
-    fit.missing = [name for name in absent if is_output_norm(name)]
-    fit.faults = {
-        "missing": [name for name in absent if name not in fit.missing],
-        "not in the model": unknown,
-        "of another shape": reshaped,
-        "unlike ours": [found.obstacle] if found.obstacle else [],
+            dropped[found.names.get(name, name)] = reason
+            del own[name]
+    given = replace(found, own=own).below(path)
+    if is_whole:
+        given |= found.others(path)
+    wanted = {
+        name: value
+        for name, value in model.state_dict().items()
+        if is_whole or name.startswith(path)
     }
+    result = compare(given, wanted)
+    result.obstacle = found.obstacle
+    dropped |= dict.fromkeys(result.averages, "averages that mmdet 2.x keeps as buffers")
+    fit = Fit(result.fitting, dropped)
+    if policy.reinit_heads:
+        fit.reinitialised = result.leave_heads()
+    if not is_whole:  # output norms begin at 1 and 0
+        fit.missing = [name for name in result.missing if is_output_norm(name)]
+        result.missing = [name for name in result.missing if name not in fit.missing]
+    faults = result.faults(found.in_file(path))
+    if not path:
+        faults["beside the backbone"] = list(found.beside)
+    is_empty = not any(name.startswith(path) for name in fit.fitting)
+    if any(faults.values()) and (policy.strict or is_empty):
+        remedies += remedies_for_classes(result, classes, count_classes(model))
+        if is_whole:
+            subject = subject_of_whole(source, found, backbone, result.concerns(path))
+        else:
+            subject = _subject_of_backbone(source, found, backbone)
+        refuse(subject, faults, remedies)
+    fit.missing += faults.pop("missing")
+    for fault, names in faults.items():
+        fit.dropped |= dict.fromkeys(names, fault)
     return fit
 
 
-def _shapes(given: Tensor, wanted: Tensor) -> str:
-    return f"{tuple(given.shape)} for {tuple(wanted.shape)}"
+def describe(found: Found) -> str:
+    """Return the architecture and the layout of a ConvNeXt in a checkpoint."""
+    return f"{describe_arch(found.arch)} in the layout {found.layout.name!r}"
+
+
+def subject_of_whole(source: str, found: Found, backbone: ConvNeXt, differs: bool) -> str:
+    """Return the beginning of the message that refuses a whole model.
+
+    Args:
+        source: How it calls the checkpoint.
+        found: The ConvNeXt in the checkpoint.
+        backbone: That of the model.
+        differs: Whether the two differ, and not only what stands beside them.
+    """
+    if not differs:
+        return f"{source} does not fit this model"
+    held, ours = describe(found), describe_arch(backbone.arch)
+    return f"{source} holds {held} and does not fit this model, whose backbone is {ours}"
+
+
+def _subject_of_backbone(source: str, found: Found, backbone: ConvNeXt) -> str:
+    held, ours = describe(found), describe_arch(backbone.arch)
+    if found.beside:
+        held = f"a whole model, whose backbone loads with `prefix={found.prefix!r}`: {held}"
+    return f"{source} holds {held} and does not fit the backbone, which is {ours}"
 
 
 def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: Found) -> None:
@@ -94,6 +147,18 @@ def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: Found) ->
         own[f"norm{last}.{parameter}"] = own.pop(f"norm.{parameter}")
 
 
+def _fit_channels(own: dict[str, Tensor], backbone: ConvNeXt, adapt: bool) -> list[str]:
+    """Fit the stem to the model's input channels where that is asked for, or say how to ask."""
+    stem = own.get(STEM)
+    channels = backbone.state_dict()[STEM].shape[1]
+    if stem is None or stem.ndim != 4 or stem.shape[1] == channels:
+        return []
+    if not adapt:
+        return ["adapt_input=True fits the stem to another number of input channels"]
+    own[STEM] = _adapt_channels(stem, channels)
+    return []
+
+
 def _adapt_channels(stem: Tensor, channels: int) -> Tensor:
     """As timm's ``adapt_input_conv`` does, for images whose channels are alike."""
     given = stem.shape[1]
@@ -104,65 +169,14 @@ def _adapt_channels(stem: Tensor, channels: int) -> Tensor:
 
 
 def _reason_to_drop(name: str, backbone: ConvNeXt) -> str | None:
-    """Tell what the backbone leaves out on purpose from what does not fit it."""
+    """Return why the backbone leaves out a parameter on purpose, or None."""
     if name.startswith(("norm.", "head.")):
         return "classifier"
     if is_output_norm(name):
         stage = int(name.removeprefix("norm").partition(".")[0])
         if not (backbone.norm_out and stage in backbone.out_indices):
             return "no such output norm in the model"
-    stage = STAGE.match(name)
-    if stage and len(backbone.stages) <= int(stage[1]) < len(backbone.arch.depths):
+    place = STAGE.match(name)
+    if place and len(backbone.stages) <= int(place[1]) < len(backbone.arch.depths):
         return "stages beyond the model's last output"
     return None
-
-
-def fit_others(fit: Fit, model: nn.Module, found: Found, path: str, reinit: bool) -> None:
-    """Compare the neck and the heads; a whole model has its output norms too."""
-    wanted = {n: v for n, v in model.state_dict().items() if not n.startswith(path)}
-    faults = fit.faults
-    faults["missing"] += fit.missing
-    fit.missing = []
-    others = found.others(path)
-    for name, value in others.items():
-        if name not in wanted:
-            if name.startswith("ema_"):
-                fit.dropped[name] = "averages that mmdet 2.x keeps as buffers"
-            else:
-                faults["not in the model"].append(name)
-            continue
-        shape = wanted[name].shape
-        of_classes = is_of_classes(name, value.shape, shape)
-        if value.shape == shape:
-            fit.others[name] = value
-        elif of_classes and reinit:
-            fit.reinitialised.append(name)
-        else:
-            faults["of another shape"].append(f"{name} {_shapes(value, wanted[name])}")
-            if of_classes and REINIT not in fit.hints:
-                fit.hints.append(REINIT)
-    faults["missing"] += [
-        name for name in wanted if name not in others and not name.endswith("num_batches_tracked")
-    ]
-
-
-def is_of_classes(name: str, given: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Tell a head's parameter that differs in nothing but the number of outputs, as of classes."""
-    in_head = any(part.endswith("head") for part in name.split("."))
-    return in_head and given != wanted and tuple(given[1:]) == tuple(wanted[1:])
-
-
-def refuse_faults(fit: Fit, source: str, found: Found, backbone: ConvNeXt) -> None:
-    """Raise a RuntimeError that says what the file holds and what of it does not fit."""
-    if not any(fit.faults.values()):
-        return
-    held = f"{describe_arch(found.arch)} in the layout {found.layout.name!r}"
-    if "beside the backbone" in fit.faults:
-        held = f"a whole model, whose backbone loads with prefix={found.prefix!r}: {held}"
-    complaints = "; ".join(
-        f"{len(names)} {fault} ({listed(names, 3)})" for fault, names in fit.faults.items() if names
-    )
-    raise RuntimeError(
-        f"{source} holds {held} and does not fit the backbone, which is "
-        f"{describe_arch(backbone.arch)}: {complaints}{''.join(f'. {hint}' for hint in fit.hints)}"
-    )

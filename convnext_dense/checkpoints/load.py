@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import cast
 
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.find import Found, find_convnext
-from convnext_dense.checkpoints.fit import Fit, fit_backbone, fit_others, refuse_faults
+from convnext_dense.checkpoints.fit import Fit, Policy, fit_weights
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import LoadReport
 from convnext_dense.checkpoints.source import Source, read_source
+from convnext_dense.checkpoints.target import find_backbone, unwrapped
 from convnext_dense.checkpoints.values import refuse_unusable
 
 FINAL_NORM = ("drop", "use")
 WAY_OUT = (
-    "give a local copy with --weights PATH (config key model.backbone.init_cfg.checkpoint), or "
-    "train from scratch with --weights none"
+    "give a local copy as `weights=PATH` (config key model.backbone.init_cfg.checkpoint), or train "
+    "from scratch with `weights=None`"
 )
 
 
@@ -74,59 +73,25 @@ def load_weights(
     """
     if final_norm not in FINAL_NORM:
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
-    while is_model_wrapper(model):
-        model = cast(nn.Module, model.module)
-    path, backbone = find_backbone(model)
+    policy = Policy(strict, final_norm, adapt_input, reinit_heads)
+    model = unwrapped(model)
+    path, _ = find_backbone(model)  # before the source is downloaded
     read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
     found = find_convnext(read.state, read.name)
-
-    fit = fit_backbone(backbone, path, found, final_norm, adapt_input)
-    if found.beside and path:
-        fit_others(fit, model, found, path, reinit_heads)
-    elif found.beside:
-        fit.faults["beside the backbone"] = list(found.beside)
-    if strict or not fit.backbone:
-        refuse_faults(fit, read.name, found, backbone)
-    else:
-        for fault, names in fit.faults.items():
-            if fault != "missing":
-                fit.dropped |= dict.fromkeys(names, fault)
-    own = {path + name: value for name, value in fit.backbone.items()} | fit.others
-    refuse_unusable(own, read.name, model.state_dict())
-    model.load_state_dict(own, strict=False)
+    fit = fit_weights(model, found, read.name, trained_classes(read.meta), policy)
+    refuse_unusable(fit.fitting, read.name, model.state_dict())
+    model.load_state_dict(fit.fitting, strict=False)
     report = _report(read, found, fit, path)
     print_log(f"weights loaded\n{report}", logger="current")
     return report
 
 
-def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
-    """Find the one ConvNeXt in a model.
-
-    Returns:
-        The prefix of its parameters (empty for a backbone itself), and the backbone.
-
-    Raises:
-        ValueError: Where there is none, or more than one.
-    """
-    found = [(name, part) for name, part in model.named_modules() if isinstance(part, ConvNeXt)]
-    if len(found) != 1:
-        raise ValueError(
-            f"a {type(model).__name__} holds {len(found)} ConvNeXt backbones, and weights load "
-            "into one: give the backbone itself"
-        )
-    name, backbone = found[0]
-    return f"{name}." if name else "", backbone
-
-
 def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
-    renamed = {name for name in fit.backbone if found.prefix + name != found.names.get(name)} | set(
-        found.reshaped
-    )
     notes = []
     if found.obstacle:
         notes.append(found.obstacle)
-    if gammas := [v for n, v in fit.backbone.items() if n.endswith(".grn.gamma")]:
+    if gammas := [v for n, v in fit.fitting.items() if n.endswith(".grn.gamma")]:
         size = sum(value.float().abs().mean().item() for value in gammas) / len(gammas)
         notes.append(f"mean size of GRN's gamma: {size:.3g} (0 would be untrained)")
     if "norm.weight" in found.names and found.names["norm.weight"] not in fit.dropped:
@@ -137,7 +102,6 @@ def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
         )
     if path and not found.beside:
         notes.append("a backbone alone: the other parts of the model are as they were")
-    missing = fit.missing + fit.faults.get("missing", [])
     return LoadReport(
         source=read.name,
         layout=found.layout.name,
@@ -145,10 +109,14 @@ def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
         left=read.left,
         prefix=found.prefix,
         arch=found.arch,
-        loaded=(*(path + name for name in fit.backbone), *fit.others),
-        converted=tuple(path + name for name in fit.backbone if name in renamed),
+        loaded=tuple(fit.fitting),
+        converted=tuple(
+            name
+            for name in fit.fitting
+            if name.startswith(path) and _is_converted(name.removeprefix(path), found)
+        ),
         dropped=fit.dropped,
-        missing=tuple(missing),
+        missing=tuple(fit.missing),
         reinitialised=tuple(fit.reinitialised),
         checksum=read.checksum,
         licence=licence_of(read.name, found),
@@ -156,3 +124,7 @@ def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
         std=std,
         notes=tuple(notes),
     )
+
+
+def _is_converted(name: str, found: Found) -> bool:
+    return name in found.reshaped or found.prefix + name != found.names.get(name)

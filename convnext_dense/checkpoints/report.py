@@ -56,7 +56,7 @@ class LoadReport:
     def __str__(self) -> str:
         place = f" under {self.key!r}" if self.key else ""
         place += f", prefix {self.prefix!r}" if self.prefix else ""
-        rows: list[tuple[str, object]] = [
+        rows: list[tuple[str, str | None]] = [
             ("weights", self.source),
             ("sha256", self.checksum),
             ("layout", f"{self.layout}{place}"),
@@ -69,10 +69,11 @@ class LoadReport:
         others = [name for name in self.missing if not is_output_norm(name)]
         norms = [name.rpartition(".")[0] for name in self.missing if is_output_norm(name)]
         norms = list(dict.fromkeys(norms))  # weight and bias go together
+        heads = listed(self.reinitialised)
         rows += [
-            ("missing", norms and f"left at 1 and 0: {listed(norms)}"),
-            ("missing", others and f"left as they were: {listed(others)}"),
-            ("random", self.reinitialised and f"other classes: {listed(self.reinitialised)}"),
+            ("missing", f"left at 1 and 0: {listed(norms)}" if norms else None),
+            ("missing", f"left as they were: {listed(others)}" if others else None),
+            ("random", heads and f"other classes: {heads}"),
             ("not taken", ", ".join(self.left)),
             ("licence", self.licence),
             ("images", f"RGB, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),

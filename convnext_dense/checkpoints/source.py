@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from convnext_dense import cached_download
-from convnext_dense.checkpoints.containers import find_parameters
+from convnext_dense.checkpoints.containers import find_parameters, meta_of
 from convnext_dense.checkpoints.shards import FILES, INDEX, find_in_folder, read_shards
 from convnext_dense.download import sha256_of
 from convnext_dense.patches import enable
@@ -45,7 +46,7 @@ class Source:
     left: tuple[str, ...] = ()
     prefix: str | None = None
     path: Path | None = None
-    meta: Mapping = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def checksum(self) -> str | None:
@@ -92,7 +93,7 @@ def read_source(
     except (OSError, RuntimeError) as error:
         reason = str(error)
         if "is refused" in reason and not trust:
-            reason += "; trust=True (tools/weights.py --trust) unpickles it all the same"
+            reason += "; `trust=True` unpickles it all the same"
         message = f"the weights {name} cannot be had ({reason})"
         raise type(error)(f"{message}: {way_out}" if way_out else message) from error
     return _source(checkpoint, name, prefix, ema, path)
@@ -156,6 +157,5 @@ def _source(
     checkpoint: object, name: str, prefix: str | None, ema: bool, path: Path | None = None
 ) -> Source:
     found = find_parameters(checkpoint, name, prefix, ema)
-    meta = checkpoint.get("meta") if found.key and isinstance(checkpoint, Mapping) else None
-    meta = meta if isinstance(meta, Mapping) else {}
+    meta = meta_of(checkpoint) if found.key else {}
     return Source(name, found.state, found.key, found.left, prefix, path, meta)

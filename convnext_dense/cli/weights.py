@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.checkpoints.find import find_convnext
 from convnext_dense.checkpoints.naming import describe_arch
@@ -110,6 +111,5 @@ def _millions(own: dict) -> str:
 
 
 def _classes(read: Source) -> str:
-    meta = read.meta
-    classes = meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES") or ()
-    return f"{len(classes)}: {listed(tuple(map(str, classes)))}" if classes else ""
+    classes = trained_classes(read.meta)
+    return f"{len(classes)}: {listed(classes)}" if classes else ""

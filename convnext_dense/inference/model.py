@@ -1,9 +1,8 @@
-"""Builds the model of a config with the weights of a checkpoint, for inference."""
+"""Build the model of a config with the weights of a checkpoint, for inference."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,8 +12,9 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from convnext_dense.checkpoints.containers import meta_of, trained_classes
+from convnext_dense.checkpoints.whole import fit_checkpoint
 from convnext_dense.data.check import build_unread
-from convnext_dense.training.checkpoint_guards import StrictLoadHook
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo import published_model
 
@@ -55,12 +55,8 @@ def build_model(
     if device.type == "cpu":
         model = in_fastest_layout(revert_sync_batchnorm(model))
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
-    # What the hook asks of mmengine's runner.
-    runner = SimpleNamespace(model=model, _load_from=checkpoint, _resume=False, cfg={})
-    StrictLoadHook().after_load_checkpoint(runner, content)
-    state = {n.removeprefix("module."): v for n, v in content["state_dict"].items()}
-    model.load_state_dict(state, strict=False)  # the hook was strict
-    return model.to(device).eval(), content.get("meta") or {}
+    model.load_state_dict(fit_checkpoint(model, content, checkpoint), strict=False)
+    return model.to(device).eval(), dict(meta_of(content))
 
 
 def in_fastest_layout(model: nn.Module) -> nn.Module:
@@ -76,7 +72,7 @@ def in_fastest_layout(model: nn.Module) -> nn.Module:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Give the device of a name, or CUDA where there is one.
+    """Return the device of a name, or CUDA where there is one.
 
     Raises:
         RuntimeError: Where the device is not there, or has no such name.
@@ -86,7 +82,7 @@ def choose_device(name: str | None) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RuntimeError(
-            f"--device {name}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"
+            f"`device={name!r}`: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"
         )
     return device
 
@@ -102,7 +98,7 @@ def raise_threshold(model: ConfigDict, score: float) -> None:
 
 
 def test_dataset(cfg: Config) -> ConfigDict:
-    """Give the config of the test data set, wrappers taken off.
+    """Return the config of the test data set, wrappers taken off.
 
     Raises:
         ValueError: Where there is none.
@@ -119,7 +115,7 @@ def test_dataset(cfg: Config) -> ConfigDict:
 
 
 def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:
-    """Give the classes, their colours and the first label.
+    """Return the classes, their colours and the first label.
 
     The names in the checkpoint come first: it was trained with them.
 
@@ -133,9 +129,7 @@ def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:
     """
     dataset = build_unread(cfg, "test_dataloader.dataset", test_dataset(cfg))
     trained = checkpoint_meta.get("dataset_meta") or {}
-    classes = tuple(
-        trained.get("classes") or checkpoint_meta.get("CLASSES") or dataset.metainfo["classes"]
-    )
+    classes = trained_classes(checkpoint_meta) or tuple(dataset.metainfo["classes"])
     palettes = (dataset.metainfo.get("palette"), trained.get("palette"))
     palette = next((list(p) for p in palettes if p is not None and len(p) >= len(classes)), None)
     first_label = int(getattr(dataset, "reduce_zero_label", False))

@@ -33,7 +33,8 @@ def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None
 
 
 def _faults(checkpoint: Mapping, runner: Runner) -> Iterator[str]:
-    iteration = find_key(checkpoint, "meta.iter") or 0
+    step = find_key(checkpoint, "meta.iter")
+    iteration = step if isinstance(step, int) else 0
     wrapper = runner.optim_wrapper
     state = checkpoint.get("optimizer")
     if isinstance(wrapper, OptimWrapperDict):

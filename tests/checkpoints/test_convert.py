@@ -174,7 +174,7 @@ class TestWholeModels:
         state = self.state(references, randomise)
         out = tmp_path / "timm.pth"
         with pytest.raises(
-            ValueError, match=r"whole model.* meta or mmpretrain.*--prefix backbone"
+            ValueError, match=r"whole model.* meta or mmpretrain.*`prefix='backbone'`"
         ):
             convert(state, out, "timm")
         conversion = convert(state, out, "timm", prefix="backbone")
@@ -188,7 +188,7 @@ class TestWritesWholeOrNotAtAll:
         state, _, _ = classifier()
         out = tmp_path / "model.pth"
         out.write_text("mine")
-        with pytest.raises(FileExistsError, match=r"exists: --overwrite replaces it"):
+        with pytest.raises(FileExistsError, match=r"exists: `overwrite=True` replaces it"):
             convert(state, out)
         assert out.read_text() == "mine"
         convert(state, out, overwrite=True)

@@ -141,7 +141,7 @@ class TestRefuses:
         detector = {f"{prefix}{name}": value for name, value in published(backbone()).items()}
         detector["rpn_head.rpn_conv.weight"] = torch.randn(4, 4, 3, 3)
         path = saved({"state_dict": detector})
-        refuse(backbone(), path, f"a whole model, whose backbone loads with prefix='{prefix}'")
+        refuse(backbone(), path, f"a whole model, whose backbone loads with `prefix='{prefix}'`")
 
     def test_a_prefix_that_nothing_has(self, saved):
         path = saved(published(backbone()))
@@ -175,13 +175,13 @@ class TestRefuses:
 
     def test_a_missing_file(self, tmp_path):
         path = str(tmp_path / "absent.pth")
-        refuse(backbone(), path, path, "--weights PATH", "--weights none", error=FileNotFoundError)
+        refuse(backbone(), path, path, "`weights=PATH`", "`weights=None`", error=FileNotFoundError)
 
     def test_a_truncated_file(self, saved, tmp_path):
         whole = Path(saved(published(backbone())))
         part = tmp_path / "part.pth"
         part.write_bytes(whole.read_bytes()[:5000])
-        refuse(backbone(), part, str(part), "truncated", "--weights PATH", "--weights none")
+        refuse(backbone(), part, str(part), "truncated", "`weights=PATH`", "`weights=None`")
 
 
 class TestInitCfg:

@@ -251,7 +251,7 @@ def test_refuses_what_it_cannot_run(trained):
         Predictor(config, checkpoint, batch_size=0)
     with pytest.raises(ValueError, match="at least 0 and below 1, got 30"):
         Predictor(config, checkpoint, score=30)
-    with pytest.raises(RuntimeError, match=r"cuda:99: torch .* sees"):
+    with pytest.raises(RuntimeError, match=r"`device='cuda:99'`: torch .* sees"):
         Predictor(config, checkpoint, device="cuda:99")
 
 

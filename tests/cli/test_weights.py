@@ -204,5 +204,5 @@ class TestWholeModels:
         flags = ["--weights", "none", "--work-dir", "w", "--classes", "left,right,disc,more"]
         options = f"load_from={checkpoint} train_cfg.max_iters=1 train_cfg.val_interval=2"
         message = cli.refused("train", cli.argv("seg", *flags, options=options))
-        assert "--cfg-options reinit_heads=True" in message
+        assert "reinit_heads=True, also as a config key" in message
         cli.train("seg", *flags, options=f"{options} reinit_heads=True")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from convnext_dense.data.rules.findings import Findings
+from convnext_dense.text import classes_argument
 
 _NAMES_SHOWN = 40
 _PLAIN = {
@@ -100,18 +101,6 @@ def nearest(name: str, names: Sequence[str]) -> str:
             what = " and ".join(differs) or "how it is encoded"
             return f"{other!a} of the file differs from {name!a} only in {what}: write both alike"
     return ""
-
-
-def classes_argument(names: Sequence[str]) -> str:
-    """Return the argument ``classes`` with these names, or what to do where it cannot give them."""
-    # It is split at commas, and the names are stripped.
-    unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
-    if unfit is not None:
-        return (
-            f"`classes` cannot give the name {unfit!r}, rename it in the file or set "
-            "metainfo.classes of the data sets and num_classes of the heads in a config"
-        )
-    return f"`classes={tuple(names)}`"
 
 
 def _argument(names: Sequence[str]) -> str:

@@ -1,0 +1,48 @@
+"""The model that takes the parameters of a checkpoint: its backbone, its number of classes."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+from convnext_dense.backbone.convnext import ConvNeXt
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return a model without what trains it on several devices, or tests it on several views."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        inner = model.module
+        assert isinstance(inner, nn.Module)
+        model = inner
+    return model
+
+
+def find_backbones(model: nn.Module) -> dict[str, ConvNeXt]:
+    """Return the ConvNeXts in a model by the prefix of their parameters, empty for itself."""
+    return {
+        f"{name}." if name else "": part
+        for name, part in model.named_modules()
+        if isinstance(part, ConvNeXt)
+    }
+
+
+def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
+    """Return the one ConvNeXt in a model, after the prefix of its parameters.
+
+    Raises:
+        ValueError: Where there is none, or more than one.
+    """
+    found = find_backbones(model)
+    if len(found) != 1:
+        raise ValueError(
+            f"a {type(model).__name__} holds {len(found)} ConvNeXt backbones, and weights load "
+            "into one: give the backbone itself"
+        )
+    return next(iter(found.items()))
+
+
+def count_classes(model: nn.Module) -> int:
+    """Return the number of classes of a model's heads; 0 where they have none."""
+    counts = (getattr(module, "num_classes", None) for module in model.modules())
+    # The largest, since a region proposal head counts its one class.
+    return max((count for count in counts if isinstance(count, int)), default=0)

@@ -1,0 +1,146 @@
+"""Fit the checkpoint of a whole model to a model that is trained on, resumed, tested or used."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from convnext_dense.checkpoints.compare import Comparison, compare, refuse, remedies_for_classes
+from convnext_dense.checkpoints.containers import (
+    SWAPPED,
+    find_parameters,
+    is_state,
+    meta_of,
+    trained_classes,
+    without_wrappers,
+)
+from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.fit import describe, subject_of_whole
+from convnext_dense.checkpoints.target import count_classes, find_backbones, unwrapped
+from convnext_dense.checkpoints.values import refuse_unusable
+
+# Of a wrapped model. mmengine takes it off the names of a file.
+PREFIX = "module."
+
+
+def fit_checkpoint(
+    model: nn.Module,
+    checkpoint: object,
+    source: str,
+    *,
+    resume: bool = False,
+    reinit_heads: bool = False,
+) -> OrderedDict[str, Tensor]:
+    """Return the parameters of a checkpoint for a whole model, all of them, or refuse it.
+
+    A backbone of another layout, such as Meta's in its fine-tuned models or mmpretrain's, is
+    renamed first.
+
+    Args:
+        model: Any detector or segmenter; wrappers are looked through.
+        checkpoint: What its file holds, parameters or containers of them. Where mmengine's EMAHook
+            took averages, these are the parameters.
+        source: How messages call the file.
+        resume: Whether the run of the file goes on. Nothing is renamed then, since the optimizer
+            knows the parameters by their order.
+        reinit_heads: Whether heads of another number of classes keep the model's values.
+
+    Returns:
+        The parameters by the model's names.
+
+    Raises:
+        RuntimeError: Naming the file, and the parameters that are missing, unknown, of another
+            shape, not finite or not real; or, for a file of classification weights or of other
+            classes, what to ask for.
+    """
+    model = unwrapped(model)
+    wanted = model.state_dict()
+    state = _state_of(checkpoint, source)
+    result = compare(_without_prefix(state), wanted)
+    subject = f"{source} does not fit this model"
+    if not result.fits() and not resume:
+        result, subject = _compare_renamed(state, model, source)
+        if reinit_heads and (heads := result.leave_heads()):
+            message = f"{source}: heads of other classes keep their random values: "
+            print_log(message + ", ".join(heads), logger="current", level=logging.WARNING)
+    if not result.fits():
+        given = [*result.fitting, *result.unknown, *result.reshaped]
+        if hasattr(model, "backbone") and not any(n.startswith("backbone.") for n in given):
+            raise RuntimeError(
+                f"{source} holds no whole model: none of its parameters begins with 'backbone.'. "
+                f"To start training from these backbone weights give `weights={source!r}`"
+            )
+        classes = trained_classes(meta_of(checkpoint))
+        remedies = remedies_for_classes(result, classes, count_classes(model))
+        refuse(subject, result.faults(), remedies or ["Use the config that it was trained with"])
+    refuse_unusable(result.fitting, source, wanted)
+    _check_averages(checkpoint, source, wanted, resume)
+    fitting = OrderedDict(result.fitting)
+    # Versions of modules, by which torch reads files of older ones.
+    fitting._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
+    return fitting
+
+
+def _state_of(checkpoint: object, source: str) -> Mapping[str, Tensor]:
+    if not isinstance(checkpoint, Mapping):
+        raise RuntimeError(f"{source} holds no state dict but a {type(checkpoint).__name__}")
+    state = checkpoint.get("state_dict")
+    if is_state(state):  # of a run here, with all that mmengine keeps beside it
+        return state
+    return checkpoint if is_state(checkpoint) else find_parameters(checkpoint, source).state
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(PREFIX): value for name, value in state.items()}
+
+
+def _compare_renamed(
+    state: Mapping[str, Tensor], model: nn.Module, source: str
+) -> tuple[Comparison, str]:
+    """Compare a checkpoint that has other names for its ConvNeXt, or wrappers inside of names.
+
+    Returns:
+        The comparison, and the beginning of a message that refuses the checkpoint.
+    """
+    wanted = model.state_dict()
+    state = {n if n in wanted else without_wrappers(n): value for n, value in state.items()}
+    backbones = find_backbones(model)
+    found = _find_in_whole(state, source) if len(backbones) == 1 else None
+    if found is None:
+        return compare(_without_prefix(state), wanted), f"{source} does not fit this model"
+    print_log(
+        f"{source}: {describe(found)}, {len(found.own)} backbone parameters", logger="current"
+    )
+    path, backbone = next(iter(backbones.items()))
+    result = compare(found.below(path) | found.others(path), wanted)
+    result.obstacle = found.obstacle
+    return result, subject_of_whole(source, found, backbone, result.concerns(path))
+
+
+def _find_in_whole(state: Mapping[str, Tensor], source: str) -> Found | None:
+    try:
+        found = find_convnext(state, source)
+    except RuntimeError:  # the comparison says what the file lacks
+        return None
+    return found if found.beside else None
+
+
+def _check_averages(
+    checkpoint: object, source: str, wanted: Mapping[str, Tensor], resume: bool
+) -> None:
+    """Check what mmengine's EMAHook goes on from, which has the names of the model too."""
+    averages = checkpoint.get(SWAPPED) if isinstance(checkpoint, Mapping) else None
+    if averages is None:
+        return
+    if not is_state(averages):
+        raise RuntimeError(f"{source} is damaged: {SWAPPED} holds no parameters; get it anew")
+    averages = _without_prefix(averages)
+    refuse_unusable(averages, source, wanted)
+    result = compare(averages, wanted)
+    result.unknown = []  # a counter stands beside them
+    if resume and not result.fits():
+        refuse(f"{source}: {SWAPPED} does not fit this model", result.faults(), [])
