@@ -2,7 +2,8 @@
 
 Fault: mmdet 3.3.0's ``BitmapMasks`` holds a map of the image's size, a byte per pixel, for each
 object, and copies it more often than it needs to.
-Reach: ``BitmapMasks`` of mmdet, everybody's, from the start of a run on; the values stay the same.
+Reach: ``BitmapMasks`` of mmdet, everybody's, from the start of a run on. The values stay the same;
+an array that it is given is shared, where mmdet copies it.
 Off-switch: its name.
 End: when mmdet does as much.
 

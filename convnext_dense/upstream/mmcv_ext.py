@@ -1,4 +1,4 @@
-"""Offers ``mmcv._ext``, the compiled half of mmcv, over torch where it is not installed.
+"""The operators of mmcv, over torch, where mmcv was not compiled.
 
 Fault: mmcv publishes no wheels for today's torch, compiling it takes a compiler and a quarter of an
 hour, and mmcv-lite, which installs anywhere, lacks the extension module without which
