@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def signature(cfg: Config) -> str:
     return json.dumps(parts, default=str, sort_keys=True)
 
 
-def readers(node: Any) -> Any:
+def readers(node: object) -> object:
     if isinstance(node, (list, tuple)):
         return [readers(child) for child in node]
     if not isinstance(node, dict):
@@ -233,7 +234,7 @@ class Worker:
             self.process = None
 
 
-def serve(pipe: Any) -> None:
+def serve(pipe: Connection) -> None:
     """Answer with a record for each config that comes in."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     socket.socket.connect = no_network
@@ -280,7 +281,7 @@ def attempt(name: Name, arch: str | None) -> dict:
         return dict(outcome="swap", **record, **blame(error))
 
 
-def make_shallow(model: Any) -> None:
+def make_shallow(model: dict) -> None:
     """Take 50 layers where a ResNet has more: its channels are the same."""
     for part in (model, model.get("detector") or {}):
         backbone = part.get("backbone") or {}

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 import torch
@@ -24,6 +24,9 @@ from convnext_dense.upstream.safe_checkpoint import (
     read_checkpoint,
 )
 
+if TYPE_CHECKING:
+    from torch.serialization import MAP_LOCATION
+
 # A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
 # Of a name in the cache, with which suffixes are added to it.
@@ -31,8 +34,11 @@ LONGEST, LONGEST_SUFFIX = 150, 16
 
 
 def load_from_http(
-    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
-) -> Any:
+    filename: str,
+    map_location: MAP_LOCATION = None,
+    model_dir: str | None = None,
+    progress: bool = True,
+) -> object:
     """Download a checkpoint once and load it as from disk: see :func:`download`."""
     path = download(filename, model_dir, progress)
     return read_checkpoint(path, map_location, trust=is_switched_off())

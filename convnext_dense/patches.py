@@ -27,7 +27,7 @@ def enable(without: Iterable[str] = ()) -> None:
     upstream.enable(without)
 
 
-def _load_from_web(*args: Any, **kwargs: Any) -> Any:
+def _load_from_web(*args: Any, **kwargs: Any) -> object:
     from convnext_dense.cached_download import load_from_http
 
     return load_from_http(*args, **kwargs)

@@ -11,9 +11,9 @@ registry, so that ``convnext_dense.ConvNeXt`` is never another's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
@@ -58,7 +58,7 @@ class LazyClass:
         return self.load()(*args, **kwargs)
 
 
-def class_of(entry: Any) -> Any:
+def class_of(entry: Callable) -> Callable:
     """Return the class behind an entry of a registry; what is not ours comes back as it is."""
     return entry.load() if isinstance(entry, LazyClass) else entry
 

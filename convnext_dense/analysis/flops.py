@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from mmcv.cnn import is_norm
@@ -167,8 +167,8 @@ class _EmptyOnMeta(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
+        self, func: Callable, types: list[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
@@ -328,10 +328,10 @@ def _measure(
         running = f"{name} ({type(module).__name__}), given {_describe(inputs)},"
         flops[name] -= counter.get_total_flops() // 2
 
-    def leave(name: str, *_: Any) -> None:
+    def leave(name: str, *_: object) -> None:
         flops[name] += counter.get_total_flops() // 2
 
-    def count_norm(module: nn.Module, _: Any, output: Tensor) -> None:
+    def count_norm(module: nn.Module, _: object, output: Tensor) -> None:
         nonlocal norm_ops
         per_element = BATCH_NORM_OPS if isinstance(module, _BatchNorm) else NORM_OPS
         norm_ops += per_element * output.numel()

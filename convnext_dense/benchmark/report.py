@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,13 +19,17 @@ from convnext_dense.benchmark.models import ModelRow
 from convnext_dense.benchmark.timing import Spread
 from convnext_dense.files import replacing, write_whole
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 LIBRARIES = (
     "convnext-dense", "torch", "timm", "transformers", "torchvision", "mmpretrain", "triton",
     "mmengine", "mmcv", "mmcv-lite", "mmdet", "mmsegmentation",
 )  # fmt: skip
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, str | int | dict[str, str]]:
     """Describe the machine, the versions and the command line."""
     return dict(
         command=shlex.join(["python", *sys.argv]),
@@ -118,7 +122,9 @@ def models_text(rows: list[ModelRow], device: torch.device) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_json(path: str, device: torch.device, setting: dict, results: Iterable[Any]) -> None:
+def write_json(
+    path: str, device: torch.device, setting: dict, results: Iterable[Measurement | ModelRow]
+) -> None:
     """Write what was measured, with every sample and what it takes to repeat it.
 
     Args:
@@ -182,14 +188,14 @@ def _panels(sizes: list[int]) -> tuple[Any, list[Any]]:
     return figure, list(panels[:, 0])
 
 
-def _finish(panel: Any) -> None:
+def _finish(panel: Axes) -> None:
     panel.invert_yaxis()
     panel.margins(x=0.12)
     panel.set_xlim(left=0)
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: Any, path: str) -> None:
+def _save(figure: Figure, path: str) -> None:
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=120)
 

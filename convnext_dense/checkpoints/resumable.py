@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
@@ -44,7 +44,7 @@ def require_resumable(path: str | Path) -> dict[str, Any]:
     if faults:
         # Of a part that is not there, the parts are not worth a word.
         raise RuntimeError(refusal(path, faults[0]))
-    return content
+    return cast(dict[str, Any], content)  # all keys were found
 
 
 def refusal(path: str | Path, fault: str) -> str:

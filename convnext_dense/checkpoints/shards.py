@@ -59,10 +59,11 @@ def read_shards(
         path = fetch(file) if fetch else index.with_name(file)
         part = read_checkpoint(path, "cpu", mmap=True, trust=trust)
         names = [name for name, where in files.items() if where == file]
-        absent = names if not is_state(part) else [name for name in names if name not in part]
+        held = part if is_state(part) else {}
+        absent = [name for name in names if name not in held]
         if absent:
             raise RuntimeError(f"{file} lacks what {index} says that it holds: {listed(absent)}")
-        state |= {name: part[name] for name in names}
+        state |= {name: held[name] for name in names}
     return state
 
 

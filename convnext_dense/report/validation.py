@@ -27,6 +27,8 @@ from convnext_dense.upstream.registered_only import refuse_code, registered_only
 # Of a picture in the page: pixels of its longer side, and JPEG's quality.
 SIDE, QUALITY = 640, 80
 Key = TypeVar("Key")
+Result = TypeVar("Result", contravariant=True)
+Kept = TypeVar("Kept")
 _TRUST = "where you trust its author, `trust=True` runs it"
 
 
@@ -94,7 +96,7 @@ class Validation:
     notes: list[str] = field(default_factory=list)
 
 
-class Task(Protocol):
+class Task(Protocol[Result, Kept]):
     """The validation images of a config, of either kind.
 
     What is kept of a picture is of the task's own: COCO's results, or a PNG of labels.
@@ -111,16 +113,16 @@ class Task(Protocol):
 
     def kept(
         self, folder: Path, named: Collection[str] = ()
-    ) -> tuple[Path, Mapping[Id, Any]] | None:
+    ) -> tuple[Path, Mapping[Id, Kept]] | None:
         """Return the newest predictions for all images in a folder, and where they lie."""
 
-    def keep(self, key: Id, result: Any) -> Any:
+    def keep(self, key: Id, result: Result) -> Kept:
         """Turn what the model found in a picture into what is kept."""
 
-    def compare(self, found: Mapping[Id, Any]) -> DetectionOutcome | SegmentationOutcome:
+    def compare(self, found: Mapping[Id, Kept]) -> DetectionOutcome | SegmentationOutcome:
         """Compare predictions with the truth of their images."""
 
-    def draw(self, picture: np.ndarray, key: Id, found: Any) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, picture: np.ndarray, key: Id, found: Kept) -> tuple[np.ndarray, np.ndarray]:
         """Draw the truth and what was found into a picture."""
 
 
@@ -278,7 +280,7 @@ def _predict(
     return found
 
 
-def _example(task: Task, key: Id, found: Any, score: float) -> Example:
+def _example(task: Task[Any, Kept], key: Id, found: Kept, score: float) -> Example:
     path = task.paths[key]
     picture = cv2.imread(str(path))
     if picture is None:

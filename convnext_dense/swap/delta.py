@@ -9,7 +9,6 @@ import re
 import unicodedata
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
@@ -48,7 +47,7 @@ def delta(old: dict, new: dict) -> dict:
     return changed
 
 
-def _replacement(old: Any, new: Any) -> Any:
+def _replacement(old: object, new: object) -> object:
     if not isinstance(new, dict):
         return new
     if isinstance(old, dict) and set(old) <= set(new) and old.get("type") == new.get("type"):
@@ -56,7 +55,7 @@ def _replacement(old: Any, new: Any) -> Any:
     return {DELETE: True, **new}
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: object, b: object) -> bool:
     """Compare with types, since mmdet and mmseg tell lists from tuples."""
     if isinstance(a, dict) and isinstance(b, dict):
         keys = a.keys() - {SCOPE}
@@ -122,13 +121,13 @@ def as_source(content: dict) -> str:
     return FormatCode(text, style_config=STYLE)[0]
 
 
-def _expression(value: Any, path: str) -> str:
+def _expression(value: object, path: str) -> str:
     if isinstance(value, dict):
         items = [(key, _expression(item, f"{path}.{key}")) for key, item in value.items()]
         if all(map(_is_name, value)):
             return f"dict({', '.join(f'{key}={item}' for key, item in items)})"
         return f"{{{', '.join(f'{_expression(key, path)}: {item}' for key, item in items)}}}"
-    if type(value) in (list, tuple):
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
         texts = [_expression(item, f"{path}.{i}") for i, item in enumerate(value)]
         if type(value) is list:
             return f"[{', '.join(texts)}]"

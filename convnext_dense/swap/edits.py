@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine.config import Config
 
 MISSING = object()
+Node = TypeVar("Node")
 
 
 class SwapRefusedError(ValueError):
@@ -27,8 +28,8 @@ class Change:
     """
 
     path: str
-    old: Any
-    new: Any
+    old: object
+    new: object
     why: str
 
     def __str__(self) -> str:
@@ -51,7 +52,7 @@ class Edits:
         self.warnings: list[str] = []
         self._undo: list[tuple[dict, str, Any]] = []
 
-    def set(self, path: str, owner: dict, key: str, value: Any, why: str) -> None:
+    def set(self, path: str, owner: dict, key: str, value: object, why: str) -> None:
         """Set ``owner[key]``, which stands at ``path``, unless it is so already."""
         old = owner.get(key)
         if key in owner and type(old) is type(value) and old == value:
@@ -87,14 +88,15 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _unshared(node: Any) -> Any:
+def _unshared(node: Node) -> Node:
+    copied: Any = node
     if isinstance(node, dict):
-        return {key: _unshared(value) for key, value in node.items()}
-    if type(node) in (list, tuple):
-        return type(node)(_unshared(value) for value in node)
-    return node
+        copied = {key: _unshared(value) for key, value in node.items()}
+    elif isinstance(node, (list, tuple)) and type(node) in (list, tuple):
+        copied = type(node)(_unshared(value) for value in node)
+    return copied
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

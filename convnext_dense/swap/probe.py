@@ -148,12 +148,13 @@ def _first_that_works(attempt: Callable[..., T], choices: list[tuple]) -> T:
     return attempt(*choices[-1])
 
 
-def _shapes_only(cfg: Any) -> Any:
+def _shapes_only(cfg: T) -> T:
+    kept: Any = cfg
     if isinstance(cfg, dict):
-        return {k: _shapes_only(v) for k, v in cfg.items() if k not in NOT_SHAPES}
-    if type(cfg) in (list, tuple):
-        return type(cfg)(_shapes_only(value) for value in cfg)
-    return cfg
+        kept = {k: _shapes_only(v) for k, v in cfg.items() if k not in NOT_SHAPES}
+    elif isinstance(cfg, (list, tuple)) and type(cfg) in (list, tuple):
+        kept = type(cfg)(_shapes_only(value) for value in cfg)
+    return kept
 
 
 @contextlib.contextmanager
@@ -210,7 +211,7 @@ def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) ->
     )
 
 
-def _map(output: Any) -> Tensor:
+def _map(output: object) -> Tensor:
     tensor = output[0] if isinstance(output, (list, tuple)) else output
     if not isinstance(tensor, Tensor) or tensor.ndim != 4:
         raise TypeError(f"a backbone gives maps (N, C, H, W), got {type(output).__name__}")

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -304,7 +303,7 @@ def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:
     return OptimWrapper(torch.optim.SGD(parameters, lr=0.01)), f"plain SGD ({reason})"
 
 
-def _name(kind: Any) -> str:
+def _name(kind: str | type) -> str:
     return kind if isinstance(kind, str) else kind.__name__
 
 

@@ -7,9 +7,9 @@ are odd, unless a model takes one size alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from convnext_dense.config_tree import walk
+
+if TYPE_CHECKING:
+    from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 # Sides are odd, and the images of a batch differ.
 MARGINS = ((1, 1), (5, 17))
@@ -152,7 +155,7 @@ def _fit(canvas: tuple[int, int], margin: tuple[int, int]) -> tuple[int, int]:
     return canvas[0] - margin[0], canvas[1] - margin[1]
 
 
-def _maker(model: nn.Module) -> Any:
+def _maker(model: nn.Module) -> Callable[..., dict]:
     from mmdet.models import BaseDetector
     from mmdet.models.mot import BaseMOTModel
 
@@ -249,7 +252,7 @@ def _boxes(count: int, shape: tuple[int, int]) -> Tensor:
     return torch.cat([corners, corners + sides], dim=1)
 
 
-def _masks(boxes: Tensor, shape: tuple[int, int], polygons: bool) -> Any:
+def _masks(boxes: Tensor, shape: tuple[int, int], polygons: bool) -> BitmapMasks | PolygonMasks:
     """Fill each box: with an octagon as a polygon, with an ellipse as a bitmap."""
     from mmdet.structures.mask import BitmapMasks, PolygonMasks
 

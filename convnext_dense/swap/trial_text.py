@@ -77,7 +77,9 @@ class WordEmbeddings(BaseModel):
         self.language_backbone = nn.Sequential()
         self.language_backbone.add_module("body", body)
 
-    def tokenizer(self, captions: list[str], padding: Any = False, **kwargs: Any) -> Any:
+    def tokenizer(
+        self, captions: list[str], padding: bool | str = False, **kwargs: Any
+    ) -> SimpleNamespace:
         """Give the tokens' ``input_ids`` (N, T), and ``char_to_token`` of the first caption."""
         spans = [[m.span() for m in re.finditer(r"\w+|[^\w\s]", text)] for text in captions]
         length = max(map(len, spans)) + 2

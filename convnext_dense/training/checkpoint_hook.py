@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from convnext_dense.files import write_whole
+
+if TYPE_CHECKING:
+    from mmengine.fileio import BaseStorageBackend
 
 # The key of a checkpoint's `meta` with the names of the files that it takes the place of.
 OUTDATED = "outdated_checkpoints"
@@ -152,11 +156,11 @@ class DurableCheckpointHook(CheckpointHook):
 class _RemovingLater:
     """A storage backend that lists what is to be removed, and removes it when it is told to."""
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: BaseStorageBackend) -> None:
         self._backend = backend
         self.outdated: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:

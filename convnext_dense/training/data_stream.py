@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.dataset import InfiniteSampler, worker_init_fn
@@ -13,6 +13,9 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import BatchSampler, DataLoader
+
+if TYPE_CHECKING:
+    from mmengine.dataset import DefaultSampler
 
 # Tells the place of a validation from the same place of the training.
 VALIDATION = 1
@@ -114,7 +117,7 @@ class _SegmentedBatches:
     def skip_iter(self, num_iters: int) -> None:
         """Skip what a resumed run has done: nothing to do, since the loop knows where it is."""
 
-    def __next__(self) -> Any:
+    def __next__(self) -> dict | tuple | list | None:
         if self._calls_to_skip:
             self._calls_to_skip -= 1
             return None
@@ -161,7 +164,7 @@ def _seed_process_and_workers(loader: DataLoader, seed: int, place: int) -> None
         loader.worker_init_fn = partial(init, seed=_mix(seed, place, get_rank(), 1))
 
 
-def _sampler(loader: DataLoader) -> Any:
+def _sampler(loader: DataLoader) -> DefaultSampler:
     # With a batch sampler of its own, a loader's `sampler` is a placeholder.
     return getattr(loader.batch_sampler, "sampler", loader.sampler)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -59,7 +58,7 @@ class FiniteValuesHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Any = None,
+        data_batch: dict | tuple | list | None = None,
         outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
         """Count steps whose loss is not finite, and end the run after a few."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from convnext_dense.checkpoints.latest import latest_checkpoint
 
 # A cluster warns of the end of a job's time by one of them, a terminal that closes by SIGHUP.
 HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 AGAIN = 5  # seconds
+Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @contextlib.contextmanager
@@ -37,9 +37,9 @@ def sigterm_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {}
+    before: dict[int, Handler] = {}
 
-    def handle(number: int, handler: Any) -> None:
+    def handle(number: int, handler: Handler) -> None:
         # None stands for a handler that Python did not set, and cannot put back.
         if number not in before and signal.getsignal(number) is not None:
             before[number] = signal.signal(number, handler)

@@ -12,7 +12,7 @@ import logging
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,6 +26,9 @@ from mmengine.visualization.vis_backend import force_init_env
 from convnext_dense.files import append_line, replacing, write_error, write_whole
 from convnext_dense.training.atomic_backend import WholeLocalBackend
 from convnext_dense.upstream import whole_files
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def write_whole_files() -> None:
@@ -74,7 +77,7 @@ def end_with_log(logger: MMLogger) -> None:
 class _LogFile(io.FileIO):
     """A file whose failure names it."""
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:

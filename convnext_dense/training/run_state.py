@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -51,7 +50,7 @@ def _faults(checkpoint: Mapping, runner: Runner) -> Iterator[str]:
 
 
 def _optimizer_faults(
-    state: Any, wrapper: OptimWrapper, key: str, iteration: object
+    state: object, wrapper: OptimWrapper, key: str, iteration: object
 ) -> Iterator[str]:
     ours = wrapper.optimizer.param_groups
     theirs = find_key(state, "param_groups")
@@ -77,14 +76,15 @@ def _optimizer_faults(
         yield f"{key}.state is empty after {iteration} iterations"
 
 
-def _is_rate(value: Any) -> bool:
+def _is_rate(value: object) -> bool:
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and value >= 0
 
 
-def _moment_faults(moments: Any, parameter: torch.Tensor, where: str) -> Iterator[str]:
+def _moment_faults(moments: object, parameter: torch.Tensor, where: str) -> Iterator[str]:
     if moments is None:  # a parameter without a gradient has none
         return
     if not isinstance(moments, Mapping):
@@ -107,7 +107,7 @@ def _keeps_moments(optimizer: torch.optim.Optimizer) -> bool:
     return any(group.get("betas") or group.get("momentum") for group in optimizer.param_groups)
 
 
-def _scheduler_faults(theirs: Any, ours: Any, key: str) -> Iterator[str]:
+def _scheduler_faults(theirs: object, ours: Mapping | Sequence, key: str) -> Iterator[str]:
     if isinstance(ours, Mapping):  # several optimizers have their own
         for name, schedulers in ours.items():
             yield from _scheduler_faults(find_key(theirs, name), schedulers, f"{key}.{name}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from mmengine.fileio.handlers import PickleHandler, YamlHandler, file_handlers
@@ -46,7 +46,7 @@ PlainLoader.add_constructor(
 class PlainYamlHandler(YamlHandler):
     """mmengine's, that loads plain data alone."""
 
-    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+    def load_from_fileobj(self, file: IO, **kwargs: Any) -> object:
         """Load plain data.
 
         Raises:
@@ -63,7 +63,7 @@ class PlainYamlHandler(YamlHandler):
 class RefusingPickleHandler(PickleHandler):
     """mmengine's, that writes and does not load."""
 
-    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+    def load_from_fileobj(self, file: IO, **kwargs: Any) -> object:
         """Refuse to load.
 
         Raises:

@@ -15,7 +15,6 @@ import contextlib
 import importlib
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import mmengine.registry as mmengine_registry
 from mmengine.config import Config
@@ -76,7 +75,7 @@ def _is_known(name: object) -> bool:
     return isinstance(name, str) and name.partition(".")[0] in PACKAGES
 
 
-def _find(name: str) -> Any:
+def _find(name: str) -> type | None:
     found = get_object_from_string(name) if _is_known(name) else None
     if not isinstance(found, type):
         return None

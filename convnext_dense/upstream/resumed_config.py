@@ -33,7 +33,7 @@ _LOADING = {
 
 def _without_config(resume: Callable, loading: Callable[[Any], tuple[object, str]]) -> Callable:
     @functools.wraps(resume)
-    def resume_without_config(self: Any, *args: object, **kwargs: object) -> None:
+    def resume_without_config(self: object, *args: object, **kwargs: object) -> None:
         owner, name = loading(self)
         own = vars(owner).get(name)  # as a subclass or a test may have set it
         setattr(owner, name, _then_forget(getattr(owner, name)))
@@ -49,7 +49,7 @@ def _then_forget(load: Callable) -> Callable:
     """Wrap what loads a checkpoint: it gives a copy without the text, and leaves its own whole."""
 
     @functools.wraps(load)
-    def load_without_config(*args: object, **kwargs: object) -> Any:
+    def load_without_config(*args: object, **kwargs: object) -> object:
         checkpoint = load(*args, **kwargs)
         meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
         if not isinstance(meta, dict):

@@ -27,13 +27,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
 from convnext_dense.upstream.checkpoint_damage import find_damage, is_mappable
+
+if TYPE_CHECKING:
+    from torch.serialization import MAP_LOCATION
 
 try:
     from numpy._core import multiarray
@@ -57,7 +60,7 @@ def mend(module: ModuleType) -> None:
         vars(module)["_safe_torch_load"] = _load_for_mmengine
 
 
-def load_from_local(filename: str, map_location: Any = None) -> Any:
+def load_from_local(filename: str, map_location: MAP_LOCATION = None) -> object:
     """Load a checkpoint from disk as mmengine asks for it.
 
     Nothing that it contains is run, unless torch's own switch says so, which mmengine's loader
@@ -67,8 +70,12 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def read_checkpoint(
-    filename: str | Path, map_location: Any = None, *, mmap: bool = False, trust: bool = False
-) -> Any:
+    filename: str | Path,
+    map_location: MAP_LOCATION = None,
+    *,
+    mmap: bool = False,
+    trust: bool = False,
+) -> object:
     """Load a checkpoint of torch or of safetensors with ``weights_only=True``.
 
     Args:
@@ -112,18 +119,23 @@ def _is_set(variable: str) -> bool:
     return os.environ.get(variable, "").lower() in ("1", "y", "yes", "true")  # as torch reads them
 
 
-def _load_for_mmengine(file: Any, map_location: Any = None) -> Any:
+def _load_for_mmengine(file: str | Path | IO[bytes], map_location: MAP_LOCATION = None) -> object:
     return _read(file, map_location, trust=is_switched_off())
 
 
-def _read(file: Any, map_location: Any = None, mmap: bool = False, trust: bool = False) -> Any:
+def _read(
+    file: str | Path | IO[bytes],
+    map_location: MAP_LOCATION = None,
+    mmap: bool = False,
+    trust: bool = False,
+) -> object:
     with _allow_mmengine:
         return torch.load(
             file, map_location=map_location, weights_only=not trust, mmap=mmap or None
         )
 
 
-def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
+def _read_safetensors(path: Path, map_location: MAP_LOCATION) -> dict[str, torch.Tensor]:
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -194,7 +206,7 @@ def _mmengine_globals() -> tuple[tuple[Any, str], ...]:
 _allow_mmengine = _AllowMMEngine()
 
 
-def _history_buffer_statistic(owner: Any, name: str) -> Any:
+def _history_buffer_statistic(owner: object, name: str) -> object:
     if owner is not HistoryBuffer or name not in STATISTICS:
         raise pickle.UnpicklingError(
             f"GLOBAL builtins.getattr asked for {name!r} of {type(owner).__name__}"

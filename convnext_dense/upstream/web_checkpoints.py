@@ -36,6 +36,6 @@ def mend(module: ModuleType) -> None:
     vars(module)["load_from_http"] = load_from_http
 
 
-def load_from_http(*args: Any, **kwargs: Any) -> Any:
+def load_from_http(*args: object, **kwargs: object) -> object:
     """Load a checkpoint from the web as mmengine asks for it."""
     return _serving[0](*args, **kwargs)

@@ -7,12 +7,12 @@ and is not always installed: its operators are probed, never assumed.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from types import ModuleType
 
 import torch
 
 
-def torchvision_ops(device: torch.device) -> Any | None:
+def torchvision_ops(device: torch.device) -> ModuleType | None:
     """torchvision's operators for tensors on ``device``.
 
     Every operator asks here and nowhere else. On the CPU the answer is None: torchvision's loops
@@ -31,7 +31,7 @@ def torchvision_ops(device: torch.device) -> Any | None:
 
 
 @functools.cache
-def _probe(device_type: str) -> Any | None:
+def _probe(device_type: str) -> ModuleType | None:
     try:
         import torchvision  # noqa: F401
 
