@@ -13,10 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask
 
-from convnext_dense import Predictor
+from convnext_dense import ConvNeXt, Predictor
 from convnext_dense.analysis.flops import count
+from convnext_dense.checkpoints.convert import convert
 from convnext_dense.cli.errors import run
 from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, speak_as, with_flags
 from convnext_dense.cli.output import say
@@ -299,3 +301,11 @@ def test_evaluation_from_files(cli, tmp_path):
         Path(file).write_text(json.dumps(content))
     said = cli.refused("evaluate", ["coco", "results.json", "truth.json"])
     assert said.endswith("--type chooses one")
+
+
+def test_a_file_that_exists(cli):
+    torch.save(ConvNeXt("atto").state_dict(), "a.pth")
+    Path("b.pth").touch()
+    assert refusal(convert, "a.pth", "b.pth") == "b.pth exists: `overwrite=True` replaces it"
+    said = cli.refused("weights", ["convert", "a.pth", "b.pth"])
+    assert said == "b.pth exists: --overwrite replaces it"

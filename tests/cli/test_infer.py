@@ -249,7 +249,7 @@ def test_refuses_what_it_cannot_run(trained):
         Predictor(config, saved(trained, "seg")[1])
     with pytest.raises(ValueError, match="`batch_size` is at least 1, got 0"):
         Predictor(config, checkpoint, batch_size=0)
-    with pytest.raises(ValueError, match="at least 0 and below 1, got 30"):
+    with pytest.raises(ValueError, match="`score` is at least 0 and below 1, got 30"):
         Predictor(config, checkpoint, score=30)
     with pytest.raises(RuntimeError, match=r"`device='cuda:99'`: torch .* sees"):
         Predictor(config, checkpoint, device="cuda:99")
