@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
@@ -154,6 +155,7 @@ class Cli:
         """Import ``tools/<tool>.py``."""
         spec = spec_from_file_location(f"tool_{tool}", ROOT / "tools" / f"{tool}.py")
         module = module_from_spec(spec)
+        sys.modules[spec.name] = module  # where a dataclass looks itself up
         spec.loader.exec_module(module)
         return module
 
