@@ -14,6 +14,7 @@ from convnext_dense.text import classes_argument
 SHOWN = 3
 # mmdet 2.x kept moving averages as buffers of the model.
 OLD_AVERAGES = "ema_"
+ITS_CONFIG = "Use the config that it was trained with"
 # What torch adds by itself to files that are older than this buffer.
 ADDED = "num_batches_tracked"
 
@@ -111,7 +112,7 @@ def refuse(subject: str, faults: Mapping[str, list[str]], remedies: Iterable[str
 
 
 def remedies_for_classes(
-    comparison: Comparison, trained: tuple[str, ...], wanted: int
+    comparison: Comparison, trained: tuple[str, ...], wanted: int, anew: bool
 ) -> list[str]:
     """Return what helps where nothing differs but the number of classes; nothing elsewhere.
 
@@ -119,6 +120,7 @@ def remedies_for_classes(
         comparison: What is wrong.
         trained: The classes of the checkpoint, where it names them.
         wanted: How many the model is for; 0 where it does not say.
+        anew: Whether the heads may be trained anew.
     """
     others = comparison.missing or comparison.unknown or comparison.obstacle
     if others or comparison.concerns("backbone."):
@@ -129,7 +131,7 @@ def remedies_for_classes(
             f"It was trained for {len(trained)} classes, and this model is for {wanted}: "
             f"take the file's own, {classes_argument(trained)}"
         )
-    if comparison.of_classes and len(comparison.of_classes) == len(comparison.reshaped):
+    if anew and comparison.of_classes and len(comparison.of_classes) == len(comparison.reshaped):
         remedies.append(
             "reinit_heads=True, also as a config key, leaves heads of another number of classes at "
             "their random values, to train them anew"

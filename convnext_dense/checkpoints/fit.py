@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
-from convnext_dense.checkpoints.compare import compare, refuse, remedies_for_classes
+from convnext_dense.checkpoints.compare import ITS_CONFIG, compare, refuse, remedies_for_classes
 from convnext_dense.checkpoints.find import Found
 from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.report import is_output_norm
@@ -95,9 +95,10 @@ def fit_weights(
         faults["beside the backbone"] = list(found.beside)
     is_empty = not any(name.startswith(path) for name in fit.fitting)
     if any(faults.values()) and (policy.strict or is_empty):
-        remedies += remedies_for_classes(result, classes, count_classes(model))
+        remedies += remedies_for_classes(result, classes, count_classes(model), anew=True)
         if is_whole:
             subject = subject_of_whole(source, found, backbone, result.concerns(path))
+            remedies = remedies or [ITS_CONFIG]
         else:
             subject = _subject_of_backbone(source, found, backbone)
         refuse(subject, faults, remedies)

@@ -6,7 +6,7 @@ from convnext_dense.backbone.archs import ARCHS, Arch
 
 
 def describe_arch(arch: Arch) -> str:
-    """Name an architecture, and where it has no name, the published one that is closest.
+    """Return the name of an architecture, or what it is and the published one that is closest.
 
     Example:
         >>> describe_arch(ARCHS["tiny"])
@@ -20,7 +20,7 @@ def describe_arch(arch: Arch) -> str:
 
 
 def closest_arch(arch: Arch) -> str:
-    """Give the name of the published architecture that is most like one."""
+    """Return the name of the published architecture that is most like one."""
 
     def distance(name: str) -> tuple[bool, float]:
         other = ARCHS[name]

@@ -83,13 +83,13 @@ class LoadReport:
 
 
 def is_output_norm(name: str) -> bool:
-    """Tell an output norm from a backbone's other parameters, with or without a prefix."""
+    """Whether a parameter of a backbone is an output norm's, with or without a prefix."""
     module = name.rsplit(".", 2)[-2]
     return module.startswith("norm") and module.removeprefix("norm").isdigit()
 
 
 def listed(names: list[str] | tuple[str, ...], shown: int = SHOWN) -> str:
-    """List names, the first few and how many more."""
+    """Return names in a row, the first few and how many more."""
     more = f", and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 

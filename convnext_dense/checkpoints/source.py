@@ -100,7 +100,7 @@ def read_source(
 
 
 def is_remote(name: str) -> bool:
-    """Tell an address or a model of the hub from a file here."""
+    """Whether this is an address or a model of the hub, and no file here."""
     hub = HUB_ID.fullmatch(name) and not name.endswith(SUFFIXES) and not Path(name).exists()
     return "://" in name or bool(hub)
 

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from convnext_dense.checkpoints.compare import Comparison, compare, refuse, remedies_for_classes
+from convnext_dense.checkpoints.compare import (
+    ITS_CONFIG,
+    Comparison,
+    compare,
+    refuse,
+    remedies_for_classes,
+)
 from convnext_dense.checkpoints.containers import (
     SWAPPED,
     find_parameters,
@@ -33,7 +39,7 @@ def fit_checkpoint(
     source: str,
     *,
     resume: bool = False,
-    reinit_heads: bool = False,
+    reinit_heads: bool | None = None,
 ) -> OrderedDict[str, Tensor]:
     """Return the parameters of a checkpoint for a whole model, all of them, or refuse it.
 
@@ -47,7 +53,8 @@ def fit_checkpoint(
         source: How messages call the file.
         resume: Whether the run of the file goes on. Nothing is renamed then, since the optimizer
             knows the parameters by their order.
-        reinit_heads: Whether heads of another number of classes keep the model's values.
+        reinit_heads: Whether heads of another number of classes keep the model's values; None where
+            the model is to be used as it is, so that this is no choice.
 
     Returns:
         The parameters by the model's names.
@@ -75,8 +82,9 @@ def fit_checkpoint(
                 f"To start training from these backbone weights give `weights={source!r}`"
             )
         classes = trained_classes(meta_of(checkpoint))
-        remedies = remedies_for_classes(result, classes, count_classes(model))
-        refuse(subject, result.faults(), remedies or ["Use the config that it was trained with"])
+        may_train = reinit_heads is not None
+        remedies = remedies_for_classes(result, classes, count_classes(model), may_train)
+        refuse(subject, result.faults(), remedies or [ITS_CONFIG])
     refuse_unusable(result.fitting, source, wanted)
     _check_averages(checkpoint, source, wanted, resume)
     fitting = OrderedDict(result.fitting)

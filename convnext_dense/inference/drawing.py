@@ -119,7 +119,7 @@ class _DetectionVisualizer(DetLocalVisualizer):
     has_texts = True
 
     def draw(self, rgb: np.ndarray, instances: InstanceData) -> np.ndarray:
-        """Give a picture with objects drawn into it."""
+        """Return a picture with objects drawn into it."""
         self._factor = max(1.0, max(rgb.shape[:2]) / LARGEST)
         self.line_width = LINE_WIDTH * self._factor
         # add_datasample would render the result once more, for its backends.

@@ -128,7 +128,7 @@ class Predictor:
         return tuple(self.meta["classes"])
 
     def __call__(self, images: Image | Sequence[Image]) -> list[Detections | Segmentation]:
-        """Give the results of pictures, in their order.
+        """Return the results of pictures, in their order.
 
         Args:
             images: Paths, URLs, or (H, W, C) arrays as the test pipeline's loader gives them: uint8
@@ -148,7 +148,7 @@ class Predictor:
         return results
 
     def stream(self, images: Iterable[Image]) -> Iterator[Seen]:
-        """Give pictures with their results one by one, in their order.
+        """Yield pictures with their results one by one, in their order.
 
         Memory holds a few pictures, however many there are.
 
@@ -167,7 +167,7 @@ class Predictor:
 
     @contextlib.contextmanager
     def _forward_pool(self, images: Iterable[Image]) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-        """Give threads for the forward passes, and their number.
+        """Yield threads for the forward passes, and their number.
 
         On the CPU the threads of one operator wait for each other, the more so the smaller it is:
         several pictures at once keep the cores busier than one at a time.
@@ -293,7 +293,7 @@ def _pipeline(
 
 
 def _reason(image: Image, error: Exception) -> str:
-    """Say in one line why a picture gives nothing.
+    """Return in one line why a picture gives nothing.
 
     Raises:
         Exception: The error, where it is the machine's: other pictures would fare no better.

@@ -80,7 +80,7 @@ class Saver:
 
 
 def as_json(seen: Seen) -> dict:
-    """Give a result as JSON can hold it.
+    """Return a result as JSON can hold it.
 
     Returns:
         ``picture``, ``width`` and ``height``. Of detections ``boxes`` (x1, y1, x2, y2 in pixels),
@@ -111,7 +111,7 @@ def _read(seen: Seen) -> tuple[np.ndarray, Detections | Segmentation]:
 
 
 def as_label_map(found: Detections | Segmentation) -> np.ndarray | None:
-    """Give a result as one map of numbers; None for detections without masks.
+    """Return a result as one map of numbers; None for detections without masks.
 
     Returns:
         (H, W), uint8, or uint16 where the numbers need it.

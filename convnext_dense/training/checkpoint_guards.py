@@ -6,7 +6,7 @@ import logging
 
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
@@ -63,7 +63,7 @@ class StrictLoadHook(Hook):
             checkpoint,
             _checkpoint_path(runner),
             resume=runner._resume,
-            reinit_heads=bool(getattr(runner, "cfg", {}).get("reinit_heads")),
+            reinit_heads=_may_leave_heads(runner),
         )
 
 
@@ -145,6 +145,12 @@ class TrainingStateHook(Hook):
         """Compare the state with the run's, if the run is resumed."""
         if runner._resume:
             require_state_of_run(checkpoint, runner, _checkpoint_path(runner))
+
+
+def _may_leave_heads(runner: Runner) -> bool | None:
+    # What is tested is used as it is. mmengine builds the loop of a training before it loads.
+    is_training = isinstance(runner._train_loop, BaseLoop)
+    return bool(runner.cfg.get("reinit_heads")) if is_training else None
 
 
 def _checkpoint_path(runner: Runner) -> str:

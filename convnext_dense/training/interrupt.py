@@ -74,7 +74,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def how_to_resume(work_dir: str | Path, command: str, out_dir: str | Path | None = None) -> str:
-    """Say in one line what an interrupted run leaves behind, and how to go on.
+    """Return in one line what an interrupted run leaves behind, and how to go on.
 
     Args:
         work_dir: The run's folder.

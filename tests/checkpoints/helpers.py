@@ -1,4 +1,4 @@
-"""What the tests of loading share: a small backbone, its published weights, and a refusal."""
+"""What the tests of loading share: small models, published weights of them, and a refusal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,24 @@ BOTH_STAGES = (0, 1)
 
 def backbone(**kwargs):
     return ConvNeXt(**({"arch": ARCH, "out_indices": BOTH_STAGES} | kwargs))
+
+
+class Head(torch.nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.num_classes = classes
+        self.cls = torch.nn.Conv2d(16, classes, 1)
+        self.norm = torch.nn.BatchNorm2d(16)
+
+
+class Detector(torch.nn.Module):
+    """A whole model: backbone, neck and a head."""
+
+    def __init__(self, classes=3, **kwargs):
+        super().__init__()
+        self.backbone = backbone(**kwargs)
+        self.neck = torch.nn.Conv2d(16, 16, 1)
+        self.head = Head(classes)
 
 
 def published(net, with_norms=False):

@@ -11,7 +11,7 @@ import torch
 
 from convnext_dense import ConvNeXt, load_weights
 
-from .helpers import ARCH, assert_holds, backbone, published, refuse, snapshot
+from .helpers import ARCH, Detector, assert_holds, backbone, published, refuse, snapshot
 
 
 class TestPolicies:
@@ -84,21 +84,6 @@ class TestPolicies:
     def test_wrappers_are_stripped(self):
         state = {f"module._orig_mod.{n}": v for n, v in published(backbone()).items()}
         assert load_weights(backbone(), state).prefix == "module._orig_mod."
-
-
-class Head(torch.nn.Module):
-    def __init__(self, classes):
-        super().__init__()
-        self.cls = torch.nn.Conv2d(16, classes, 1)
-        self.norm = torch.nn.BatchNorm2d(16)
-
-
-class Detector(torch.nn.Module):
-    def __init__(self, classes=3, **kwargs):
-        super().__init__()
-        self.backbone = backbone(**kwargs)
-        self.neck = torch.nn.Conv2d(16, 16, 1)
-        self.head = Head(classes)
 
 
 class TestWholeModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
 from convnext_dense import load_weights
-from convnext_dense.training import StrictLoadHook
+from convnext_dense.checkpoints.whole import fit_checkpoint
 
 from .test_whole_models import CONFIGS
 
@@ -65,10 +63,7 @@ def test_the_logits_are_equal(theirs, tmp_path, how):
         report = load_weights(ours, tmp_path)
         assert len(report.loaded) == len(ours.state_dict())
     else:
-        checkpoint = dict(theirs.state_dict())
-        runner = SimpleNamespace(model=ours, _load_from="a.safetensors", _resume=False, cfg={})
-        StrictLoadHook().after_load_checkpoint(runner, checkpoint)
-        ours.load_state_dict(checkpoint["state_dict"])
+        ours.load_state_dict(fit_checkpoint(ours, theirs.state_dict(), "a.safetensors"))
     assert_equal_logits(ours, theirs)
 
 

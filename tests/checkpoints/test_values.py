@@ -14,8 +14,8 @@ from convnext_dense import ConvNeXt
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.checkpoints.values import find_unusable, refuse_unusable
 from convnext_dense.checkpoints.verify import verify
+from convnext_dense.checkpoints.whole import fit_checkpoint
 from convnext_dense.cli.weights import inspect_weights
-from convnext_dense.training import StrictLoadHook
 
 from .helpers import backbone, published, refuse
 
@@ -78,21 +78,23 @@ class Detector(nn.Module):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_test_training_and_resume_refuse_them(spoilt, resume):
+def test_whole_models_refuse_them(spoilt, resume):
     _, says = spoilt
     spoil = spoilt[0][NAME]
-    runner = SimpleNamespace(model=Detector(), _load_from="a.pth", _resume=resume, cfg={})
     whole = Detector().state_dict()
-    StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=dict(whole), meta={}))
-    averages = dict(ema_state_dict={f"module.{name}": value for name, value in whole.items()})
-    averages["ema_state_dict"]["steps"] = torch.tensor(7)
-    StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=dict(whole), **averages))
-    state = whole | {f"backbone.{NAME}": spoil}
+
+    def fit(**checkpoint):
+        fit_checkpoint(Detector(), checkpoint, "a.pth", resume=resume)
+
+    fit(state_dict=whole, meta={})
+    averages = {f"module.{name}": value for name, value in whole.items()}
+    averages["steps"] = torch.tensor(7)
+    fit(state_dict=whole, ema_state_dict=averages)
     with pytest.raises(RuntimeError, match=rf"a\.pth is damaged.*: backbone\.{NAME} {says}"):
-        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state))
-    averages["ema_state_dict"][f"module.backbone.{NAME}"] = spoil
+        fit(state_dict=whole | {f"backbone.{NAME}": spoil})
+    averages[f"module.backbone.{NAME}"] = spoil
     with pytest.raises(RuntimeError, match=rf"backbone\.{NAME} {says}"):
-        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=dict(whole), **averages))
+        fit(state_dict=whole, ema_state_dict=averages)
 
 
 def test_counters_and_constants_of_a_model_are_no_faults():

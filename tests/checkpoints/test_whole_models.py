@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.training import StrictLoadHook
+from convnext_dense.checkpoints.whole import fit_checkpoint
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -76,7 +75,7 @@ def test_the_heads_of_the_recipes_are_called_as_in_the_old_files(recipe, heads):
 
 
 @pytest.mark.parametrize("names", ["meta", "mmpretrain"])
-def test_the_guard_converts_the_backbone_and_then_compares(names):
+def test_the_backbone_is_renamed_and_then_compared(names):
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
     own = model.state_dict()
     state = {}
@@ -87,34 +86,21 @@ def test_the_guard_converts_the_backbone_and_then_compares(names):
             value = value.reshape(1, 1, 1, -1)
         state[f"module.{name}"] = value
     state["ema_decode_head_conv_seg_weight"] = torch.ones(1)
-    runner = SimpleNamespace(model=model, _load_from="old.pth", _resume=False, cfg={})
-    checkpoint = dict(state_dict=state, meta=dict(CLASSES=("a",)))
-    StrictLoadHook().after_load_checkpoint(runner, checkpoint)
-    shapes = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+    fitting = fit_checkpoint(model, dict(state_dict=state, meta=dict(CLASSES=("a",))), "old.pth")
+    shapes = {name: value.shape for name, value in fitting.items()}
     assert shapes == {name: value.shape for name, value in own.items()}
 
     strange = state | {"module.backbone.stages.0.0.extra": torch.ones(1)}
     with pytest.raises(RuntimeError, match=r"1 not in the model \(backbone\.stages\.0\.0\.extra\)"):
-        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=strange))
+        fit_checkpoint(model, dict(state_dict=strange), "old.pth")
     del state["module.backbone.norm2.weight"]
     with pytest.raises(RuntimeError, match=r"old\.pth .*1 missing \(backbone\.norm2\.weight\)"):
-        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state))
-
-
-@pytest.mark.parametrize("key", ["model", "state_dict", None])
-def test_the_guard_puts_the_parameters_where_mmengine_looks(key):
-    model = build("seg/upernet_convnext_t_ade20k", arch="atto")
-    state = model.state_dict()
-    runner = SimpleNamespace(model=model, _load_from="a.pth", _resume=False, cfg={})
-    checkpoint = {key: state} if key else dict(state)
-    StrictLoadHook().after_load_checkpoint(runner, checkpoint)
-    assert checkpoint["state_dict"].keys() == state.keys()
+        fit_checkpoint(model, dict(state_dict=state), "old.pth")
 
 
 def test_a_run_is_resumed_as_what_it_was():
     # The optimizer's state is by the order of the parameters.
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
     state = {n.replace("dwconv", "depthwise_conv"): v for n, v in model.state_dict().items()}
-    runner = SimpleNamespace(model=model, _load_from="a.pth", _resume=True, cfg={})
     with pytest.raises(RuntimeError, match=r"a\.pth does not fit this model"):
-        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state))
+        fit_checkpoint(model, dict(state_dict=state), "a.pth", resume=True)

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.model import BaseTTAModel
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from convnext_dense import ConvNeXt
@@ -27,17 +28,19 @@ class Detector(nn.Module):
         self.head = Head(num_classes)
 
 
-def runner(model, resume=False, path=PATH, classes=("a", "b")):
+def runner(model, resume=False, path=PATH, classes=("a", "b"), training=False, cfg=None):
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)))
     return SimpleNamespace(
         **dict(model=model, _load_from=path, _resume=resume, work_dir="work", hooks=[]),
-        **dict(train_dataloader=loader, test_dataloader=loader),
+        **dict(train_dataloader=loader, test_dataloader=loader, cfg=cfg or {}),
+        _train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop) if training else {},
     )
 
 
 def check(model, state, meta=None, **options):
     checkpoint = dict(state_dict=state, meta=meta or {})
     StrictLoadHook().after_load_checkpoint(runner(model, **options), checkpoint)
+    return checkpoint["state_dict"]
 
 
 def test_a_checkpoint_that_fits_passes():
@@ -93,9 +96,19 @@ def test_classification_weights_are_told_apart(key):
     "meta", [dict(dataset_meta=dict(classes=("cat", "dog"))), dict(CLASSES=("cat", "dog"))]
 )
 def test_another_number_of_classes_names_the_files_own(meta):
-    says = r"for 2 classes, .* for 3: .*`classes=\('cat', 'dog'\)`.*reinit_heads=True"
-    with pytest.raises(RuntimeError, match=says):
-        check(Detector(), Detector(num_classes=2).state_dict(), meta)
+    says = r"for 2 classes, .* for 3: take the file's own, `classes=\('cat', 'dog'\)`"
+    state = Detector(num_classes=2).state_dict()
+    for training, ends in ((False, "$"), (True, r"\. reinit_heads=True.* train them anew$")):
+        with pytest.raises(RuntimeError, match=says + ends):
+            check(Detector(), state, meta, training=training)
+
+
+def test_heads_of_other_classes_stay_random_where_a_training_starts_alone():
+    state, options = Detector(num_classes=2).state_dict(), dict(cfg=dict(reinit_heads=True))
+    taken = check(Detector(), state, training=True, **options)
+    assert set(state) - set(taken) == {"head.fc.weight", "head.fc.bias"}
+    with pytest.raises(RuntimeError, match=r"head\.fc\.weight \(2, 4\) for \(3, 4\)"):
+        check(Detector(), state, **options)
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])

@@ -66,7 +66,7 @@ class Layout:
     obstacle: Callable[[Mapping[str, Tensor], Arch], str | None] = lambda state, arch: None
 
     def names(self, depths: Sequence[int]) -> dict[str, str]:
-        """Give their name of each parameter that networks of these depths can have, by ours."""
+        """Return their name of each parameter that networks of these depths can have, by ours."""
         names: dict[str, str] = {}
         for ours, theirs in self.rules.items():
             for fields in _fields(ours, depths):
@@ -80,12 +80,12 @@ class Layout:
         return name
 
     def signature(self, stage: int = 0, block: int = 0) -> str:
-        """Give their name of the depthwise weight of a block."""
+        """Return their name of the depthwise weight of a block."""
         weight = self.rules.get(f"{DEPTHWISE}.weight") or f"{self.rules[DEPTHWISE]}.weight"
         return weight.format(**_position(stage, block))
 
     def arch(self, state: Mapping[str, Tensor]) -> Arch:
-        """Tell the architecture from their names and shapes.
+        """Return the architecture, by their names and shapes.
 
         Args:
             state: Parameters by their names, without any prefix.
@@ -103,7 +103,7 @@ class Layout:
         return Arch(tuple(depths), tuple(channels), grn)
 
     def write(self, own: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
-        """Give parameters the names, prefix and shapes that this layout has for them.
+        """Return parameters under the names, prefix and shapes that this layout has for them.
 
         Args:
             own: Parameters by our names; ``norm`` and ``head`` are the classifier's.
@@ -134,7 +134,7 @@ class Layout:
 
 
 def kind_of(name: str) -> str:
-    """Tell what a parameter of ours is: its kind decides how it is reshaped.
+    """Return what a parameter of ours is: its kind decides how it is reshaped.
 
     Returns:
         ``grn``, ``layer_scale``, ``pointwise``, ``kernel`` (of a convolution, and the weight of a
@@ -182,7 +182,7 @@ def _dense_kernel(value: Tensor) -> Tensor:
 
 
 def _fields(template: str, depths: Sequence[int]) -> Iterator[dict[str, int]]:
-    """Give the values of a template's fields."""
+    """Yield the values of a template's fields."""
     for stage in range(1 if "{d}" in template else 0, len(depths)):
         for block in range(depths[stage] if "{b}" in template else 1):
             yield _position(stage, block)
