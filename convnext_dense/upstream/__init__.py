@@ -74,8 +74,3 @@ def enable(without: Iterable[str] = ()) -> None:
 
 def _mend(name: str, module: ModuleType) -> None:
     importlib.import_module(f"{__name__}.{name}").mend(module)
-
-
-def install_for_mmdet() -> None:
-    """Call :func:`enable`, which takes care of mmdet too."""
-    enable()

@@ -26,8 +26,9 @@ def after_import(module: str, name: str, mend: Mend) -> None:
     _waiting[module][name] = mend
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-    if module in sys.modules:
-        mend(sys.modules[module])
+    imported = sys.modules.get(module)  # None where the import is refused
+    if imported is not None:
+        mend(imported)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -38,8 +39,10 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname not in _waiting:
             return None
-        others = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
-        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        others = [one for one in sys.meta_path if not isinstance(one, _Finder)]
+        # Python, too, passes over finders of the old kind.
+        finds = [one.find_spec for one in others if hasattr(one, "find_spec")]
+        specs = (find(fullname, path, target) for find in finds)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             execute = _then_mend(spec.loader.exec_module)

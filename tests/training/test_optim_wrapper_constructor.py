@@ -8,6 +8,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, DefaultScope
 from torch import nn
 
 from convnext_dense import ConvNeXt
+from convnext_dense.registry import class_of
 from convnext_dense.training import ConvNeXtOptimWrapperConstructor
 
 LR, DECAY = 1e-4, 0.05
@@ -298,4 +299,4 @@ def test_builds_in_the_scopes_of_the_stack():
         with DefaultScope.overwrite_default_scope(scope):
             assert OPTIM_WRAPPER_CONSTRUCTORS.get("ConvNeXtOptimWrapperConstructor")
     named = OPTIM_WRAPPER_CONSTRUCTORS.get("convnext_dense.ConvNeXtOptimWrapperConstructor")
-    assert named is ConvNeXtOptimWrapperConstructor
+    assert class_of(named) is ConvNeXtOptimWrapperConstructor
