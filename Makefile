@@ -48,6 +48,8 @@ demo: setup
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 test: lint
 	$(BIN)/python -m pytest

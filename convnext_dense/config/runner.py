@@ -9,9 +9,8 @@ from __future__ import annotations
 from mmengine.config import Config
 
 from convnext_dense.config.loading import check_what_is_loaded
+from convnext_dense.config.parts import default_visualizer, set_initial_weights
 from convnext_dense.config.state import Plan
-from convnext_dense.config.steps.logging import default_visualizer
-from convnext_dense.config.steps.weights import set_initial_weights
 from convnext_dense.config_tree import type_name
 
 # Of convnext_dense.training.

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
+from convnext_dense.config.guards import GUARDS
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.config_tree import type_name
-
-# Of convnext_dense.training.
-GUARDS = (
-    "RunIdentityHook",
-    "StrictLoadHook",
-    "TrainingStateHook",
-    "ReproducibleStreamHook",
-    "OwnBestHook",
-    "DueValidationHook",
-    "FiniteValuesHook",
-)
 
 
 def add_hooks(plan: Plan) -> Plan:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from mmengine.config import ConfigDict
-
+from convnext_dense.config.parts import default_visualizer
 from convnext_dense.config.state import Plan
 
 
@@ -25,8 +24,3 @@ def set_logging(plan: Plan) -> Plan:
     backends = list(cfg.visualizer.get("vis_backends") or ())
     cfg.visualizer.vis_backends = [*backends, dict(type="TensorboardVisBackend")]
     return plan.changed(cfg)
-
-
-def default_visualizer() -> ConfigDict:
-    """Return the visualizer that mmengine takes where a config has none."""
-    return ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])

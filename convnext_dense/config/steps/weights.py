@@ -15,6 +15,7 @@ from convnext_dense.backbone.archs import resolve_arch
 from convnext_dense.checkpoints.load import WAY_OUT
 from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.config.options import NONE, PUBLISHED
+from convnext_dense.config.parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
 from convnext_dense.swap.edits import Edits
@@ -102,21 +103,6 @@ def initial_weights(cfg: Config) -> str | None:
     checkpoint = (backbone.get("init_cfg") or {}).get("checkpoint")
     checkpoint = checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
     return Path(checkpoint).name if checkpoint else None
-
-
-def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
-    """Let the backbone, if there is one, start from these weights, None for random ones.
-
-    Args:
-        cfg: Changed in place.
-        init_cfg: As for :class:`~convnext_dense.ConvNeXt`.
-    """
-    owner = backbone_owner(cfg.model)
-    if owner is not None:
-        backbone = owner[1]["backbone"]
-        for part in (owner[1], backbone):
-            part.pop("pretrained", None)
-        backbone.init_cfg = init_cfg
 
 
 def backbone_arguments(

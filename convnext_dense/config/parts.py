@@ -1,0 +1,29 @@
+"""Parts of a config that its steps and its runner set alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config_tree import backbone_owner
+
+
+def default_visualizer() -> ConfigDict:
+    """Return the visualizer that mmengine takes where a config has none."""
+    return ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
+
+
+def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
+    """Let the backbone, if there is one, start from these weights, None for random ones.
+
+    Args:
+        cfg: Changed in place.
+        init_cfg: As for :class:`~convnext_dense.ConvNeXt`.
+    """
+    owner = backbone_owner(cfg.model)
+    if owner is not None:
+        backbone = owner[1]["backbone"]
+        for part in (owner[1], backbone):
+            part.pop("pretrained", None)
+        backbone.init_cfg = init_cfg
