@@ -27,7 +27,7 @@ def walk(node: object, path: str = "") -> Iterator[tuple[str, ConfigDict]]:
 
 
 def type_name(node: ConfigDict) -> str:
-    """Give the class that a dict names, without its scope or module."""
+    """Return the class that a dict names, without its scope or module."""
     kind = node.get("type", "")
     return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
 
@@ -64,12 +64,12 @@ def all_datasets(cfg: Config) -> list[tuple[str, ConfigDict]]:
 
 
 def reads_label_maps(dataset: ConfigDict) -> bool:
-    """Tell whether a data set is a folder of images and one of label maps, as mmseg has them."""
+    """Return whether a data set is a folder of images and one of label maps, as mmseg has them."""
     return "seg_map_path" in (dataset.get("data_prefix") or {})
 
 
 def reads_coco(dataset: ConfigDict) -> bool:
-    """Tell whether a data set's annotations are one COCO file."""
+    """Return whether a data set's annotations are one COCO file."""
     return str(dataset.get("ann_file", "")).endswith(".json")
 
 

@@ -192,7 +192,7 @@ WEIGHTS: dict[str, dict[str, str]] = {
 
 
 def published_weights(arch: str | Arch, name: str) -> str:
-    """Give the URL of the published weights of a backbone.
+    """Return the URL of the published weights of a backbone.
 
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`, or the architecture itself.
@@ -220,7 +220,7 @@ def published_weights(arch: str | Arch, name: str) -> str:
 
 
 def published_model(config: str | Path) -> str:
-    """Give the URL of the fine-tuned model that was published for a recipe.
+    """Return the URL of the fine-tuned model that was published for a recipe.
 
     Args:
         config: Path of the recipe, such as ``configs/det/cascade_convnext_t_coco.py``.

@@ -130,7 +130,7 @@ def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
 
 
 def default_shape(cfg: Config) -> tuple[int, int]:
-    """Give the height and width that the published tables take for a config's model.
+    """Return the height and width that the published tables take for a config's model.
 
     Returns:
         800x1280 for a detector; for a segmenter its crop's height, and four times that in width.
@@ -317,7 +317,7 @@ def _norms(modules: list[nn.Module]) -> list[nn.Module]:
 def _measure(
     parts: dict[str, list[nn.Module]], norms: list[nn.Module], call: Callable[[], None]
 ) -> tuple[Counter[str], int]:
-    """Give the FLOPs of each part, and the operations of the norms, while ``call`` runs."""
+    """Return the FLOPs of each part, and the operations of the norms, while ``call`` runs."""
     flops: Counter[str] = Counter()
     norm_ops = 0
     running = "the model"

@@ -69,7 +69,7 @@ class DropPath(nn.Module):
         return 1.0 / (1.0 - self.rate)
 
     def is_off(self) -> bool:
-        """Tell whether every sample is kept as it is."""
+        """Return whether every sample is kept as it is."""
         return self.rate == 0.0 or not self.training
 
     def draw(self, x: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ class Block(nn.Module):
         return y.permute(0, 3, 1, 2)
 
     def _fast_path(self, x: Tensor) -> ModuleType | None:
-        """Give the kernels that compute this block for ``x``, or None for plain torch."""
+        """Return the kernels that compute this block for ``x``, or None for plain torch."""
         # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
         layers: dict[str, Any] = self._modules
         parameters = [p for name in _LAYERS for p in layers[name]._parameters.values()]
@@ -259,7 +259,7 @@ class Block(nn.Module):
         return fast if fast is not None and self._is_as_built() else None
 
     def _is_as_built(self) -> bool:
-        """Tell whether the layers, and their settings, are those that a block is built with."""
+        """Return whether the layers, and their settings, are those that a block is built with."""
         layers: dict[str, Any] = self._modules
         if not all(kernels.is_untouched(layers[name], *kinds) for name, kinds in _LAYERS.items()):
             return False

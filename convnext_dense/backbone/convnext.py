@@ -231,7 +231,7 @@ class ConvNeXt(BaseModule):
         return sum(math.ceil(depth / BLOCKS_PER_LAYER) for depth in self.arch.depths)
 
     def layer_id(self, name: str, decay_type: str = "layer_wise") -> int:
-        """Give the layer that a parameter belongs to, for learning rates that decay with depth.
+        """Return the layer that a parameter belongs to, for learning rates that decay with depth.
 
         The published rule (facebookresearch/ConvNeXt, ``mmcv_custom/layer_decay_optimizer_
         constructor.py``) for any depth: a parameter's rate is

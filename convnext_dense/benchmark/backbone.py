@@ -137,7 +137,7 @@ class Measurement:
     parts: dict[str, list[Part]] = field(default_factory=dict)
 
     def fastest_peer(self, compiled: bool = False) -> Row | None:
-        """Give the peer that is closest to ours, or ahead of it.
+        """Return the peer that is closest to ours, or ahead of it.
 
         Args:
             compiled: Whether compiled peers count too.
@@ -159,7 +159,7 @@ class Runner:
     directions: list[Tensor] = field(default_factory=list)
 
     def forward(self) -> Maps:
-        """Give the maps."""
+        """Return the maps."""
         setting = self.setting
         with torch.set_grad_enabled(setting.trains), autocast(setting.dtype, setting.device):
             return self.network.unpack(self.call(self.image))
@@ -284,7 +284,7 @@ def measure_backbone(
 
 
 def best_of_ours(rows: list[Row], normed: bool) -> Row:
-    """Give our eager row of the faster memory format."""
+    """Return our eager row of the faster memory format."""
     ours = [r for r in rows if r.network == OURS and r.normed == normed and not r.compiled]
     return min(ours, key=lambda row: row.time.median)
 

@@ -58,7 +58,7 @@ def measure_ceiling(device: torch.device, dtype: torch.dtype, shapes: list[Shape
 
 
 def mlp_shapes(shape: tuple[int, int], batch: int, channels: tuple[int, ...]) -> list[Shape]:
-    """Give (M, K, N) of the first linear layer of each stage's blocks, for images H x W."""
+    """Return (M, K, N) of the first linear layer of each stage's blocks, for images H x W."""
     height, width = shape
     return [
         (batch * (height // (4 * 2**s)) * (width // (4 * 2**s)), c, 4 * c)
@@ -86,7 +86,7 @@ def _products(
 
 
 def _fastest(function: Callable[[], object], device: torch.device) -> float:
-    """Give the seconds of the fastest call among those that fit into ``PATIENCE``."""
+    """Return the seconds of the fastest call among those that fit into ``PATIENCE``."""
     once = seconds(function, device)
     calls = min(max(int(PATIENCE / once), 1), 100)
     # On a GPU a single call would time its launch.

@@ -59,7 +59,7 @@ class MemoryWatch:
 
 
 def _changes(profiler: profile) -> list[int]:
-    """Give the bytes of each allocation, and of each release as negative, in their order."""
+    """Return the bytes of each allocation, and of each release as negative, in their order."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))

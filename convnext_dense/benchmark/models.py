@@ -191,7 +191,7 @@ def measure_models(
 
 
 def recipe_shape(cfg: Config, mode: str) -> tuple[int, int]:
-    """Give the size of image that a config trains or predicts on.
+    """Return the size of image that a config trains or predicts on.
 
     Returns:
         A detector's fixed size, or else 800 x 1280. A segmenter's crop in training; for prediction
@@ -319,7 +319,7 @@ def _without_checkpoints(model: ConfigDict) -> None:
 
 
 def title_of(name: str) -> str:
-    """Give what a config is called in a table.
+    """Return what a config is called in a table.
 
     Example:
         >>> title_of("configs/det/mask_rcnn_swin_t_coco.py")

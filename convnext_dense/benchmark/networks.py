@@ -43,7 +43,7 @@ class Network:
 
 
 def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
-    """Give weights under which every parameter matters to every output.
+    """Return weights under which every parameter matters to every output.
 
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`.
@@ -69,7 +69,7 @@ def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
 def find_networks(
     arch: str, peers: Collection[str], drop_path: float = 0.0
 ) -> tuple[list[Network], dict[str, str]]:
-    """Give ours and the peers that can be measured, with equal weights.
+    """Return ours and the peers that can be measured, with equal weights.
 
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`.
@@ -120,7 +120,7 @@ class Reference:
         self.network = cast(MetaConvNeXt, network.to(device))
 
     def maps(self, image: Tensor) -> dict[bool, Maps]:
-        """Give the maps of an image of float32: the normed by True, the raw by False."""
+        """Return the maps of an image of float32: the normed by True, the raw by False."""
         with exact():
             raw = self.network.raw_stages(image)
             return {False: raw, True: self.network.norm(raw)}
@@ -167,7 +167,7 @@ def check_equal(
 
 
 def relative_error(got: Collection[Tensor], want: Collection[Tensor]) -> float:
-    """Give the largest difference among all maps, in the norm of each and relative to it."""
+    """Return the largest difference among all maps, in the norm of each and relative to it."""
     if [value.shape for value in got] != [value.shape for value in want]:
         return float("inf")
     return max(
@@ -196,7 +196,7 @@ def count_flops(arch: str, shape: tuple[int, int], batch: int, train: bool) -> i
 
 
 def in_one_line(error: Exception) -> str:
-    """Give the kind of an error and the first line of its message."""
+    """Return the kind of an error and the first line of its message."""
     first_line = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first_line}"
 
@@ -208,7 +208,7 @@ def _backward(maps: Maps) -> None:
 
 
 def _gradients(module: nn.Module) -> Mapping[str, Tensor]:
-    """Give the gradients by our names, whatever the layout of the network is."""
+    """Return the gradients by our names, whatever the layout of the network is."""
     values = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     return find_convnext(values, type(module).__name__).own
 

@@ -67,7 +67,7 @@ def time_by_part(function: Callable[[], object], device: torch.device) -> list[P
 
 
 def kind_of(name: str, shapes: list | None = None) -> str:
-    """Tell the kind of an operator or kernel.
+    """Return the kind of an operator or kernel.
 
     Args:
         name: Such as ``aten::addmm``.

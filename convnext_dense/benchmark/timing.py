@@ -54,7 +54,7 @@ def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> Spread:
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """Give the order of a round, in which each name comes to stand at each place in turn.
+    """Return the order of a round, in which each name comes to stand at each place in turn.
 
     Example:
         >>> rotated(["a", "b", "c"], 1)
@@ -71,7 +71,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def seconds(function: Callable[[], object], device: torch.device, calls: int = 1) -> float:
-    """Give the mean time of a call."""
+    """Return the mean time of a call."""
     synchronise(device)
     start = time.perf_counter()
     for _ in range(calls):

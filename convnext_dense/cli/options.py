@@ -118,6 +118,6 @@ def run_options(args: argparse.Namespace) -> RunOptions:
 
 
 def note(message: str) -> None:
-    """Tell the user, once for all processes, what was not done as the config says."""
+    """Print, once for all processes, what was not done as the config says."""
     if rank() == 0:
         say(f"note: {message}")

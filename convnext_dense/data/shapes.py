@@ -152,7 +152,7 @@ def draw_scene(
 
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Give a dull texture of patches and stripes: (size, size, 3) as float."""
+    """Return a dull texture of patches and stripes: (size, size, 3) as float."""
     base = rng.uniform(60, 170, 3) * 0.3 + rng.uniform(60, 170) * 0.7
     patches = rng.normal(0, 18, (int(rng.integers(4, 12)),) * 2).astype(np.float32)
     texture = cv2.resize(patches, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -174,13 +174,13 @@ def _paint(rng: np.random.Generator, picture: np.ndarray, mask: np.ndarray, labe
 
 
 def _shape(rng: np.random.Generator, size: int, label: int, radius: float) -> np.ndarray:
-    """Give the mask of one shape, turned and placed at random, wholly in the image."""
+    """Return the mask of one shape, turned and placed at random, wholly in the image."""
     centre = rng.uniform(radius + 1, size - radius - 1, 2)
     return _mask(size, label, centre, radius, rng.uniform(0, 2 * np.pi))
 
 
 def _crowd(rng: np.random.Generator, size: int, label: int) -> np.ndarray:
-    """Give the mask of a cluster of tiny shapes of one class."""
+    """Return the mask of a cluster of tiny shapes of one class."""
     spread = size * 0.09
     centre = rng.uniform(2 * spread, size - 2 * spread, 2)
     mask = np.zeros((size, size), bool)

@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
-    """Give the path of an image's label map below the folder of maps.
+    """Return the path of an image's label map below the folder of maps.
 
     Args:
         image: Its path.

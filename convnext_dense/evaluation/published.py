@@ -61,7 +61,7 @@ class Comparison:
     unlike: list[str]
 
     def as_dict(self) -> dict:
-        """Give it as ``metrics.json`` keeps it."""
+        """Return it as ``metrics.json`` keeps it."""
         return asdict(self)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Give the type that convolutions and products of ``x`` compute in: autocast's, or its own."""
+    """Return the type in which convolutions and products of ``x`` run: autocast's, or its own."""
     # Autocast leaves float64 alone.
     if x.dtype == torch.float64:
         return x.dtype
@@ -15,7 +15,7 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:
-    """Give autocast's type on a kind of device, or None where it is off."""
+    """Return autocast's type on a kind of device, or None where it is off."""
     if device not in ("cpu", "cuda"):
         return None
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None

@@ -21,7 +21,7 @@ class Context(Protocol):
 
 
 def is_recorded(inputs: Iterable[object]) -> bool:
-    """Tell whether autograd wants the gradient of any of these inputs, tensors or not.
+    """Return whether autograd wants the gradient of any of these inputs, tensors or not.
 
     Where it does not, a fast path keeps nothing and spares autograd's own work on each call.
     """
@@ -31,7 +31,7 @@ def is_recorded(inputs: Iterable[object]) -> bool:
 
 
 def needs_reference(grad: Tensor) -> bool:
-    """Tell whether a backward pass must go through plain torch.
+    """Return whether a backward pass must go through plain torch.
 
     So it is for gradients of gradients, for many gradients at once (``is_grads_batched``, which
     vectorised Jacobians use) and where something follows the operators one by one.

@@ -41,7 +41,7 @@ def plain_torch() -> Iterator[None]:
 
 
 def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
-    """Give the module whose functions compute fastest here, or None for plain torch.
+    """Return the module whose functions compute fastest here, or None for plain torch.
 
     Args:
         x: What a part of the network is given, (N, C, H, W).
@@ -72,7 +72,7 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
 
 
 def is_transformed() -> bool:
-    """Tell whether something follows torch's operators one by one: a compiler, vmap, a counter.
+    """Return whether something follows torch's operators one by one: a compiler, vmap, a counter.
 
     It would not know the fast paths' operators, and no shape may depend on chance before it.
     """
@@ -86,7 +86,7 @@ def is_transformed() -> bool:
 
 
 def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Tell whether a module is of one of these very classes and nobody listens to its calls.
+    """Return whether a module is of one of these very classes and nobody listens to its calls.
 
     A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
     itself. :func:`is_every_call_hooked` sees hooks on all modules at once.

@@ -8,7 +8,7 @@ from convnext_dense.config.data.classes import distinct_colours
 
 
 def class_colours(metainfo: Mapping) -> list[tuple[int, int, int]]:
-    """Give the colours of a data set's classes: its own, or some that differ.
+    """Return the colours of a data set's classes: its own, or some that differ.
 
     Args:
         metainfo: That of the data set: ``classes``, and ``palette`` of RGB from 0 to 255. One for

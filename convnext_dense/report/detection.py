@@ -233,7 +233,7 @@ def _curves(kind: str, evaluated: COCOeval) -> Curves:
 
 
 def _f1(evaluated: COCOeval) -> dict[Id, float]:
-    """Give the F1 of each image at IoU 0.50; none for one without objects, true or found."""
+    """Return the F1 of each image at IoU 0.50; none for one without objects, true or found."""
     counts: dict[Id, np.ndarray] = {}
     everything = evaluated.params.areaRng[0]
     for one in evaluated.evalImgs:

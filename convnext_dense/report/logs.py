@@ -42,7 +42,7 @@ def read_records(file: Path) -> tuple[list[dict], int]:
 
 
 def is_training(record: dict) -> bool:
-    """Tell a record of training from one of validation."""
+    """Return whether a record is one of training, rather than of validation."""
     return "iter" in record
 
 
@@ -110,7 +110,7 @@ def read_end(log: Path) -> str:
 
 
 def environment(text: str) -> dict[str, str]:
-    """Give what mmengine's log says of the machine and the versions, by name.
+    """Return what mmengine's log says of the machine and the versions, by name.
 
     Args:
         text: The beginning of the log.
@@ -133,12 +133,12 @@ def environment(text: str) -> dict[str, str]:
 
 
 def last_saved(text: str) -> int:
-    """Give the epoch or iteration of the last checkpoint that a log tells of, or 0."""
+    """Return the epoch or iteration of the last checkpoint that a log tells of, or 0."""
     return max(map(int, _SAVED.findall(text)), default=0)
 
 
 def error_lines(text: str) -> list[str]:
-    """Give the error that ended a run, with its traceback; nothing where there is none.
+    """Return the error that ended a run, with its traceback; nothing where there is none.
 
     Args:
         text: The end of what the run wrote to its log or to the console. An error after which the

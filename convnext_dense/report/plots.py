@@ -206,7 +206,7 @@ def _values(records: Sequence[dict], name: str) -> np.ndarray:
 
 
 def validation_steps(run: Run, by_epoch: bool) -> np.ndarray:
-    """Give where a run's validations stand.
+    """Return where a run's validations stand.
 
     Args:
         run: It.
@@ -263,7 +263,7 @@ def _draw_lines(
 
 
 def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give at most :data:`MOST_POINTS` points, each the mean of its neighbours."""
+    """Return at most :data:`MOST_POINTS` points, each the mean of its neighbours."""
     if len(x) <= MOST_POINTS:
         return x, y
     parts = np.array_split(np.arange(len(x)), MOST_POINTS)

@@ -205,7 +205,7 @@ def _read_config(run: Run, parts: list[Path]) -> None:
 
 
 def modified(path: Path) -> float:
-    """Give when a file was written, in seconds since 1970; 0 where a running run removed it."""
+    """Return when a file was written, in seconds since 1970; 0 where a running run removed it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -259,7 +259,7 @@ def _state(run: Run, parts: list[Path], logs_of_run: list[Path], now: float) -> 
 
 
 def _reached(run: Run, logs_of_run: list[Path]) -> int:
-    """Give the last epoch or iteration that is known to be done."""
+    """Return the last epoch or iteration that is known to be done."""
     done = [logs.last_saved(logs.read_end(log)) for log in logs_of_run[-1:]]
     if run.by_epoch:
         # A checkpoint of an earlier training in the same folder may be of a later epoch.

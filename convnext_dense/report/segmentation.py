@@ -156,7 +156,7 @@ class SegmentationTask:
 
 
 def areas(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Give what IoUMetric counts, from pixels by true and predicted class.
+    """Return what IoUMetric counts, from pixels by true and predicted class.
 
     Args:
         confusion: (K, K + 1), as of :class:`SegmentationOutcome`.

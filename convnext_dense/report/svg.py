@@ -48,13 +48,13 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def run_colour(number: int) -> str:
-    """Give the colour of a run for matplotlib; the page decides what it looks like."""
+    """Return the colour of a run for matplotlib; the page decides what it looks like."""
     return list(_THEME)[2 + number % RUNS]
 
 
 @contextmanager
 def themed(width: float, height: float) -> Iterator[Figure]:
-    """Give a figure whose text and lines follow the page.
+    """Yield a figure whose text and lines follow the page.
 
     Args:
         width: Inches; a point of text is a 72nd of one.

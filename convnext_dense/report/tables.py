@@ -74,7 +74,7 @@ class Evaluated:
 
 
 def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
-    """Give a run's figures: those of its test, else those of the validation."""
+    """Return a run's figures: those of its test, else those of the validation."""
     if run.tested:
         about = run.tested.about
         images = about.get("images")
@@ -93,7 +93,7 @@ def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
 
 
 def summary_table(runs: Sequence[Run]) -> Table:
-    """Tell of each run what one wants to know first."""
+    """Return what one wants to know first of each run."""
     least = min if are_alike(runs) else None
     rows = [
         Row("state", [f"{run.state.name}: {run.state.detail}" for run in runs]),
@@ -120,7 +120,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
 
 
 def are_alike(runs: Sequence[Run]) -> bool:
-    """Tell whether those that trained have one task, and the same parts of the loss."""
+    """Return whether those that trained have one task, and the same parts of the loss."""
     trained = [run for run in runs if run.train]
     tasks = {(run.config or {}).get("default_scope") for run in trained}
     losses = {frozenset(n for r in run.train for n in r if "loss" in n) for run in trained}
@@ -200,19 +200,19 @@ def environment_table(runs: Sequence[Run]) -> Table | None:
 
 
 def are_comparable(found: Sequence[Evaluated | None]) -> bool:
-    """Tell whether figures were measured in one way, as far as is known."""
+    """Return whether figures were measured in one way, as far as is known."""
     ways = {(one.images, one.tta) for one in found if one}
     return len(ways) == 1
 
 
 def figure_title(key: str) -> str:
-    """Give the title of a figure: ``bbox_AP50`` is box AP50."""
+    """Return the title of a figure: ``bbox_AP50`` is box AP50."""
     kind = _kind(key)
     return f"{TITLES[kind]} {key.removeprefix(f'{kind}_')}" if kind else key
 
 
 def figure_format(key: str) -> str:
-    """Give the format of a figure: COCO's are fractions, mmseg's percent."""
+    """Return the format of a figure: COCO's are fractions, mmseg's percent."""
     if key == "objects":
         return "{:.0f}"
     # mmdet logs its own as coco/bbox_mAP.

@@ -26,7 +26,7 @@ STYLE = (
 
 
 def delta(old: dict, new: dict) -> dict:
-    """Give the dict that, merged into ``old`` by mmengine's rules for ``_base_``, makes ``new``.
+    """Return the dict that, merged into ``old`` by mmengine's rules for ``_base_``, makes ``new``.
 
     Args:
         old: The base; every key of it is in ``new`` at the top level.
@@ -153,5 +153,5 @@ def _is_name(key: object) -> bool:
 
 
 def _is_pure_python(cfg: Config) -> bool:
-    """Tell mmengine's newer style, which a ``_base_`` cannot name."""
+    """Return mmengine's newer style, which a ``_base_`` cannot name."""
     return bool(cfg.filename) and Config._is_lazy_import(cfg.filename)

@@ -53,7 +53,7 @@ def match_stages(
 
 
 def undilated_stride(num_stages: int) -> int:
-    """Give the output stride under which none of the stages is dilated.
+    """Return the output stride under which none of the stages is dilated.
 
     Example:
         >>> undilated_stride(4), undilated_stride(5)

@@ -27,7 +27,7 @@ ORDINARY_CONVS = (None, "Conv", "Conv2d")
 
 
 def find_part(model: dict | None, name: str) -> tuple[str, dict]:
-    """Give the path of the dict that holds the backbone to swap, and the dict.
+    """Return the path of the dict that holds the backbone to swap, and the dict.
 
     Raises:
         SwapRefusedError: Where there is no such backbone, or the method is the backbone.

@@ -11,7 +11,7 @@ from convnext_dense.swap.readers import WHY_CHANNELS, NotNative
 
 
 def first_neck(part: dict, path: str) -> tuple[str, dict]:
-    """Give the neck that reads the backbone, which may be the first of a list, and its path."""
+    """Return the neck that reads the backbone, which may be the first of a list, and its path."""
     neck = part["neck"]
     return (
         (f"{path}.neck.0", neck[0]) if isinstance(neck, (list, tuple)) else (f"{path}.neck", neck)

@@ -139,7 +139,7 @@ def plan_swap(
 
 
 def same_arch(cfg: Config) -> Arch:
-    """Give the architecture that ``same`` means for a config: that of the ConvNeXt that it has.
+    """Return the architecture that ``same`` means for a config: that of the ConvNeXt that it has.
 
     Raises:
         SwapRefusedError: Where the config has no backbone that can be swapped.

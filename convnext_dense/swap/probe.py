@@ -226,7 +226,7 @@ def _stride(image: int, size: int) -> int:
 def _run(
     reader: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
 ) -> tuple[tuple[int, ...], list[Tensor], nn.Module]:
-    """Give the maps that a module reads, by their gradient, its outputs, and the module."""
+    """Return the maps that a module reads, by their gradient, its outputs, and the module."""
     built_on, device = devices
     net = build(_shapes_only(reader), scope, built_on).to(device)
     net.train()

@@ -16,12 +16,12 @@ CARRIED_FROM_CONVNEXT = (*CARRIED, "layer_scale_init_value")
 
 
 def is_convnext(backbone: Mapping) -> bool:
-    """Tell whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
+    """Return whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
     return type_name(backbone) == "ConvNeXt"
 
 
 def arch_of(backbone: Mapping) -> Arch:
-    """Give the architecture of a ConvNeXt by whatever names its implementation has for it.
+    """Return the architecture of a ConvNeXt by whatever names its implementation has for it.
 
     Example:
         >>> arch_of(dict(type='mmpretrain.ConvNeXt', arch='tiny', use_grn=True)).grn
@@ -40,7 +40,7 @@ def arch_of(backbone: Mapping) -> Arch:
 
 
 def pyramid_of(backbone: Mapping) -> Pyramid | None:
-    """Tell what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
+    """Return what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
 
     Returns:
         None for any other backbone, ours among them, which can be asked.
@@ -58,7 +58,7 @@ def pyramid_of(backbone: Mapping) -> Pyramid | None:
 
 
 def carried_arguments(backbone: Mapping) -> dict:
-    """Give the arguments of an old backbone that mean the same to ours."""
+    """Return the arguments of an old backbone that mean the same to ours."""
     keys = CARRIED_FROM_CONVNEXT if is_convnext(backbone) else CARRIED
     carried = {key: backbone[key] for key in keys if key in backbone}
     if "in_chans" in backbone:

@@ -85,7 +85,7 @@ def prediction_batch(model: nn.Module, annotations: Annotations, canvas: tuple[i
 
 
 def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
-    """Tell from a config what its images are annotated with.
+    """Return what the images of a config are annotated with.
 
     Args:
         cfg: The config, of which the training pipeline is read.
@@ -117,7 +117,7 @@ def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
 
 
 def image_size(cfg: Config) -> tuple[int, int] | None:
-    """Give height and width of a detector's images, where the pipeline brings all to one size."""
+    """Return height and width of a detector's images, where the pipeline brings all to one size."""
     for transform in _training_transforms(cfg):
         kind = str(transform.get("type"))
         if kind == "Pad" and transform.get("size"):

@@ -80,7 +80,7 @@ class WordEmbeddings(BaseModel):
     def tokenizer(
         self, captions: list[str], padding: bool | str = False, **kwargs: Any
     ) -> SimpleNamespace:
-        """Give the tokens' ``input_ids`` (N, T), and ``char_to_token`` of the first caption."""
+        """Return the tokens' ``input_ids`` (N, T), and ``char_to_token`` of the first caption."""
         spans = [[m.span() for m in re.finditer(r"\w+|[^\w\s]", text)] for text in captions]
         length = max(map(len, spans)) + 2
         if padding == "max_length":

@@ -187,7 +187,7 @@ class _Model:
         return rewire_neck(path, neck, self.scope, self.old, trace, levels, self.edits)
 
     def _follow_neck(self, before: NeckTrace, after: NeckTrace) -> None:
-        """Tell the heads of maps that a neck passes on, and whose channels have changed."""
+        """Fit the heads to maps that a neck passes on, and whose channels have changed."""
         old, new = ([level.channels for level in trace.outputs] for trace in (before, after))
         if old == new:
             return

@@ -98,7 +98,7 @@ class MetaConvNeXt(nn.Module):
             self.add_module(f"norm{stage}", ChannelsFirstNorm(width))
 
     def raw_stages(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Give the maps of all stages for (N, 3, H, W) images, before their norms."""
+        """Return the maps of all stages for (N, 3, H, W) images, before their norms."""
         outputs = []
         for downsample, blocks in zip(self.downsample_layers, self.stages, strict=True):
             image = blocks(downsample(image))
@@ -110,5 +110,5 @@ class MetaConvNeXt(nn.Module):
         return tuple(getattr(self, f"norm{stage}")(x) for stage, x in enumerate(outputs))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Give the normed maps of all stages for (N, 3, H, W) images."""
+        """Return the normed maps of all stages for (N, 3, H, W) images."""
         return self.norm(self.raw_stages(image))

@@ -44,7 +44,7 @@ def parse_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
-    """Give every data set these classes and every head their number.
+    """Set these classes in every data set and their number in every head.
 
     A segmenter's data sets become ``BaseSegDataset``, since those of the benchmarks refuse other
     classes; label 0 stays what it was, unlabelled where the pipelines say ``reduce_zero_label``.
@@ -96,7 +96,7 @@ def _default_of(cfg: Config, dataset: ConfigDict, argument: str) -> object:
 
 
 def set_num_classes(model: ConfigDict, number: int) -> None:
-    """Give all heads and losses of the data set's classes another number of classes.
+    """Set the number of classes in all heads and losses of the data set's classes.
 
     What has a number of its own keeps it: the RPN, and auxiliary heads for other things.
 
@@ -132,7 +132,7 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
 
 
 def distinct_colours(number: int) -> list[tuple[int, int, int]]:
-    """Give well separated colours, the same for the same number: RGB, 0 to 255."""
+    """Return well separated colours, the same for the same number: RGB, 0 to 255."""
     golden = 0.618034  # of the circle of hues, so that neighbours in the list lie far apart
     colours = [colorsys.hsv_to_rgb(index * golden % 1, 0.75, 0.95) for index in range(number)]
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]

@@ -57,12 +57,12 @@ def set_image_size(cfg: Config, size: int) -> None:
 
 
 def training_crop(cfg: Config) -> int:
-    """Give the short side of a segmenter's training crop in pixels."""
+    """Return the short side of a segmenter's training crop in pixels."""
     return _short_side(cfg, "train", "RandomCrop", "crop_size")
 
 
 def test_short_side(cfg: Config) -> int:
-    """Give the short side to which a detector's test images are resized, in pixels."""
+    """Return the short side to which a detector's test images are resized, in pixels."""
     return _short_side(cfg, "test", "Resize", "scale")
 
 
@@ -94,5 +94,5 @@ def _scaled(value: int | list | tuple, factor: float) -> int | list | tuple:
 
 
 def _two_thirds(value: int | tuple) -> int | tuple:
-    """Give the published stride of a sliding window: 341 of 512, 426 of 640."""
+    """Return the published stride of a sliding window: 341 of 512, 426 of 640."""
     return value * 2 // 3 if isinstance(value, int) else tuple(side * 2 // 3 for side in value)

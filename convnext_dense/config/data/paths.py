@@ -178,7 +178,7 @@ def _image_folder_of_maps(name: str, annotations: str) -> str:
 
 
 def _reads_semantic_maps(dataset: ConfigDict) -> bool:
-    """Tell whether the ``seg`` prefix is read; instance recipes inherit it from panoptic ones."""
+    """Return whether the ``seg`` prefix is read; instance recipes inherit it from panoptic ones."""
     return "seg" in dataset.get("data_prefix", {}) and any(
         node.get("with_seg") or type_name(node) == "LoadPanopticAnnotations"
         for _, node in walk(dataset.get("pipeline"))

@@ -20,7 +20,7 @@ _SMALLEST = {torch.float32: 2_000_000, torch.bfloat16: 300_000}
 
 
 def is_worthwhile(x: Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether a map is large enough to be faster here than in plain torch.
+    """Return whether a map is large enough to be faster here than in plain torch.
 
     Args:
         x: What a block is given, (N, C, H, W).

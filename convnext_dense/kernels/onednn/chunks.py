@@ -16,7 +16,7 @@ _MIN_ROWS = 512
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """Give ``grad.T @ x`` for (rows, out) and (rows, in)."""
+    """Return ``grad.T @ x`` for (rows, out) and (rows, in)."""
     # Torch's own bfloat16 product is oneDNN's already, and faster where an operand is transposed.
     if grad.dtype == torch.bfloat16:
         return grad.t() @ x
@@ -39,7 +39,7 @@ def chunks(y: Tensor) -> Iterator[slice]:
 
 
 def spans(parts: Sequence[Tensor]) -> Iterator[slice]:
-    """Give the rows that each part was cut from.
+    """Yield the rows that each part was cut from.
 
     The backward pass asks the parts that it has kept: the number of threads may have changed.
     """

@@ -79,7 +79,7 @@ class _DepthwiseConv(torch.autograd.Function):
 
 
 def depthwise_weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) -> Tensor:
-    """Give the gradient of a depthwise weight as a depthwise convolution itself.
+    """Return the gradient of a depthwise weight as a depthwise convolution itself.
 
     Each tap is the sum of the shifted input times the output's gradient, so the gradient is the
     input convolved with a kernel that is as large as the map: the output's gradient. oneDNN's

@@ -161,7 +161,7 @@ class _GRNMLP(torch.autograd.Function):
 
 
 def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[Tensor | None]:
-    """Give the gradients of y and of the parameters, in the order in which they were saved.
+    """Return the gradients of y and of the parameters, in the order in which they were saved.
 
     With the branch's gradient ``g`` and the map ``a`` after the GELU, all sums that GRN needs
     follow from ``G = g.T @ a``: no pass over a hidden map computes them.
@@ -211,12 +211,12 @@ def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[T
 
 
 def _samples(x: Tensor) -> list[Tensor]:
-    """Give each sample of (N, H, W, C) as (H * W, C)."""
+    """Return each sample of (N, H, W, C) as (H * W, C)."""
     return list(x.view(len(x), -1, x.shape[-1]))
 
 
 def _response(parts: list[Tensor]) -> Tensor:
-    """Give the norm of each channel over the rows of all parts, in float32."""
+    """Return the norm of each channel over the rows of all parts, in float32."""
     # torch.linalg.vector_norm over rows takes ten times as long. Small pieces, since memory that is
     # taken anew costs more than the arithmetic.
     rows = max(_SQUARES // parts[0].shape[1], 1)
@@ -225,13 +225,13 @@ def _response(parts: list[Tensor]) -> Tensor:
 
 
 def _factor(response: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Give what GRN multiplies each channel with, and the response relative to the mean one."""
+    """Return what GRN multiplies each channel with, and the response relative to the mean one."""
     relative = response / (response.mean() + eps)
     return 1 + weight * relative, relative
 
 
 def _slope(grad_relative: Tensor, response: Tensor, eps: float) -> Tensor:
-    """Give the gradient through the response, as what each channel's map is multiplied with."""
+    """Return the gradient through the response, as what each channel's map is multiplied with."""
     mean = response.mean() + eps
     through_mean = (grad_relative * response).sum() / (mean * mean * response.numel())
     grad_response = grad_relative / mean - through_mean

@@ -36,7 +36,7 @@ def pack(weight: Tensor, rows: int) -> Tensor:
 
 
 def available(dtype: torch.dtype) -> bool:
-    """Tell whether the operators are there and give what plain torch gives in this type."""
+    """Return whether the operators are there and give what plain torch gives in this type."""
     return (
         dtype in _TOLERANCE
         and torch.backends.mkldnn.is_available()

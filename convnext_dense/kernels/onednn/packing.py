@@ -30,7 +30,7 @@ _entries = WeakTensorKeyDictionary()
 
 
 def packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Give a weight of a linear layer in the type and layout that is fastest for inference.
+    """Return a weight of a linear layer in the type and layout that is fastest for inference.
 
     What is kept follows the weight: torch counts changes, and moves of its memory show. A change
     that torch does not count (through ``.data``, as averaging and pruning make it) shows in a

@@ -48,7 +48,7 @@ def _forward(
     norm_bias: Tensor,
     eps: float,
 ) -> tuple[Tensor, ...]:
-    """Give the result, and what the backward pass needs beside the inputs."""
+    """Return the result, and what the backward pass needs beside the inputs."""
     with launching(x):
         taps = as_taps(conv_weight, x.dtype)
         features = convolve(x, taps, conv_bias, conv_weight.shape[-1], dilation)

@@ -65,7 +65,7 @@ def convolve(
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) -> Tensor:
-    """Give the gradient of the weight.
+    """Return the gradient of the weight.
 
     Args:
         x: What was convolved, (N, H, W, C), contiguous.
@@ -110,7 +110,7 @@ def as_taps(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _channel_block(x: Tensor) -> int:
-    """Give the channels of a program: a cache line of them, where that divides their number."""
+    """Return the channels of a program: a cache line of them, where that divides their number."""
     return 64 if x.element_size() == 2 and x.shape[-1] % 64 == 0 else 32
 
 

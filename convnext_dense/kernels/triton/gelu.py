@@ -36,7 +36,7 @@ def gelu_backward_(hidden: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 
 @triton.jit
 def gelu_and_slope(x):  # noqa: ANN201
-    """Give gelu(x) and its derivative for float32 tensors."""
+    """Return gelu(x) and its derivative for float32 tensors."""
     below = 0.5 + 0.5 * tl.math.erf(x * 0.7071067811865476)
     return x * below, below + x * 0.3989422804014327 * tl.exp(-0.5 * x * x)
 

@@ -81,7 +81,7 @@ def _relative(response: Tensor, eps: float) -> Tensor:
 
 
 def _tiling(hidden: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int], dict[str, int]]:
-    """Give the grid (strips, column blocks, samples), the run-time sizes and the tile."""
+    """Return the grid (strips, column blocks, samples), the run-time sizes and the tile."""
     batch, positions, columns = hidden.shape
     tile_rows, tile_columns = column_tile(columns)
     blocks = cdiv(columns, tile_columns)

@@ -56,12 +56,12 @@ def cdiv(a: int, b: int) -> int:
 
 
 def next_power_of_2(n: int) -> int:
-    """Give the smallest power of two that is not below ``n``."""
+    """Return the smallest power of two that is not below ``n``."""
     return 1 << (n - 1).bit_length()
 
 
 def column_tile(columns: int) -> tuple[int, int]:
-    """Give the rows and columns of an elementwise kernel's tile, powers of two.
+    """Return the rows and columns of an elementwise kernel's tile, powers of two.
 
     The columns divide those of the matrix where they can, so that no thread idles.
     """
@@ -71,7 +71,7 @@ def column_tile(columns: int) -> tuple[int, int]:
 
 
 def row_tile(columns: int) -> int:
-    """Give the rows of a tile that holds whole rows."""
+    """Return the rows of a tile that holds whole rows."""
     return max(1, _TILE // next_power_of_2(columns))
 
 

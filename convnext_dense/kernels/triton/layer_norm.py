@@ -42,7 +42,7 @@ def normalise(
 def normalise_backward(
     x: Tensor, grad: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Give the gradient of :func:`normalise`.
+    """Return the gradient of :func:`normalise`.
 
     Args:
         x: As in :func:`normalise`, like ``weight``.

@@ -17,7 +17,7 @@ _COLUMNS = 1024
 
 
 def fold(w2: Tensor, gamma: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
-    """Give ``scale * gamma * w2`` in ``dtype``.
+    """Return ``scale * gamma * w2`` in ``dtype``.
 
     Args:
         w2: (C, columns).
@@ -32,7 +32,7 @@ def fold(w2: Tensor, gamma: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
 def unfold_gradients(
     product: Tensor, grad_sum: Tensor, w2: Tensor, b2: Tensor, gamma: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of w2, b2 and gamma, in their types.
+    """Return the gradients of w2, b2 and gamma, in their types.
 
     Args:
         product: G, (C, columns), contiguous.

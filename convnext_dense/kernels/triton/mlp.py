@@ -91,7 +91,7 @@ def _forward(
     gamma: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Give the result, and what the backward pass needs beside the inputs.
+    """Return the result, and what the backward pass needs beside the inputs.
 
     That is the weights in the type of ``y``, the first product's result, and the responses of GRN.
     """
@@ -153,7 +153,7 @@ class _MLP(torch.autograd.Function):
 
 
 def _gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
-    """Give the gradients of y and of the parameters, in the order in which they were saved."""
+    """Return the gradients of y and of the parameters, in the order in which they were saved."""
     *inputs, w1_cast, w2_cast, hidden, response = ctx.saved_tensors
     y, _, _, grn_weight, grn_bias, w2, b2, gamma = inputs
     dtype = y.dtype
@@ -199,7 +199,7 @@ def _samples(y: Tensor, hidden: Tensor) -> tuple[int, int, int]:
 
 
 def _differentiable_gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
-    """Give what :func:`_gradients` gives, by way of plain torch."""
+    """Return what :func:`_gradients` gives, by way of plain torch."""
 
     def plain(
         y: Tensor,

@@ -19,7 +19,7 @@ _CHANNELS = 32
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether the Triton kernels compile on a device and give what plain torch gives.
+    """Return whether the Triton kernels compile on a device and give what plain torch gives.
 
     The first call for a device and a type compiles every kernel, which takes some seconds that
     Triton saves on the disk for the next program, and runs both kinds of block there and back.

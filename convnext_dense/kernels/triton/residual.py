@@ -14,7 +14,7 @@ from convnext_dense.kernels.triton.launch import cdiv, column_tile, strips
 def add_branch(
     shortcut: Tensor, branch: Tensor, bias: Tensor, gamma: Tensor | None, scale: float
 ) -> Tensor:
-    """Give ``shortcut + scale * gamma * (branch + bias)``, summed in float32.
+    """Return ``shortcut + scale * gamma * (branch + bias)``, summed in float32.
 
     Args:
         shortcut: (rows, C), contiguous.
@@ -43,7 +43,7 @@ def add_branch(
 def scale_and_sum(
     grad: Tensor, gamma: Tensor | None, scale: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Give ``scale * gamma * grad`` in ``dtype``, and its sum over the rows in float32.
+    """Return ``scale * gamma * grad`` in ``dtype``, and its sum over the rows in float32.
 
     Args:
         grad: (rows, C), contiguous.
