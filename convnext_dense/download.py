@@ -204,7 +204,7 @@ def _not_of_this_file(path: Path) -> _BrokenOff:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Raise :class:`WriteError` where the disk takes no more, which is no fault of the connection."""
+    """Raise a WriteError where the disk takes no more, which is no fault of the connection."""
     try:
         yield
     except OSError as error:
