@@ -202,3 +202,10 @@ def label_maps(tmp_path):
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """A file that code hidden in a checkpoint would create."""
+    yield tmp_path / "ran"
+    assert not (tmp_path / "ran").exists()

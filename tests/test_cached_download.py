@@ -12,23 +12,11 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from convnext_dense import cached_download
 from convnext_dense.cached_download import download, load_from_http
 from convnext_dense.files import WriteError
-from convnext_dense.upstream import enable, web_checkpoints
+from convnext_dense.patches import enable
+from convnext_dense.upstream import web_checkpoints
 from convnext_dense.upstream.safe_checkpoint import load_from_local
 
-
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function, *args):
-        self.call = function, args
-
-    def __reduce__(self):
-        return self.call
-
-
-def save_as(name, **entries):
-    torch.save(entries, name)
-    return str(name)
+from .hostile import Call, save_as
 
 
 def load(path):
@@ -38,13 +26,6 @@ def load(path):
 @pytest.fixture(autouse=True)
 def enabled():
     enable()
-
-
-@pytest.fixture
-def trace(tmp_path):
-    """A file that code hidden in a checkpoint would create."""
-    yield tmp_path / "ran"
-    assert not (tmp_path / "ran").exists()
 
 
 def test_web_addresses_are_downloaded_once_and_checked(tmp_path, monkeypatch):

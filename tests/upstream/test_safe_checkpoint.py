@@ -23,32 +23,12 @@ from convnext_dense.upstream.safe_checkpoint import (
     read_checkpoint,
 )
 
-
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function, *args):
-        self.call = function, args
-
-    def __reduce__(self):
-        return self.call
-
-
-def save_as(name, **entries):
-    torch.save(entries, name)
-    return str(name)
+from ..hostile import Call, save_as
 
 
 @pytest.fixture(autouse=True)
 def enabled():
     upstream.enable()
-
-
-@pytest.fixture
-def trace(tmp_path):
-    """A file that code hidden in a checkpoint would create."""
-    yield tmp_path / "ran"
-    assert not (tmp_path / "ran").exists()
 
 
 def load(path):
