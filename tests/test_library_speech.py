@@ -12,7 +12,7 @@ import pytest
 import convnext_dense
 
 PACKAGE = Path(convnext_dense.__file__).parent
-FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*|(?<![^\s(`'\"])-[a-z](?![\w-])")
 # A value that a style sheet has a name for.
 CSS = re.compile(r"var\(--[a-z]+")
 # Strings and comments; of strings with fields since Python 3.12 their parts.
@@ -49,7 +49,10 @@ def test_templates_name_no_flag(file):
         ("f'--weights {path}'", ["--weights"]),
         ("('give it' ' --out')", ["--out"]),
         ("call('--seed')", ["--seed"]),
-        ("x = 3 --y", []),
+        ("'give a folder, -o D'", ["-o"]),
+        ("f'`-n` is'", ["-n"]),
+        ("x = 3 --y -z", []),
+        ("'e-x, a - b, -1'", []),
         ("'var(--grid)' f'var(--run{n})'", []),
         ("'a -- b' # ------", []),
         ("'table --- end'", []),

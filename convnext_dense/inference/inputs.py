@@ -1,4 +1,4 @@
-"""Which pictures a command line means, and what their outputs are called."""
+"""Which pictures files, folders, globs and URLs mean, and what their outputs are called."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
         return [(given, "picture" if name in ("", "..") else name)]
     path = Path(given)
     if _is_below(path, outputs):
-        raise ValueError(f"the input {given} lies where this run writes: give another folder, -o D")
+        raise ValueError(
+            f"the input {given} lies where this run writes: give another folder as `out`"
+        )
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if _is_input(file, outputs)]
         if not files:

@@ -304,7 +304,9 @@ def test_outputs_beside_the_inputs(cli, trained, photos):
     for _ in range(2):
         assert "1 of 1 pictures" in infer(cli, trained, "det", "in", "-o", "in")
     message = cli.refused("infer", [*saved(trained, "det"), "in/pictures", "-o", "in"])
-    assert message == "the input in/pictures lies where this run writes: give another folder, -o D"
+    assert (
+        message == "the input in/pictures lies where this run writes: give another folder as --out"
+    )
 
 
 def test_urls(cli, trained, photos):
