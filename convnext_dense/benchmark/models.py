@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -22,6 +22,7 @@ from convnext_dense.config_tree import walk
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
     from mmengine.optim import OptimWrapper
+    from mmengine.structures import BaseDataElement
 
 # The weights are random, and must stay finite.
 SLOW_DOWN = 1e-6
@@ -98,7 +99,8 @@ class ModelRunner:
     batch: dict
     device: torch.device
     wrapper: OptimWrapper | None = None
-    last: Any = None
+    loss: torch.Tensor | None = None
+    found: Sequence[BaseDataElement] = ()
 
     def step(self) -> dict[str, float]:
         """Train on the batch, or predict, and give the seconds of each phase."""
@@ -120,14 +122,14 @@ class ModelRunner:
         with phase("step"):
             wrapper.step()
             wrapper.zero_grad()
-        self.last = loss.detach()
+        self.loss = loss.detach()
 
     def _predict(self, batch: dict, phase: Phases) -> None:
         with torch.no_grad():
             with phase("data"):
                 data = self.model.data_preprocessor(batch, False)
             with phase("forward"), autocast(self.row.precision, self.device):
-                self.last = self.model._run_forward(data, mode="predict")
+                self.found = self.model._run_forward(data, mode="predict")
 
     def check(self) -> None:
         """See that training is still finite.
@@ -135,8 +137,8 @@ class ModelRunner:
         Raises:
             RuntimeError: Where it is not.
         """
-        if self.wrapper is not None and not self.last.isfinite():
-            raise RuntimeError(f"{self.row.title}: the loss is {self.last.item()}")
+        if self.loss is not None and not self.loss.isfinite():
+            raise RuntimeError(f"{self.row.title}: the loss is {self.loss.item()}")
 
 
 def measure_models(
@@ -262,7 +264,7 @@ def _build(
         _let_detect(runner)
     if mode == "infer" and "decode_head" not in cfg.model:
         runner.step()
-        found = [len(sample.pred_instances) for sample in runner.last]
+        found = [len(sample.pred_instances) for sample in runner.found]
         row.notes.append(f"{sum(found) / len(found):.0f} detections an image")
     return runner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from convnext_dense.data.rules.masks import Segmentations, check_masks
 from convnext_dense.data.rules.records import has_size
 from convnext_dense.data.rules.unused import check_unused
 
+if TYPE_CHECKING:
+    from convnext_dense.data.rules.values import Id
+
 
 def check_annotations(
     findings: Findings,
@@ -19,7 +23,7 @@ def check_annotations(
     *,
     evaluated: bool,
     masks: bool,
-    wanted: Container[object] | None = None,
+    wanted: Container[Id] | None = None,
 ) -> np.ndarray:
     """Check annotations whose fields are right by themselves: boxes, masks, what is not heeded.
 

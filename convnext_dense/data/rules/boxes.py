@@ -8,7 +8,7 @@ import numpy as np
 
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.rules.values import shown
+from convnext_dense.data.rules.values import Id, shown
 
 _BEYOND = 1.0  # pixels by which a box may reach out of its image: rounding
 # A box fits a mask where they overlap so much, or where no side is farther off than so many pixels.
@@ -26,7 +26,7 @@ _READINGS = {
 
 
 def check_boxes(
-    findings: Findings, annotations: Sequence[dict], sizes: dict[object, tuple[int, int]]
+    findings: Findings, annotations: Sequence[dict], sizes: dict[Id, tuple[int, int]]
 ) -> np.ndarray:
     """Report boxes that lie outside of their images, or that mmdet leaves out.
 

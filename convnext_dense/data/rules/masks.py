@@ -12,7 +12,7 @@ import numpy as np
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
 from convnext_dense.data.rules.runs import fill_their_size, rle_problem
-from convnext_dense.data.rules.values import FARTHEST, is_coordinate
+from convnext_dense.data.rules.values import FARTHEST, Id, is_coordinate
 
 _CHUNK = 20000  # annotations whose coordinates are looked at together
 _RECTANGLE = (
@@ -40,7 +40,7 @@ class Segmentations:
         flat: (N,) bool: those that can be drawn, but have no area.
     """
 
-    def __init__(self, annotations: Sequence[dict], sizes: dict[object, tuple[int, int]]) -> None:
+    def __init__(self, annotations: Sequence[dict], sizes: dict[Id, tuple[int, int]]) -> None:
         self.problems: dict[int, str] = {}
         self.extents = np.full((len(annotations), 4), np.nan)
         self.flat = np.zeros(len(annotations), bool)
