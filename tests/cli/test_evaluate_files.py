@@ -137,7 +137,7 @@ def test_drawings_of_one_name_are_refused(cli, trained, shapes, nested):
     file.write_text(json.dumps(truth))
     flags = ["--data-root", root, "--show-dir", "drawn"]
     message = cli.refused("test", cli.argv("det", trained["det"] / "epoch_3.pth", *flags))
-    assert "would both be written as same.jpg; a Predictor draws" in message
+    assert "would both be written as same.jpg; tools/infer.py draws" in message
 
 
 def test_prints_the_official_table_and_the_classes(cli):
