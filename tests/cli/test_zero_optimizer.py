@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, MODELS
 from torch import nn
 from torch.utils.data import Dataset
 
+from convnext_dense.patches import enable
 from convnext_dense.training.processes import join_processes, leave_processes
 from convnext_dense.training.runner import ToolRunner
 from convnext_dense.upstream.cpu_distributed import wrapper_without_device
@@ -64,6 +65,7 @@ def train(work_dir: Path, optimizer: dict, resume: Path | None = None) -> None:
             load_from=str(resume) if resume else None,
         )
     )
+    enable()
     join_processes(cfg)
     cfg.model_wrapper_cfg = wrapper_without_device(cfg)
     ToolRunner.from_cfg(cfg).train()
