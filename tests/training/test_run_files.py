@@ -20,6 +20,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.fileio import io as mmengine_io
 from mmengine.logging import MMLogger
 
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.runner import config_of_runner
+from convnext_dense.config.state import Plan
 from convnext_dense.files import WriteError
 from convnext_dense.training.run_files import WholeLocalVisBackend, end_with_log, write_whole_files
 
@@ -30,9 +33,8 @@ PICTURE = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
 @pytest.fixture
 def whole_files():
     """What a run sets up for its process, and takes back here."""
-    cfg = Config()
-    write_whole_files(cfg)
-    yield cfg
+    write_whole_files()
+    yield
     register_backend("local", LocalBackend, force=True, prefixes="")
     mmengine_io.backend_instances.clear()
 
@@ -98,9 +100,9 @@ def test_figures_are_logged_line_by_line(tmp_path):
         (dict(type="V"), []),
     ],
 )
-def test_every_visualizer_of_a_config_writes_whole_files(whole_files, given, types):
-    cfg = Config(dict(visualizer=given))
-    write_whole_files(cfg)
+def test_every_visualizer_of_a_config_writes_whole_files(given, types):
+    plan = Plan(RunOptions("a.py"), Config(dict(model=dict(type="M"), visualizer=given)))
+    cfg = config_of_runner(plan)
     assert [backend["type"] for backend in cfg.visualizer.get("vis_backends", [])] == types
 
 
