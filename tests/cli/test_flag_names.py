@@ -46,6 +46,12 @@ OF_TOOLS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_tool():
+    """Let no tool of an earlier test lend its flags."""
+    speak_as("")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -143,8 +149,7 @@ def parsed(cli, monkeypatch):
             cli.load_tool(tool).main([])
         return list(options(caught.value.args[0]))
 
-    yield parse
-    speak_as("")
+    return parse
 
 
 def photo() -> str:
