@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.fileio import load
-from mmengine.utils import get_installed_path
 
 from convnext_dense.upstream.file_handlers import plain_files
+from convnext_dense.upstream.package_paths import get_installed_path
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
