@@ -24,13 +24,15 @@ from mmengine.registry import Registry
 
 from convnext_dense.patches import enable
 
-MODELS = Registry("model", parent=ROOT_MODELS)
-HOOKS = Registry("hook", parent=ROOT_HOOKS)
+# Stated, since to infer it mmengine looks through every module that is loaded.
+SCOPE = "convnext_dense"
+MODELS = Registry("model", scope=SCOPE, parent=ROOT_MODELS)
+HOOKS = Registry("hook", scope=SCOPE, parent=ROOT_HOOKS)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    "optimizer wrapper constructor", parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS
+    "optimizer wrapper constructor", scope=SCOPE, parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS
 )
-OPTIM_WRAPPERS = Registry("optim wrapper", parent=ROOT_OPTIM_WRAPPERS)
-WEIGHT_INITIALIZERS = Registry("weight initializer", parent=ROOT_WEIGHT_INITIALIZERS)
+OPTIM_WRAPPERS = Registry("optim wrapper", scope=SCOPE, parent=ROOT_OPTIM_WRAPPERS)
+WEIGHT_INITIALIZERS = Registry("weight initializer", scope=SCOPE, parent=ROOT_WEIGHT_INITIALIZERS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class LazyClass:
 
     def load(self) -> type:
         """Import the class."""
-        return getattr(import_module(f"convnext_dense.{self.module}"), self.name)
+        return getattr(import_module(f"{SCOPE}.{self.module}"), self.name)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Build an instance."""
