@@ -87,7 +87,7 @@ def mend() -> None:
 
 
 def as_mmdet_has_them() -> Callable[[], None]:
-    """Give what undoes :func:`mend`, called before it."""
+    """Return a function that undoes :func:`mend`; call it before that."""
     from mmdet.structures.mask import BitmapMasks
 
     names = ("__init__", "pad", "crop_and_resize")
@@ -128,7 +128,7 @@ def at_once(
 
 
 def step(batches: Iterator[dict], preprocessor: torch.nn.Module, pause: float) -> dict[str, float]:
-    """Give the seconds of what a trainer does with the truth of a batch, by phase."""
+    """Return the seconds that a trainer spends on the truth of a batch, by phase."""
     phase = Phases(torch.device("cpu"))
     time.sleep(pause)
     with phase("receive"):
@@ -143,7 +143,7 @@ def step(batches: Iterator[dict], preprocessor: torch.nn.Module, pause: float) -
 
 
 def near(boxes: Tensor, count: int = 128) -> tuple[Tensor, Tensor]:
-    """Give RoIs about as a head samples them, and the objects that they are assigned to."""
+    """Return RoIs much as a head samples them, and the objects they are assigned to."""
     if len(boxes) == 0:  # a crop may hold none
         return boxes, torch.empty(0, dtype=torch.long)
     objects = torch.randint(len(boxes), (count,))

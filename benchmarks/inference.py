@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def build(args: argparse.Namespace, pictures: list[str], out: Path) -> dict:
-    """Give what to run by title, theirs and ours."""
+    """Return the functions to run by title: theirs and ours."""
     ours = Predictor(args.config, args.checkpoint, args.device, batch_size=args.batch)
     shown = Predictor(args.config, args.checkpoint, args.device, args.batch, SCORE)
     saver = Saver(out / "ours", ("pictures",), ours.classes, ours.meta["palette"])
@@ -88,7 +88,7 @@ def build(args: argparse.Namespace, pictures: list[str], out: Path) -> dict:
 
 
 def measure(theirs: Callable, ours: Callable, rounds: int) -> list[tuple[float, float]]:
-    """Give the seconds of each round, theirs and ours."""
+    """Return the seconds of each round, theirs and ours."""
     pairs = []
     for index in range(rounds + 1):
         first, second = (theirs, ours) if index % 2 else (ours, theirs)

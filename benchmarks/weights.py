@@ -69,7 +69,7 @@ def write(arch: str, path: Path, to: str) -> None:
 
 
 def load(arch: str, path: Path) -> tuple[float, float]:
-    """Give the peak beyond what the model took, in MB, and the time."""
+    """Return the peak memory on top of the model, in MB, and the time."""
     MMLogger.get_instance("benchmark", log_level="ERROR")
     net = build(arch)
     before = status("VmRSS")

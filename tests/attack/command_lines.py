@@ -122,7 +122,7 @@ def _attack(
 
 
 def _shown(name: str) -> tuple[str, ...]:
-    """Give the forms in which an error may show a name."""
+    """Return the forms in which an error may show a name."""
     return name, printable(name), " ".join(name.split())
 
 

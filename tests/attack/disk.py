@@ -57,7 +57,7 @@ def cases(ground: Ground, seed: int) -> list[Case]:
 
 
 def writer(ground: Ground, tool: str, out: Path) -> tuple[str, list[str]]:
-    """Give a tool's name and arguments that write below ``out``."""
+    """Return a tool's name and arguments that write below ``out``."""
     run_of, last = ground.runs["seg"], ground.last["seg"]
     config = run_of / ground.configs["seg"].name
     if tool == "train":

@@ -79,7 +79,7 @@ class Ground:
         self.flags = {"seg": seg.split(), "det": det.split()}
 
     def argv(self, kind: str, *args: object) -> list[str]:
-        """Give the arguments of tools/train.py or tools/test.py; ``args`` come last.
+        """Return the arguments of tools/train.py or tools/test.py; ``args`` come last.
 
         A checkpoint is the first of ``args`` for tools/test.py.
         """
@@ -88,7 +88,7 @@ class Ground:
         return [str(self.configs[kind]), *args[:place], *self.flags[kind], *args[place:]]
 
     def train_argv(self, kind: str, *args: object, work_dir: object = "w") -> list[str]:
-        """Give the arguments of a training from scratch."""
+        """Return the arguments of a training from scratch."""
         start = ("--weights", "none", "--seed", 0, "--work-dir", work_dir)
         return self.argv(kind, *start, *args)
 

@@ -131,7 +131,7 @@ def _checkpoint(ground: Ground, payload: Callable, chance: random.Random) -> Cal
 
 
 def _data(ground: Ground, name: str, write: Callable[[Path, str], None], *options: str):
-    """Give a hostile file in the place of a data set's."""
+    """Run a tool on a hostile file instead of a data set's."""
 
     def attack(folder: Path) -> None:
         file = folder / name
@@ -168,7 +168,7 @@ def _yaml_in_key(file: Path, marker: str) -> None:
 
 
 def _config_by_tools(ground: Ground, name: str, write: Callable[[Path, str], None]):
-    """Give a hostile config that is no Python."""
+    """Run a tool on a hostile config that is not Python."""
 
     def attack(folder: Path) -> None:
         file = folder / name
@@ -187,7 +187,7 @@ def _config_by_tools(ground: Ground, name: str, write: Callable[[Path, str], Non
 
 
 def _report(ground: Ground, place: str, text: str):
-    """Give a work directory of somebody else whose config runs code."""
+    """Report on somebody else's work directory, whose config runs code."""
 
     def attack(folder: Path) -> None:
         import shutil
@@ -209,7 +209,7 @@ def _report(ground: Ground, place: str, text: str):
 
 
 def _in_checkpoint_config(ground: Ground):
-    """Give a checkpoint whose ``meta`` holds a config that runs code."""
+    """Load a checkpoint whose ``meta`` holds a config that runs code."""
 
     def attack(folder: Path) -> None:
         import torch
@@ -234,7 +234,7 @@ def _in_checkpoint_config(ground: Ground):
 
 
 def _swap_comment(ground: Ground, argument: str):
-    """Give an argument that would leave the comment of the written config."""
+    """Pass an argument that would end the comment in the written config."""
 
     def attack(folder: Path) -> None:
         from mmengine.config import Config
@@ -254,7 +254,7 @@ def _swap_comment(ground: Ground, argument: str):
 
 
 def _safetensors(ground: Ground):
-    """Give pickles under other endings."""
+    """Load pickles that have the suffix of another format."""
 
     def attack(folder: Path) -> None:
         for ending in ("safetensors", "bin", "pt", "ckpt", "npz", "json", "txt", ""):
@@ -272,7 +272,7 @@ def _safetensors(ground: Ground):
 
 
 def _zip_slip(ground: Ground):
-    """Give a zip file whose entries lead out of it."""
+    """Load a zip file whose entries lead out of its folder."""
 
     def attack(folder: Path) -> None:
         file = folder / "inside" / "hostile.pth"
@@ -291,7 +291,7 @@ def _zip_slip(ground: Ground):
 
 
 def _results(ground: Ground, kind: str, name: str, write: Callable[[Path, str], None]):
-    """Give hostile files to tools/evaluate.py."""
+    """Run tools/evaluate.py on hostile files."""
 
     def attack(folder: Path) -> None:
         file = folder / name

@@ -135,7 +135,7 @@ def _judge_kill(outcome: Outcome, work_dir: Path, kind: str) -> float:
 
 
 def newest_whole(work_dir: Path) -> int:
-    """Give the step of the newest checkpoint that can be read, or 0."""
+    """Return the step of the newest checkpoint that can be read, or 0."""
     steps = []
     for path in work_dir.glob("*.pth"):
         match = STEP.match(path.name)
@@ -205,7 +205,7 @@ def equal_outcome(whole: Path, resumed: Path, best: bool = True) -> None:
 
 
 def difference(one: object, two: object, where: str) -> str:
-    """Tell where two nested values differ, to the bit; nothing where they do not."""
+    """Return where two nested values differ, compared bit by bit; empty if they are equal."""
     import torch
 
     if isinstance(one, torch.Tensor):

@@ -45,7 +45,7 @@ def cases(ground: Ground, seed: int) -> list[Case]:
 
 
 def _pause(seconds: float) -> Callable[[], None]:
-    """Give a deed: let a run wait at a place."""
+    """Return an action that lets a run wait at a place."""
     return lambda: time.sleep(seconds)
 
 

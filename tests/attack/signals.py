@@ -101,7 +101,7 @@ def _is_stopped_for_a_while(ground: Ground) -> Callable[[Path], None]:
 
 
 def tool_argv(ground: Ground, tool: str, out: Path) -> list[str]:
-    """Give the arguments of a tool that writes into a folder."""
+    """Return the arguments of a tool that writes into a folder."""
     if tool == "test":
         flags = ("--out", out / "predictions", "--show-dir", out / "pictures")
         return ground.argv("seg", ground.last["seg"], *flags, "--work-dir", out)

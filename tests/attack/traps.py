@@ -95,7 +95,7 @@ def _paths(event: str, args: tuple) -> list[str]:
 
 
 def send(number: int) -> Callable[[], None]:
-    """Give a deed: send a signal to the process that is in the trap."""
+    """Return an action that sends a signal to the process in the trap."""
     return lambda: os.kill(os.getpid(), number)
 
 

@@ -123,7 +123,7 @@ class Cli:
         self.tiny_backbone = TINY_BACKBONE.split()
 
     def argv(self, kind: str, *args: object, options: str = "", workers: bool = False) -> list[str]:
-        """Give the arguments that train or test the small model of a kind, ``det`` or ``seg``.
+        """Return the arguments that train or test the small model of a kind, ``det`` or ``seg``.
 
         ``args`` come after the flags for the data, so that they win over them. ``workers`` lets
         processes load the training data, as in the recipes.
@@ -194,7 +194,7 @@ class Cli:
 
     @staticmethod
     def logged(work_dir: Path | str) -> list[dict]:
-        """Give what training in a work directory logged, line by line."""
+        """Return what training in a work directory logged, line by line."""
         (file,) = Path(work_dir).glob("*/vis_data/scalars.json")
         return [json.loads(line) for line in file.read_text().splitlines()]
 

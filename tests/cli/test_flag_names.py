@@ -122,7 +122,7 @@ def test_all_that_is_printed_is_translated(capsys):
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Give the options of a parser and its subcommands."""
+    """Return the options of a parser and its subcommands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
@@ -133,7 +133,7 @@ def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 @pytest.fixture
 def parsed(cli, monkeypatch):
-    """Give the options of a tool, after which messages are for it."""
+    """Return the options of a tool; messages name that tool's flags from then on."""
 
     class CaughtError(Exception):
         pass
@@ -153,7 +153,7 @@ def parsed(cli, monkeypatch):
 
 
 def photo() -> str:
-    """Give a picture."""
+    """Write a picture and return its path."""
     cv2.imwrite("photo.png", np.zeros((8, 8, 3), np.uint8))
     return "photo.png"
 

@@ -35,7 +35,7 @@ def short_run(cli):
 
 @pytest.fixture
 def rates(cli):
-    """Give the learning rates of a checkpoint's parameter groups."""
+    """Return the learning rates of a checkpoint's parameter groups."""
 
     def read(checkpoint: str) -> list[float]:
         return [group["lr"] for group in cli.load(checkpoint)["optimizer"]["param_groups"]]

@@ -21,7 +21,7 @@ from convnext_dense.inference.results import Unreadable
 
 
 def saved(trained, kind) -> tuple[str, str]:
-    """Give the config and the checkpoint that training left."""
+    """Return the config and the checkpoint that training left."""
     (config,) = trained[kind].glob("*.py")
     return str(config), str(trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind])
 

@@ -76,7 +76,7 @@ def test_a_pickle_that_is_trusted_is_loaded(cli, shapes, tmp_path):
 
 
 def command(cli, tool: str, kind: str, options: str) -> tuple[str, list[str]]:
-    """Give a tool and the arguments that read the data of a kind."""
+    """Return a tool and the arguments that read the data of a kind."""
     # Of data sets that have other keys than ours.
     argv = cli.argv(kind, "--force-key", options.partition("=")[0], options=options)
     if tool in ("check", "show"):

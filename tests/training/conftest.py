@@ -100,7 +100,7 @@ def make_runner(tmp_path, make_runner_in):
 
 @pytest.fixture(scope="session")
 def make_runner_in():
-    """Give the function that builds the runners of a folder."""
+    """Return the function that builds the runners of a folder."""
     return lambda folder: partial(make, folder)
 
 

@@ -66,7 +66,7 @@ ALL = [*SIGNALS, signal.SIGCHLD, signal.SIGALRM, signal.SIGINT]
 
 @pytest.fixture
 def handlers():
-    """Give back the handlers of a test that sets its own."""
+    """Restore the signal handlers after a test that sets its own."""
     before = {number: signal.getsignal(number) for number in ALL}
     yield
     for number, handler in before.items():

@@ -98,7 +98,7 @@ class Runs:
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """Give all that a run leaves, its checkpoints and its validations, by short names."""
+    """Return what a run leaves, its checkpoints and its validations, by short names."""
     found = {}
     for path in folder.glob("*.pth"):
         checkpoint = read_checkpoint(path)

@@ -66,7 +66,7 @@ def build(model, optimizer=None, **paramwise):
 
 
 def settings(model, **paramwise):
-    """Give {parameter name: (scale of the learning rate, weight decay)}."""
+    """Return {parameter name: (scale of the learning rate, weight decay)}."""
     groups = build(model, **paramwise).optimizer.param_groups
     by_id = {id(p): g for g in groups for p in g["params"]}
     named = {n: by_id[id(p)] for n, p in model.named_parameters() if p.requires_grad}
