@@ -22,9 +22,9 @@ import torch
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.inference import Predictor
-from convnext_dense.inference.ahead import map_ahead
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.saving import Saver
+from convnext_dense.inference.threads import map_in_threads
 
 SCORE = 0.3
 
@@ -78,7 +78,7 @@ def build(args: argparse.Namespace, pictures: list[str], out: Path) -> dict:
     def draw() -> None:
         with ThreadPoolExecutor(1) as writer:
             named = ((Path(seen.source).stem, seen) for seen in shown.stream(pictures))
-            for _ in map_ahead(writer, lambda one: saver.save(*one), named, 3):
+            for _ in map_in_threads(writer, lambda one: saver.save(*one), named, 3):
                 pass
 
     return {

@@ -75,8 +75,8 @@ def infer(args: argparse.Namespace) -> None:
     ensure_folder(args.out)
 
     from convnext_dense.config.plan import USE, plan_run
-    from convnext_dense.inference.ahead import map_ahead
     from convnext_dense.inference.predictor import Predictor
+    from convnext_dense.inference.threads import map_in_threads
 
     cfg = plan_run(run_options(args), USE, note).config
     predictor = Predictor(
@@ -97,7 +97,7 @@ def infer(args: argparse.Namespace) -> None:
     with progress, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
         task = progress.add_task("Pictures", total=len(pictures))
         seen = predictor.stream(list(pictures.values()))
-        for _, one in map_ahead(writer, keep, zip(pictures, seen, strict=True), WAITING):
+        for _, one in map_in_threads(writer, keep, zip(pictures, seen, strict=True), WAITING):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
                 console.print(Text(printable(f"skipped: {with_flags(one.result.reason)}")))

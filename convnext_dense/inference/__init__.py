@@ -1,4 +1,4 @@
-"""A trained model on pictures: :class:`Predictor`, and its results drawn and kept in files."""
+"""Run a trained model on pictures (:class:`Predictor`), and draw or save its results."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Results drawn into their pictures, by the visualizers of mmdet and mmseg."""
+"""Draw results into their pictures, by the visualizers of mmdet and mmseg."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mmseg.visualization import SegLocalVisualizer
 
 from convnext_dense.inference.results import Detections, Segmentation
 
-# Longer sides in pixels: below the first a picture is enlarged, so that text fits; above the
-# second lines and text grow with it.
+# Lengths of a picture's longer side in pixels: a smaller picture than the first is enlarged, so
+# that text fits; in a larger one than the second, lines and text grow with it.
 SMALLEST, LARGEST = 480, 900
 LINE_WIDTH = 2
-# In points, and the width of a letter as a part of that.
+# A label's size in points, and the width of a letter relative to that.
 TEXT_SIZE, LETTER = 8, 0.65
 MASK_ALPHA, LABEL_ALPHA = 0.5, 0.6
-# Of the legend: font size in points for a picture of 600 pixels' height, and dots per inch.
+# The legend's font size in points in a picture 600 pixels high, and its dots per inch.
 FONT_SIZE, DPI = 10, 100
 
 
 class Drawer:
-    """Draws detections and segmentations. One thread at a time may use it.
+    """Draw detections and segmentations. Only one thread at a time may use it.
 
     Args:
         classes: Names of the classes.
-        palette: RGB colours from 0 to 255, one per class; None for some that differ.
-        labels: What is written at an object: ``score`` for its class and score, ``name`` for its
-            class alone, ``none``.
+        palette: RGB colours from 0 to 255, one per class; None chooses distinct ones.
+        labels: The text at an object: ``score`` for its class and score, ``name`` for its class
+            only, ``none`` for no text.
         legend: Whether a segmentation has a legend at its right.
     """
 
@@ -54,7 +54,7 @@ class Drawer:
         self._detections = _DetectionVisualizer(alpha=MASK_ALPHA)
         self._detections.dataset_meta = meta
         self._detections.has_texts = labels != "none"
-        # Set afterwards, since mmseg 1.2.2 swaps the two arguments of its constructor.
+        # Not by the constructor, since mmseg 1.2.2 swaps these two arguments there.
         self._labels = SegLocalVisualizer(alpha=LABEL_ALPHA)
         self._labels.set_dataset_meta(**meta)
 
@@ -76,7 +76,7 @@ class Drawer:
     def _draw_detections(self, rgb: np.ndarray, found: Detections) -> np.ndarray:
         scale = max(1.0, SMALLEST / max(rgb.shape[:2]))
         rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
-        # A box that ends a fraction of a pixel outside would shift all that is drawn.
+        # A box that ends a fraction of a pixel outside would shift the whole drawing.
         boxes = np.clip(
             found.boxes * np.float32(scale), 0, np.array(rgb.shape[1::-1] * 2, np.float32)
         )
@@ -114,7 +114,7 @@ class Drawer:
 
 
 class _DetectionVisualizer(DetLocalVisualizer):
-    """mmdet's visualizer, with lines and text whose size follows that of the picture."""
+    """mmdet's visualizer, with lines and text that grow with the picture."""
 
     has_texts = True
 
@@ -122,14 +122,14 @@ class _DetectionVisualizer(DetLocalVisualizer):
         """Return a picture with objects drawn into it."""
         self._factor = max(1.0, max(rgb.shape[:2]) / LARGEST)
         self.line_width = LINE_WIDTH * self._factor
-        # add_datasample would render the result once more, for its backends.
+        # add_datasample would render the result a second time, for its backends.
         meta = self.dataset_meta
         return self._draw_instances(rgb, instances, meta["classes"], meta["palette"])
 
     def draw_texts(
         self, texts: str, positions: torch.Tensor, font_sizes: int, **kwargs: object
     ) -> DetLocalVisualizer:
-        """Draw a label in a size that can be read, and inside the picture."""
+        """Draw a label inside the picture, large enough to be read."""
         if not self.has_texts:
             return self
         size = TEXT_SIZE * self._factor
@@ -142,7 +142,7 @@ class _DetectionVisualizer(DetLocalVisualizer):
 def draw_legend(
     texts: Sequence[str], colours: Sequence[tuple[int, int, int]], height: int
 ) -> np.ndarray:
-    """Draw colours and what they mean, in as many columns as the height asks for.
+    """Draw a legend of colours, in as many columns as its height makes necessary.
 
     Args:
         texts: One per colour.

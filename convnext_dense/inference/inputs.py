@@ -1,4 +1,4 @@
-"""Which pictures files, folders, globs and URLs mean, and what their outputs are called."""
+"""Find the pictures that files, folders, globs and URLs name, and names for their outputs."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from urllib.parse import unquote, urlparse
 from convnext_dense.files import is_part
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-# Bytes of a name; a file system takes 255, of which suffixes and a number need some.
+# Most bytes in a name. File systems allow 255; suffixes and a number need some of them.
 LONGEST = 200
 
 
 def find_pictures(inputs: Iterable[str], leave_out: Iterable[Path] = ()) -> dict[str, str]:
-    """Find the pictures that files, folders, globs and URLs mean.
+    """Find the pictures that files, folders, globs and URLs name.
 
     Args:
-        inputs: Any of them. Of folders, those below are searched too.
-        leave_out: Folders whose pictures are no input: those of the outputs.
+        inputs: Any of these. Folders are searched with all folders below them.
+        leave_out: Folders of outputs: pictures in them are not inputs.
 
     Returns:
-        The path or URL of each picture by a name for its outputs, without suffix: the path below
-        the folder that was given, or the name of the file, cut where it is too long for a file.
-        Where two would be the same, a number follows.
+        The path or URL of each picture, by a name for its outputs without suffix. The name is the
+        path below the given folder, or the name of the file, cut if it is too long for a file. If
+        two pictures would have the same name, a number is added.
 
     Raises:
-        FileNotFoundError: Where there is no such file, or no picture in a folder or glob.
-        ValueError: Where an input is an empty text, or lies among the outputs.
+        FileNotFoundError: If there is no such file, or no picture in a folder or glob.
+        ValueError: If an input is an empty text, or lies among the outputs.
     """
     outputs = [folder.resolve() for folder in leave_out]
     found: dict[str, str] = {}
     for given in inputs:
-        if not given.strip():  # Path takes it for the current folder
+        if not given.strip():  # to Path this is the current folder
             raise ValueError(
-                f"the input {given!r} names nothing (is a shell variable unset?): give a file, "
-                "folder, glob or URL; '.' is the current folder"
+                f"the input {given!r} is empty (is a shell variable unset?): give a file, folder, "
+                "glob or URL; '.' is the current folder"
             )
         for source, name in _pictures(given, outputs):
             stem, number = _stem(PurePosixPath(name)), 2
@@ -50,7 +50,7 @@ def find_pictures(inputs: Iterable[str], leave_out: Iterable[Path] = ()) -> dict
 
 def _stem(path: PurePosixPath) -> str:
     name = os.fsencode(path.stem)
-    # Cut only then, since some names are no text that could be cut between letters.
+    # A short name stays as it is: some names are not valid text, and cutting would change them.
     stem = path.stem if len(name) <= LONGEST else name[:LONGEST].decode(errors="ignore")
     return str(path.with_name(stem))
 
@@ -62,7 +62,7 @@ def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
     path = Path(given)
     if _is_below(path, outputs):
         raise ValueError(
-            f"the input {given} lies where this run writes: give another folder as `out`"
+            f"the input {given} is in the folder of the outputs: give another folder as `out`"
         )
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if _is_input(file, outputs)]
@@ -71,9 +71,9 @@ def _pictures(given: str, outputs: Sequence[Path]) -> list[tuple[str, str]]:
                 f"there is no picture in the folder {given}: they end in {', '.join(SUFFIXES)}"
             )
         return [(str(file), file.relative_to(path).as_posix()) for file in files]
-    if path.is_file():  # before globs, since a name may hold brackets
+    if path.is_file():  # before globs, since a name may contain brackets
         return [(given, path.name)]
-    # Path.glob takes no absolute pattern.
+    # Path.glob does not accept an absolute pattern.
     files = sorted(map(Path, glob.glob(given, recursive=True)))  # noqa: PTH207
     files = [file for file in files if _is_input(file, outputs)]
     if not files:

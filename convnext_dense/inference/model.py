@@ -30,17 +30,17 @@ def build_model(
     Args:
         cfg: A config of mmdet or mmseg. Changed in place.
         checkpoint: Path or URL of a whole model, or ``published``.
-        device: Where it goes.
-        score: Detections below it are not wanted.
+        device: The model's device.
+        score: Detections with a lower score are not needed.
 
     Returns:
         The model in evaluation mode on its device, and the checkpoint's ``meta``.
 
     Raises:
-        FileNotFoundError: Where there is no such checkpoint.
-        ValueError: Where ``published`` is asked of a config that is no published recipe, or the
-            config has no model.
-        RuntimeError: Where the checkpoint is not of this model.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If ``checkpoint`` is ``published`` and the config is not a published recipe, or
+            the config has no model.
+        RuntimeError: If the checkpoint is not of this model.
     """
     if "model" not in cfg:
         raise ValueError(f"{cfg.filename or 'the config'} has no model: it is a part of a config")
@@ -60,22 +60,23 @@ def build_model(
 
 
 def in_fastest_layout(model: nn.Module) -> nn.Module:
-    """Lay a model's weights out as its predictions on a CPU are fastest; in place.
+    """Change a model's memory format to the one that is fastest for prediction on a CPU, in place.
 
-    In channels-last memory the convolutions of neck and heads take a tenth less time. A compiled
-    mmcv would read their maps as if they were contiguous, and find other boxes without an error.
+    In channels-last memory the convolutions of neck and heads take a tenth less time. But a
+    compiled mmcv reads maps as if they were contiguous, and would find wrong boxes without an
+    error.
     """
     if mmcv_ext.is_compiled():
         return model
-    # torch's types leave this argument out.
+    # torch's type hints lack this argument.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device of a name, or CUDA where there is one.
+    """Return the device of a name; for None CUDA if there is a GPU, else the CPU.
 
     Raises:
-        RuntimeError: Where the device is not there, or has no such name.
+        RuntimeError: If there is no such device, or the name is not a device's.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -88,9 +89,9 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def raise_threshold(model: ConfigDict, score: float) -> None:
-    """Let a two-stage detector drop boxes below a score before it computes their masks.
+    """Make a two-stage detector drop boxes below a score before it computes their masks.
 
-    What is left is the same: a box is suppressed by those of higher scores alone.
+    The boxes above the score stay the same, since only a higher score suppresses a box.
     """
     rcnn = (model.get("test_cfg") or {}).get("rcnn") or {}
     if "score_thr" in rcnn:
@@ -98,16 +99,16 @@ def raise_threshold(model: ConfigDict, score: float) -> None:
 
 
 def test_dataset(cfg: Config) -> ConfigDict:
-    """Return the config of the test data set, wrappers taken off.
+    """Return the config of the test data set, without wrappers.
 
     Raises:
-        ValueError: Where there is none.
+        ValueError: If the config has none.
     """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset")
     if not dataset:
         raise ValueError(
-            f"{cfg.filename or 'the config'} has no test_dataloader, whose pipeline prepares the "
-            "pictures"
+            f"{cfg.filename or 'the config'} has no test_dataloader: its pipeline is needed to "
+            "prepare the pictures"
         )
     while "dataset" in dataset:
         dataset = dataset.dataset
@@ -117,7 +118,7 @@ def test_dataset(cfg: Config) -> ConfigDict:
 def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:
     """Return the classes, their colours and the first label.
 
-    The names in the checkpoint come first: it was trained with them.
+    Names in the checkpoint are preferred, since the model was trained with them.
 
     Args:
         cfg: The config.

@@ -1,4 +1,4 @@
-"""A trained model on pictures, through its test pipeline."""
+"""Run a trained model on pictures, through its test pipeline."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from convnext_dense.config_tree import reads_label_maps, type_name
 from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.data.pipelines import model_channels
-from convnext_dense.inference.ahead import callers_autocast, map_ahead
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
-from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
+from convnext_dense.inference.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense.inference.threads import map_in_threads, same_autocast
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
 
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 Image = str | Path | np.ndarray
 Transform = Callable[[dict], dict]
-# Models that keep nothing of one forward pass for the next (DDQ-DETR and the trackers do), so that
-# several may run at once.
+# Models that keep no state between forward passes, so that several passes may run at once.
+# DDQ-DETR and the trackers keep some.
 STATELESS = ("FasterRCNN", "MaskRCNN", "CascadeRCNN", "RetinaNet", "EncoderDecoder")
 MOST_THREADS = 4
-# torch and OpenCV have no class of their own for all of these.
-_OF_THE_MACHINE = re.compile(r"out of memory|can't allocate memory|Insufficient memory|CUDA error")
+# Errors of the machine, not of a picture. torch and OpenCV have no class for some of them.
+_MACHINE_ERROR = re.compile(r"out of memory|can't allocate memory|Insufficient memory|CUDA error")
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A picture and what the test pipeline makes of it, or why it makes nothing."""
+    """A picture and what the test pipeline made from it, or why it could not be read."""
 
     source: Image
     picture: np.ndarray | None = None
@@ -64,25 +64,24 @@ class _Decoded:
 class Predictor:
     """Run a detector or segmenter of mmdet or mmseg on pictures.
 
-    Pictures are decoded by threads while the model works on those before. A picture's result does
-    not depend on the others of its batch: only pictures that the test pipeline gives one size
-    share one.
+    Threads decode the next pictures while the model works. A picture's result does not depend on
+    the others in its batch: a batch holds only pictures that have the same size after the test
+    pipeline.
 
     Args:
-        config: A config, its path, or its name such as ``mmdet::...``. That which training left in
-            its work directory holds the classes and sizes that it was trained with.
+        config: A config, its path, or its name such as ``mmdet::...``. The config in the work
+            directory of a training has the classes and sizes of that training.
         checkpoint: Path or URL of a whole model, or ``published`` for that of a published recipe.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None takes CUDA where there is one.
-        batch_size: Pictures per forward pass, at most.
-        score: Leave out detections whose score is not above it. A two-stage detector then does not
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None chooses CUDA if there is a GPU.
+        batch_size: Most pictures in a forward pass.
+        score: Leave out detections whose score is not above this. A two-stage detector does not
             compute their masks.
 
     Raises:
-        FileNotFoundError: Where there is no such config or checkpoint.
-        ValueError: Where the config has no test pipeline, its data preprocessor or its classes do
-            not fit the model's channels or a label map, or ``batch_size`` or ``score`` is out of
-            range.
-        RuntimeError: Where the checkpoint is not of this model, or the device is not there.
+        FileNotFoundError: If there is no such config or checkpoint.
+        ValueError: If the config has no test pipeline, its data preprocessor or its classes do not
+            fit the model's channels or a label map, or ``batch_size`` or ``score`` is out of range.
+        RuntimeError: If the checkpoint is not of this model, or there is no such device.
 
     Example::
 
@@ -131,45 +130,45 @@ class Predictor:
         """Return the results of pictures, in their order.
 
         Args:
-            images: Paths, URLs, or (H, W, C) arrays as the test pipeline's loader gives them: uint8
-                in BGR order where it loads in colour, else with the model's channels and any
-                values; or one.
+            images: One or several paths, URLs or (H, W, C) arrays. An array is what the test
+                pipeline's loader would return: uint8 in BGR order if it loads in colour, else with
+                the model's channels and any values.
 
         Raises:
-            ValueError: Where a picture cannot be read or run, naming it.
+            ValueError: If a picture could not be read or run; the message names it.
         """
         if isinstance(images, Image):
             images = [images]
         results = []
-        for seen in self.stream(images):
-            if isinstance(seen.result, Unreadable):
-                raise ValueError(seen.result.reason)
-            results.append(seen.result)
+        for prediction in self.stream(images):
+            if isinstance(prediction.result, Unreadable):
+                raise ValueError(prediction.result.reason)
+            results.append(prediction.result)
         return results
 
-    def stream(self, images: Iterable[Image]) -> Iterator[Seen]:
+    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
         """Yield pictures with their results one by one, in their order.
 
-        Memory holds a few pictures, however many there are.
+        Only a few pictures are in memory at once, however many there are.
 
         Args:
-            images: As for calling.
+            images: As for :meth:`__call__`, or an iterator of them.
 
         Yields:
-            Every picture. The result of one that cannot be read or run is :class:`Unreadable`.
+            Every picture. If it could not be read or run, its result is :class:`Unreadable`.
         """
         decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
-        forward = functools.partial(self._forward, autocast=callers_autocast(self.device.type))
+        forward = functools.partial(self._forward, autocast=same_autocast(self.device.type))
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
-            decoded = map_ahead(decoding, self._decode, images, self.batch_size + decoders)
-            for batch in map_ahead(models, forward, self._batches(decoded), many):
+            decoded = map_in_threads(decoding, self._decode, images, self.batch_size + decoders)
+            for batch in map_in_threads(models, forward, self._batches(decoded), many):
                 yield from batch
 
     @contextlib.contextmanager
     def _forward_pool(self, images: Iterable[Image]) -> Iterator[tuple[ThreadPoolExecutor, int]]:
         """Yield threads for the forward passes, and their number.
 
-        On the CPU the threads of one operator wait for each other, the more so the smaller it is:
+        On a CPU the threads of one operator wait for each other, and more so in small operators:
         several pictures at once keep the cores busier than one at a time.
         """
         cores = torch.get_num_threads()
@@ -181,7 +180,7 @@ class Predictor:
             with ThreadPoolExecutor(many, initializer=start) as pool:
                 yield pool, many
         finally:
-            torch.set_num_threads(cores)  # for threads that begin later
+            torch.set_num_threads(cores)  # for threads that start later
 
     def _batches(self, decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
         batch: list[_Decoded] = []
@@ -202,10 +201,10 @@ class Predictor:
                 loaded = self._from_array(image)
             else:
                 loaded = self._read(image)
-            # Before the transforms, of which some work in place.
+            # Before the transforms, since some of them work in place.
             picture = as_drawable(loaded["img"])
             return _Decoded(image, picture, self._transform(loaded))
-        except Exception as error:  # whatever a decoder, a server or a transform comes up with
+        except Exception as error:  # a decoder, a server or a transform may raise anything
             return _Decoded(image, unreadable=_reason(image, error))
 
     def _read(self, image: str | Path) -> dict:
@@ -229,22 +228,24 @@ class Predictor:
         shape = image.shape[:2]
         return dict(img=image, img_path=None, img_shape=shape, ori_shape=shape)
 
-    def _forward(self, batch: list[_Decoded], autocast: Callable[[], torch.autocast]) -> list[Seen]:
+    def _forward(
+        self, batch: list[_Decoded], autocast: Callable[[], torch.autocast]
+    ) -> list[Prediction]:
         packed = [one.packed for one in batch if one.packed is not None]
         if not packed:
-            return [Seen(one.source, None, Unreadable(one.unreadable)) for one in batch]
+            return [Prediction(one.source, None, Unreadable(one.unreadable)) for one in batch]
         inputs = {key: [one[key] for one in packed] for key in packed[0]}
         try:
             with torch.inference_mode(), autocast():
                 results = [self._result(sample) for sample in self.model.test_step(inputs)]
-        # What a layer says of a size that it was not made for.
+        # A layer raises one of these for a size that it cannot handle.
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = _reason(batch[0].source, error)
             if len(batch) == 1:
-                return [Seen(batch[0].source, None, Unreadable(reason))]
-            return [seen for one in batch for seen in self._forward([one], autocast)]
+                return [Prediction(batch[0].source, None, Unreadable(reason))]
+            return [prediction for one in batch for prediction in self._forward([one], autocast)]
         return [
-            Seen(one.source, one.picture, result)
+            Prediction(one.source, one.picture, result)
             for one, result in zip(batch, results, strict=True)
         ]
 
@@ -267,7 +268,7 @@ class Predictor:
 def _pipeline(
     steps: Sequence[ConfigDict], scope: str | None, channels: int
 ) -> tuple[Transform, Transform]:
-    """Build a test pipeline in two parts: what reads the picture, and the rest."""
+    """Build a test pipeline in two parts: the transform that reads the picture, and the rest."""
     from mmcv.transforms import Compose
     from mmengine.registry import TRANSFORMS, DefaultScope
 
@@ -277,12 +278,12 @@ def _pipeline(
     kinds = [type_name(step) for step in steps]
     if not kinds[0].startswith("Load"):
         raise ValueError(
-            f"the test pipeline begins with {kinds[0]}; pictures are read by a transform such as "
-            "LoadImageFromFile"
+            f"the test pipeline begins with {kinds[0]}: it must begin with a transform that reads "
+            "the picture, such as LoadImageFromFile"
         )
     rest = []
     for kind, step in zip(kinds[1:], steps[1:], strict=True):
-        if kind in ("LoadAnnotations", "LoadLabelMap"):  # the second in the config of a run
+        if kind in ("LoadAnnotations", "LoadLabelMap"):  # a run's config has the second
             continue
         if "meta_keys" in step:
             keys = tuple(key for key in step.meta_keys if key not in ("img_id", "seg_map_path"))
@@ -293,13 +294,13 @@ def _pipeline(
 
 
 def _reason(image: Image, error: Exception) -> str:
-    """Return in one line why a picture gives nothing.
+    """Return in one line why a picture has no result.
 
     Raises:
-        Exception: The error, where it is the machine's: other pictures would fare no better.
+        Exception: The error itself, if it is the machine's: other pictures would fail as well.
     """
     reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, MemoryError) or _OF_THE_MACHINE.search(reason):
+    if isinstance(error, MemoryError) or _MACHINE_ERROR.search(reason):
         raise error
     name = "an array" if isinstance(image, np.ndarray) else str(image)
     return reason if name in reason else f"{name}: {reason}"

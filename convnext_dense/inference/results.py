@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects that a detector found, by falling score.
+    """Objects that a detector found, highest score first.
 
     Attributes:
-        boxes: (N, 4) float32: x1, y1, x2, y2 in pixels of the picture, as it was given.
+        boxes: (N, 4) float32: x1, y1, x2, y2 in pixels of the given picture.
         scores: (N,) float32 from 0 to 1.
         labels: (N,) int64, indices into ``classes``.
         masks: (N, H, W) bool in the size of the picture, or None where the model has no masks.
@@ -37,8 +37,8 @@ class Segmentation:
     Attributes:
         labels: (H, W) uint8 in the size of the picture, indices into ``classes``.
         classes: Names of all classes of the model.
-        first_label: What label 0 is called in the label maps of the data set: 1 where 0 stands for
-            unlabelled (``reduce_zero_label``), else 0.
+        first_label: The number of label 0 in the data set's label maps: 1 if 0 means unlabelled
+            there (``reduce_zero_label``), else 0.
     """
 
     labels: np.ndarray
@@ -58,12 +58,12 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Prediction:
     """A picture and what was found in it.
 
     Attributes:
-        source: What was given: a path, URL or array.
-        picture: (H, W, 3) uint8 in BGR order, of other channels the first three; None where the
+        source: The path, URL or array that was given.
+        picture: (H, W, 3) uint8 in BGR order, or the first three of other channels; None if the
             result is :class:`Unreadable`.
         result: What the model found.
     """

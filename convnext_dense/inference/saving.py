@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from convnext_dense.files import inside, write_whole
-from convnext_dense.inference.results import Detections, Seen, Segmentation, Unreadable
+from convnext_dense.inference.results import Detections, Prediction, Segmentation, Unreadable
 
 if TYPE_CHECKING:
     from convnext_dense.inference.drawing import Drawer
@@ -20,15 +20,16 @@ KINDS = ("pictures", "json", "masks")
 
 
 class Saver:
-    """Writes results below a folder, each file whole or not at all. For one thread.
+    """Write results below a folder, each file whole or not at all. Only one thread may use it.
 
-    ``pictures/NAME.jpg`` is the drawing, ``json/NAME.json`` the numbers. ``masks/NAME.png`` is for
-    a segmentation the map of labels, as in the data set's own maps; for detections a map of their
-    numbers, from 1 in the order of the JSON, the surest on top, 0 where nothing is.
+    ``pictures/NAME.jpg`` is the drawing, ``json/NAME.json`` the numbers. ``masks/NAME.png`` is, for
+    a segmentation, the map of labels as in the data set's own maps; for detections, a map of their
+    numbers: they count from 1 in the order of the JSON, a higher score covers a lower one, and 0
+    means no object.
 
     Args:
-        out: The folder, made where it is missing.
-        kinds: Which of :data:`KINDS`.
+        out: The folder; created if it is missing.
+        kinds: What to write, from :data:`KINDS`.
         classes: Names of the classes.
         palette: RGB colours from 0 to 255, one per class, or None.
     """
@@ -48,48 +49,50 @@ class Saver:
 
             self._draw = Drawer(classes, palette)
 
-    def save(self, name: str, seen: Seen) -> None:
+    def save(self, name: str, prediction: Prediction) -> None:
         """Write one result.
 
         Args:
             name: Its path below the folders, without suffix.
-            seen: The picture and what was found.
+            prediction: The picture and what was found.
 
         Raises:
-            ValueError: Where the picture could not be read, masks are asked of a model that gives
-                boxes alone, or a link among the results leads out of the folder.
-            OSError: Where a file cannot be written.
+            ValueError: If the picture could not be read, the model has no masks to write, or a
+                link among the results leads out of the folder.
+            OSError: If a file could not be written.
         """
-        picture, found = _read(seen)
+        picture, found = _require_read(prediction)
         labels = as_label_map(found) if "masks" in self.kinds else None
         if "masks" in self.kinds and labels is None:
             raise ValueError(
-                "`kinds=('masks',)`: the model gives boxes alone; leave masks out of `kinds`"
+                "`kinds=('masks',)`: the model predicts boxes only; leave masks out of `kinds`"
             )
         if self._draw:
             drawing = self._draw(picture, found)
-            self._image(inside(self.out, f"pictures/{name}.jpg"), drawing)
+            self._write_image(inside(self.out, f"pictures/{name}.jpg"), drawing)
         if "json" in self.kinds:
-            write_whole(inside(self.out, f"json/{name}.json"), json.dumps(as_json(seen)) + "\n")
+            write_whole(
+                inside(self.out, f"json/{name}.json"), json.dumps(as_json(prediction)) + "\n"
+            )
         if labels is not None:
-            self._image(inside(self.out, f"masks/{name}.png"), labels)
+            self._write_image(inside(self.out, f"masks/{name}.png"), labels)
 
-    def _image(self, path: Path, image: np.ndarray) -> None:
+    def _write_image(self, path: Path, image: np.ndarray) -> None:
         _, encoded = cv2.imencode(path.suffix, image)
         write_whole(path, encoded.tobytes())
 
 
-def as_json(seen: Seen) -> dict:
-    """Return a result as JSON can hold it.
+def as_json(prediction: Prediction) -> dict:
+    """Return a result in a form that JSON can hold.
 
     Returns:
-        ``picture``, ``width`` and ``height``. Of detections ``boxes`` (x1, y1, x2, y2 in pixels),
-        ``scores``, ``labels``, ``names`` and ``masks`` (COCO's compressed RLE), one entry each per
-        object; of a segmentation ``shares``, the part of the pixels that each class found has.
+        ``picture``, ``width`` and ``height``. For detections also ``boxes`` (x1, y1, x2, y2 in
+        pixels), ``scores``, ``labels``, ``names`` and ``masks`` (COCO's compressed RLE), with one
+        entry per object; for a segmentation ``shares``, each found class's part of the pixels.
     """
-    picture, found = _read(seen)
+    picture, found = _require_read(prediction)
     height, width = picture.shape[:2]
-    about = dict(picture=str(seen.source), width=width, height=height)
+    about = dict(picture=str(prediction.source), width=width, height=height)
     if isinstance(found, Segmentation):
         counts = np.bincount(found.labels.ravel(), minlength=len(found.classes))
         shares = {found.classes[i]: counts[i] / found.labels.size for i in np.flatnonzero(counts)}
@@ -103,18 +106,18 @@ def as_json(seen: Seen) -> dict:
     )
 
 
-def _read(seen: Seen) -> tuple[np.ndarray, Detections | Segmentation]:
-    if isinstance(seen.result, Unreadable):
-        raise ValueError(seen.result.reason)
-    assert seen.picture is not None  # which what cannot be read alone lacks
-    return seen.picture, seen.result
+def _require_read(prediction: Prediction) -> tuple[np.ndarray, Detections | Segmentation]:
+    if isinstance(prediction.result, Unreadable):
+        raise ValueError(prediction.result.reason)
+    assert prediction.picture is not None  # only an unreadable one has none
+    return prediction.picture, prediction.result
 
 
 def as_label_map(found: Detections | Segmentation) -> np.ndarray | None:
     """Return a result as one map of numbers; None for detections without masks.
 
     Returns:
-        (H, W), uint8, or uint16 where the numbers need it.
+        (H, W), uint8, or uint16 if the numbers need it.
     """
     if isinstance(found, Segmentation):
         labels = found.labels.astype(np.int64) + found.first_label

@@ -305,7 +305,8 @@ def test_outputs_beside_the_inputs(cli, trained, photos):
         assert "1 of 1 pictures" in infer(cli, trained, "det", "in", "-o", "in")
     message = cli.refused("infer", [*saved(trained, "det"), "in/pictures", "-o", "in"])
     assert (
-        message == "the input in/pictures lies where this run writes: give another folder as --out"
+        message
+        == "the input in/pictures is in the folder of the outputs: give another folder as --out"
     )
 
 

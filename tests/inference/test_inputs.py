@@ -96,5 +96,5 @@ def test_refuses_what_gives_no_picture(tree, given, said):
 
 @pytest.mark.parametrize("given", ["", " "])
 def test_an_empty_input_is_not_the_current_folder(tree, given):
-    with pytest.raises(ValueError, match=f"the input '{given}' names nothing"):
+    with pytest.raises(ValueError, match=f"the input '{given}' is empty"):
         find_pictures(["in", given])

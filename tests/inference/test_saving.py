@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convnext_dense.inference.results import Detections, Seen, Segmentation
+from convnext_dense.inference.results import Detections, Prediction, Segmentation
 from convnext_dense.inference.saving import Saver, as_label_map
 
 CLASSES = ("cat", "dog")
@@ -33,7 +33,7 @@ def test_json_and_masks_of_detections(tmp_path, masks):
     from pycocotools.mask import decode
 
     saver = Saver(tmp_path, ("json", "masks"), CLASSES, None)
-    saver.save("deep/a", Seen("a.jpg", PICTURE, detections(masks)))
+    saver.save("deep/a", Prediction("a.jpg", PICTURE, detections(masks)))
     written = json.loads((tmp_path / "json/deep/a.json").read_text())
     assert [decode(rle).tolist() for rle in written.pop("masks")] == masks.astype(int).tolist()
     assert written == dict(
@@ -59,15 +59,15 @@ def test_a_link_among_the_results_is_not_followed(tmp_path, masks, kind):
     (out / kind).symlink_to(outside)
     saver = Saver(out, (kind,), CLASSES, None)
     with pytest.raises(ValueError, match=rf"out/{kind}/a\.\w+ leads out of .* by a symbolic link"):
-        saver.save("a", Seen("a.jpg", PICTURE, detections(masks)))
+        saver.save("a", Prediction("a.jpg", PICTURE, detections(masks)))
     assert not list(outside.iterdir())
 
 
 def test_boxes_alone_have_no_masks(tmp_path):
-    seen = Seen("a.jpg", PICTURE, detections(None))
+    seen = Prediction("a.jpg", PICTURE, detections(None))
     Saver(tmp_path, ("json",), CLASSES, None).save("a", seen)
     assert "masks" not in json.loads((tmp_path / "json/a.json").read_text())
-    with pytest.raises(ValueError, match=r"`kinds=\('masks',\)`: the model gives boxes alone"):
+    with pytest.raises(ValueError, match=r"`kinds=\('masks',\)`: the model predicts boxes only"):
         Saver(tmp_path, ("json", "masks"), CLASSES, None).save("a", seen)
 
 
@@ -76,7 +76,7 @@ def test_label_maps_are_numbered_as_those_of_the_data(tmp_path):
     for first in (0, 1):
         result = Segmentation(labels, CLASSES, first)
         assert (as_label_map(result) == labels + first).all()
-    Saver(tmp_path, ("json",), CLASSES, None).save("a", Seen("a.jpg", PICTURE, result))
+    Saver(tmp_path, ("json",), CLASSES, None).save("a", Prediction("a.jpg", PICTURE, result))
     assert json.loads((tmp_path / "json/a.json").read_text())["shares"] == dict(cat=0.25, dog=0.75)
 
 
@@ -91,6 +91,6 @@ def test_many_objects_need_wider_numbers():
 
 def test_pictures(tmp_path):
     saver = Saver(tmp_path, ("pictures",), CLASSES, [(255, 0, 0), (0, 255, 0)])
-    saver.save("a", Seen("a.jpg", np.full((400, 700, 3), 90, np.uint8), detections(None)))
+    saver.save("a", Prediction("a.jpg", np.full((400, 700, 3), 90, np.uint8), detections(None)))
     with Image.open(tmp_path / "pictures/a.jpg") as picture:
         assert picture.size == (700, 400)

@@ -1,4 +1,4 @@
-"""Work done by threads ahead of the one who asks for it."""
+"""Threads that prepare the next results while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def map_ahead(
-    pool: Executor, function: Callable[[In], Out], items: Iterable[In], ahead: int
+def map_in_threads(
+    pool: Executor, function: Callable[[In], Out], items: Iterable[In], most_waiting: int
 ) -> Iterator[Out]:
-    """Map a function over items in a pool, in order, with few of them in memory.
+    """Yield a function's results in order, computed by a pool, with few of them in memory.
 
-    ``Executor.map`` would take all items at once.
+    ``Executor.map`` would read all items before it yields the first result.
 
     Args:
-        pool: Where the function runs. The items are drawn by the caller's thread.
-        function: Its errors are raised when its item's turn comes.
-        items: Any number of them.
-        ahead: How many may be under way or done beyond the one that is asked for.
+        pool: Runs the function. The caller's thread iterates over the items.
+        function: An error is raised when the result of its item is due.
+        items: Any number of items.
+        most_waiting: How many items may be in progress or done before their result is asked for.
 
     Yields:
         The function's results, in the order of the items.
@@ -33,14 +33,14 @@ def map_ahead(
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor
         >>> with ThreadPoolExecutor(2) as pool:
-        ...     list(map_ahead(pool, abs, [-3, 2, -1], ahead=1))
+        ...     list(map_in_threads(pool, abs, [-3, 2, -1], most_waiting=1))
         [3, 2, 1]
     """
     waiting: deque[Future] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
+            if len(waiting) > most_waiting:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -49,16 +49,13 @@ def map_ahead(
             future.cancel()
 
 
-def callers_autocast(device_type: str) -> Callable[[], torch.autocast]:
-    """Return what puts another thread under the autocast of this one.
+def same_autocast(device_type: str) -> Callable[[], torch.autocast]:
+    """Return a context manager's constructor that applies this thread's autocast in another.
 
-    torch keeps it per thread: a thread of a pool would compute in float32.
+    torch keeps the setting per thread: a thread of a pool would compute in float32.
 
     Args:
-        device_type: Of the work, such as ``cpu``.
-
-    Returns:
-        A function that makes a context manager.
+        device_type: Where the other thread computes, such as ``cpu``.
     """
     return functools.partial(
         torch.autocast,

@@ -1,4 +1,4 @@
-"""Work ahead of its consumer stays in order and within bounds."""
+"""Results of threads come in order, and few wait in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from convnext_dense.inference.ahead import map_ahead
+from convnext_dense.inference.threads import map_in_threads
 
 
 def test_order_is_that_of_the_items():
@@ -17,10 +17,10 @@ def test_order_is_that_of_the_items():
         return item * 2
 
     with ThreadPoolExecutor(3) as pool:
-        assert list(map_ahead(pool, slow_at_first, range(20), 5)) == list(range(0, 40, 2))
+        assert list(map_in_threads(pool, slow_at_first, range(20), 5)) == list(range(0, 40, 2))
 
 
-def test_few_items_are_drawn_ahead_of_the_consumer():
+def test_few_items_are_drawn_before_their_results_are_asked_for():
     drawn = []
 
     def items():
@@ -29,7 +29,7 @@ def test_few_items_are_drawn_ahead_of_the_consumer():
             yield index
 
     with ThreadPoolExecutor(2) as pool:
-        for taken, item in enumerate(map_ahead(pool, int, items(), 4)):
+        for taken, item in enumerate(map_in_threads(pool, int, items(), 4)):
             assert item == taken
             assert len(drawn) <= taken + 5
             if taken == 50:
@@ -48,7 +48,7 @@ def test_an_error_comes_at_its_turn_and_stops_the_rest():
         return item
 
     with ThreadPoolExecutor(1) as pool:
-        results = map_ahead(pool, work, range(100), 10)
+        results = map_in_threads(pool, work, range(100), 10)
         release.set()
         assert next(results) == 0
         with pytest.raises(OSError, match="disk full"):
