@@ -32,12 +32,10 @@ def _seed():
     torch.manual_seed(0)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _fast_at_any_size():
-    """The tests' maps are so small that plain torch would compute them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
-        yield
+@pytest.fixture
+def fast_at_any_size(monkeypatch):
+    """Take the fast paths for maps so small that plain torch would be faster."""
+    monkeypatch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ one the memory stays channels-last and the permutes are free.
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -65,15 +64,15 @@ class DropPath(nn.Module):
 
     @property
     def scale(self) -> float:
-        """What the kept samples are multiplied with."""
+        """The factor for the samples that are kept."""
         return 1.0 / (1.0 - self.rate)
 
     def is_off(self) -> bool:
-        """Return whether every sample is kept as it is."""
+        """Whether every sample is kept as it is."""
         return self.rate == 0.0 or not self.training
 
     def draw(self, x: Tensor) -> Tensor:
-        """Choose the samples of (N, ...) to keep; gives their indices, on the device of ``x``."""
+        """Choose the samples of (N, ...) to keep; return their indices, on the device of ``x``."""
         # Drawn on the CPU: how many there are must be known without waiting for a GPU.
         kept = (torch.rand(x.shape[0], device="cpu") >= self.rate).nonzero().squeeze(1)
         return kept.to(x.device, non_blocking=True)
@@ -140,8 +139,8 @@ class SameSizeDownsample(nn.Conv2d):
         return super().forward(F.pad(x, (0, pad, 0, pad)))
 
 
-# The layers of a block, and the classes of them that the fast paths know.
-_LAYERS = {
+# The layers of a block but for drop path, and the classes of them that the fast paths compute.
+_FAST_LAYERS = {
     "dwconv": (DepthwiseConv2d,),
     "norm": (nn.LayerNorm,),
     "pwconv1": (nn.Linear,),
@@ -189,13 +188,14 @@ class Block(nn.Module):
             else None
         )
         self.drop_path = DropPath(drop_path_rate)
+        self._packed_weights = kernels.PackedWeights()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         if not kernels.is_untouched(self.drop_path, DropPath) or kernels.is_every_call_hooked():
             return x + self.drop_path(self._branch(x))
         if self.drop_path.is_off():
-            return self._residual(x)
+            return self._add_branch(x)
         if kernels.is_transformed() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
             # The shapes in a graph must not depend on chance.
             return x + self.drop_path(self._branch(x))
@@ -203,42 +203,51 @@ class Block(nn.Module):
         # every parameter has a gradient.
         kept = self.drop_path.draw(x)
         if len(kept) == len(x):
-            return self._residual(x, self.drop_path.scale)
+            return self._add_branch(x, self.drop_path.scale)
         x = x.permute(0, 2, 3, 1)
         part = x.index_select(0, kept).permute(0, 3, 1, 2)
-        part = self._residual(part, self.drop_path.scale).permute(0, 2, 3, 1)
+        part = self._add_branch(part, self.drop_path.scale).permute(0, 2, 3, 1)
         return x.to(part.dtype).index_copy(0, kept, part).permute(0, 3, 1, 2)
 
-    def _residual(self, x: Tensor, scale: float = 1.0) -> Tensor:
+    def train(self, mode: bool = True) -> Block:
+        """Set the mode, and forget the weights that were laid out for inference.
+
+        mmengine's EMA writes averaged weights in a way that torch does not notice, and its loops
+        set the mode after that.
+        """
+        self._packed_weights.clear()
+        return super().train(mode)
+
+    def _add_branch(self, x: Tensor, scale: float = 1.0) -> Tensor:
         """Add ``scale`` times the branch to its (N, C, H, W) input."""
         fast = self._fast_path(x)
         if fast is None:
             return x + (self._branch(x) if scale == 1.0 else scale * self._branch(x))
         shortcut = x.permute(0, 2, 3, 1).contiguous()
-        y = fast.conv_norm(
-            shortcut,
-            self.dwconv.weight,
-            self.dwconv.bias,
-            self.dwconv.dilation[0],
-            self.norm.weight,
-            self.norm.bias,
-            self.norm.eps,
-            kernels.compute_dtype(x),
+        y = fast.conv_norm(shortcut, self._conv_norm_parameters(), kernels.compute_dtype(x))
+        return fast.mlp(shortcut, y, self._mlp_parameters(), scale).permute(0, 3, 1, 2)
+
+    def _conv_norm_parameters(self) -> kernels.ConvNormParameters:
+        layers: dict[str, Any] = self._modules
+        conv, norm = layers["dwconv"], layers["norm"]
+        return kernels.ConvNormParameters(
+            conv.weight, conv.bias, norm.weight, norm.bias, conv.dilation[0], norm.eps
         )
-        first, second = self.pwconv1, self.pwconv2
-        has_grn = isinstance(self.grn, GRN)
-        out = (fast.grn_mlp if has_grn else fast.mlp)(
-            shortcut,
-            y,
+
+    def _mlp_parameters(self) -> kernels.MLPParameters:
+        layers: dict[str, Any] = self._modules
+        first, second, grn = layers["pwconv1"], layers["pwconv2"], layers["grn"]
+        parameters = kernels.MLPParameters(
             first.weight,
             first.bias,
-            *((self.grn.gamma, self.grn.beta, self.grn.eps) if has_grn else ()),
             second.weight,
             second.bias,
             self.gamma,
-            scale,
+            packed=self._packed_weights,
         )
-        return out.permute(0, 3, 1, 2)
+        if isinstance(grn, GRN):
+            return parameters._replace(grn_weight=grn.gamma, grn_bias=grn.beta, grn_eps=grn.eps)
+        return parameters
 
     def _branch(self, x: Tensor) -> Tensor:
         """Compute what is added to the input, layer by layer, in plain torch."""
@@ -248,20 +257,22 @@ class Block(nn.Module):
             y = self.gamma * y
         return y.permute(0, 3, 1, 2)
 
-    def _fast_path(self, x: Tensor) -> ModuleType | None:
-        """Return the kernels that compute this block for ``x``, or None for plain torch."""
+    def _fast_path(self, x: Tensor) -> kernels.Path | None:
+        """Return the path that computes this block for ``x``, or None for plain torch."""
         # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
         layers: dict[str, Any] = self._modules
-        parameters = [p for name in _LAYERS for p in layers[name]._parameters.values()]
+        parameters = [p for name in _FAST_LAYERS for p in layers[name]._parameters.values()]
         if self.gamma is not None:
             parameters.append(self.gamma)
         fast = kernels.fast_path(x, *parameters)
         return fast if fast is not None and self._is_as_built() else None
 
     def _is_as_built(self) -> bool:
-        """Return whether the layers, and their settings, are those that a block is built with."""
+        """Whether the layers, and their settings, are those that a block is built with."""
         layers: dict[str, Any] = self._modules
-        if not all(kernels.is_untouched(layers[name], *kinds) for name, kinds in _LAYERS.items()):
+        if not all(
+            kernels.is_untouched(layers[name], *classes) for name, classes in _FAST_LAYERS.items()
+        ):
             return False
         conv = layers["dwconv"]
         padding = conv.dilation[0] * (conv.kernel_size[0] // 2)

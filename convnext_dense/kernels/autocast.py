@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the type in which convolutions and products of ``x`` run: autocast's, or its own."""
+    """Return the type that convolutions and products compute in: autocast's, or that of ``x``."""
     # Autocast leaves float64 alone.
     if x.dtype == torch.float64:
         return x.dtype

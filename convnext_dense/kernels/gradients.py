@@ -1,4 +1,4 @@
-"""Whether gradients are recorded, and the backward passes that are left to plain torch."""
+"""Which calls autograd records, and the backward passes that are left to plain torch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Context(Protocol):
 
 
 def is_recorded(inputs: Iterable[object]) -> bool:
-    """Return whether autograd wants the gradient of any of these inputs, tensors or not.
+    """Whether autograd wants the gradient of any of these inputs, tensors or not.
 
-    Where it does not, a fast path keeps nothing and spares autograd's own work on each call.
+    Where it does not, a fast path keeps nothing, and calls no ``autograd.Function``, which costs
+    time on each call.
     """
     return torch.is_grad_enabled() and any(
         isinstance(t, Tensor) and t.requires_grad for t in inputs
@@ -31,9 +32,9 @@ def is_recorded(inputs: Iterable[object]) -> bool:
 
 
 def needs_reference(grad: Tensor) -> bool:
-    """Return whether a backward pass must go through plain torch.
+    """Whether a backward pass must go through plain torch.
 
-    So it is for gradients of gradients, for many gradients at once (``is_grads_batched``, which
+    It must for gradients of gradients, for many gradients at once (``is_grads_batched``, which
     vectorised Jacobians use) and where something follows the operators one by one.
     """
     return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,14 @@ from torch.nn.modules import module as global_hooks
 
 from convnext_dense.kernels import onednn, triton
 from convnext_dense.kernels.autocast import autocast_dtype, compute_dtype
+from convnext_dense.kernels.parameters import Path
 
-# How many of its blocks are open. For all threads: autograd runs CUDA's backward passes, with what
-# they recompute, in threads of its own, and Predictor the forward ones of several pictures.
-_plain_torch = 0
-# Subclasses of tensors have ways of their own.
-_PLAIN = (Tensor, nn.Parameter)
+# The `with plain_torch():` blocks that have been entered and not left yet. They count in all
+# threads: autograd runs CUDA's backward passes, with what they compute again, in threads of its
+# own, and Predictor runs the forward passes of several pictures at once.
+_plain_torch_blocks = 0
+# Subclasses of tensors define operators of their own.
+_TENSOR_TYPES = (Tensor, nn.Parameter)
 
 
 @contextmanager
@@ -32,30 +33,30 @@ def plain_torch() -> Iterator[None]:
         >>> with plain_torch():
         ...     outputs = net(torch.zeros(1, 3, 32, 32))
     """
-    global _plain_torch
-    _plain_torch += 1
+    global _plain_torch_blocks
+    _plain_torch_blocks += 1
     try:
         yield
     finally:
-        _plain_torch -= 1
+        _plain_torch_blocks -= 1
 
 
-def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
-    """Return the module whose functions compute fastest here, or None for plain torch.
+def fast_path(x: Tensor, *parameters: Tensor | None) -> Path | None:
+    """Return the path that computes a block fastest, or None for plain torch.
 
     Args:
-        x: What a part of the network is given, (N, C, H, W).
-        parameters: The parameters of that part; None for one that it was built without, which no
-            fast path knows.
+        x: What the block is given, (N, C, H, W).
+        parameters: The block's parameters. None stands for one that a layer was built without,
+            which no fast path can do.
     """
-    if is_transformed() or _plain_torch or is_every_call_hooked():
+    if is_transformed() or _plain_torch_blocks or is_every_call_hooked():
         return None
     device = x.device
-    if device.type not in ("cpu", "cuda") or x.numel() == 0 or type(x) not in _PLAIN:
+    if device.type not in ("cpu", "cuda") or x.numel() == 0 or type(x) not in _TENSOR_TYPES:
         return None
     autocast = autocast_dtype(device.type)
     for p in parameters:
-        if p is None or type(p) not in _PLAIN or p.device != device:
+        if p is None or type(p) not in _TENSOR_TYPES or p.device != device:
             return None
         # Plain torch refuses mixed types with its own message.
         if autocast is None and p.dtype != x.dtype:
@@ -72,9 +73,10 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
 
 
 def is_transformed() -> bool:
-    """Return whether something follows torch's operators one by one: a compiler, vmap, a counter.
+    """Whether something follows torch's operators one by one: a compiler, vmap, a FLOP counter.
 
-    It would not know the fast paths' operators, and no shape may depend on chance before it.
+    It would not know the operators of the fast paths, and shapes that depend on chance would break
+    it.
     """
     return (
         torch.compiler.is_compiling()
@@ -86,7 +88,7 @@ def is_transformed() -> bool:
 
 
 def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Return whether a module is of one of these very classes and nobody listens to its calls.
+    """Whether a module is of one of these classes, no subclass, and nothing hooks its calls.
 
     A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
     itself. :func:`is_every_call_hooked` sees hooks on all modules at once.

@@ -8,6 +8,11 @@ import pytest
 import torch
 
 
+@pytest.fixture(autouse=True)
+def _fast_at_any_size(fast_at_any_size):
+    """Show what the network promises for the fast paths too, on maps of a few pixels."""
+
+
 @pytest.fixture
 def check_onnx(tmp_path):
     """Export a network with free batch and size, and compare it with itself at other sizes."""

@@ -1,11 +1,13 @@
 """Which path each case picks, and that a network gives the same on all of them."""
 
 import contextlib
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import module as global_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense import ConvNeXt, kernels
@@ -13,9 +15,10 @@ from convnext_dense.backbone.block import Block, DropPath
 from convnext_dense.kernels import onednn
 
 FAST = onednn.available(torch.float32)
-# As it is outside of the tests.
-is_worthwhile = onednn.is_worthwhile
 FAST_BF16 = onednn.available(torch.bfloat16)
+
+
+pytestmark = pytest.mark.usefixtures("fast_at_any_size")
 
 
 def autocast(dtype):
@@ -65,12 +68,13 @@ CASES = {
 
 @pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("case", CASES)
-def test_path(case, grn):
+def test_path(case, grn, count_fast_products):
     parameters, images, context, fast = CASES[case]
     block = Block(16, grn=grn).to(parameters)
     x = torch.randn(2, 16, 9, 7).to(images)
     with context():
-        assert block._fast_path(x) is (onednn if fast else None)
+        # Two in a V1 block; two for each sample in a V2 block.
+        assert count_fast_products(block, x) == (0 if not fast else 4 if grn else 2)
         assert block(x).shape == x.shape
 
 
@@ -82,35 +86,8 @@ def test_mixed_types_are_refused_as_torch_does():
 def test_an_empty_batch_runs_in_plain_torch():
     block = Block(16)
     x = torch.randn(0, 16, 4, 4, requires_grad=True)
-    assert block._fast_path(x) is None
     block(x).sum().backward()
     assert all(p.grad is not None and not p.grad.any() for p in block.parameters())
-
-
-@pytest.mark.skipif(not FAST_BF16, reason="torch has no oneDNN operators here")
-@pytest.mark.parametrize(
-    ("arch", "size", "amp", "fast"),
-    [
-        ("atto", 128, False, False),
-        ("atto", 160, False, True),
-        ("atto", 64, True, True),
-        ("tiny", 32, False, False),
-        ("tiny", 32, True, True),
-        ("tiny", 64, False, True),
-    ],
-)
-def test_small_maps_run_in_plain_torch(monkeypatch, arch, size, amp, fast):
-    monkeypatch.setattr(onednn, "is_worthwhile", is_worthwhile)
-    net = ConvNeXt(arch)
-    paths = []
-    ask = Block._fast_path
-    monkeypatch.setattr(
-        Block, "_fast_path", lambda block, x: paths.append(ask(block, x)) or paths[-1]
-    )
-    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-        net(torch.randn(1, 3, size, size))
-    # All stages alike.
-    assert set(paths) == {onednn if fast else None}
 
 
 def test_meta_and_fake_tensors_run_in_plain_torch():
@@ -161,7 +138,6 @@ def test_layers_that_were_touched_are_called(touch):
     nn.init.normal_(block.pwconv1.bias)
     x = torch.randn(1, 16, 6, 6)
     touch(block)
-    assert block._fast_path(x) is None
     with kernels.plain_torch():
         want = block(x)
     torch.testing.assert_close(block(x), want)
@@ -180,47 +156,94 @@ class Tripled(DropPath):
         return 3 * x
 
 
-def replace_drop_path(block):
-    block.drop_path = Tripled(block.drop_path.rate)
+class Times(nn.Module):
+    """Another package's drop path, of its own signature."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x):
+        return self.factor * x
 
 
+def triple(module, args, *output):
+    """As a hook, or one before the call."""
+    return (3 * args[0]) if output else (3 * args[0],)
+
+
+def triple_input_of_drop_path(block):
+    block.drop_path.register_forward_pre_hook(triple)
+    block.drop_path.rate = 0.0
+
+
+@pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 @pytest.mark.parametrize(
     "touch",
     [
-        replace_drop_path,
+        lambda block: setattr(block, "drop_path", Times(3.0)),
+        lambda block: setattr(block, "drop_path", Tripled(block.drop_path.rate)),
         lambda block: setattr(block.drop_path, "forward", lambda x: 3 * x),
-        lambda block: block.drop_path.register_forward_hook(lambda module, args, out: 3 * args[0]),
-        lambda block: (
-            block.drop_path.register_forward_pre_hook(lambda module, args: (3 * args[0],)),
-            setattr(block.drop_path, "rate", 0.0),
+        lambda block: block.drop_path.register_forward_hook(triple),
+        lambda block: block.drop_path.register_forward_hook(
+            lambda module, args, kwargs, output: 3 * args[0], with_kwargs=True
         ),
+        triple_input_of_drop_path,
     ],
-    ids=["subclass", "forward", "hook", "pre-hook"],
+    ids=["replaced", "subclass", "forward", "hook", "hook with kwargs", "pre-hook"],
 )
-def test_a_drop_path_that_was_touched_is_called(touch, rate, training):
-    block = Block(16, drop_path_rate=rate).train(training)
+def test_a_drop_path_that_was_touched_is_called(touch, rate, training, grn, randomise):
+    block = randomise(Block(16, drop_path_rate=rate, grn=grn)).train(training)
     x = torch.randn(3, 16, 6, 6)
+    untouched = copy.deepcopy(block).eval()
     touch(block)
-    torch.testing.assert_close(block(x), x + 3 * block._branch(x))
+    want = x + 3 * (untouched(x) - x)
+    torch.testing.assert_close(block(x), want, rtol=1e-4, atol=1e-4)
+    with kernels.plain_torch():
+        torch.testing.assert_close(block(x), want, rtol=1e-4, atol=1e-4)
 
 
-def test_hooks_on_all_modules_see_drop_path():
-    block, seen = Block(16, drop_path_rate=0.5), []
-    handle = nn.modules.module.register_module_forward_hook(
-        lambda module, args, out: seen.append(module)
-    )
+@pytest.mark.parametrize("path", [contextlib.nullcontext, kernels.plain_torch])
+@pytest.mark.parametrize(
+    "register",
+    [
+        global_hooks.register_module_forward_pre_hook,
+        global_hooks.register_module_forward_hook,
+        global_hooks.register_module_full_backward_pre_hook,
+        global_hooks.register_module_full_backward_hook,
+    ],
+)
+def test_hooks_on_all_modules_see_drop_path(register, path):
+    net, seen = Block(16, drop_path_rate=0.5), []
+    handle = register(lambda module, *args: seen.append(module))
     try:
-        block(torch.randn(2, 16, 6, 6))
+        with path():
+            net(torch.randn(2, 16, 6, 6, requires_grad=True)).sum().backward()
     finally:
         handle.remove()
-    assert seen == [*block.children(), block]
+    assert len(seen) == 8
+    assert set(seen) == {*net.children(), net}
 
 
-def test_a_backward_hook_on_drop_path_is_called():
+def test_a_hook_on_all_modules_changes_what_drop_path_returns(randomise):
+    block = randomise(Block(16, drop_path_rate=0.5)).eval()
+    x = torch.randn(2, 16, 6, 6)
+    want = x + 3 * (block(x) - x)
+    handle = global_hooks.register_module_forward_hook(
+        lambda module, args, output: 3 * output if isinstance(module, DropPath) else None
+    )
+    try:
+        torch.testing.assert_close(block(x), want, rtol=1e-4, atol=1e-4)
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
+def test_a_backward_hook_on_drop_path_is_called(register):
     block, seen = Block(16, drop_path_rate=0.5), []
-    block.drop_path.register_full_backward_hook(lambda *args: seen.append(args))
+    getattr(block.drop_path, f"register_{register}")(lambda *args: seen.append(args))
     block(torch.randn(2, 16, 6, 6)).sum().backward()
     assert len(seen) == 1
 
@@ -254,10 +277,13 @@ def test_float64_under_autocast_stays_so():
         assert block(torch.randn(1, 16, 4, 4).double()).dtype == torch.float64
 
 
-def test_plain_torch_reaches_other_threads():
+@pytest.mark.skipif(not FAST, reason="torch has no oneDNN operators here")
+def test_plain_torch_reaches_other_threads(count_fast_products):
     block, x = Block(16), torch.randn(1, 16, 4, 4)
-    with ThreadPoolExecutor(1) as pool, kernels.plain_torch():
-        assert pool.submit(block._fast_path, x).result() is None
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(count_fast_products, block, x).result() == 2
+        with kernels.plain_torch():
+            assert pool.submit(count_fast_products, block, x).result() == 0
 
 
 @pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])

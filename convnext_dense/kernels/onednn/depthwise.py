@@ -15,25 +15,18 @@ from convnext_dense.kernels.gradients import (
     needs_reference,
     reference_gradients,
 )
+from convnext_dense.kernels.parameters import ConvNormParameters
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
 # and leave the cache.
 _STRIP = 8
 
 
-def conv_norm(
-    x: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    dilation: int,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    eps: float,
-    dtype: torch.dtype,
-) -> Tensor:
+def conv_norm(x: Tensor, parameters: ConvNormParameters, dtype: torch.dtype) -> Tensor:
     """Compute :func:`convnext_dense.kernels.reference.conv_norm`."""
+    weight, bias, norm_weight, norm_bias, dilation, eps = parameters
     with torch.autocast("cpu", enabled=False):
-        inputs = (x.to(dtype), conv_weight.to(dtype), conv_bias.to(dtype), dilation)
+        inputs = (x.to(dtype), weight.to(dtype), bias.to(dtype), dilation)
         y = (_DepthwiseConv.apply if is_recorded(inputs) else _forward)(*inputs)
         # The norm takes bfloat16 maps beside float32 parameters, and computes in float32.
         return reference.layer_norm(y, norm_weight, norm_bias, eps)
@@ -79,7 +72,7 @@ class _DepthwiseConv(torch.autograd.Function):
 
 
 def depthwise_weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) -> Tensor:
-    """Return the gradient of a depthwise weight as a depthwise convolution itself.
+    """Return the gradient of a depthwise weight, computed as a depthwise convolution.
 
     Each tap is the sum of the shifted input times the output's gradient, so the gradient is the
     input convolved with a kernel that is as large as the map: the output's gradient. oneDNN's

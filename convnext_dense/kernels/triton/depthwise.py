@@ -21,8 +21,9 @@ from convnext_dense.kernels.triton.launch import cdiv, strips
 # Rows that a thread of the convolution computes. Its code spells them out, since the layout that a
 # third dimension of its tiles gets differs from one Triton to the next.
 _ROWS = 4
-# Programs that fill a GPU twice over: threads take two columns where at least as many are left.
-_MANY = 1024
+# Twice the programs that a GPU can run at once: where two columns for each thread leave at least as
+# many, threads take two.
+_ENOUGH_PROGRAMS = 1024
 # Threads of a program times the bytes that each loads at once.
 _LOAD_BYTES = 128 * 16
 # Pixels of the window, which the code spells out too: taps of one row of the kernel.
@@ -54,7 +55,7 @@ def convolve(
     # A dilated kernel meets every dilation-th row: these are computed together.
     row_blocks = cdiv(cdiv(height, dilation), _ROWS) * dilation
     others = batch * row_blocks * cdiv(channels, block_c)
-    columns = 2 if others * cdiv(width, 2 * block_w) >= _MANY else 1
+    columns = 2 if others * cdiv(width, 2 * block_w) >= _ENOUGH_PROGRAMS else 1
     grid = (batch * row_blocks, cdiv(width, columns * block_w), cdiv(channels, block_c))
     _depthwise_conv[grid](
         x, taps, bias, out, height, width, channels,

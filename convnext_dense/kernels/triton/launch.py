@@ -23,10 +23,11 @@ _TILE = 2048
 
 
 class launching:
-    """Launch on a tensor's device, whichever is current, and with types as they are given.
+    """Launch kernels on a tensor's device, whichever is current, and without autocast.
 
-    A class, and autocast's own switch: on small maps a GPU waits for what comes before a launch,
-    and torch.autocast with contextlib around it takes longer than the launch.
+    A context manager. On small maps a GPU waits for the Python before a launch, and torch.autocast
+    inside of a generator with contextlib's decorator takes longer than the launch; hence a class,
+    which sets autocast's switch itself.
     """
 
     def __init__(self, tensor: Tensor) -> None:

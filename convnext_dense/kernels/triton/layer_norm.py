@@ -14,7 +14,7 @@ from convnext_dense.kernels.triton.launch import cdiv, next_power_of_2, row_tile
 def normalise(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Norm each row.
+    """Normalise each row.
 
     Args:
         x: (..., C), contiguous.
@@ -42,7 +42,7 @@ def normalise(
 def normalise_backward(
     x: Tensor, grad: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradient of :func:`normalise`.
+    """Compute the gradients of :func:`normalise`.
 
     Args:
         x: As in :func:`normalise`, like ``weight``.

@@ -7,7 +7,7 @@ result is not kept either: the gradient of the layer scale gamma follows from th
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from convnext_dense.kernels.gradients import (
     needs_reference,
     reference_gradients,
 )
+from convnext_dense.kernels.parameters import MLPParameters
 from convnext_dense.kernels.triton.gelu import gelu_backward_
 from convnext_dense.kernels.triton.grn import gelu_grn, gelu_grn_backward_
 from convnext_dense.kernels.triton.launch import launching
@@ -27,117 +28,51 @@ from convnext_dense.kernels.triton.layer_scale import fold, unfold_gradients
 from convnext_dense.kernels.triton.residual import add_branch, scale_and_sum
 
 
-def mlp(
-    shortcut: Tensor,
-    y: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    gamma: Tensor | None,
-    scale: float,
-) -> Tensor:
+def mlp(shortcut: Tensor, y: Tensor, parameters: MLPParameters, scale: float) -> Tensor:
     """Compute :func:`convnext_dense.kernels.reference.mlp`."""
-    return _run(shortcut, y, w1, b1, None, None, 0.0, w2, b2, gamma, scale)
-
-
-def grn_mlp(
-    shortcut: Tensor,
-    y: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    grn_weight: Tensor,
-    grn_bias: Tensor,
-    grn_eps: float,
-    w2: Tensor,
-    b2: Tensor,
-    gamma: Tensor | None,
-    scale: float,
-) -> Tensor:
-    """Compute :func:`convnext_dense.kernels.reference.grn_mlp`."""
-    return _run(shortcut, y, w1, b1, grn_weight, grn_bias, grn_eps, w2, b2, gamma, scale)
-
-
-def _run(
-    shortcut: Tensor,
-    y: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    grn_weight: Tensor | None,
-    grn_bias: Tensor | None,
-    grn_eps: float,
-    w2: Tensor,
-    b2: Tensor,
-    gamma: Tensor | None,
-    scale: float,
-) -> Tensor:
     shortcut, y = shortcut.contiguous(), y.contiguous()
-    inputs = (shortcut, y, w1, b1, grn_weight, grn_bias, grn_eps, w2, b2, gamma, scale)
-    if is_recorded(inputs):
-        return _MLP.apply(*inputs)
-    return _forward(*inputs)[0]
+    if is_recorded((shortcut, y, *parameters.tensors)):
+        return _MLP.apply(scale, shortcut, y, *parameters)
+    return _forward(shortcut, y, parameters, scale)[0]
 
 
 def _forward(
-    shortcut: Tensor,
-    y: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    grn_weight: Tensor | None,
-    grn_bias: Tensor | None,
-    grn_eps: float,
-    w2: Tensor,
-    b2: Tensor,
-    gamma: Tensor | None,
-    scale: float,
+    shortcut: Tensor, y: Tensor, parameters: MLPParameters, scale: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the result, and what the backward pass needs beside the inputs.
+    """Compute the result, and what the backward pass needs beside the inputs.
 
     That is the weights in the type of ``y``, the first product's result, and the responses of GRN.
     """
+    w1, b1, w2, b2, gamma = parameters[:5]
     dtype = y.dtype
     rows = y.flatten(0, -2)
     with launching(y):
         w1, w2 = w1.to(dtype), w2.to(dtype)
         hidden = torch.addmm(b1.to(dtype), rows, w1.t())
-        if grn_weight is None or grn_bias is None:
+        if parameters.grn is None:
             activated, response = F.gelu(hidden), None
         else:
-            samples = hidden.view(_samples(y, hidden))
-            activated, response = gelu_grn(samples, grn_weight, grn_bias, grn_eps)
+            activated, response = gelu_grn(hidden.view(_samples(y, hidden)), *parameters.grn)
         branch = activated.view_as(hidden) @ w2.t()
         out = add_branch(shortcut.flatten(0, -2), branch, b2, gamma, scale)
     return out.view_as(shortcut), w1, w2, hidden, response
 
 
 class _Context(Context, Protocol):
-    grn_eps: float
     scale: float
+    grn_eps: float
     shortcut_dtype: torch.dtype
 
 
 class _MLP(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: _Context,
-        shortcut: Tensor,
-        y: Tensor,
-        w1: Tensor,
-        b1: Tensor,
-        grn_weight: Tensor | None,
-        grn_bias: Tensor | None,
-        grn_eps: float,
-        w2: Tensor,
-        b2: Tensor,
-        gamma: Tensor | None,
-        scale: float,
-    ) -> Tensor:
-        parameters = (w1, b1, grn_weight, grn_bias, grn_eps, w2, b2, gamma, scale)
-        out, *kept = _forward(shortcut, y, *parameters)
-        ctx.save_for_backward(y, w1, b1, grn_weight, grn_bias, w2, b2, gamma, *kept)
-        ctx.shortcut_dtype = shortcut.dtype
-        ctx.grn_eps = grn_eps
+    def forward(ctx: _Context, scale: float, shortcut: Tensor, y: Tensor, *fields: Any) -> Tensor:
+        parameters = MLPParameters(*fields)
+        out, *kept = _forward(shortcut, y, parameters, scale)
+        ctx.save_for_backward(y, *parameters.tensors, *kept)
         ctx.scale = scale
+        ctx.grn_eps = parameters.grn_eps
+        ctx.shortcut_dtype = shortcut.dtype
         return out
 
     @staticmethod
@@ -148,14 +83,13 @@ class _MLP(torch.autograd.Function):
         else:
             with launching(grad):
                 grads = _gradients(ctx, grad.contiguous())
-        y, w1, b1, grn_weight, grn_bias, w2, b2, gamma = grads
-        return grad_shortcut, y, w1, b1, grn_weight, grn_bias, None, w2, b2, gamma, None
+        return None, grad_shortcut, *grads, None, None
 
 
 def _gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
-    """Return the gradients of y and of the parameters, in the order in which they were saved."""
+    """Return the gradients of y and of the parameters' tensors, in the order of the latter."""
     *inputs, w1_cast, w2_cast, hidden, response = ctx.saved_tensors
-    y, _, _, grn_weight, grn_bias, w2, b2, gamma = inputs
+    y, _, _, w2, b2, gamma, grn_weight, grn_bias = inputs
     dtype = y.dtype
 
     # Layer scale goes into the second weight rather than onto the gradient: then one product gives
@@ -190,7 +124,7 @@ def _gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
 
     grad_w1 = inner.t() @ y.flatten(0, -2)
     grad_y = (inner @ w1_cast).view_as(y)
-    grads = (grad_y, grad_w1, grad_b1, *grad_grn, grad_w2, grad_b2, grad_gamma)
+    grads = (grad_y, grad_w1, grad_b1, grad_w2, grad_b2, grad_gamma, *grad_grn)
     return [None if g is None else g.to(t.dtype) for g, t in zip(grads, inputs, strict=True)]
 
 
@@ -199,24 +133,12 @@ def _samples(y: Tensor, hidden: Tensor) -> tuple[int, int, int]:
 
 
 def _differentiable_gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
-    """Return what :func:`_gradients` gives, by way of plain torch."""
+    """Return what :func:`_gradients` returns, by way of plain torch."""
 
-    def plain(
-        y: Tensor,
-        w1: Tensor,
-        b1: Tensor,
-        grn_weight: Tensor | None,
-        grn_bias: Tensor | None,
-        w2: Tensor,
-        b2: Tensor,
-        gamma: Tensor | None,
-    ) -> Tensor:
+    def plain(y: Tensor, *tensors: Any) -> Tensor:
         # The shortcut's gradient does not depend on the shortcut, which is therefore not kept.
         shortcut = torch.zeros_like(y, dtype=ctx.shortcut_dtype)
-        if grn_weight is None or grn_bias is None:
-            return reference.mlp(shortcut, y, w1, b1, w2, b2, gamma, ctx.scale)
-        return reference.grn_mlp(
-            shortcut, y, w1, b1, grn_weight, grn_bias, ctx.grn_eps, w2, b2, gamma, ctx.scale
-        )
+        parameters = MLPParameters._make((*tensors, ctx.grn_eps, None))
+        return reference.mlp(shortcut, y, parameters, ctx.scale)
 
     return reference_gradients(plain, ctx.saved_tensors[:8], grad)

@@ -1,13 +1,14 @@
-"""Whether the kernels run on a device, found out once by running them."""
+"""Whether the kernels run on a device, found out by running them once."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from types import ModuleType
 
 import torch
 from torch import Tensor
+
+from convnext_dense.kernels.parameters import ConvNormParameters, MLPParameters, Path
 
 # Kernels in bfloat16 need Ampere.
 _MIN_CAPABILITY = (8, 0)
@@ -19,11 +20,12 @@ _CHANNELS = 32
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether the Triton kernels compile on a device and give what plain torch gives.
+    """Whether the Triton kernels compile on a device and compute what plain torch computes.
 
-    The first call for a device and a type compiles every kernel, which takes some seconds that
-    Triton saves on the disk for the next program, and runs both kinds of block there and back.
-    Later ones remember. Where the kernels should run but do not, it warns once and says why.
+    The first call for a device and a type compiles every kernel, which takes some seconds, and runs
+    a block of V1 and one of V2, forward and backward. Triton keeps what it compiled on the disk for
+    the next program, and later calls remember the outcome. Where the kernels should run but do not,
+    it warns once and says why.
 
     Args:
         device: Where the tensors lie.
@@ -58,7 +60,10 @@ def _probe(index: int, dtype: torch.dtype) -> bool:
 
 
 def _largest_error(device: torch.device, dtype: torch.dtype) -> float:
-    """Compare a block of V1 and one of V2 with plain torch on the CPU; NaN counts as infinite."""
+    """Return the largest error of a V1 and a V2 block against plain torch on the CPU.
+
+    Relative to the largest value of each tensor; infinite where there is a NaN.
+    """
     from convnext_dense.kernels import reference
     from convnext_dense.kernels.triton import operators
 
@@ -73,11 +78,8 @@ def _largest_error(device: torch.device, dtype: torch.dtype) -> float:
     return max(error if error == error else float("inf") for error in errors)
 
 
-def _values_and_gradients(
-    path: ModuleType, device: torch.device, dtype: torch.dtype
-) -> list[Tensor]:
-    """Run both halves of both kinds of block, from and to the same values each time."""
-
+def _values_and_gradients(path: Path, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """Run both halves of both kinds of block, each time on the same random values."""
     generator = torch.Generator("cpu").manual_seed(0)
 
     def random(*shape: int, size: float = 1.0) -> Tensor:
@@ -88,9 +90,11 @@ def _values_and_gradients(
     x, vector, wide = random(1, 9, 10, _CHANNELS), random(_CHANNELS), random(hidden)
     taps = random(_CHANNELS, 1, 7, 7, size=0.2)
     w1, w2 = random(hidden, _CHANNELS, size=0.2), random(_CHANNELS, hidden, size=0.1)
-    y = path.conv_norm(x, taps, vector, 1, vector, vector, 1e-6, dtype)
-    v1 = path.mlp(x, y, w1, wide, w2, vector, vector, 1.0)
-    v2 = path.grn_mlp(x, y, w1, wide, wide, wide, 1e-6, w2, vector, None, 1.0)
+    conv_norm = ConvNormParameters(taps, vector, vector, vector, dilation=1, eps=1e-6)
+    mlp = MLPParameters(w1, wide, w2, vector)
+    y = path.conv_norm(x, conv_norm, dtype)
+    v1 = path.mlp(x, y, mlp._replace(gamma=vector), 1.0)
+    v2 = path.mlp(x, y, mlp._replace(grn_weight=wide, grn_bias=wide, grn_eps=1e-6), 1.0)
     outputs = [y, v1, v2]
     weights = [random(*output.shape).detach().to(output.dtype) for output in outputs]
     gradients = torch.autograd.grad(outputs, [x, taps, vector, wide, w1, w2], weights)

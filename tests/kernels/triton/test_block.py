@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from convnext_dense.kernels import reference
+from convnext_dense.kernels import ConvNormParameters, MLPParameters, reference
 from convnext_dense.kernels.triton import mlp, operators, probe
 
 from .helpers import DEVICE, DTYPES, error, random
@@ -21,19 +21,16 @@ def parameters(grn):
         *(random(CHANNELS) for _ in range(3)),
         random(hidden, CHANNELS, std=CHANNELS**-0.5),
         random(hidden),
-        *([random(hidden), random(hidden)] if grn else []),
         random(CHANNELS, hidden, std=hidden**-0.5),
         random(CHANNELS),
         random(CHANNELS),
+        *([random(hidden), random(hidden)] if grn else []),
     ]
 
 
-def block(module, dtype, x, *weights):
-    conv_weight, conv_bias, norm_weight, norm_bias, w1, b1, *grn, w2, b2, gamma = weights
-    y = module.conv_norm(x, conv_weight, conv_bias, 1, norm_weight, norm_bias, 1e-6, dtype)
-    if grn:
-        return module.grn_mlp(x, y, w1, b1, *grn, 1e-6, w2, b2, gamma, 1.0)
-    return module.mlp(x, y, w1, b1, w2, b2, gamma, 1.0)
+def block(path, dtype, x, *weights):
+    y = path.conv_norm(x, ConvNormParameters(*weights[:4], dilation=1, eps=1e-6), dtype)
+    return path.mlp(x, y, MLPParameters(*weights[4:], grn_eps=1e-6), 1.0)
 
 
 @pytest.mark.parametrize("grn", [False, True], ids=["V1", "V2"])

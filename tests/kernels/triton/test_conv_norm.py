@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from convnext_dense.kernels import reference
+from convnext_dense.kernels import ConvNormParameters, reference
 from convnext_dense.kernels.triton import depthwise, launch
 from convnext_dense.kernels.triton.operators import conv_norm
 
@@ -15,9 +15,7 @@ def parameters(channels, kernel_size, dtype=torch.float32):
 
 def runs(dilation, dtype):
     def run(function, dtype):
-        return lambda x, w, b, norm_w, norm_b: function(
-            x, w, b, dilation, norm_w, norm_b, 1e-6, dtype
-        )
+        return lambda x, *tensors: function(x, ConvNormParameters(*tensors, dilation, 1e-6), dtype)
 
     return run(conv_norm, dtype), run(reference.conv_norm, torch.float64)
 
@@ -47,7 +45,7 @@ def test_large_kernels_take_several_programs_per_weight(kernel_size):
 
 @pytest.mark.parametrize(("dilation", "dtype"), [(1, torch.bfloat16), (2, torch.float32)], ids=str)
 def test_two_columns_to_a_thread(monkeypatch, dtype, dilation):
-    monkeypatch.setattr(depthwise, "_MANY", 1)
+    monkeypatch.setattr(depthwise, "_ENOUGH_PROGRAMS", 1)
     fast, plain = runs(dilation, dtype)
     assert_equal(fast, plain, [random(1, 2, 67, 8), *parameters(8, 3)], dtype)
 
