@@ -18,9 +18,9 @@ from convnext_dense.config.plan import TRAIN, Plan, follow, plan_run
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
-from convnext_dense.training.one_run import one_run
 from convnext_dense.training.processes import end_with_launcher, join_processes, leave_processes
 from convnext_dense.training.runner import build_runner
+from convnext_dense.training.work_dir_lock import lock_work_dir
 
 
 def train(
@@ -53,9 +53,9 @@ def train(
     if options.deterministic:
         be_deterministic()
     # One process writes there.
-    alone = one_run(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
+    lock = lock_work_dir(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
-        with sigterm_as_interrupt(), alone:
+        with sigterm_as_interrupt(), lock:
             runner = start(plan, tell)
             runner.train()
     except KeyboardInterrupt as interrupt:

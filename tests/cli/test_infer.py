@@ -304,10 +304,8 @@ def test_outputs_beside_the_inputs(cli, trained, photos):
     for _ in range(2):
         assert "1 of 1 pictures" in infer(cli, trained, "det", "in", "-o", "in")
     message = cli.refused("infer", [*saved(trained, "det"), "in/pictures", "-o", "in"])
-    assert (
-        message
-        == "the input in/pictures is in the folder of the outputs: give another folder as --out"
-    )
+    what = "the input in/pictures is in the folder of the outputs"
+    assert message == f"{what}: give another folder as --out"
 
 
 def test_urls(cli, trained, photos):

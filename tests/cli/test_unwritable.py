@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convnext_dense.training.one_run import one_run
+from convnext_dense.training.work_dir_lock import lock_work_dir
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_result_for_a_full_disk_leaves_the_earlier_one(cli, trained, tmp_path,
 
 
 def test_a_work_directory_in_use_takes_no_second_training_and_takes_a_test(cli, trained):
-    with one_run("w"):
+    with lock_work_dir("w"):
         said = cli.refused("train", cli.argv("seg", "--weights", "none", "--work-dir", "w"))
         assert said.startswith(f"w is in use by process {os.getpid()} on ")
         cli.test("seg", trained["seg"] / "iter_6.pth", "--work-dir", "w")

@@ -14,14 +14,14 @@ import time
 import pytest
 
 from convnext_dense.files import WriteError, replacing
-from convnext_dense.training import one_run as module
-from convnext_dense.training.one_run import LOCK_FILE, WorkDirInUseError, one_run
+from convnext_dense.training import work_dir_lock as module
+from convnext_dense.training.work_dir_lock import LOCK_FILE, WorkDirInUseError, lock_work_dir
 
 FORK = multiprocessing.get_context("fork")
 
 
 def hold(work_dir, ready):
-    with one_run(work_dir):
+    with lock_work_dir(work_dir):
         ready.set()
         time.sleep(60)
 
@@ -54,27 +54,27 @@ def test_a_second_run_is_refused_by_name(holding, tmp_path):
     link = tmp_path / "link"
     link.symlink_to("run")
     for _ in range(2):  # what refuses gives nothing up
-        with pytest.raises(WorkDirInUseError, match=expected), one_run(tmp_path / "run"):
+        with pytest.raises(WorkDirInUseError, match=expected), lock_work_dir(tmp_path / "run"):
             raise AssertionError("never reached")
-        with pytest.raises(WorkDirInUseError), one_run(link):
+        with pytest.raises(WorkDirInUseError), lock_work_dir(link):
             raise AssertionError("never reached")
 
 
 def test_a_killed_run_holds_nothing(holding, tmp_path):
     holding.kill()
     holding.join()
-    with one_run(tmp_path / "run"):
+    with lock_work_dir(tmp_path / "run"):
         assert json.loads((tmp_path / "run" / LOCK_FILE).read_text())["process"] == os.getpid()
 
 
 def test_a_stopped_run_holds_on(holding, tmp_path):
     os.kill(holding.pid, signal.SIGSTOP)
-    with pytest.raises(WorkDirInUseError), one_run(tmp_path / "run"):
+    with pytest.raises(WorkDirInUseError), lock_work_dir(tmp_path / "run"):
         raise AssertionError("never reached")
 
 
 def test_the_workers_of_a_killed_run_hold_nothing(tmp_path):
-    with one_run(tmp_path):
+    with lock_work_dir(tmp_path):
         worker = FORK.Process(target=time.sleep, args=(60,), daemon=True)
         worker.start()
         pid = os.fork()
@@ -94,7 +94,7 @@ def refused(work_dir, pipe):
     def attempt():
         module._held.clear()  # it is a fork of the holder
         try:
-            with one_run(work_dir):
+            with lock_work_dir(work_dir):
                 send.send(False)
         except WorkDirInUseError:
             send.send(True)
@@ -107,9 +107,9 @@ def refused(work_dir, pipe):
 
 def test_threads_of_one_process_are_two_runs(tmp_path):
     with (
-        one_run(tmp_path),
+        lock_work_dir(tmp_path),
         pytest.raises(WorkDirInUseError, match=f"process {os.getpid()} on"),
-        one_run(tmp_path),
+        lock_work_dir(tmp_path),
     ):
         raise AssertionError("never reached")
 
@@ -121,7 +121,7 @@ def test_one_of_many_that_start_at_once(tmp_path):
     def attempt():
         start.wait(30)
         try:
-            with one_run(tmp_path / "run"):
+            with lock_work_dir(tmp_path / "run"):
                 outcomes.put("runs")
                 end.wait(30)
         except WorkDirInUseError:
@@ -147,24 +147,24 @@ def test_what_killed_runs_left_half_written_goes(tmp_path):
     os.waitpid(pid, 0)
     (folder / "scalars.json").touch()
     assert len(list(folder.iterdir())) == 2
-    with one_run(tmp_path):
+    with lock_work_dir(tmp_path):
         assert [path.name for path in folder.iterdir()] == ["scalars.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"host": "elsewhere"}', "\x00" * 50])
 def test_a_spoilt_file_holds_nothing(tmp_path, content):
     (tmp_path / LOCK_FILE).write_text(content)
-    with one_run(tmp_path):
+    with lock_work_dir(tmp_path):
         pass
 
 
 def test_a_folder_of_its_own_goes_where_nothing_was_written(tmp_path):
-    with one_run(tmp_path / "new"):
+    with lock_work_dir(tmp_path / "new"):
         pass
     (tmp_path / "mine").mkdir()
-    with one_run(tmp_path / "mine"):
+    with lock_work_dir(tmp_path / "mine"):
         pass
-    with one_run(tmp_path / "full"):
+    with lock_work_dir(tmp_path / "full"):
         (tmp_path / "full" / "epoch_1.pth").touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "mine"]
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["epoch_1.pth"]
@@ -177,7 +177,7 @@ def test_a_run_of_another_host_that_gives_signs_of_life(tmp_path, monkeypatch, c
     sign.start()
     with (
         pytest.raises(WorkDirInUseError, match="by process 7 on elsewhere, since 2020-01-01"),
-        one_run(tmp_path),
+        lock_work_dir(tmp_path),
     ):
         raise AssertionError("never reached")
     sign.join()
@@ -193,7 +193,7 @@ def test_a_run_of_another_host_that_is_silent(tmp_path, monkeypatch, stale, age)
     path = leave(tmp_path)
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
-    with one_run(tmp_path):
+    with lock_work_dir(tmp_path):
         assert json.loads(path.read_text())["host"] == socket.gethostname()
 
 
@@ -204,9 +204,9 @@ def test_without_locks_the_signs_of_life_decide_on_one_host_too(tmp_path, monkey
     monkeypatch.setattr("fcntl.lockf", unsupported)
     monkeypatch.setattr(module, "STALE", 20)
     monkeypatch.setattr(module, "BEAT", 0.1)
-    with one_run(tmp_path):
+    with lock_work_dir(tmp_path):
         monkeypatch.setattr(module, "_held", {})
-        with pytest.raises(WorkDirInUseError), one_run(tmp_path):
+        with pytest.raises(WorkDirInUseError), lock_work_dir(tmp_path):
             raise AssertionError("never reached")
 
 
@@ -216,5 +216,5 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", full)
     complaint = rf"could not write .*{LOCK_FILE}: No space left on device"
-    with pytest.raises(WriteError, match=complaint), one_run(tmp_path / "run"):
+    with pytest.raises(WriteError, match=complaint), lock_work_dir(tmp_path / "run"):
         pass

@@ -30,7 +30,7 @@ class WorkDirInUseError(RuntimeError):
 
 
 @contextlib.contextmanager
-def one_run(work_dir: str | Path) -> Iterator[None]:
+def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
     """Keep a work directory for one run, until the block ends or the process dies.
 
     The file ``run.lock`` in it says who trains there and since when. It is locked by ``fcntl``, and
