@@ -87,11 +87,10 @@ _register(
     "StrictLoadHook",
     "TrainingStateHook",
 )
-_register(HOOKS, "training.checkpoint_hook", "DurableCheckpointHook")
+_register(HOOKS, "training.checkpoint_hook", "DurableCheckpointHook", "OwnBestHook")
 _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
-_register(HOOKS, "training.own_best", "OwnBestHook")
 # For the backbone's own use; a config writes `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
     name="PublishedWeights",

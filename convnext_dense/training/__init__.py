@@ -1,4 +1,4 @@
-"""Training: optimizer constructor, hooks, checkpoint storage."""
+"""Train a model: the run, its hooks, its optimizer constructor and its checkpoint storage."""
 
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
         StrictLoadHook,
         TrainingStateHook,
     )
-    from convnext_dense.training.checkpoint_hook import DurableCheckpointHook
+    from convnext_dense.training.checkpoint_hook import DurableCheckpointHook, OwnBestHook
     from convnext_dense.training.data_stream import ReproducibleStreamHook
     from convnext_dense.training.due_validation import DueValidationHook
     from convnext_dense.training.finite_values import FiniteValuesHook
     from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
     from convnext_dense.training.optim_wrapper_constructor import ConvNeXtOptimWrapperConstructor
-    from convnext_dense.training.own_best import OwnBestHook
 
 __all__ = [
     "AtomicLocalBackend",
@@ -43,7 +42,7 @@ __getattr__, __dir__ = load_when_used(
         "DueValidationHook": ".due_validation",
         "DurableCheckpointHook": ".checkpoint_hook",
         "FiniteValuesHook": ".finite_values",
-        "OwnBestHook": ".own_best",
+        "OwnBestHook": ".checkpoint_hook",
         "ReproducibleStreamHook": ".data_stream",
         "RunIdentityHook": ".checkpoint_guards",
         "StrictLoadHook": ".checkpoint_guards",

@@ -8,7 +8,7 @@ from mmengine.fileio import LocalBackend, register_backend
 
 from convnext_dense.files import WHOLE, write_whole
 
-WAY_ON = "earlier checkpoints are whole, so make room and go on with `resume`"
+REMEDY = "earlier checkpoints are whole, so make room and go on with `resume`"
 
 
 class WholeLocalBackend(LocalBackend):
@@ -17,21 +17,21 @@ class WholeLocalBackend(LocalBackend):
     A full disk or an interruption leaves the earlier file of that name as it was.
     """
 
-    way_on = WHOLE
+    remedy = WHOLE
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to a file, with its folder if that is missing.
 
         Raises:
-            WriteError: If the file could not be written; it names the file and the reason.
+            WriteError: If the file could not be written; the message names it and the reason.
         """
-        write_whole(filepath, obj, self.way_on)
+        write_whole(filepath, obj, self.remedy)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
         """Write text to a file, with its folder if that is missing.
 
         Raises:
-            WriteError: If the file could not be written; it names the file and the reason.
+            WriteError: If the file could not be written; the message names it and the reason.
         """
         self.put(obj.encode(encoding), filepath)
 
@@ -40,4 +40,4 @@ class WholeLocalBackend(LocalBackend):
 class AtomicLocalBackend(WholeLocalBackend):
     """The storage of checkpoints: ``CheckpointHook(backend_args=dict(backend="atomic"))``."""
 
-    way_on = WAY_ON
+    remedy = REMEDY

@@ -1,7 +1,7 @@
-"""Batch norm that cannot train on one image, since its maps have one pixel.
+"""Refuse batches of one image where a batch norm's maps have only one pixel.
 
-Pooling to 1 x 1 does this (PSPHead, UPerHead, ASPPHead, ...): the norm then sees a single value for
-each channel, which torch refuses in the middle of the first step.
+After pooling to 1 x 1 (PSPHead, UPerHead, ASPPHead, ...) the norm has a single value per channel.
+torch refuses that, but only in the middle of the first step.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ NAMED = 3
 
 
 def check_batch_of_one(cfg: Config, model: nn.Module, loader: DataLoader) -> None:
-    """Refuse a training with batches of one image where a batch norm would see one value.
+    """Refuse training with batches of one image if a batch norm would get one value per channel.
 
     Args:
         cfg: The run's config.
-        model: Its model, which is not run.
-        loader: Its training loader.
+        model: The run's model. It is not run.
+        loader: The run's training loader.
 
     Raises:
-        ValueError: Naming the layers, and what to do.
+        ValueError: If there is such a layer; the message names it, and a remedy.
     """
     if smallest_batch(loader) > 1 or not any(map(_sees_one_process, model.modules())):
         return
@@ -53,21 +53,20 @@ def check_batch_of_one(cfg: Config, model: nn.Module, loader: DataLoader) -> Non
     norm = f"model.{layers[0].partition('.')[0]}.norm_cfg"
     raise ValueError(
         f"{cause}, and batch norm cannot train on one image where its map is 1 x 1 pixel, in "
-        f"{named}{more}: take {remedy}, or group norm ({norm}.type=GN {norm}.num_groups=32)"
+        f"{named}{more}: use {remedy}, or group norm ({norm}.type=GN {norm}.num_groups=32)"
     )
 
 
 def _sees_one_process(module: nn.Module) -> bool:
-    """Whether a layer is a batch norm that counts the values of this process alone."""
+    """Whether a layer is a batch norm over the values of this process only."""
     is_shared = isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1
     return isinstance(module, _BatchNorm) and not is_shared
 
 
 def _layers_of_one_value(cfg: Config, model: nn.Module) -> list[str]:
-    """Name the batch norms in training mode that get a single value for each channel.
+    """Name the batch norms in training mode that get a single value per channel.
 
-    Tried out on a copy of the model without data. Where it cannot be run in that way, none is
-    named.
+    This runs a copy of the model on tensors without data. If that fails, no layer is named.
     """
     found: list[str] = []
 
@@ -78,7 +77,7 @@ def _layers_of_one_value(cfg: Config, model: nn.Module) -> list[str]:
     alone = {n.removeprefix("module.") for n, m in model.named_modules() if _sees_one_process(m)}
     copy = build_without_data(cfg).train()
     for name, layer in copy.named_modules():
-        # Frozen ones use what they have learnt.
+        # Frozen ones use the statistics they have learnt.
         if name in alone and isinstance(layer, _BatchNorm) and layer.training:
             layer.register_forward_pre_hook(partial(look, name))
     image = torch.empty(
@@ -87,7 +86,7 @@ def _layers_of_one_value(cfg: Config, model: nn.Module) -> list[str]:
     try:
         with torch.no_grad():
             run(copy.eval(), image)
-    except Exception as error:  # whatever a model of somebody else's raises
+    except Exception as error:  # somebody else's model may raise anything
         message = f"batch norm was not tried on one image: {error}"
         print_log(message, logger="current", level=logging.DEBUG)
     return found

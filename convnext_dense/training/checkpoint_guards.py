@@ -1,4 +1,4 @@
-"""Hooks that refuse a checkpoint which is not this model's or not this run's."""
+"""Hooks that refuse a checkpoint of another model or of another run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convnext_dense.checkpoints.target import unwrapped
 from convnext_dense.checkpoints.whole import fit_checkpoint
 from convnext_dense.training.run_state import require_state_of_run
 
-# Where the record stands in a checkpoint's `meta`.
+# The key of the record in a checkpoint's `meta`.
 RECORD = "convnext_dense"
 SHOWN = 4
 
@@ -25,16 +25,15 @@ SHOWN = 4
 class StrictLoadHook(Hook):
     """Refuse a checkpoint whose parameter names or shapes are not the model's.
 
-    mmengine loads what fits and logs the rest as a warning, so that a run could train or test on
-    random weights. Works for test, ``load_from`` and resume, by
-    :func:`~convnext_dense.checkpoints.whole.fit_checkpoint`. Under the config key
-    ``reinit_heads=True`` heads of another number of classes keep their random values when training
-    starts from a checkpoint.
+    mmengine loads the parameters that fit and only logs a warning about the rest, so that a run
+    could train or test with random weights. This hook checks tests, ``load_from`` and resuming by
+    :func:`~convnext_dense.checkpoints.whole.fit_checkpoint`. With the config key
+    ``reinit_heads=True``, heads for another number of classes keep their random values when
+    training starts from a checkpoint. A test with the same number of classes but other names goes
+    on, with a warning.
 
     Raises:
-        RuntimeError: Naming the file and what does not fit.
-
-    A test under as many classes of other names goes on, with a warning.
+        RuntimeError: If the checkpoint does not fit; the message names the file and the keys.
     """
 
     # Before mmengine's EMAHook, which uses the state dict.
@@ -48,8 +47,8 @@ class StrictLoadHook(Hook):
         differences = _class_differences(self._trained_classes, runner.test_dataloader)
         if differences:
             print_log(
-                f"{_checkpoint_path(runner)} was trained with {differences}; the figures stand "
-                "under the names of this test",
+                f"{_checkpoint_path(runner)} was trained with {differences}; the figures are shown "
+                "with the class names of this test",
                 logger="current",
                 level=logging.WARNING,
             )
@@ -57,7 +56,7 @@ class StrictLoadHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare a checkpoint with the model before mmengine loads it."""
         self._trained_classes = trained_classes(meta_of(checkpoint))
-        # Where mmengine looks for the parameters.
+        # mmengine reads the parameters from this key.
         checkpoint["state_dict"] = fit_checkpoint(
             runner.model,
             checkpoint,
@@ -70,18 +69,18 @@ class StrictLoadHook(Hook):
 class RunIdentityHook(Hook):
     """Record in each checkpoint what was trained, and refuse to resume it as something else.
 
-    Checkpoints without a record, written without this hook, are let through.
+    A checkpoint without a record, which was written without this hook, is accepted.
 
     Args:
-        weights: Where the backbone's weights came from when the run began, or None for a run from
-            scratch. It is given here, since a resumed run does not load them again.
+        weights: The source of the backbone's weights when the run began, or None for a run from
+            scratch. The hook cannot find it out, since a resumed run does not load them again.
 
     Raises:
-        RuntimeError: On resuming a checkpoint of another backbone, arch or weights, naming both; of
-            other classes; or of averaged weights without averaging.
+        RuntimeError: If the checkpoint to resume has another backbone, arch, weights or classes,
+            or has averaged weights and this run does not average.
     """
 
-    # Before the strict comparison, whose list of names would say less.
+    # Before the strict comparison, whose list of keys would be less clear.
     priority = "HIGHEST"
 
     def __init__(self, weights: str | None = None) -> None:
@@ -114,8 +113,8 @@ class RunIdentityHook(Hook):
             )
         if "ema_state_dict" in checkpoint and not any(isinstance(h, EMAHook) for h in runner.hooks):
             raise RuntimeError(
-                f"{path} holds averaged weights and what they are averaged from, and this run does "
-                "not average. Resume it with `ema=True`"
+                f"{path} contains averaged weights, but this run does not average. Resume it with "
+                "`ema=True`"
             )
 
     def _record(self, runner: Runner) -> dict[str, str]:
@@ -129,16 +128,16 @@ class RunIdentityHook(Hook):
 
 
 class TrainingStateHook(Hook):
-    """Refuse to resume a checkpoint that lacks the state of this run's optimizer or schedule.
+    """Refuse to resume a checkpoint without the state of this run's optimizer or schedule.
 
-    mmengine begins anew, without a word, what is missing, and ends in a bare error where it is of
-    another kind.
+    mmengine silently starts a missing state from the beginning, and fails with an unclear error if
+    a state is of another kind.
 
     Raises:
-        RuntimeError: Naming the file and the key.
+        RuntimeError: If a state is missing or of another kind; the message names file and key.
     """
 
-    # After the parameters are compared, whose differences say more.
+    # After the comparison of parameters, whose message is clearer.
     priority = "HIGH"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -148,7 +147,7 @@ class TrainingStateHook(Hook):
 
 
 def _may_leave_heads(runner: Runner) -> bool | None:
-    # What is tested is used as it is. mmengine builds the loop of a training before it loads.
+    # A test uses the checkpoint as it is. mmengine builds a training's loop before it loads.
     is_training = isinstance(runner._train_loop, BaseLoop)
     return bool(runner.cfg.get("reinit_heads")) if is_training else None
 
@@ -158,7 +157,7 @@ def _checkpoint_path(runner: Runner) -> str:
 
 
 def _class_differences(trained: tuple[str, ...], loader: DataLoader) -> str:
-    """Return how classes differ from a loader's; nothing where either is unknown."""
+    """Return how classes differ from a loader's; empty if either are unknown."""
     ours = tuple(getattr(loader.dataset, "metainfo", {}).get("classes") or ())
     if not trained or not ours or trained == ours:
         return ""

@@ -1,4 +1,4 @@
-"""Checkpoints of which an old one goes only after the new one stands."""
+"""Hooks that write the new checkpoint before they delete an old one, and only their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from convnext_dense.files import write_whole
@@ -15,48 +15,48 @@ from convnext_dense.files import write_whole
 if TYPE_CHECKING:
     from mmengine.fileio import BaseStorageBackend
 
-# The key of a checkpoint's `meta` with the names of the files that it takes the place of.
+# The key of a checkpoint's `meta` with the names of the files that it replaces.
 OUTDATED = "outdated_checkpoints"
 
 
 class DurableCheckpointHook(CheckpointHook):
-    """Save as mmengine's hook does, and have a whole checkpoint and a whole best one at any moment.
+    """Save as mmengine's hook does, but keep a whole last and a whole best checkpoint at any time.
 
-    mmengine 0.10.7 deletes the old file before it writes the new one. Here the new file is written
-    first, then named in ``last_checkpoint``, and only then is the old one deleted. A checkpoint
-    names the files that it takes the place of, so that a run which is resumed from it deletes what
-    a killed one could not.
+    mmengine 0.10.7 deletes the old file before it writes the new one. This hook writes the new file
+    first, then its name into ``last_checkpoint``, and only then deletes the old one. A checkpoint
+    lists the files that it replaces, so that a run resumed from it deletes those that a killed run
+    could not delete.
 
     The checkpoint of a step is written again after the validation of that step, when all hooks have
-    seen the figures. mmengine does so for a new best alone, and before the last hooks have seen it.
-    Before the first best one a checkpoint is written, since nothing can be resumed from the best.
+    got the figures. mmengine does this only for a new best one, before the last hooks have got
+    them. A checkpoint is written before the first best one, since a best one cannot be resumed.
 
     Takes the arguments of mmengine's hook.
     """
 
-    # Of mmengine's hook.
+    # Attributes of mmengine's hook.
     file_backend: Any
     last_ckpt: str | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._saved_step = 0  # of the checkpoint that was written or resumed last
+        self._saved_step = 0  # the step of the last checkpoint that was written or resumed
         self._is_validating = False
         self._is_stale = False
         self._left_over: list[str] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read which files a killed run could not delete, and trust no other name of a file."""
+        """Read which files a killed run could not delete, and drop file names that are not ours."""
         if not runner._resume:
             return
         self._left_over = list(checkpoint.get("meta", {}).get(OUTDATED, ()))
-        # mmengine puts these into names of files that it deletes.
+        # mmengine builds the names of files to delete from these.
         info = checkpoint.get("message_hub", {}).get("runtime_info", {})
         if "keep_ckpt_ids" in info:
             info["keep_ckpt_ids"] = [step for step in info["keep_ckpt_ids"] if type(step) is int]
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder and what stands in it; delete what a killed run could not."""
+        """Find the folder and its checkpoints; delete what a killed run could not."""
         super().before_train(runner)
         self.file_backend = _RemovingLater(self.file_backend)
         if not (runner._resume and runner._has_loaded):
@@ -69,7 +69,7 @@ class DurableCheckpointHook(CheckpointHook):
             self._remove_outdated()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Record the files that the checkpoint takes the place of."""
+        """Record the files that the checkpoint replaces."""
         checkpoint["meta"][OUTDATED] = [Path(path).name for path in self.file_backend.outdated]
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
@@ -83,7 +83,7 @@ class DurableCheckpointHook(CheckpointHook):
             self._is_validating = False
 
     def after_val(self, runner: Runner) -> None:
-        """Write the checkpoint of this step again, with what the validation has changed."""
+        """Write the checkpoint of this step again, with the changes by the validation."""
         if self._is_stale or self._saved_step == self._step(runner) > 0:
             self._is_stale = False
             self._save_current(runner)
@@ -91,8 +91,8 @@ class DurableCheckpointHook(CheckpointHook):
             self._remove_outdated()
 
     def after_train(self, runner: Runner) -> None:
-        """Publish the last and the best checkpoint, where ``published_keys`` asks for it."""
-        # A resumed run that had nothing left to do may have been given a file of another name.
+        """Publish the last and the best checkpoint, if ``published_keys`` asks for it."""
+        # A resumed run with nothing left to do may have started from a file of another name.
         if self.last_ckpt is not None and not self.file_backend.isfile(self.last_ckpt):
             self.last_ckpt = None
         super().after_train(runner)
@@ -144,17 +144,47 @@ class DurableCheckpointHook(CheckpointHook):
         return self.file_backend.join_path(self.out_dir, name)
 
     def _is_name(self, name: object) -> bool:
-        """Whether a name that a checkpoint gives is one that this hook gives its files."""
+        """Whether a name from a checkpoint could be a file of this hook."""
         ending = self.filename_tmpl.rpartition("}")[2]
         return isinstance(name, str) and Path(name).name == name and name.endswith(ending)
 
     def _is_own(self, resumed: str | None) -> bool:
-        """Whether the resumed checkpoint stands where this run writes its own."""
+        """Whether the resumed checkpoint is in the folder where this run writes its own."""
         return resumed is None or Path(resumed).parent.resolve() == Path(self.out_dir).resolve()
 
 
+class OwnBestHook(Hook):
+    """Look for the best checkpoint of a resumed run in the run's own folder.
+
+    mmengine 0.10.7 takes the path from the checkpoint, and deletes that file once there is a better
+    one, even if the checkpoint is another run's or the folder was copied. This hook replaces only
+    the path; the score to beat stays. It can go when CheckpointHook.before_train checks whose file
+    it is.
+    """
+
+    # After the hook that reads the path.
+    priority = "LOWEST"
+
+    def before_train(self, runner: Runner) -> None:
+        """Replace the recorded path by the file of that name in this run's folder, or by None."""
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and hook.save_best is not None:
+                if len(hook.key_indicators) == 1:
+                    hook.best_ckpt_path = _own(hook, hook.best_ckpt_path)
+                else:
+                    paths = hook.best_ckpt_path_dict
+                    hook.best_ckpt_path_dict = {key: _own(hook, paths[key]) for key in paths}
+
+
+def _own(hook: CheckpointHook, path: str | None) -> str | None:
+    if path is None:
+        return None
+    own = hook.file_backend.join_path(hook.out_dir, Path(path).name)
+    return own if hook.file_backend.isfile(own) else None
+
+
 class _RemovingLater:
-    """A storage backend that lists what is to be removed, and removes it when it is told to."""
+    """A storage backend that only lists what is to be removed, until ``remove_outdated``."""
 
     def __init__(self, backend: BaseStorageBackend) -> None:
         self._backend = backend

@@ -1,4 +1,4 @@
-"""The same random numbers after a resume as without the interruption."""
+"""Make a resumed run draw the same random numbers as a run that was never interrupted."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from torch.utils.data import BatchSampler, DataLoader
 if TYPE_CHECKING:
     from mmengine.dataset import DefaultSampler
 
-# Tells the place of a validation from the same place of the training.
+# Distinguishes the seed of a validation from that of the training at the same place.
 VALIDATION = 1
 
 
 class ReproducibleStreamHook(Hook):
-    """Seed everything anew at each place where a checkpoint can be resumed.
+    """Set all random seeds again at each place where a checkpoint can be resumed.
 
-    A checkpoint holds no state of the random number generators, let alone of those in loader
-    workers. So the random state at such a place is made a function of the run's seed and the place:
-    in epoch-based training at every epoch, in iteration-based training at every multiple of the
-    checkpoint hook's interval and of the validation interval, since a new best is saved there. A
-    run that is resumed then continues to the same weights as one that was never stopped. Places,
-    ranks and workers draw different numbers.
+    A checkpoint does not contain the state of the random number generators, least of all of those
+    in loader workers. So at each such place the random state is computed from the run's seed and
+    the place: in epoch-based training at every epoch; in iteration-based training at every multiple
+    of the checkpoint hook's interval and of the validation interval, since a new best one is saved
+    there. A resumed run then reaches the same weights as one that was never stopped. Different
+    places, ranks and workers draw different numbers.
 
     In iteration-based training the order of the data also restarts at such a place, so that a
-    resumed run has no data to skip. mmengine's own loop would load every batch seen so far.
+    resumed run has no data to skip. mmengine's own loop would load every earlier batch again.
 
-    A validation during training has random numbers of its own, so that it gives the same figures
-    where it is made up after a resume.
+    A validation during training has its own random numbers, so that it has the same figures if it
+    is run later, after a resume.
 
-    The run's seed also becomes the sampler's. Where ``randomness.seed`` is not set, mmengine
-    resumes the seed but builds the sampler before.
+    The run's seed also becomes the sampler's. If ``randomness.seed`` is not set, mmengine resumes
+    the seed, but has built the sampler before that.
 
-    An iteration-based loop over another sampler than mmengine's ``InfiniteSampler``, or over a
-    batch sampler of its own, is left as it is, with a warning: its order cannot be restarted.
+    An iteration-based loop over another sampler than mmengine's ``InfiniteSampler``, or over its
+    own batch sampler, is left as it is, with a warning: its order cannot be restarted.
     """
 
-    # Ahead of whatever else draws random numbers at the start of an epoch.
+    # Before anything else draws random numbers at the start of an epoch.
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
@@ -53,8 +53,8 @@ class ReproducibleStreamHook(Hook):
             runner.logger.log(
                 logging.WARNING,
                 "train_dataloader.persistent_workers=True: workers keep their random state from "
-                "one epoch to the next, so a resumed run sees other augmentations than an "
-                "uninterrupted one. Set it to False for resumes that are exact",
+                "one epoch to the next, so a resumed run gets other augmentations than an "
+                "uninterrupted one. Set it to False to resume exactly",
             )
         if not isinstance(runner.train_loop, IterBasedTrainLoop):
             return
@@ -74,7 +74,7 @@ class ReproducibleStreamHook(Hook):
             )
 
     def after_train(self, runner: Runner) -> None:
-        """End the workers of an iteration-based loop, whose stream never does."""
+        """End the workers of an iteration-based loop, whose stream has no end."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             runner.train_loop.dataloader_iterator = None
 
@@ -84,7 +84,7 @@ class ReproducibleStreamHook(Hook):
             seed = _run_seed(runner)
             _seed_process_and_workers(runner.train_dataloader, seed, runner.epoch)
             sampler = _sampler(runner.train_dataloader)
-            # Samplers themselves add the epoch, which mmengine's DistSamplerSeedHook tells them.
+            # Samplers add the epoch themselves; they get it from mmengine's DistSamplerSeedHook.
             if hasattr(sampler, "seed"):
                 sampler.seed = seed
 
@@ -96,11 +96,11 @@ class ReproducibleStreamHook(Hook):
 
 
 class _SegmentedBatches:
-    """An endless stream of batches that starts anew wherever a checkpoint may be written.
+    """An endless stream of batches that restarts at each place where a checkpoint may be written.
 
-    mmengine's iteration-based loop calls it once for every iteration, and first, when resumed, once
-    for every iteration already done. The forks' loop calls ``skip_iter`` once instead. Neither
-    costs anything here.
+    mmengine's iteration-based loop calls it once per iteration; a resumed loop first calls it once
+    for each iteration already done. The forks' loop calls ``skip_iter`` once instead. Neither loads
+    any data here.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -115,7 +115,7 @@ class _SegmentedBatches:
         self._batches: Any = None
 
     def skip_iter(self, num_iters: int) -> None:
-        """Skip what a resumed run has done: nothing to do, since the loop knows where it is."""
+        """Do nothing: the loop knows its iteration, so there is nothing to skip."""
 
     def __next__(self) -> dict | tuple | list | None:
         if self._calls_to_skip:
@@ -126,7 +126,7 @@ class _SegmentedBatches:
         if position == start:
             self._restart(start)
         elif self._batches is None:
-            # Resumed from a checkpoint that was written at other intervals.
+            # Resumed from a checkpoint that was written with other intervals.
             self._restart(start)
             self._skip(position - start)
         return next(self._batches)
@@ -136,7 +136,7 @@ class _SegmentedBatches:
             next(self._batches)
 
     def _restart(self, place: int) -> None:
-        self._batches = None  # ends the workers before
+        self._batches = None  # ends the old workers first
         _seed_process_and_workers(self._loader, self._seed, place)
         self._sampler.seed = _mix(self._seed, place)
         self._sampler.indices = self._sampler._indices_of_rank()
@@ -144,7 +144,7 @@ class _SegmentedBatches:
 
 
 def _run_seed(runner: Runner) -> int:
-    # Rank 0's, since with diff_rank_seed each has its own, and rank 0's is what checkpoints hold.
+    # Rank 0's: checkpoints contain it, and with diff_rank_seed each rank has another.
     seeds = [runner.seed]
     broadcast_object_list(seeds)
     return seeds[0]
@@ -157,15 +157,15 @@ def _mix(*key: int) -> int:
 
 def _seed_process_and_workers(loader: DataLoader, seed: int, place: int) -> None:
     set_random_seed(_mix(seed, place, get_rank(), 0))
-    # torch seeds workers from the process's generator. mmengine's function replaces that by a
-    # constant; one of the user's own stays as it is.
+    # torch seeds workers from the process's generator. mmengine's function replaces this seed by a
+    # constant; the user's own function stays as it is.
     init = loader.worker_init_fn
     if isinstance(init, partial) and init.func is worker_init_fn:
         loader.worker_init_fn = partial(init, seed=_mix(seed, place, get_rank(), 1))
 
 
 def _sampler(loader: DataLoader) -> DefaultSampler:
-    # With a batch sampler of its own, a loader's `sampler` is a placeholder.
+    # If a loader has a batch sampler, its `sampler` is only a placeholder.
     return getattr(loader.batch_sampler, "sampler", loader.sampler)
 
 

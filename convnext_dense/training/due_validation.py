@@ -1,4 +1,4 @@
-"""A validation that a stopped run owed, made up by the run that goes on."""
+"""Run the validation that a stopped run did not finish, when the run is resumed."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
-# The key of the message hub with the epoch or iteration that was validated last.
-# mmengine takes what begins with "val" for a figure.
+# The key of the message hub with the epoch or iteration of the last validation.
+# It does not begin with "val", since mmengine would log it as a figure.
 VALIDATED = "last_validated"
-# The key of a checkpoint's `meta` with what the early stopping has counted.
+# The key of a checkpoint's `meta` with the counts of early stopping.
 EARLY_STOPPING = "early_stopping"
 _COUNTED = ("wait_count", "best_score")
 
 
 class DueValidationHook(Hook):
-    """Validate on resuming where the run that is resumed was to validate and did not.
+    """Run a missing validation when a run is resumed.
 
-    A checkpoint is saved before the validation of its step. mmengine 0.10.7 goes on with the step
-    after it, so that a run which is stopped in between lacks the figures, and perhaps its best
-    checkpoint. A checkpoint says here which validation it knows of; the one that is missing is run
-    before training goes on, with all hooks.
+    A checkpoint is saved before the validation of its step. When it is resumed, mmengine 0.10.7
+    goes on with the next step, so that a run which was stopped in between lacks the figures, and
+    perhaps its best checkpoint. This hook records the last validation in each checkpoint, and runs
+    a missing one, with all hooks, before training goes on.
 
-    What mmengine's EarlyStoppingHook has counted is kept in checkpoints too.
+    It also keeps the counts of mmengine's EarlyStoppingHook in checkpoints.
     """
 
-    # After every hook that prepares the training, and every hook that uses the figures.
+    # After every hook that prepares the training or uses the figures.
     priority = "LOWEST"
 
     def before_train(self, runner: Runner) -> None:
-        """Make up the validation that is missing."""
+        """Run the validation if it is missing."""
         if not runner._resume or not is_due(runner):
             return
         if runner.message_hub.runtime_info.get(VALIDATED) == _position(runner.train_loop):
             return
         runner.logger.log(
             logging.WARNING,
-            f"the validation after {_unit(runner.train_loop)} {_position(runner.train_loop)} is "
-            "made up: the run that is resumed ended before it was recorded",
+            f"the validation after {_unit(runner.train_loop)} {_position(runner.train_loop)} runs "
+            "now: the resumed run ended before it was recorded",
         )
         runner.val_loop.run()
 
@@ -49,7 +49,7 @@ class DueValidationHook(Hook):
             runner.message_hub.update_info(VALIDATED, _position(runner.train_loop))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Record what the early stopping has counted."""
+        """Record the counts of early stopping."""
         hooks = _early_stopping(runner)
         if hooks:
             checkpoint["meta"][EARLY_STOPPING] = dict(
@@ -58,7 +58,7 @@ class DueValidationHook(Hook):
             )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over what the early stopping has counted, if the run is resumed."""
+        """Restore the counts of early stopping, if the run is resumed."""
         record = checkpoint.get("meta", {}).get(EARLY_STOPPING)
         hooks = _early_stopping(runner)
         if not runner._resume or not record or not hooks:
@@ -70,7 +70,7 @@ class DueValidationHook(Hook):
 
 
 def is_due(runner: Runner) -> bool:
-    """Whether mmengine's loops validate after the step that a training has reached."""
+    """Whether mmengine's loops validate after the step that the training has reached."""
     loop = runner.train_loop
     if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
         return False

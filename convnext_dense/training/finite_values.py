@@ -1,4 +1,4 @@
-"""A run whose loss is not finite ends, and nothing that is not finite is saved."""
+"""End a run whose loss is not finite, and save no parameter that is not finite."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.values import is_finite
 
-# Steps in a row. A single one can pass: under loss scaling its gradients are left out.
+# Steps in a row that end a run. One alone may be harmless: loss scaling skips its gradients.
 PATIENCE = 3
-# Processes ask each other once in so many steps.
-TOGETHER = 10
+# Processes compare their counts once in this many steps.
+SYNC_INTERVAL = 10
 SHOWN = 4
-WAY_ON = (
+REMEDY = (
     "Earlier checkpoints stay as they are. Try a lower optim_wrapper.optimizer.lr, a longer "
     "warm-up in param_scheduler, clipped gradients (optim_wrapper.clip_grad.max_norm=1.0), "
     "bfloat16 or float32 instead of float16; check the data. A resumed run keeps its learning rate "
-    "and schedule: begin a new one, from a checkpoint by load_from"
+    "and schedule: begin a new run, from a checkpoint by load_from"
 )
 
 
@@ -30,15 +30,16 @@ class FiniteValuesHook(Hook):
     """End a run whose loss is NaN or infinite, and save no parameter that is.
 
     A run ends after :data:`PATIENCE` such steps in a row. Several processes end together, at the
-    next multiple of :data:`TOGETHER` iterations. The losses are read where mmengine's
-    RuntimeInfoHook has waited for them already, so that the device is not stalled once more.
+    next multiple of :data:`SYNC_INTERVAL` iterations. mmengine's RuntimeInfoHook has waited for the
+    losses before, so reading them does not stop the device again.
 
-    Whatever is to be saved is looked through first: a checkpoint, also a best one, with a parameter
-    or buffer that is not finite ends the run before it is written. Buffers that were not finite
-    when training began, such as masks, may stay so.
+    Every checkpoint, also a best one, is checked before it is written: if a parameter or buffer is
+    not finite, the run ends instead. Buffers that were not finite when training began, such as
+    masks, may stay so.
 
     Raises:
-        RuntimeError: Naming the losses and the iteration, or the parameters.
+        RuntimeError: If a value is not finite; the message names the losses and the iteration, or
+            the parameters.
     """
 
     # After mmengine's EMAHook, which changes what is saved, and before the checkpoint hook.
@@ -50,7 +51,7 @@ class FiniteValuesHook(Hook):
         self._allowed: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Note which buffers may be infinite."""
+        """Remember which buffers are not finite from the beginning."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._allowed = set(_not_finite(dict(model.named_buffers())))
 
@@ -69,18 +70,18 @@ class FiniteValuesHook(Hook):
             if not math.isfinite(torch.as_tensor(value).detach().item())
         ]
         self._steps = self._steps + 1 if self._losses else 0
-        if get_world_size() > 1 and (runner.iter + 1) % TOGETHER:
+        if get_world_size() > 1 and (runner.iter + 1) % SYNC_INTERVAL:
             return
         steps = torch.tensor(self._steps)
         all_reduce(steps, "max")
         if steps >= PATIENCE:
             raise RuntimeError(
                 f"{self._named()} was NaN or infinite in {int(steps)} iterations in a row, the "
-                f"last of them {runner.iter + 1}: training has diverged. {WAY_ON}"
+                f"last of them {runner.iter + 1}: training has diverged. {REMEDY}"
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to save what is not finite."""
+        """Refuse to save a parameter or buffer that is not finite."""
         for key in ("state_dict", "ema_state_dict"):
             names = _not_finite(checkpoint.get(key, {}))
             names = [name for name in names if name.removeprefix("module.") not in self._allowed]
@@ -89,11 +90,11 @@ class FiniteValuesHook(Hook):
                 raise RuntimeError(
                     f"after iteration {checkpoint['meta']['iter']} the model is not finite, and is "
                     f"not saved: {', '.join(names[:SHOWN])}{more}"
-                    f"{f'; {self._named()} was NaN or infinite' if self._losses else ''}. {WAY_ON}"
+                    f"{f'; {self._named()} was NaN or infinite' if self._losses else ''}. {REMEDY}"
                 )
 
     def _named(self) -> str:
-        # The total alone says less than its parts.
+        # The parts of the loss say more than its total.
         parts = [name for name in self._losses if name != "loss"] or self._losses
         return ", ".join(parts) or "the loss of another process"
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals of a scheduler end a run alike, and say how to go on."""
+"""End a run by a scheduler's signals as by Ctrl-C, and say how to resume it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from types import FrameType
 
 from convnext_dense.checkpoints.latest import latest_checkpoint
 
-# A cluster warns of the end of a job's time by one of them, a terminal that closes by SIGHUP.
+# A cluster sends SIGTERM or SIGUSR1 before a job's time ends, a terminal that closes sends SIGHUP.
 HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-AGAIN = 5  # seconds
+REPEAT_AFTER = 5  # seconds
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, SIGHUP and SIGUSR1, as on Ctrl-C, in the context.
+    """Raise KeyboardInterrupt on SIGTERM, SIGHUP and SIGUSR1, as on Ctrl-C, inside the context.
 
-    Schedulers and ``torchrun`` end their processes by signals; as an exception it lets files being
-    written be cleared away. A signal that is ignored stays ignored, such as SIGHUP under ``nohup``.
-    In another thread than the main one nothing is changed, as Python demands of signal handlers.
+    Schedulers and ``torchrun`` end their processes by signals. An exception makes it possible to
+    delete half-written files. A signal that is ignored stays ignored, such as SIGHUP under
+    ``nohup``. In another thread than the main one nothing changes, since Python allows signal
+    handlers only there.
 
-    An interrupt can get lost in the body. Where a ``__del__`` ignores it, such as that of a
-    loader's iterator, it is raised again after seconds. Where it became another error, as in the
-    bare ``except`` around mmengine's formatting of configs, it is one again on leaving the context.
+    An interrupt can be lost in the body. If a ``__del__`` ignores it, such as that of a loader's
+    iterator, it is raised again after :data:`REPEAT_AFTER` seconds. If it was turned into another
+    error, as by the bare ``except`` around mmengine's formatting of configs, it is turned back at
+    the end of the context.
 
-    Every handler is put back on leaving, that of SIGCHLD too.
+    All handlers are restored at the end, also that of SIGCHLD.
 
     Raises:
-        KeyboardInterrupt: On one of the signals, in the body.
+        KeyboardInterrupt: On one of the signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -40,15 +42,15 @@ def sigterm_as_interrupt() -> Iterator[None]:
     before: dict[int, Handler] = {}
 
     def handle(number: int, handler: Handler) -> None:
-        # None stands for a handler that Python did not set, and cannot put back.
+        # None means a handler that was not set by Python, which cannot restore it.
         if number not in before and signal.getsignal(number) is not None:
             before[number] = signal.signal(number, handler)
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        # Loader workers that got the signal too are gone, which torch would raise as an error.
+        # Loader workers that also got the signal have ended; torch would raise an error for that.
         handle(signal.SIGCHLD, signal.SIG_DFL)
         handle(signal.SIGALRM, interrupt)
-        signal.alarm(AGAIN)
+        signal.alarm(REPEAT_AFTER)
         raise KeyboardInterrupt
 
     for number in HANDLED:
@@ -74,12 +76,12 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def how_to_resume(work_dir: str | Path, command: str, out_dir: str | Path | None = None) -> str:
-    """Return in one line what an interrupted run leaves behind, and how to go on.
+    """Return a line about the last checkpoint of an interrupted run, and how to resume it.
 
     Args:
         work_dir: The run's folder.
-        command: The command line that resumes the newest checkpoint of this folder.
-        out_dir: Where its checkpoints lie, if not there.
+        command: The command line that resumes the newest checkpoint in this folder.
+        out_dir: The folder of the checkpoints, if it is another one.
 
     Example:
         >>> how_to_resume("no/such/folder", "sh go_on.sh")

@@ -1,4 +1,4 @@
-"""Learning rates that decay with depth, by the layer ids that the backbone itself gives."""
+"""Build optimizers whose learning rate decays with depth, by the backbone's own layer ids."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from convnext_dense.backbone.block import GRN
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 DECAY_TYPES = ("layer_wise", "stage_wise")
-# How much of the weight decay each kind of parameter gets unless the config says otherwise.
+# The factor of the weight decay for each kind of parameter, unless the config sets another.
 DECAY_MULTS = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0, "flat_decay_mult": 0.0}
 OPTIONS = ("decay_rate", "decay_type", "num_layers", "custom_keys", *DECAY_MULTS)
 CUSTOM_OPTIONS = ("lr_mult", "decay_mult")
-# The rest of the model stands behind every layer of a backbone.
+# The rest of the model comes after every layer of a backbone.
 AFTER_ALL_LAYERS = float("inf")
 
 
@@ -52,15 +52,15 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ``weight_decay``.
         paramwise_cfg: ``decay_rate`` in (0, 1] and ``decay_type``, ``layer_wise`` (three blocks
             a layer) or ``stage_wise``, are required. Optional are ``num_layers``, which lowers
-            every scale where it exceeds the backbone's own number;
+            every scale if it is more than the backbone has;
             ``norm_decay_mult``, ``bias_decay_mult`` and ``flat_decay_mult`` (other vectors: layer
             scale, GRN), each 0 by default; and ``custom_keys``, a dict from a part of a
             parameter's name to ``dict(lr_mult=..., decay_mult=...)``. The longest key that matches
-            wins, and its factors come on top of everything above.
+            is used, and its factors multiply everything above.
 
     Raises:
-        ValueError: On an unknown or missing option, a value out of range, a model without a
-            ConvNeXt, or a ``num_layers`` that would push a scale above 1.
+        ValueError: If an option is unknown or missing, a value is out of range, the model has no
+            ConvNeXt, or ``num_layers`` would make a scale larger than 1.
     """
 
     def _validate_cfg(self) -> None:
@@ -171,7 +171,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _custom_key(self, name: str) -> str | None:
         keys = self.paramwise_cfg.get("custom_keys", {})
-        # mmengine's order: the longest first, then by the alphabet.
+        # In mmengine's order: the longest first, then alphabetically.
         return next((k for k in sorted(keys, key=lambda k: (-len(k), k)) if k in name), None)
 
     def _decay_mult(self, owner: nn.Module, name: str, parameter: nn.Parameter) -> float:
@@ -189,7 +189,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 def _check_names(where: str, given: Mapping, known: tuple[str, ...]) -> None:
     unknown = [repr(name) for name in given if name not in known]
     if unknown:
-        raise ValueError(f"{where} knows {', '.join(known)}, not {', '.join(unknown)}")
+        raise ValueError(f"{where} accepts {', '.join(known)}, not {', '.join(unknown)}")
 
 
 def _no_backbone(module: nn.Module) -> str:

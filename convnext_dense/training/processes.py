@@ -1,7 +1,7 @@
-"""The processes of a distributed run end together.
+"""Make the processes of a distributed run end together.
 
-A launcher ends the others when one process dies. It does not see a process that is stopped, and
-processes do not see that their launcher was killed.
+A launcher ends the other processes when one dies. But it does not notice a process that is stopped,
+and processes do not notice that their launcher was killed.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.utils.dl_utils import set_multi_processing
 
-# A process gives a sign of life every BEAT seconds, and after PATIENCE without one the run ends.
-# Code that keeps Python's threads from running, such as an evaluation in C++, takes less.
+# Seconds between a process's signs of life, and seconds without one after which the run ends. Code
+# that blocks Python's threads, such as an evaluation in C++, takes less than the latter.
 BEAT = 5
 PATIENCE = 180
-# Between asking a process to end and ending it, in seconds.
+# Seconds between asking a process to end and killing it.
 GRACE = 10
+# Added to a rank's count of signs when it leaves, so that the count is negative from then on.
 _LEFT = -(2**40)
 
 
 def end_with_launcher() -> None:
-    """Watch this process's parent from now on, and end soon after it has.
+    """Watch this process's parent from now on, and end this process soon after the parent ends.
 
-    A thread asks every second, and ends the process as SIGTERM does; where that is not heeded, as
-    in a collective operation that waits for another process, by SIGKILL after :data:`GRACE`
-    seconds. It is no ``PR_SET_PDEATHSIG``, which fires when the *thread* ends that started this
-    process. ``CONVNEXT_DENSE_LAUNCHER``, which ``tools/dist_run.sh`` sets, tells of a launcher that
-    was gone before this process could ask.
+    A thread checks every second. It sends SIGTERM, and after :data:`GRACE` seconds SIGKILL, since a
+    collective operation that waits for another process does not react to SIGTERM. It does not use
+    ``PR_SET_PDEATHSIG``, which acts when the *thread* that started this process ends.
+    ``tools/dist_run.sh`` sets ``CONVNEXT_DENSE_LAUNCHER``, so that this also works if the launcher
+    ended before this call.
     """
     parent = int(os.environ.get("CONVNEXT_DENSE_LAUNCHER") or os.getppid())
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        _say(f"the launcher, process {parent}, has ended, and this process ends with it")
+        _print_error(f"the launcher, process {parent}, has ended, and this process ends with it")
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -53,12 +54,12 @@ def end_with_launcher() -> None:
 
 
 def join_processes(cfg: Config) -> None:
-    """Join the run's other processes, where mmengine's runner would only later.
+    """Join the run's other processes now; mmengine's runner would do it later.
 
     From here on rank 0 can decide for all.
 
     Args:
-        cfg: The run's: its launcher and ``env_cfg``.
+        cfg: The run's config, with its launcher and ``env_cfg``.
     """
     if cfg.launcher == "none" or dist.is_initialized():
         return
@@ -71,11 +72,11 @@ def join_processes(cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """Take leave of the run's other processes, where there are any.
+    """Leave the run's other processes, if there are any.
 
-    mmengine never does. At the end of Python NCCL then warns of a leak, and a thread of gloo that
-    is still letting go of its last work can abort the process (pytorch/pytorch#190489). The runner
-    should be gone: gloo waits for that thread, which may need what a DDP model holds.
+    mmengine never does this. When Python exits, NCCL then warns of a leak, and a thread of gloo
+    that is still releasing its last work can abort the process (pytorch/pytorch#190489). The runner
+    should be deleted before: gloo waits for that thread, which may need objects of a DDP model.
     """
     stop_watching()
     if dist.is_initialized():
@@ -83,18 +84,18 @@ def leave_processes() -> None:
 
 
 class RankWatch:
-    """Each rank gives signs of life through a store, and watches those of the next.
+    """Give signs of life through a store, and watch those of the next rank.
 
-    Time is counted in signs that this process could have given itself, so that a run that is
-    suspended as a whole goes on when it is woken.
+    Time is counted in this process's own signs, not in seconds: a run whose processes were all
+    suspended goes on when they are resumed.
 
     Args:
-        store: Shared by the ranks; the watch uses it alone.
-        rank: This process's.
+        store: Shared by the ranks, and used for nothing else.
+        rank: This process's rank.
         world_size: The number of ranks, at least 2.
-        end: Is called with what is wrong, once.
+        end: Called once, with a description of what is wrong.
         beat: Seconds between two signs.
-        patience: Seconds without a sign after which a rank is given up.
+        patience: Seconds without a sign after which a rank counts as lost.
     """
 
     def __init__(
@@ -114,19 +115,19 @@ class RankWatch:
         self._patience = patience
         self._counts = (0, 0)  # of this rank and of the next
         self._ended = threading.Event()
-        # Two, since the store itself may be what does not answer.
+        # Two threads, since the store itself may stop answering.
         self._threads = [
             threading.Thread(target=target, name="ranks", daemon=True)
             for target in (self._give_signs, self._watch)
         ]
 
     def start(self) -> None:
-        """Begin to give signs and to watch."""
+        """Start to give signs and to watch."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Leave: this rank is not missed from now on."""
+        """Stop giving signs; the other ranks do not expect them from now on."""
         self._ended.set()
         for thread in self._threads:
             thread.join(self._beat)
@@ -141,7 +142,7 @@ class RankWatch:
                     self._store.add(me, _LEFT)
                     return
         except RuntimeError:
-            pass  # the counts stay, which the other thread sees
+            pass  # the other thread sees that the counts no longer change
 
     def _watch(self) -> None:
         before, silent = self._counts, [0, 0]
@@ -163,7 +164,7 @@ class RankWatch:
     def _lost(self, who: str) -> str:
         return (
             f"{who} has given no sign of life for {self._patience:g} s: it is stopped, or its "
-            "machine is lost"
+            "machine cannot be reached"
         )
 
 
@@ -171,16 +172,16 @@ _watch: RankWatch | None = None
 
 
 def watch_ranks() -> None:
-    """End this run where another of its processes is stopped or lost, once they are connected.
+    """Watch the run's other processes, and end this one if another is stopped or lost.
 
-    With a launcher, that ends them all.
+    The launcher then ends all of them. Call this when the processes are connected.
     """
     global _watch
     if _watch is not None or not dist.is_initialized() or dist.get_world_size() == 1:
         return
-    if "MASTER_ADDR" not in os.environ:  # they met elsewhere than in a store
+    if "MASTER_ADDR" not in os.environ:  # the processes did not connect through a store
         return
-    # A connection of its own, since a blocked one serves no other thread.
+    # A separate connection, since a blocked one cannot serve another thread.
     store = dist.TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
@@ -188,7 +189,7 @@ def watch_ranks() -> None:
         wait_for_workers=False,
         timeout=timedelta(seconds=PATIENCE),
     )
-    # The launcher's store outlives a restart.
+    # The launcher's store keeps its values when the run is restarted.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     of_attempt = dist.PrefixStore(f"convnext_dense {attempt}", store)
     _watch = RankWatch(of_attempt, dist.get_rank(), dist.get_world_size(), _exit)
@@ -196,7 +197,7 @@ def watch_ranks() -> None:
 
 
 def stop_watching() -> None:
-    """Let the other processes not miss this one, which has done its work."""
+    """Stop the watch when this process has done its work; the others no longer expect signs."""
     global _watch
     if _watch is not None:
         _watch.stop()
@@ -204,12 +205,12 @@ def stop_watching() -> None:
 
 
 def _exit(message: str) -> None:
-    _say(f"{message}. The run ends; resumed, it goes on from the last checkpoint")
-    # Its main thread waits for the other process, and would not notice an exception.
+    _print_error(f"{message}. The run ends; resume it from the last checkpoint")
+    # The main thread waits for the other process, and would not notice an exception.
     os._exit(1)
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     sys.stderr.write(f"error: {message}\n")
     sys.stderr.flush()
 

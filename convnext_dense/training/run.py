@@ -1,4 +1,4 @@
-"""Train the model of a config: plan the run, join its processes, and go."""
+"""Train the model of a config: plan the run, join its processes, build its runner, train."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def train(
     """Train the model of a config.
 
     Args:
-        options: What is asked for. Checkpoints, logs and the config go to its work directory.
-        tell: Called with what the user should know, such as what is not done as the config says.
-        resuming_command: What goes on with the run, for the message of an interrupt.
+        options: The options of the run. Checkpoints, logs and the config go to its work directory.
+        tell: Called with messages for the user, such as where the run differs from its config.
+        resuming_command: The command that resumes the run, for the message of an interrupt.
 
     Raises:
-        FileNotFoundError: Where data, weights or the checkpoint to resume are missing.
-        KeyboardInterrupt: On Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, with the command that goes on.
-        RuntimeError: Where a device is not there, or training cannot go on from a checkpoint.
-        ValueError: Where an option, a key, a value or the data makes no sense.
-        WorkDirInUseError: Where another run trains in the work directory.
-        WriteError: Where the work directory takes no files.
+        FileNotFoundError: If data, weights or the checkpoint to resume are missing.
+        KeyboardInterrupt: On Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the message has the command that
+            resumes the run.
+        RuntimeError: If a device is missing, or the checkpoint cannot be resumed.
+        ValueError: If an option, a key, a value or the data is wrong.
+        WorkDirInUseError: If another run is training in the work directory.
+        WriteError: If files cannot be written to the work directory.
 
     Example::
 
@@ -52,7 +53,7 @@ def train(
     plan = plan_run(options, TRAIN, tell)
     if options.deterministic:
         be_deterministic()
-    # One process writes there.
+    # Only rank 0 writes there.
     lock = lock_work_dir(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
         with sigterm_as_interrupt(), lock:
@@ -70,13 +71,13 @@ def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     """Join the processes of a planned training, and build its runner.
 
     Raises:
-        Exception: As :func:`train` does, in all processes.
+        Exception: As :func:`train`, in all processes.
     """
     join_processes(plan.config)
     try:
         plan = follow(plan, TRAIN.joined, tell)
     except Exception:
-        leave_processes()  # all of them fail
+        leave_processes()  # all processes fail together
         raise
     runner = build_runner(plan)
     runner.register_hook(KeepConfigHook(plan.config))
@@ -84,10 +85,10 @@ def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
 
 
 def be_deterministic() -> None:
-    """Choose deterministic kernels in this process, where an operator has one.
+    """Use deterministic kernels in this process, for every operator that has one.
 
-    mmengine's own switch refuses every operator without a deterministic form, such as the gradient
-    of bilinear resizing on CUDA, which UperNet cannot do without.
+    mmengine's own switch refuses every operator without a deterministic kernel, such as the
+    gradient of bilinear resizing on CUDA, which UperNet needs.
     """
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -95,14 +96,14 @@ def be_deterministic() -> None:
 
 
 class KeepConfigHook(Hook):
-    """Write the config of a run into its work directory once it is sure to begin.
+    """Write the config of a run into its work directory when training begins.
 
-    mmengine does so before it reads the checkpoint to resume, over the config of the run that the
-    checkpoint is refused for; and with that checkpoint in it, which the config would resume
-    whenever it is trained again.
+    mmengine writes it earlier, before it reads the checkpoint to resume. If that checkpoint is then
+    refused, the config of the earlier run is already overwritten. mmengine also writes the
+    checkpoint's path into the config, which would then resume it every time it is trained.
 
     Args:
-        cfg: The config as it was asked for.
+        cfg: The config, without what resuming changes.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -110,6 +111,6 @@ class KeepConfigHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Write it under its own name."""
+        """Write the config under its own file name."""
         with replacing(Path(runner.work_dir) / Path(self.cfg.filename).name) as part:
             self.cfg.dump(part)

@@ -1,7 +1,7 @@
-"""What mmengine writes beside checkpoints in a run: each file whole or not at all, or the run ends.
+"""Write a run's other files whole or not at all, and end the run if one cannot be written.
 
-mmengine writes over a file that is there, takes no notice where OpenCV writes no picture, and goes
-on without its log.
+mmengine overwrites an existing file in place, does not notice when OpenCV fails to write a picture,
+and goes on without its log.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 def write_whole_files() -> None:
-    """Let this process write whole files: those of ``mmengine.dump`` and of mmcv's ``imwrite``."""
+    """Make ``mmengine.dump`` and mmcv's ``imwrite`` write whole files in this process."""
     whole_files.install(WholeLocalBackend)
 
 
 @VISBACKENDS.register_module()
 class WholeLocalVisBackend(LocalVisBackend):
-    """mmengine's ``LocalVisBackend``, with files that are written whole or not at all."""
+    """mmengine's ``LocalVisBackend``, but each file is written whole or not at all."""
 
     @force_init_env
     def add_config(self, config: Config, **kwargs: object) -> None:
@@ -57,12 +57,12 @@ class WholeLocalVisBackend(LocalVisBackend):
 
 
 def end_with_log(logger: MMLogger) -> None:
-    """Let a run end where its log cannot be written, instead of going on without.
+    """Make a run end if its log cannot be written, instead of going on without a log.
 
-    Where only the screen is gone it goes on: the log has the same lines.
+    If only the terminal is gone, the run goes on: the log has the same lines.
 
     Args:
-        logger: Changed in place: its handlers.
+        logger: Its handlers are changed in place.
     """
     for handler in logger.handlers:
         handler.handleError = partial(_end, handler)
@@ -75,7 +75,7 @@ def end_with_log(logger: MMLogger) -> None:
 
 
 class _LogFile(io.FileIO):
-    """A file whose failure names it."""
+    """A file whose errors name it."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -89,7 +89,7 @@ def _end(handler: logging.Handler, record: logging.LogRecord) -> None:
     if not isinstance(error, OSError):
         logging.Handler.handleError(handler, record)
         return
-    handler.setLevel(logging.CRITICAL + 1)  # what is said while the run ends would fail as well
+    handler.setLevel(logging.CRITICAL + 1)  # later records would fail as well
     if isinstance(handler, logging.FileHandler):
         with contextlib.suppress(OSError):
             handler.close()

@@ -1,4 +1,4 @@
-"""The state of a run's optimizer and schedule in a checkpoint, before mmengine takes it over."""
+"""Check the optimizer's and the schedule's state in a checkpoint, before mmengine loads it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from convnext_dense.checkpoints.values import is_finite
 def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None:
     """Check that a checkpoint has the state of a run's optimizer and schedule.
 
-    mmengine begins anew, without a word, what a checkpoint lacks of them.
+    mmengine silently starts a missing state from the beginning.
 
     Args:
-        checkpoint: What was loaded.
-        runner: With its optimizer and schedule built.
-        path: How the message calls the checkpoint.
+        checkpoint: The loaded checkpoint.
+        runner: Its optimizer and schedule are built.
+        path: The checkpoint's name in the message.
 
     Raises:
-        RuntimeError: Naming the file and the key that is missing, or not that of this run.
+        RuntimeError: If a key is missing or not of this run; the message names file and key.
     """
     fault = next(_faults(checkpoint, runner), None)
     if fault:
@@ -65,11 +65,11 @@ def _optimizer_faults(
         where = f"{key}.param_groups.{number}"
         numbers = group.get("params") if isinstance(group, Mapping) else None
         if not isinstance(numbers, list) or len(numbers) != len(own["params"]):
-            yield f"{where} is of other parameters than this run's"
+            yield f"{where} is for other parameters than this run's"
             return
         lr = group.get("lr")
         if not _is_rate(lr):
-            yield f"{where}.lr is {lr!r}, and not a number of at least 0"
+            yield f"{where}.lr is {lr!r}, not a number of at least 0"
         for index, parameter in zip(numbers, own["params"], strict=True):
             yield from _moment_faults(moments.get(index), parameter, f"{key}.state.{index}")
     if iteration and not moments and _keeps_moments(wrapper.optimizer):
@@ -103,7 +103,7 @@ def _moment_faults(moments: object, parameter: torch.Tensor, where: str) -> Iter
 
 
 def _keeps_moments(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer has a state after its first step: plain SGD has none."""
+    """Whether an optimizer has a state after its first step; plain SGD has none."""
     return any(group.get("betas") or group.get("momentum") for group in optimizer.param_groups)
 
 

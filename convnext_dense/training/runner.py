@@ -1,4 +1,4 @@
-"""mmengine's runner with the guards that every run here has."""
+"""Build mmengine's runner with the checks that every run of this package has."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from convnext_dense.training.run_files import end_with_log, write_whole_files
 
 
 class ToolRunner(Runner):
-    """mmengine's runner, which writes no config, needs its log, and scales by whole steps.
+    """mmengine's runner, but it writes no config, ends without its log, and checks its batches.
 
-    The config of a training is :class:`~convnext_dense.training.run.KeepConfigHook`'s. That of a
-    test has its own metrics and maybe, for scales and flips, another model: in the place of the
-    training's it would not predict, train or test again. Either stays in the run's ``vis_data``.
+    :class:`~convnext_dense.training.run.KeepConfigHook` writes the config of a training. The config
+    of a test has other metrics and, with test-time augmentation, another model. If it replaced the
+    training's config in the work directory, nobody could train, test or predict with that file any
+    more. Both configs are also kept in the run's ``vis_data``.
     """
 
     def dump_config(self) -> None:
         """Write nothing."""
 
     def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
-        """Build the logger, whose file the run does not go on without."""
+        """Build the logger; the run ends if its file cannot be written."""
         logger = super().build_logger(*args, **kwargs)
         end_with_log(logger)
         return logger
 
     def save_checkpoint(self, *args: object, **kwargs: object) -> None:
-        """Save on rank 0; where that fails, every process stops.
+        """Save on rank 0; if that fails, every process stops.
 
-        A ``ZeroRedundancyOptimizer`` collects its state from every process when it is asked for it,
-        and mmengine asks on rank 0 alone.
+        A ``ZeroRedundancyOptimizer`` collects its state from all processes, so all of them must
+        call ``state_dict``; mmengine calls it only on rank 0.
         """
         sharded = any(isinstance(one, ZeroRedundancyOptimizer) for one in _optimizers(self))
         if sharded and kwargs.get("save_optimizer", True) and not is_main_process():
@@ -50,7 +51,7 @@ class ToolRunner(Runner):
         decided_by_rank_0(lambda: super(ToolRunner, self).save_checkpoint(*args, **kwargs))
 
     def build_dataloader(self, dataloader: DataLoader | dict, **kwargs: object) -> DataLoader:
-        """Build a loader; refuse batches that a training could not be made of."""
+        """Build a loader, and refuse batches that the model cannot be trained on."""
         loader = super().build_dataloader(dataloader, **kwargs)
         if dataloader is self._train_dataloader:
             check_batch_size("train_dataloader", loader, self.world_size)
@@ -58,7 +59,7 @@ class ToolRunner(Runner):
         return loader
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
-        """Scale by the images of an optimizer step, where mmengine counts an iteration's."""
+        """Scale the learning rate by the images per optimizer step, not per iteration."""
         if auto_scale_lr and auto_scale_lr.get("enable"):
             counts = getattr(optim_wrapper, "_accumulative_counts", 1)
             base = auto_scale_lr["base_batch_size"] / counts
@@ -73,10 +74,10 @@ def _optimizers(runner: Runner) -> list[Optimizer]:
 
 
 def build_runner(plan: Plan) -> Runner:
-    """Build the runner of a plan, with whole-or-nothing checkpoints and strict loading.
+    """Build the runner of a plan, with checkpoints written whole or not at all and strict loading.
 
     Raises:
-        RuntimeError: Where the config is not one of a run.
+        RuntimeError: If mmengine cannot build a runner from the config.
     """
     cfg = config_of_runner(plan)
     write_whole_files()

@@ -1,4 +1,4 @@
-"""One training per work directory."""
+"""Lock a work directory, so that only one training runs in it."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ from mmengine.logging import print_log
 from convnext_dense.files import clear_parts, ensure_folder, write_error
 
 LOCK_FILE = "run.lock"
-# A run of another host gives a sign of life every BEAT seconds; without one for STALE it is dead.
+# A run renews its lock's time every BEAT seconds. On another host it counts as dead after STALE.
 BEAT = 20
 STALE = 120
-# What this process holds: the system's lock is the process's, and would be given twice.
+# The locks of this process: the system would grant the same process its lock a second time.
 _held: dict[str, dict] = {}
 
 
 class WorkDirInUseError(RuntimeError):
-    """Another run trains in the work directory."""
+    """Another run is training in the work directory."""
 
 
 @contextlib.contextmanager
 def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
-    """Keep a work directory for one run, until the block ends or the process dies.
+    """Lock a work directory for one run, until the block ends or the process dies.
 
-    The file ``run.lock`` in it says who trains there and since when. It is locked by ``fcntl``, and
-    its time of change is renewed as a sign of life. On one machine the lock decides: a process that
-    was killed holds none. Another machine may not see it. A run of another host therefore counts as
-    living until it has given no sign of life for :data:`STALE` seconds, which is waited for.
+    The file ``run.lock`` in it says which process trains there and since when. It is locked by
+    ``fcntl``, and its modification time is renewed as a sign of life. On one machine the lock
+    decides, since a killed process loses it. Another machine may not see the lock: there, a run
+    counts as alive until its file has not changed for :data:`STALE` seconds. This function waits
+    for that long.
 
-    What killed processes left half written in the directory and below is deleted. Reading it, and a
-    test that writes its figures there, need no lock.
+    Half-written files of killed processes in the directory and below are deleted. Reading the
+    directory, or writing the figures of a test to it, needs no lock.
 
     Args:
-        work_dir: Made where it is missing, and removed at the end where nothing was written to it.
+        work_dir: Created if it is missing, and removed at the end if nothing was written to it.
 
     Raises:
-        WorkDirInUseError: Naming the run that has it.
-        WriteError: Where no file can be written there.
+        WorkDirInUseError: If another run has it; the message names that run.
+        WriteError: If no file could be written there.
     """
     folder = Path(os.path.realpath(work_dir))
     is_new = not folder.exists()
@@ -65,7 +66,7 @@ def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
             raise write_error(path, error) from error
         _held[str(path)] = about
         for below, _, _ in os.walk(folder):
-            clear_parts(below)  # a run writes to no folder of the runs before
+            clear_parts(below)  # no other run is writing to these folders
         beats = threading.Thread(target=_beat, args=(file, ended), name=LOCK_FILE, daemon=True)
         beats.start()
         try:
@@ -83,13 +84,13 @@ def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
 
 
 def _open(path: Path, work_dir: str | Path) -> tuple[int, bool]:
-    """Open and lock the file; refuse where another run of this machine has it."""
+    """Open and lock the file; refuse if another run on this machine has locked it."""
     if str(path) in _held:
         raise _in_use(work_dir, _held[str(path)])
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            # Not flock: a loader's workers would go on holding it when the run is killed.
+            # Not flock: a loader's workers would still hold it after the run is killed.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             about = _read(file)
@@ -97,7 +98,7 @@ def _open(path: Path, work_dir: str | Path) -> tuple[int, bool]:
             raise _in_use(work_dir, about) from None
         except OSError:
             return file, False  # a file system without locks
-        # A run that ends deletes the file, maybe this one.
+        # A run that ends deletes its file, which may be this one.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file)):
                 return file, True
@@ -105,12 +106,12 @@ def _open(path: Path, work_dir: str | Path) -> tuple[int, bool]:
 
 
 def _refuse_unseen(file: int, is_locked: bool, folder: Path, work_dir: str | Path) -> None:
-    """Refuse where a run lives whose lock cannot be seen from here."""
+    """Refuse if a run is alive whose lock is not visible from here."""
     about = _read(file)
     if not about or (is_locked and about["host"] == socket.gethostname()):
         return
     last_sign = os.fstat(file).st_mtime
-    # By the clock of the file system, which both machines see.
+    # By the clock of the file system, which is the same for both machines.
     with tempfile.TemporaryFile(dir=folder) as now:
         silent = abs(os.fstat(now.fileno()).st_mtime - last_sign)
     if silent < STALE:
@@ -126,7 +127,7 @@ def _refuse_unseen(file: int, is_locked: bool, folder: Path, work_dir: str | Pat
 
 
 def _read(file: int) -> dict:
-    # Not by a second descriptor: closing it would give up the lock.
+    # Not by a second descriptor: closing that would release the lock.
     try:
         about = json.loads(os.pread(file, 4096, 0))
     except ValueError:

@@ -26,7 +26,7 @@ def test_an_interrupt_that_became_another_error_is_one_again():
 
 
 def test_an_interrupt_that_was_ignored_comes_again(monkeypatch):
-    monkeypatch.setattr("convnext_dense.training.interrupt.AGAIN", 1)
+    monkeypatch.setattr("convnext_dense.training.interrupt.REPEAT_AFTER", 1)
     with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         with contextlib.suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)

@@ -246,7 +246,7 @@ GOOD = dict(decay_rate=0.7, decay_type="layer_wise")
         (dict(GOOD, decay_rate=1.5), "above 0 and at most 1, got 1.5"),
         (dict(GOOD, decay_type="layerwise"), "layer_wise, stage_wise, got 'layerwise'"),
         (dict(GOOD, num_layers=0), "num_layers is at least 1, got 0"),
-        (dict(GOOD, layer_decay=0.7), "knows decay_rate, .*, not 'layer_decay'"),
+        (dict(GOOD, layer_decay=0.7), "accepts decay_rate, .*, not 'layer_decay'"),
         (dict(GOOD, custom_keys=dict(head=dict(lr=1))), "lr_mult, decay_mult, not 'lr'"),
         (dict(GOOD, custom_keys=dict(head=0.1)), r"custom_keys\['head'\] is a dict, got 0.1"),
     ],

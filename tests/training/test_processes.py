@@ -117,7 +117,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_the_next_rank(monkeypatch
     assert wait_for(lambda: said, 4)
     assert said == [
         "rank 0 (port 7 of somewhere) has given no sign of life for 1 s: it is stopped, or its "
-        "machine is lost"
+        "machine cannot be reached"
     ]
 
 

@@ -61,7 +61,7 @@ def spoil(checkpoint: dict, key: str, value: object) -> None:
         ("optimizer.state.0.exp_avg", torch.zeros(5), r"state.0.exp_avg has shape \(5,\)"),
         ("optimizer.state.1.exp_avg_sq", torch.full((2,), torch.nan), "exp_avg_sq is not finite"),
         ("optimizer.param_groups.1", ..., "has 1 groups of parameters, and this run has 2"),
-        ("optimizer.param_groups.0.params", [0, 1], "is of other parameters than this run's"),
+        ("optimizer.param_groups.0.params", [0, 1], "is for other parameters than this run's"),
         ("optimizer.param_groups.1.lr", -1, "param_groups.1.lr is -1"),
         ("optimizer.param_groups.1.lr", float("inf"), "param_groups.1.lr is inf"),
         ("optimizer.param_groups.1.lr", None, "param_groups.1.lr is None"),
