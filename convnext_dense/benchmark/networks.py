@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.benchmark.peers import PEERS, why_not
 from convnext_dense.benchmark.peers.meta import MetaConvNeXt
-from convnext_dense.checkpoints.find import find_convnext
+from convnext_dense.checkpoints.find_convnext import find_convnext
 
 OURS = "ours"
 # Relative to the size of the values, at a small input in float32.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.layouts import TARGETS, Layout
 from convnext_dense.checkpoints.network import check_whole
 from convnext_dense.checkpoints.report import is_output_norm, listed
@@ -86,11 +86,11 @@ def convert(
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
     check_whole(found, read.name)
-    refuse_unusable({n: v for n, v in found.beside.items() if _is_real(n, v)}, read.name)
+    refuse_unusable({n: v for n, v in found.other_parts.items() if _is_real(n, v)}, read.name)
 
     layout = TARGETS[to]
     own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}
-    if found.beside:
+    if found.other_parts:
         if to not in WHOLE_TARGETS:
             raise ValueError(
                 f"{read.name} is a whole model, which goes to {' or '.join(WHOLE_TARGETS)} alone: "
@@ -99,7 +99,7 @@ def convert(
         written = layout.write(own, found.arch)
         if to == "meta":
             written = {f"backbone.{name}": value for name, value in written.items()}
-        written |= found.others("backbone.")
+        written |= found.other_parameters("backbone.")
         content: dict[str, Any] = dict(meta=dict(read.meta), state_dict=written)
     else:
         written = layout.write(own, found.arch)
@@ -118,7 +118,7 @@ def _is_real(name: str, value: Tensor) -> bool:
     return value.is_floating_point() or name.endswith(REAL)
 
 
-def _has_place(name: str, found: Found, layout: Layout) -> bool:
+def _has_place(name: str, found: FoundConvNeXt, layout: Layout) -> bool:
     names = layout.names(found.arch.depths)
     if name in names or (name.startswith("norm.") and layout.final_norm_is_last):
         return True

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.compare import ITS_CONFIG, compare, refuse, remedies_for_classes
-from convnext_dense.checkpoints.find import Found
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.target import count_classes, find_backbone
@@ -46,7 +46,7 @@ class Fit:
 
 
 def fit_weights(
-    model: nn.Module, found: Found, source: str, classes: tuple[str, ...], policy: Policy
+    model: nn.Module, found: FoundConvNeXt, source: str, classes: tuple[str, ...], policy: Policy
 ) -> Fit:
     """Compare a ConvNeXt of a checkpoint with the one in a model.
 
@@ -64,7 +64,7 @@ def fit_weights(
         ValueError: Where the policy asks for what the model or the file has not.
     """
     path, backbone = find_backbone(model)
-    is_whole = bool(path and found.beside)
+    is_whole = bool(path and found.other_parts)
     own, dropped = dict(found.own), dict(found.unused)
     if policy.final_norm == "use":
         _use_final_norm(own, backbone, found)
@@ -73,9 +73,9 @@ def fit_weights(
         if reason := _reason_to_drop(name, backbone):
             dropped[found.names.get(name, name)] = reason
             del own[name]
-    given = replace(found, own=own).below(path)
+    given = replace(found, own=own).named_below(path)
     if is_whole:
-        given |= found.others(path)
+        given |= found.other_parameters(path)
     wanted = {
         name: value
         for name, value in model.state_dict().items()
@@ -90,9 +90,9 @@ def fit_weights(
     if not is_whole:  # output norms begin at 1 and 0
         fit.missing = [name for name in result.missing if is_output_norm(name)]
         result.missing = [name for name in result.missing if name not in fit.missing]
-    faults = result.faults(found.in_file(path))
+    faults = result.faults(found.names_in_file(path))
     if not path:
-        faults["beside the backbone"] = list(found.beside)
+        faults["beside the backbone"] = list(found.other_parts)
     is_empty = not any(name.startswith(path) for name in fit.fitting)
     if any(faults.values()) and (policy.strict or is_empty):
         remedies += remedies_for_classes(result, classes, count_classes(model), anew=True)
@@ -108,12 +108,12 @@ def fit_weights(
     return fit
 
 
-def describe(found: Found) -> str:
+def describe(found: FoundConvNeXt) -> str:
     """Return the architecture and the layout of a ConvNeXt in a checkpoint."""
     return f"{describe_arch(found.arch)} in the layout {found.layout.name!r}"
 
 
-def subject_of_whole(source: str, found: Found, backbone: ConvNeXt, differs: bool) -> str:
+def subject_of_whole(source: str, found: FoundConvNeXt, backbone: ConvNeXt, differs: bool) -> str:
     """Return the beginning of the message that refuses a whole model.
 
     Args:
@@ -128,14 +128,14 @@ def subject_of_whole(source: str, found: Found, backbone: ConvNeXt, differs: boo
     return f"{source} holds {held} and does not fit this model, whose backbone is {ours}"
 
 
-def _subject_of_backbone(source: str, found: Found, backbone: ConvNeXt) -> str:
+def _subject_of_backbone(source: str, found: FoundConvNeXt, backbone: ConvNeXt) -> str:
     held, ours = describe(found), describe_arch(backbone.arch)
-    if found.beside:
+    if found.other_parts:
         held = f"a whole model, whose backbone loads with `prefix={found.prefix!r}`: {held}"
     return f"{source} holds {held} and does not fit the backbone, which is {ours}"
 
 
-def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: Found) -> None:
+def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: FoundConvNeXt) -> None:
     last = len(backbone.arch.depths) - 1
     if not backbone.norm_out or last not in backbone.out_indices:
         raise ValueError(f"final_norm='use' needs an output norm{last}, which the model has not")

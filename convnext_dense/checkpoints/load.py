@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from convnext_dense.checkpoints.containers import trained_classes
-from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.fit import Fit, Policy, fit_weights
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import LoadReport
@@ -86,7 +86,7 @@ def load_weights(
     return report
 
 
-def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
+def _report(read: Source, found: FoundConvNeXt, fit: Fit, path: str) -> LoadReport:
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
     notes = []
     if found.obstacle:
@@ -100,7 +100,7 @@ def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
             f"the classifier's norm serves the last output; it acted on pooled features, with eps "
             f"{eps:g}"
         )
-    if path and not found.beside:
+    if path and not found.other_parts:
         notes.append("a backbone alone: the other parts of the model are as they were")
     return LoadReport(
         source=read.name,
@@ -126,5 +126,5 @@ def _report(read: Source, found: Found, fit: Fit, path: str) -> LoadReport:
     )
 
 
-def _is_converted(name: str, found: Found) -> bool:
+def _is_converted(name: str, found: FoundConvNeXt) -> bool:
     return name in found.reshaped or found.prefix + name != found.names.get(name)

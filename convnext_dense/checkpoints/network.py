@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from convnext_dense.backbone.convnext import ConvNeXt
-from convnext_dense.checkpoints.find import Found
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.values import refuse_unusable
 
 
-def build_network(found: Found, norm_out: bool) -> ConvNeXt:
+def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:
     """Build the backbone that a checkpoint is of, all stages given out.
 
     Args:
@@ -29,7 +29,7 @@ def build_network(found: Found, norm_out: bool) -> ConvNeXt:
     )
 
 
-def check_whole(found: Found, source: str) -> None:
+def check_whole(found: FoundConvNeXt, source: str) -> None:
     """Refuse a network that lacks a parameter, has one too many or unusable, or is unlike ours.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from convnext_dense.cached_download import place_in_cache
-from convnext_dense.checkpoints.find import Found
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.source import is_remote, read_source
 
 # The first that matches the path, URL or hub id. Sources: the projects' LICENSE files and READMEs,
@@ -39,7 +39,7 @@ HUB_ADDRESS = re.compile(r"^https?://(?:www\.)?huggingface\.co/([^/]+/[^/]+)")
 HUB_CACHE = re.compile(r"(?:^|/)models--([\w.-]+)/snapshots/")
 
 
-def licence_of(name: str, found: Found) -> str:
+def licence_of(name: str, found: FoundConvNeXt) -> str:
     """Return the licence of published weights, or that the name does not tell it."""
     told = name if is_remote(name) else telling_name(name)
     for pattern, licence in LICENCES.items():

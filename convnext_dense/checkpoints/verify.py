@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convnext_dense.checkpoints.find import find_convnext
+from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.load import load_weights
 from convnext_dense.checkpoints.network import build_network, check_whole
 from convnext_dense.checkpoints.source import read_source
@@ -103,7 +103,7 @@ def verify(
         if name.startswith(found.prefix)
     }
     net = build_network(found, norm_out=True).eval()
-    if found.beside:  # a whole model, of which only the backbone is compared
+    if found.other_parts:  # a whole model, of which only the backbone is compared
         prefix = ".".join(part.removesuffix(".") for part in (prefix, found.prefix) if part)
     load_weights(net, source, prefix, ema=ema, trust=trust)
     shape = (1, net.downsample_layers[0][0].in_channels, *size)

@@ -24,7 +24,7 @@ from convnext_dense.checkpoints.containers import (
     trained_classes,
     without_wrappers,
 )
-from convnext_dense.checkpoints.find import Found, find_convnext
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.fit import describe, subject_of_whole
 from convnext_dense.checkpoints.target import count_classes, find_backbones, unwrapped
 from convnext_dense.checkpoints.values import refuse_unusable
@@ -124,17 +124,17 @@ def _compare_renamed(
         f"{source}: {describe(found)}, {len(found.own)} backbone parameters", logger="current"
     )
     path, backbone = next(iter(backbones.items()))
-    result = compare(found.below(path) | found.others(path), wanted)
+    result = compare(found.named_below(path) | found.other_parameters(path), wanted)
     result.obstacle = found.obstacle
     return result, subject_of_whole(source, found, backbone, result.concerns(path))
 
 
-def _find_in_whole(state: Mapping[str, Tensor], source: str) -> Found | None:
+def _find_in_whole(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt | None:
     try:
         found = find_convnext(state, source)
     except RuntimeError:  # the comparison says what the file lacks
         return None
-    return found if found.beside else None
+    return found if found.other_parts else None
 
 
 def _check_averages(

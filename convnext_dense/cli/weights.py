@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.convert import convert
-from convnext_dense.checkpoints.find import find_convnext
+from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import is_output_norm, listed
@@ -30,7 +30,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
     read = read_source(args.source, prefix=args.prefix, trust=args.trust, ema=args.ema)
     found = find_convnext(read.state, read.name)
     norms = [name for name in found.own if is_output_norm(name) and name.endswith("weight")]
-    heads = Counter(name.partition(".")[0] for name in found.others("backbone."))
+    heads = Counter(name.partition(".")[0] for name in found.other_parameters("backbone."))
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
     dtypes = Counter(str(value.dtype).removeprefix("torch.") for value in read.state.values())
     rows = {

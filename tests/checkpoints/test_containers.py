@@ -10,7 +10,7 @@ from torch import nn
 
 from convnext_dense import load_weights
 from convnext_dense.checkpoints.containers import AVERAGED, PLAIN
-from convnext_dense.checkpoints.find import find_convnext
+from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.whole import fit_checkpoint
 

@@ -83,7 +83,7 @@ def test_every_convnext_of_timm(timm):
 
 def test_a_folder_says_nothing_of_the_licence(timm):
     from convnext_dense import ConvNeXt
-    from convnext_dense.checkpoints.find import find_convnext
+    from convnext_dense.checkpoints.find_convnext import find_convnext
 
     found = find_convnext(ConvNeXt("atto").state_dict(), "x")
     assert telling_name("/home/dinov3/x.pth") == "x.pth"

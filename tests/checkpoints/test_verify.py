@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from convnext_dense.checkpoints import find
+from convnext_dense.checkpoints import find_convnext
 from convnext_dense.checkpoints.layouts import LAYOUTS
 from convnext_dense.checkpoints.verify import verify
 
@@ -62,18 +62,18 @@ def test_a_wrong_rule_is_found_out(sources, monkeypatch):
     wrong = {"stages.{s}.{b}.grn.gamma": "stages.{s}.{b}.grn.beta"}
     wrong |= {"stages.{s}.{b}.grn.beta": "stages.{s}.{b}.grn.gamma"}
     layouts = [dataclasses.replace(one, rules={**one.rules, **wrong}) for one in LAYOUTS[:1]]
-    monkeypatch.setattr(find, "LAYOUTS", layouts)
+    monkeypatch.setattr(find_convnext, "LAYOUTS", layouts)
     assert max(check.error for check in verify(sources["meta"])) > 1e-2
 
 
 def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
-    real = find.own_shape
+    real = find_convnext.own_shape
 
     def transposed(name, value):
         value = real(name, value)
         return value.mT if value.ndim == 4 else value
 
-    monkeypatch.setattr(find, "own_shape", transposed)
+    monkeypatch.setattr(find_convnext, "own_shape", transposed)
     assert max(check.error for check in verify(sources["fcmae"])) > 1e-2
 
 

@@ -14,7 +14,7 @@ from convnext_dense.checkpoints.layouts import LAYOUTS, Layout, own_shape
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundConvNeXt:
     """A ConvNeXt in a checkpoint.
 
     Attributes:
@@ -27,7 +27,7 @@ class Found:
         unused: Names that dense prediction has no use for: the reason.
         unknown: Parameters below the prefix that the layout does not know, by their names in the
             checkpoint.
-        beside: Parameters of other parts of a whole model, by their names in the checkpoint.
+        other_parts: Parameters of other parts of a whole model, by their names in the checkpoint.
         obstacle: Why it is another network than ours, or None.
     """
 
@@ -39,20 +39,20 @@ class Found:
     reshaped: tuple[str, ...]
     unused: dict[str, str]
     unknown: dict[str, Tensor]
-    beside: dict[str, Tensor]
+    other_parts: dict[str, Tensor]
     obstacle: str | None
 
-    def below(self, path: str) -> dict[str, Tensor]:
+    def named_below(self, path: str) -> dict[str, Tensor]:
         """Return the network's parameters by our names, where it stands below ``path``."""
         unknown = {name[len(self.prefix) :]: value for name, value in self.unknown.items()}
         return {path + name: value for name, value in (self.own | unknown).items()}
 
-    def in_file(self, path: str) -> dict[str, str]:
-        """Return their names in the checkpoint, by those of :meth:`below`."""
+    def names_in_file(self, path: str) -> dict[str, str]:
+        """Return their names in the checkpoint, by those of :meth:`named_below`."""
         unknown = {name[len(self.prefix) :]: name for name in self.unknown}
         return {path + name: theirs for name, theirs in (self.names | unknown).items()}
 
-    def others(self, path: str) -> dict[str, Tensor]:
+    def other_parameters(self, path: str) -> dict[str, Tensor]:
         """Return what stands beside the backbone, without the wrappers of the whole model.
 
         Args:
@@ -60,13 +60,15 @@ class Found:
         """
         if self.prefix.endswith(path):
             outer = self.prefix.removesuffix(path)
-            names = {name: name.removeprefix(outer) for name in self.beside}
+            names = {name: name.removeprefix(outer) for name in self.other_parts}
         else:
-            names = {name: LEADING.sub("", name) for name in self.beside}
-        return {self.layout.head_name(names[name]): value for name, value in self.beside.items()}
+            names = {name: LEADING.sub("", name) for name in self.other_parts}
+        return {
+            self.layout.head_name(names[name]): value for name, value in self.other_parts.items()
+        }
 
 
-def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
+def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
     """Find the one ConvNeXt in a state dict, whatever its layout and prefix.
 
     Args:
@@ -102,7 +104,7 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
     ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
     bare = tuple(f"{template}." for template in layout.bare)
     in_tower = LEADING.sub("", prefix) == layout.tower
-    names, unused, unknown, beside = {}, {}, {}, {}
+    names, unused, unknown, other_parts = {}, {}, {}, {}
     for name, value in state.items():
         inside = name.startswith(prefix)
         # What stands beside a backbone, without the wrappers of the whole.
@@ -115,13 +117,15 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> Found:
         elif inside:
             unknown[name] = value
         else:
-            beside[name] = value
-    if layout.final_norm_is_last and not beside:
+            other_parts[name] = value
+    if layout.final_norm_is_last and not other_parts:
         names = _with_final_norm(names, len(arch.depths) - 1)
     own = {our: own_shape(our, state[name]) for our, name in names.items()}
     reshaped = tuple(our for our, name in names.items() if own[our].shape != state[name].shape)
     obstacle = layout.obstacle(below, arch)
-    return Found(layout, prefix, arch, own, names, reshaped, unused, unknown, beside, obstacle)
+    return FoundConvNeXt(
+        layout, prefix, arch, own, names, reshaped, unused, unknown, other_parts, obstacle
+    )
 
 
 def _with_final_norm(names: dict[str, str], last: int) -> dict[str, str]:
