@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
-from convnext_dense.checkpoints.fit import Fit, Policy, fit_weights
+from convnext_dense.checkpoints.match_weights import LoadOptions, WeightMatch, match_weights
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import LoadReport
 from convnext_dense.checkpoints.source import Source, read_source
@@ -73,28 +73,28 @@ def load_weights(
     """
     if final_norm not in FINAL_NORM:
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
-    policy = Policy(strict, final_norm, adapt_input, reinit_heads)
+    options = LoadOptions(strict, final_norm, adapt_input, reinit_heads)
     model = unwrapped(model)
     path, _ = find_backbone(model)  # before the source is downloaded
     read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
     found = find_convnext(read.state, read.name)
-    fit = fit_weights(model, found, read.name, trained_classes(read.meta), policy)
-    refuse_unusable(fit.fitting, read.name, model.state_dict())
-    model.load_state_dict(fit.fitting, strict=False)
-    report = _report(read, found, fit, path)
+    match = match_weights(model, found, read.name, trained_classes(read.meta), options)
+    refuse_unusable(match.fitting, read.name, model.state_dict())
+    model.load_state_dict(match.fitting, strict=False)
+    report = _report(read, found, match, path)
     print_log(f"weights loaded\n{report}", logger="current")
     return report
 
 
-def _report(read: Source, found: FoundConvNeXt, fit: Fit, path: str) -> LoadReport:
+def _report(read: Source, found: FoundConvNeXt, match: WeightMatch, path: str) -> LoadReport:
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
     notes = []
     if found.obstacle:
         notes.append(found.obstacle)
-    if gammas := [v for n, v in fit.fitting.items() if n.endswith(".grn.gamma")]:
+    if gammas := [v for n, v in match.fitting.items() if n.endswith(".grn.gamma")]:
         size = sum(value.float().abs().mean().item() for value in gammas) / len(gammas)
         notes.append(f"mean size of GRN's gamma: {size:.3g} (0 would be untrained)")
-    if "norm.weight" in found.names and found.names["norm.weight"] not in fit.dropped:
+    if "norm.weight" in found.names and found.names["norm.weight"] not in match.dropped:
         eps = found.layout.final_norm_eps
         notes.append(
             f"the classifier's norm serves the last output; it acted on pooled features, with eps "
@@ -109,15 +109,15 @@ def _report(read: Source, found: FoundConvNeXt, fit: Fit, path: str) -> LoadRepo
         left=read.left,
         prefix=found.prefix,
         arch=found.arch,
-        loaded=tuple(fit.fitting),
+        loaded=tuple(match.fitting),
         converted=tuple(
             name
-            for name in fit.fitting
+            for name in match.fitting
             if name.startswith(path) and _is_converted(name.removeprefix(path), found)
         ),
-        dropped=fit.dropped,
-        missing=tuple(fit.missing),
-        reinitialised=tuple(fit.reinitialised),
+        dropped=match.dropped,
+        missing=tuple(match.missing),
+        reinitialised=tuple(match.reinitialised),
         checksum=read.checksum,
         licence=licence_of(read.name, found),
         mean=mean,

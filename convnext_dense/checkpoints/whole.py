@@ -25,7 +25,7 @@ from convnext_dense.checkpoints.containers import (
     without_wrappers,
 )
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
-from convnext_dense.checkpoints.fit import describe, subject_of_whole
+from convnext_dense.checkpoints.match_weights import describe, subject_of_whole
 from convnext_dense.checkpoints.target import count_classes, find_backbones, unwrapped
 from convnext_dense.checkpoints.values import refuse_unusable
 

@@ -1,4 +1,4 @@
-"""Fit published weights to a backbone, or to a whole model: what loads and what is left out."""
+"""Match published weights to a backbone, or to a whole model: what loads and what is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEM = "downsample_layers.0.0.weight"
 
 
 @dataclass(frozen=True)
-class Policy:
+class LoadOptions:
     """What is asked of a load; see :func:`~convnext_dense.checkpoints.load_weights`."""
 
     strict: bool = True
@@ -29,7 +29,7 @@ class Policy:
 
 
 @dataclass
-class Fit:
+class WeightMatch:
     """What of a checkpoint goes where.
 
     Attributes:
@@ -45,9 +45,13 @@ class Fit:
     reinitialised: list[str] = field(default_factory=list)
 
 
-def fit_weights(
-    model: nn.Module, found: FoundConvNeXt, source: str, classes: tuple[str, ...], policy: Policy
-) -> Fit:
+def match_weights(
+    model: nn.Module,
+    found: FoundConvNeXt,
+    source: str,
+    classes: tuple[str, ...],
+    options: LoadOptions,
+) -> WeightMatch:
     """Compare a ConvNeXt of a checkpoint with the one in a model.
 
     What stands beside it in the checkpoint is compared too where the model is a whole one.
@@ -57,18 +61,18 @@ def fit_weights(
         found: The ConvNeXt and what stands beside it.
         source: How messages call the checkpoint.
         classes: That it was trained for, where it names them.
-        policy: What is asked for.
+        options: What is asked for.
 
     Raises:
         RuntimeError: Where something does not fit: it says what the file holds and what of it.
-        ValueError: Where the policy asks for what the model or the file has not.
+        ValueError: Where the options asks for what the model or the file has not.
     """
     path, backbone = find_backbone(model)
     is_whole = bool(path and found.other_parts)
     own, dropped = dict(found.own), dict(found.unused)
-    if policy.final_norm == "use":
+    if options.final_norm == "use":
         _use_final_norm(own, backbone, found)
-    remedies = _fit_channels(own, backbone, policy.adapt_input)
+    remedies = _fit_channels(own, backbone, options.adapt_input)
     for name in list(own):
         if reason := _reason_to_drop(name, backbone):
             dropped[found.names.get(name, name)] = reason
@@ -84,17 +88,17 @@ def fit_weights(
     result = compare(given, wanted)
     result.obstacle = found.obstacle
     dropped |= dict.fromkeys(result.averages, "averages that mmdet 2.x keeps as buffers")
-    fit = Fit(result.fitting, dropped)
-    if policy.reinit_heads:
-        fit.reinitialised = result.leave_heads()
+    match = WeightMatch(result.fitting, dropped)
+    if options.reinit_heads:
+        match.reinitialised = result.leave_heads()
     if not is_whole:  # output norms begin at 1 and 0
-        fit.missing = [name for name in result.missing if is_output_norm(name)]
-        result.missing = [name for name in result.missing if name not in fit.missing]
+        match.missing = [name for name in result.missing if is_output_norm(name)]
+        result.missing = [name for name in result.missing if name not in match.missing]
     faults = result.faults(found.names_in_file(path))
     if not path:
         faults["beside the backbone"] = list(found.other_parts)
-    is_empty = not any(name.startswith(path) for name in fit.fitting)
-    if any(faults.values()) and (policy.strict or is_empty):
+    is_empty = not any(name.startswith(path) for name in match.fitting)
+    if any(faults.values()) and (options.strict or is_empty):
         remedies += remedies_for_classes(result, classes, count_classes(model), anew=True)
         if is_whole:
             subject = subject_of_whole(source, found, backbone, result.concerns(path))
@@ -102,10 +106,10 @@ def fit_weights(
         else:
             subject = _subject_of_backbone(source, found, backbone)
         refuse(subject, faults, remedies)
-    fit.missing += faults.pop("missing")
+    match.missing += faults.pop("missing")
     for fault, names in faults.items():
-        fit.dropped |= dict.fromkeys(names, fault)
-    return fit
+        match.dropped |= dict.fromkeys(names, fault)
+    return match
 
 
 def describe(found: FoundConvNeXt) -> str:
