@@ -13,7 +13,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from convnext_dense.checkpoints.containers import meta_of, trained_classes
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.data.check import build_unread
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo import published_model
@@ -55,7 +55,7 @@ def build_model(
     if device.type == "cpu":
         model = in_fastest_layout(revert_sync_batchnorm(model))
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
-    model.load_state_dict(fit_checkpoint(model, content, checkpoint), strict=False)
+    model.load_state_dict(parameters_for_model(model, content, checkpoint), strict=False)
     return model.to(device).eval(), dict(meta_of(content))
 
 

@@ -13,8 +13,8 @@ from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.checkpoints.containers import meta_of, trained_classes
 from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.checkpoints.report import listed
-from convnext_dense.checkpoints.target import unwrapped
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.target_model import unwrap_model
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.training.run_state import require_state_of_run
 
 # The key of the record in a checkpoint's `meta`.
@@ -27,7 +27,7 @@ class StrictLoadHook(Hook):
 
     mmengine loads the parameters that fit and only logs a warning about the rest, so that a run
     could train or test with random weights. This hook checks tests, ``load_from`` and resuming by
-    :func:`~convnext_dense.checkpoints.whole.fit_checkpoint`. With the config key
+    :func:`~convnext_dense.checkpoints.whole_model.parameters_for_model`. With the config key
     ``reinit_heads=True``, heads for another number of classes keep their random values when
     training starts from a checkpoint. A test with the same number of classes but other names goes
     on, with a warning.
@@ -57,7 +57,7 @@ class StrictLoadHook(Hook):
         """Compare a checkpoint with the model before mmengine loads it."""
         self._trained_classes = trained_classes(meta_of(checkpoint))
         # mmengine reads the parameters from this key.
-        checkpoint["state_dict"] = fit_checkpoint(
+        checkpoint["state_dict"] = parameters_for_model(
             runner.model,
             checkpoint,
             _checkpoint_path(runner),
@@ -118,7 +118,7 @@ class RunIdentityHook(Hook):
             )
 
     def _record(self, runner: Runner) -> dict[str, str]:
-        backbone = getattr(unwrapped(runner.model), "backbone", None)
+        backbone = getattr(unwrap_model(runner.model), "backbone", None)
         record = {"backbone": type(backbone).__name__}
         if isinstance(backbone, ConvNeXt):
             names = [name for name, arch in ARCHS.items() if arch == backbone.arch]

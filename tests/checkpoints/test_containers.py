@@ -12,7 +12,7 @@ from convnext_dense import load_weights
 from convnext_dense.checkpoints.containers import AVERAGED, PLAIN
 from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.source import read_source
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 
 from .helpers import assert_holds, backbone, published, refuse
 
@@ -152,5 +152,5 @@ def test_a_whole_model_with_wrappers_tests_and_starts_training():
     state = {n.replace("stages.1", "stages._orig_mod.1"): v for n, v in model.state_dict().items()}
     state = {n.replace("head.", "head._checkpoint_wrapped_module."): v for n, v in state.items()}
     for checkpoint in (dict(module=state), dict(state_dict=state), state):
-        assert fit_checkpoint(model, checkpoint, "a.pth").keys() == model.state_dict().keys()
+        assert parameters_for_model(model, checkpoint, "a.pth").keys() == model.state_dict().keys()
     load_weights(model, dict(module=state))

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
 from convnext_dense import load_weights
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 
 from .test_whole_models import CONFIGS
 
@@ -63,7 +63,7 @@ def test_the_logits_are_equal(theirs, tmp_path, how):
         report = load_weights(ours, tmp_path)
         assert len(report.loaded) == len(ours.state_dict())
     else:
-        ours.load_state_dict(fit_checkpoint(ours, theirs.state_dict(), "a.safetensors"))
+        ours.load_state_dict(parameters_for_model(ours, theirs.state_dict(), "a.safetensors"))
     assert_equal_logits(ours, theirs)
 
 

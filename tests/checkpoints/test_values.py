@@ -14,7 +14,7 @@ from convnext_dense import ConvNeXt
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.checkpoints.values import find_unusable, refuse_unusable
 from convnext_dense.checkpoints.verify import verify
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.cli.weights import inspect_weights
 
 from .helpers import backbone, published, refuse
@@ -84,7 +84,7 @@ def test_whole_models_refuse_them(spoilt, resume):
     whole = Detector().state_dict()
 
     def fit(**checkpoint):
-        fit_checkpoint(Detector(), checkpoint, "a.pth", resume=resume)
+        parameters_for_model(Detector(), checkpoint, "a.pth", resume=resume)
 
     fit(state_dict=whole, meta={})
     averages = {f"module.{name}": value for name, value in whole.items()}

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
@@ -86,16 +86,18 @@ def test_the_backbone_is_renamed_and_then_compared(names):
             value = value.reshape(1, 1, 1, -1)
         state[f"module.{name}"] = value
     state["ema_decode_head_conv_seg_weight"] = torch.ones(1)
-    fitting = fit_checkpoint(model, dict(state_dict=state, meta=dict(CLASSES=("a",))), "old.pth")
+    fitting = parameters_for_model(
+        model, dict(state_dict=state, meta=dict(CLASSES=("a",))), "old.pth"
+    )
     shapes = {name: value.shape for name, value in fitting.items()}
     assert shapes == {name: value.shape for name, value in own.items()}
 
     strange = state | {"module.backbone.stages.0.0.extra": torch.ones(1)}
     with pytest.raises(RuntimeError, match=r"1 not in the model \(backbone\.stages\.0\.0\.extra\)"):
-        fit_checkpoint(model, dict(state_dict=strange), "old.pth")
+        parameters_for_model(model, dict(state_dict=strange), "old.pth")
     del state["module.backbone.norm2.weight"]
     with pytest.raises(RuntimeError, match=r"old\.pth .*1 missing \(backbone\.norm2\.weight\)"):
-        fit_checkpoint(model, dict(state_dict=state), "old.pth")
+        parameters_for_model(model, dict(state_dict=state), "old.pth")
 
 
 def test_a_run_is_resumed_as_what_it_was():
@@ -103,4 +105,4 @@ def test_a_run_is_resumed_as_what_it_was():
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
     state = {n.replace("dwconv", "depthwise_conv"): v for n, v in model.state_dict().items()}
     with pytest.raises(RuntimeError, match=r"a\.pth does not fit this model"):
-        fit_checkpoint(model, dict(state_dict=state), "a.pth", resume=True)
+        parameters_for_model(model, dict(state_dict=state), "a.pth", resume=True)

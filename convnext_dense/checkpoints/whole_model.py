@@ -33,7 +33,7 @@ from convnext_dense.checkpoints.values import refuse_unusable
 PREFIX = "module."
 
 
-def fit_checkpoint(
+def parameters_for_model(
     model: nn.Module,
     checkpoint: object,
     source: str,

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from convnext_dense import load_weights
-from convnext_dense.checkpoints.whole import fit_checkpoint
+from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.inference.model import build_model
 from convnext_dense.training import StrictLoadHook
 
@@ -117,12 +117,12 @@ def test_a_backbone_is_no_whole_model(door, saved):
 
 def test_heads_of_other_classes_stay_random_in_a_training_alone(trained):
     model = Detector(classes=5)
-    fitting = fit_checkpoint(model, trained, "a.pth", reinit_heads=True)
+    fitting = parameters_for_model(model, trained, "a.pth", reinit_heads=True)
     assert set(model.state_dict()) - set(fitting) == {"head.cls.weight", "head.cls.bias"}
     with pytest.raises(RuntimeError, match="reinit_heads=True"):
-        fit_checkpoint(model, trained, "a.pth", reinit_heads=False)
+        parameters_for_model(model, trained, "a.pth", reinit_heads=False)
     with pytest.raises(RuntimeError) as refusal:
-        fit_checkpoint(model, trained, "a.pth")
+        parameters_for_model(model, trained, "a.pth")
     assert "reinit_heads" not in str(refusal.value)
 
 
@@ -130,18 +130,18 @@ def test_averages_are_taken_and_what_goes_on_is_compared_too(trained):
     plain = {f"module.{name}": value + 1 for name, value in trained.items()}
     checkpoint = dict(state_dict=trained, ema_state_dict=plain | dict(steps=torch.tensor(3)))
     for resumed in (False, True):
-        fitting = fit_checkpoint(Detector(), checkpoint, "a.pth", resume=resumed)
+        fitting = parameters_for_model(Detector(), checkpoint, "a.pth", resume=resumed)
         assert torch.equal(fitting["neck.weight"], trained["neck.weight"])
     del checkpoint["ema_state_dict"]["module.neck.weight"]
-    fit_checkpoint(Detector(), checkpoint, "a.pth")  # a test has no use for them
+    parameters_for_model(Detector(), checkpoint, "a.pth")  # a test has no use for them
     says = r"^a\.pth: ema_state_dict does not fit this model: 1 missing \(neck\.weight\)"
     with pytest.raises(RuntimeError, match=says):
-        fit_checkpoint(Detector(), checkpoint, "a.pth", resume=True)
+        parameters_for_model(Detector(), checkpoint, "a.pth", resume=True)
 
 
 def test_versions_of_modules_stay(saved):
     state = Detector().state_dict()
-    fitting = fit_checkpoint(Detector(), dict(state_dict=state), "a.pth")
+    fitting = parameters_for_model(Detector(), dict(state_dict=state), "a.pth")
     assert fitting._metadata == state._metadata
 
 
@@ -150,5 +150,5 @@ def test_a_backbone_deeper_in_a_model_is_renamed_too(trained):
     model.student = Detector()
     state = {f"student.{n.replace('pwconv', 'pointwise_conv')}": v for n, v in trained.items()}
     state = {n.replace("dwconv", "depthwise_conv"): v for n, v in state.items()}
-    fitting = fit_checkpoint(model, state, "a.pth")
+    fitting = parameters_for_model(model, state, "a.pth")
     assert fitting.keys() == model.state_dict().keys()
