@@ -17,7 +17,7 @@ from convnext_dense.checkpoints.layouts import TARGETS, Layout
 from convnext_dense.checkpoints.network import check_whole
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import read_source
-from convnext_dense.checkpoints.values import refuse_unusable
+from convnext_dense.checkpoints.unusable_values import refuse_unusable
 from convnext_dense.files import ensure_writable, write_whole
 
 # Whose backbones mmdet and mmseg models have, under the prefix `backbone.`.

@@ -14,8 +14,8 @@ from convnext_dense.checkpoints.match_weights import LoadOptions, WeightMatch, m
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import LoadReport
 from convnext_dense.checkpoints.source import Source, read_source
-from convnext_dense.checkpoints.target import find_backbone, unwrapped
-from convnext_dense.checkpoints.values import refuse_unusable
+from convnext_dense.checkpoints.target_model import find_backbone, unwrap_model
+from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 FINAL_NORM = ("drop", "use")
 WAY_OUT = (
@@ -74,7 +74,7 @@ def load_weights(
     if final_norm not in FINAL_NORM:
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
     options = LoadOptions(strict, final_norm, adapt_input, reinit_heads)
-    model = unwrapped(model)
+    model = unwrap_model(model)
     path, _ = find_backbone(model)  # before the source is downloaded
     read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
     found = find_convnext(read.state, read.name)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.compare import ITS_CONFIG, compare, refuse, remedies_for_classes
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
-from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.report import is_output_norm
-from convnext_dense.checkpoints.target import count_classes, find_backbone
+from convnext_dense.checkpoints.target_model import count_classes, find_backbone
 
 STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
 STEM = "downsample_layers.0.0.weight"

@@ -7,7 +7,7 @@ import torch
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.report import is_output_norm, listed
-from convnext_dense.checkpoints.values import refuse_unusable
+from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 
 def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:

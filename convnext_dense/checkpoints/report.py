@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convnext_dense.backbone.archs import Arch
-from convnext_dense.checkpoints.naming import describe_arch
+from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.text import printable
 
 SHOWN = 6

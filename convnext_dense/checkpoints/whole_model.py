@@ -26,8 +26,8 @@ from convnext_dense.checkpoints.containers import (
 )
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.match_weights import describe, subject_of_whole
-from convnext_dense.checkpoints.target import count_classes, find_backbones, unwrapped
-from convnext_dense.checkpoints.values import refuse_unusable
+from convnext_dense.checkpoints.target_model import count_classes, find_backbones, unwrap_model
+from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 # Of a wrapped model. mmengine takes it off the names of a file.
 PREFIX = "module."
@@ -64,7 +64,7 @@ def parameters_for_model(
             shape, not finite or not real; or, for a file of classification weights or of other
             classes, what to ask for.
     """
-    model = unwrapped(model)
+    model = unwrap_model(model)
     wanted = model.state_dict()
     state = _state_of(checkpoint, source)
     result = compare(_without_prefix(state), wanted)

@@ -6,14 +6,14 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.checkpoints.find_convnext import find_convnext
-from convnext_dense.checkpoints.naming import describe_arch
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import Source, read_source
-from convnext_dense.checkpoints.values import find_unusable
+from convnext_dense.checkpoints.unusable_values import find_unusable
 from convnext_dense.checkpoints.verify import verify
 from convnext_dense.cli.output import say
 

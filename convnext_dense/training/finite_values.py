@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from convnext_dense.checkpoints.values import is_finite
+from convnext_dense.checkpoints.unusable_values import is_finite
 
 # Steps in a row that end a run. One alone may be harmless: loss scaling skips its gradients.
 PATIENCE = 3

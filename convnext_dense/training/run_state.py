@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.resumable import find_key, is_count, refusal
-from convnext_dense.checkpoints.values import is_finite
+from convnext_dense.checkpoints.unusable_values import is_finite
 
 
 def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from convnext_dense.backbone.convnext import ConvNeXt
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrap_model(model: nn.Module) -> nn.Module:
     """Return a model without what trains it on several devices, or tests it on several views."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         inner = model.module

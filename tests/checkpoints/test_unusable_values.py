@@ -12,7 +12,7 @@ from torch import nn
 
 from convnext_dense import ConvNeXt
 from convnext_dense.checkpoints.convert import convert
-from convnext_dense.checkpoints.values import find_unusable, refuse_unusable
+from convnext_dense.checkpoints.unusable_values import find_unusable, refuse_unusable
 from convnext_dense.checkpoints.verify import verify
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.cli.weights import inspect_weights
