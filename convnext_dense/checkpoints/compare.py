@@ -14,7 +14,7 @@ from convnext_dense.text import classes_argument
 SHOWN = 3
 # mmdet 2.x kept moving averages as buffers of the model.
 OLD_AVERAGES = "ema_"
-ITS_CONFIG = "Use the config that it was trained with"
+USE_ITS_CONFIG = "Use the config that it was trained with"
 # What torch adds by itself to files that are older than this buffer.
 ADDED = "num_batches_tracked"
 
@@ -29,7 +29,7 @@ class Comparison:
         unknown: What the checkpoint has alone.
         reshaped: What has another shape: that of the checkpoint and the model's, as in ``(7, 4) for
             (3, 4)``.
-        of_classes: Those of ``reshaped`` that a head has for another number of classes.
+        resized_heads: Those of ``reshaped`` that a head has for another number of classes.
         averages: Moving averages that mmdet 2.x kept among the parameters; they are left out.
         obstacle: Why the network computes otherwise in spite of its names, or None.
     """
@@ -38,7 +38,7 @@ class Comparison:
     missing: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
-    of_classes: list[str] = field(default_factory=list)
+    resized_heads: list[str] = field(default_factory=list)
     averages: list[str] = field(default_factory=list)
     obstacle: str | None = None
 
@@ -50,9 +50,9 @@ class Comparison:
         """Whether what is wrong is below a prefix."""
         return any(name.startswith(path) for name in (*self.missing, *self.unknown, *self.reshaped))
 
-    def leave_heads(self) -> list[str]:
+    def keep_model_heads(self) -> list[str]:
         """Let heads of another number of classes keep the model's values; return their names."""
-        left, self.of_classes = self.of_classes, []
+        left, self.resized_heads = self.resized_heads, []
         for name in left:
             del self.reshaped[name]
         return left
@@ -89,12 +89,14 @@ def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Compar
         else:
             result.reshaped[name] = f"{tuple(value.shape)} for {tuple(shape)}"
             if _in_head(name) and value.shape[1:] == shape[1:]:
-                result.of_classes.append(name)
+                result.resized_heads.append(name)
     result.missing = [name for name in wanted if name not in given and not name.endswith(ADDED)]
     return result
 
 
-def refuse(subject: str, faults: Mapping[str, list[str]], remedies: Iterable[str]) -> NoReturn:
+def raise_mismatch(
+    subject: str, faults: Mapping[str, list[str]], remedies: Iterable[str]
+) -> NoReturn:
     """Raise the error that names what is wrong, and what can be done.
 
     Args:
@@ -131,7 +133,11 @@ def remedies_for_classes(
             f"It was trained for {len(trained)} classes, and this model is for {wanted}: "
             f"take the file's own, {classes_argument(trained)}"
         )
-    if anew and comparison.of_classes and len(comparison.of_classes) == len(comparison.reshaped):
+    if (
+        anew
+        and comparison.resized_heads
+        and len(comparison.resized_heads) == len(comparison.reshaped)
+    ):
         remedies.append(
             "reinit_heads=True, also as a config key, leaves heads of another number of classes at "
             "their random values, to train them anew"

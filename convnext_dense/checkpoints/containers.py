@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 # Under which keys checkpoints keep the parameters, and their moving averages: Meta, Lightning,
 # OpenMMLab, DeepSpeed, timm, torchvision, distillation.
-PLAIN = ("model", "state_dict", "module", "student")
-AVERAGED = ("model_ema", "state_dict_ema", "ema", "ema_model", "teacher")
+PLAIN_KEYS = ("model", "state_dict", "module", "student")
+AVERAGED_KEYS = ("model_ema", "state_dict_ema", "ema", "ema_model", "teacher")
 # mmengine's EMAHook swaps them: beside this key the averages are those under `state_dict`.
-SWAPPED = "ema_state_dict"
+EMA_HOOK_KEY = "ema_state_dict"
 # A container in a container in a container. A file can hold one that holds itself.
 DEEPEST = 4
 
 # Modules that hold one other module and compute what it does: data-parallel training,
 # torch.compile, activation checkpointing, FSDP, Lightning.
 _WRAPPER = r"(?:module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_forward_module)\."
-LEADING = re.compile(rf"^(?:{_WRAPPER}|model\.)+")
+LEADING_WRAPPERS = re.compile(rf"^(?:{_WRAPPER}|model\.)+")
 _INSIDE = re.compile(rf"(?<=\.){_WRAPPER}")
 # How often averages were taken, which torch and mmengine keep beside them.
 _COUNTERS = ("n_averaged", "steps")
 
 
 @dataclass(frozen=True)
-class Parameters:
+class ParameterSet:
     """A set of parameters in a checkpoint.
 
     Attributes:
@@ -44,7 +44,7 @@ class Parameters:
 
 def find_parameters(
     checkpoint: object, source: str, prefix: str | None = None, ema: bool = False
-) -> Parameters:
+) -> ParameterSet:
     """Find the parameters in a checkpoint of any training loop.
 
     Args:
@@ -62,24 +62,24 @@ def find_parameters(
     for keys, node, rest in reversed(list(_descents(checkpoint, prefix.strip(".").split(".")))):
         try:
             found = _choose(node, source, ema and not keys)
-            state = below(rest, found.state, source) if rest else found.state
+            state = parameters_below(rest, found.state, source) if rest else found.state
         except RuntimeError as error:
             failure = error  # that of the whole checkpoint comes last
         else:
             key = ".".join([*keys, *([found.key] if found.key else [])])
-            return Parameters(state, key or None, found.left)
+            return ParameterSet(state, key or None, found.left)
     assert failure is not None  # the whole checkpoint is the last to be looked into
     raise failure
 
 
-def below(prefix: str, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def parameters_below(prefix: str, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return the parameters whose names begin with a prefix, without it.
 
     Raises:
         RuntimeError: Where there are none; the message shows what the names begin with.
     """
     prefix = without_wrappers(prefix.removesuffix(".") + ".")
-    for stripped in (lambda name: name, lambda name: LEADING.sub("", name)):
+    for stripped in (lambda name: name, lambda name: LEADING_WRAPPERS.sub("", name)):
         names = {name: stripped(name) for name in state}
         found = {
             names[name][len(prefix) :]: value
@@ -102,7 +102,7 @@ def without_wrappers(name: str) -> str:
         >>> without_wrappers("module.stages.0._orig_mod.0.module.gamma")
         'module.stages.0.0.gamma'
     """
-    leading = LEADING.match(name)
+    leading = LEADING_WRAPPERS.match(name)
     start = leading.end() if leading else 0
     inside = name[start:]
     while (stripped := _INSIDE.sub("", inside)) != inside:
@@ -135,25 +135,25 @@ def is_state(node: object) -> TypeGuard[Mapping[str, Tensor]]:
     )
 
 
-def _choose(checkpoint: object, source: str, ema: bool) -> Parameters:
+def _choose(checkpoint: object, source: str, ema: bool) -> ParameterSet:
     sets = dict(_sets(checkpoint))
-    swapped = isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(SWAPPED), Mapping)
+    swapped = isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(EMA_HOOK_KEY), Mapping)
     # Of a set that is the whole checkpoint it cannot be told.
-    wanted = [keys for keys in sets if swapped or bool(set(AVERAGED) & set(keys)) == ema]
+    wanted = [keys for keys in sets if swapped or bool(set(AVERAGED_KEYS) & set(keys)) == ema]
     if ema and sets and not wanted:
         raise RuntimeError(
-            f"{source} holds no averaged weights under {' or '.join(map(repr, AVERAGED))}: "
+            f"{source} holds no averaged weights under {' or '.join(map(repr, AVERAGED_KEYS))}: "
             f"leave ema=True out"
         )
     if not sets:
         raise RuntimeError(
             f"{source} holds no parameters, neither bare nor under one of the keys "
-            f"{', '.join(map(repr, (*PLAIN, *AVERAGED)))} (prefix= names another), but "
+            f"{', '.join(map(repr, (*PLAIN_KEYS, *AVERAGED_KEYS)))} (prefix= names another), but "
             f"{_held(checkpoint)}"
         )
     chosen = (wanted or list(sets))[0]
-    left = [".".join(keys) for keys in sets if keys != chosen] + [SWAPPED] * swapped
-    return Parameters(_unwrapped(sets[chosen]), ".".join(chosen) or None, tuple(left))
+    left = [".".join(keys) for keys in sets if keys != chosen] + [EMA_HOOK_KEY] * swapped
+    return ParameterSet(_unwrapped(sets[chosen]), ".".join(chosen) or None, tuple(left))
 
 
 def _sets(node: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping]]:
@@ -162,7 +162,7 @@ def _sets(node: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
     if is_state(mapping):
         yield keys, mapping
     elif mapping is not None and len(keys) < DEEPEST:
-        for key in (*PLAIN, *AVERAGED):
+        for key in (*PLAIN_KEYS, *AVERAGED_KEYS):
             yield from _sets(mapping.get(key), (*keys, key))
 
 
@@ -170,7 +170,7 @@ def _held(node: object, depth: int = 0) -> str:
     keys = _mapping(node)
     if keys is None:
         return type(node).__name__
-    if len(keys) == 1 and set(keys) <= set(PLAIN) and depth < DEEPEST:
+    if len(keys) == 1 and set(keys) <= set(PLAIN_KEYS) and depth < DEEPEST:
         return _held(next(iter(keys.values())), depth + 1)
     return ", ".join(repr(key)[:80] for key in list(keys)[:8]) or "nothing"
 
@@ -194,7 +194,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     names = {
         name: without_wrappers(name)
         for name, value in state.items()
-        if not (LEADING.sub("", name) in _COUNTERS and value.numel() == 1)
+        if not (LEADING_WRAPPERS.sub("", name) in _COUNTERS and value.numel() == 1)
     }
     # Of two that would be called alike either may be meant.
     if len(set(names.values())) < len(names):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.layouts import TARGETS, Layout
-from convnext_dense.checkpoints.network import check_whole
+from convnext_dense.checkpoints.network import check_network
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
@@ -85,7 +85,7 @@ def convert(
     ensure_writable(out)
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
-    check_whole(found, read.name)
+    check_network(found, read.name)
     refuse_unusable({n: v for n, v in found.other_parts.items() if _is_real(n, v)}, read.name)
 
     layout = TARGETS[to]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from convnext_dense.backbone.archs import Arch
-from convnext_dense.checkpoints.containers import LEADING
+from convnext_dense.checkpoints.containers import LEADING_WRAPPERS
 from convnext_dense.checkpoints.layouts import LAYOUTS, Layout, own_shape
 
 
@@ -62,7 +62,7 @@ class FoundConvNeXt:
             outer = self.prefix.removesuffix(path)
             names = {name: name.removeprefix(outer) for name in self.other_parts}
         else:
-            names = {name: LEADING.sub("", name) for name in self.other_parts}
+            names = {name: LEADING_WRAPPERS.sub("", name) for name in self.other_parts}
         return {
             self.layout.head_name(names[name]): value for name, value in self.other_parts.items()
         }
@@ -103,12 +103,12 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
         raise RuntimeError(f"{source} is damaged: {error}; get it anew") from error
     ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
     bare = tuple(f"{template}." for template in layout.bare)
-    in_tower = LEADING.sub("", prefix) == layout.tower
+    in_tower = LEADING_WRAPPERS.sub("", prefix) == layout.tower
     names, unused, unknown, other_parts = {}, {}, {}, {}
     for name, value in state.items():
         inside = name.startswith(prefix)
         # What stands beside a backbone, without the wrappers of the whole.
-        inner = name[len(prefix) :] if inside else LEADING.sub("", name)
+        inner = name[len(prefix) :] if inside else LEADING_WRAPPERS.sub("", name)
         our = ours.get(inner)
         if our and (inside or our.startswith(bare)):
             names[our] = name

@@ -19,7 +19,7 @@ _LONGEST_NAME = 255  # of a file
 
 
 @dataclass(frozen=True)
-class Latest:
+class LatestCheckpoint:
     """The checkpoint to go on from.
 
     Attributes:
@@ -31,7 +31,7 @@ class Latest:
     passed_over: tuple[str, ...] = ()
 
 
-def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Latest:
+def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> LatestCheckpoint:
     """Find the newest whole checkpoint of a run, in its own folder.
 
     That is the one that mmengine recorded in ``last_checkpoint``, or one that was written after it.
@@ -58,7 +58,7 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
                 " of the optimizer. To begin a new run with its weights give another `work_dir` "
                 f"and load_from={folder / best[0]}"
             )
-        return Latest(None, tuple(passed_over))
+        return LatestCheckpoint(None, tuple(passed_over))
     falling = sorted(numbered, key=lambda path: numbered[path], reverse=True)
     if recorded and recorded.is_file():
         # A run may be killed between writing a checkpoint and recording it.
@@ -74,7 +74,7 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
         except (RuntimeError, OSError) as error:
             passed_over.append(str(error))
         else:
-            return Latest(path, tuple(passed_over))
+            return LatestCheckpoint(path, tuple(passed_over))
     raise RuntimeError(
         f"{folder} holds no checkpoint that training can go on from: {'; '.join(passed_over)}. To "
         "begin anew give another `work_dir`"

@@ -18,7 +18,7 @@ from convnext_dense.checkpoints.target_model import find_backbone, unwrap_model
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 FINAL_NORM = ("drop", "use")
-WAY_OUT = (
+WEIGHTS_REMEDY = (
     "give a local copy as `weights=PATH` (config key model.backbone.init_cfg.checkpoint), or train "
     "from scratch with `weights=None`"
 )
@@ -76,7 +76,7 @@ def load_weights(
     options = LoadOptions(strict, final_norm, adapt_input, reinit_heads)
     model = unwrap_model(model)
     path, _ = find_backbone(model)  # before the source is downloaded
-    read = read_source(source, prefix=prefix, trust=trust, ema=ema, way_out=WAY_OUT)
+    read = read_source(source, prefix=prefix, trust=trust, ema=ema, remedy=WEIGHTS_REMEDY)
     found = find_convnext(read.state, read.name)
     match = match_weights(model, found, read.name, trained_classes(read.meta), options)
     refuse_unusable(match.fitting, read.name, model.state_dict())

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.arch_names import describe_arch
-from convnext_dense.checkpoints.compare import ITS_CONFIG, compare, refuse, remedies_for_classes
+from convnext_dense.checkpoints.compare import (
+    USE_ITS_CONFIG,
+    compare,
+    raise_mismatch,
+    remedies_for_classes,
+)
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.target_model import count_classes, find_backbone
@@ -90,7 +95,7 @@ def match_weights(
     dropped |= dict.fromkeys(result.averages, "averages that mmdet 2.x keeps as buffers")
     match = WeightMatch(result.fitting, dropped)
     if options.reinit_heads:
-        match.reinitialised = result.leave_heads()
+        match.reinitialised = result.keep_model_heads()
     if not is_whole:  # output norms begin at 1 and 0
         match.missing = [name for name in result.missing if is_output_norm(name)]
         result.missing = [name for name in result.missing if name not in match.missing]
@@ -102,10 +107,10 @@ def match_weights(
         remedies += remedies_for_classes(result, classes, count_classes(model), anew=True)
         if is_whole:
             subject = subject_of_whole(source, found, backbone, result.concerns(path))
-            remedies = remedies or [ITS_CONFIG]
+            remedies = remedies or [USE_ITS_CONFIG]
         else:
             subject = _subject_of_backbone(source, found, backbone)
-        refuse(subject, faults, remedies)
+        raise_mismatch(subject, faults, remedies)
     match.missing += faults.pop("missing")
     for fault, names in faults.items():
         match.dropped |= dict.fromkeys(names, fault)

@@ -29,7 +29,7 @@ def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:
     )
 
 
-def check_whole(found: FoundConvNeXt, source: str) -> None:
+def check_network(found: FoundConvNeXt, source: str) -> None:
     """Refuse a network that lacks a parameter, has one too many or unusable, or is unlike ours.
 
     Raises:

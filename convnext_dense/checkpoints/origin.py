@@ -41,7 +41,7 @@ HUB_CACHE = re.compile(r"(?:^|/)models--([\w.-]+)/snapshots/")
 
 def licence_of(name: str, found: FoundConvNeXt) -> str:
     """Return the licence of published weights, or that the name does not tell it."""
-    told = name if is_remote(name) else telling_name(name)
+    told = name if is_remote(name) else identifying_name(name)
     for pattern, licence in LICENCES.items():
         if re.search(pattern, told.lower()):
             return licence
@@ -50,11 +50,11 @@ def licence_of(name: str, found: FoundConvNeXt) -> str:
     return "not told by the name: see where the file comes from"
 
 
-def telling_name(name: str) -> str:
+def identifying_name(name: str) -> str:
     """Return what of a path, address or hub id names the weights: no folder that they lie in.
 
     Example:
-        >>> telling_name("/home/eclipse/clip/convnext_tiny.pth")
+        >>> identifying_name("/home/eclipse/clip/convnext_tiny.pth")
         'convnext_tiny.pth'
     """
     if "://" in name:
@@ -75,7 +75,7 @@ def normalisation_of(name: str, parameters: Iterable[str] = ()) -> Normalisation
         name: Path, address or hub id of the weights.
         parameters: Names in the file, where it has been read.
     """
-    is_clip = CLIP_NAME.search(telling_name(name).lower()) or any(
+    is_clip = CLIP_NAME.search(identifying_name(name).lower()) or any(
         {"visual", "logit_scale"} & set(parameter.split(".")) for parameter in parameters
     )
     return CLIP if is_clip else IMAGENET

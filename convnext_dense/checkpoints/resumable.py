@@ -21,7 +21,7 @@ _KINDS: dict[str, type] = {
 }
 _NAMES: dict[type, str] = {Mapping: "a dict", int: "a whole number of at least 0"}
 _LONGEST = 2**63  # iterations; torch counts in as many bits
-WAY_ON = "Give it as load_from to begin a new run with its weights"
+START_NEW_RUN = "Give it as load_from to begin a new run with its weights"
 
 
 def require_resumable(path: str | Path) -> dict[str, Any]:
@@ -39,20 +39,20 @@ def require_resumable(path: str | Path) -> dict[str, Any]:
     faults = [
         f"{key} is not {_NAMES[kind]}"
         for key, kind in _KINDS.items()
-        if not _is(find_key(content, key), kind)
+        if not _is(value_at(content, key), kind)
     ]
     if faults:
         # Of a part that is not there, the parts are not worth a word.
-        raise RuntimeError(refusal(path, faults[0]))
+        raise RuntimeError(refusal_message(path, faults[0]))
     return cast(dict[str, Any], content)  # all keys were found
 
 
-def refusal(path: str | Path, fault: str) -> str:
+def refusal_message(path: str | Path, fault: str) -> str:
     """Return the message that refuses a checkpoint for one fault."""
-    return f"checkpoint {path} is not one that training can go on from: {fault}. {WAY_ON}"
+    return f"checkpoint {path} is not one that training can go on from: {fault}. {START_NEW_RUN}"
 
 
-def find_key(content: object, key: str) -> object:
+def value_at(content: object, key: str) -> object:
     """Return what stands under a key with dots, or None."""
     for part in key.split("."):
         content = content.get(part) if isinstance(content, Mapping) else None

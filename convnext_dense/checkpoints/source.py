@@ -60,7 +60,7 @@ def read_source(
     prefix: str | None = None,
     trust: bool = False,
     ema: bool = False,
-    way_out: str = "",
+    remedy: str = "",
 ) -> Source:
     """Read parameters from wherever they are, without running anything that a file contains.
 
@@ -69,7 +69,7 @@ def read_source(
         prefix: Take only the parameters below it: keys of a checkpoint, then beginnings of names.
         trust: Whether to unpickle what is more than parameters and plain data.
         ema: Whether to take the moving averages of a checkpoint that holds both.
-        way_out: What the user can do where the source cannot be had.
+        remedy: What the user can do where the source cannot be had.
 
     Raises:
         OSError: Where the source cannot be had.
@@ -95,7 +95,7 @@ def read_source(
         if "is refused" in reason and not trust:
             reason += "; `trust=True` unpickles it all the same"
         message = f"the weights {name} cannot be had ({reason})"
-        raise type(error)(f"{message}: {way_out}" if way_out else message) from error
+        raise type(error)(f"{message}: {remedy}" if remedy else message) from error
     return _source(checkpoint, name, prefix, ema, path)
 
 

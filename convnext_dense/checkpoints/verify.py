@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.load import load_weights
-from convnext_dense.checkpoints.network import build_network, check_whole
+from convnext_dense.checkpoints.network import build_network, check_network
 from convnext_dense.checkpoints.source import read_source
 
 EPS = 1e-6
@@ -94,7 +94,7 @@ def verify(
     """
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
-    check_whole(found, read.name)
+    check_network(found, read.name)
 
     names = dict(zip(_PARTS, _NAMES[found.layout.name].split(), strict=True))
     inside = {
@@ -115,7 +115,7 @@ def verify(
         )
     with torch.no_grad():
         ours |= {f"norm {stage}": output for stage, output in enumerate(net(image))}
-        theirs = forward(inside, names, image)
+        theirs = reference_features(inside, names, image)
     return [
         StageCheck(name, tuple(want.shape), _relative_error(ours[name], want))
         for name, want in theirs.items()
@@ -123,7 +123,7 @@ def verify(
     ]
 
 
-def forward(
+def reference_features(
     state: Mapping[str, Tensor], names: Mapping[str, str], image: Tensor
 ) -> dict[str, Tensor]:
     """Compute the features of every stage over a source's own names.

@@ -10,14 +10,14 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from convnext_dense.checkpoints.compare import (
-    ITS_CONFIG,
+    USE_ITS_CONFIG,
     Comparison,
     compare,
-    refuse,
+    raise_mismatch,
     remedies_for_classes,
 )
 from convnext_dense.checkpoints.containers import (
-    SWAPPED,
+    EMA_HOOK_KEY,
     find_parameters,
     is_state,
     meta_of,
@@ -71,7 +71,7 @@ def parameters_for_model(
     subject = f"{source} does not fit this model"
     if not result.fits() and not resume:
         result, subject = _compare_renamed(state, model, source)
-        if reinit_heads and (heads := result.leave_heads()):
+        if reinit_heads and (heads := result.keep_model_heads()):
             message = f"{source}: heads of other classes keep their random values: "
             print_log(message + ", ".join(heads), logger="current", level=logging.WARNING)
     if not result.fits():
@@ -84,7 +84,7 @@ def parameters_for_model(
         classes = trained_classes(meta_of(checkpoint))
         may_train = reinit_heads is not None
         remedies = remedies_for_classes(result, classes, count_classes(model), may_train)
-        refuse(subject, result.faults(), remedies or [ITS_CONFIG])
+        raise_mismatch(subject, result.faults(), remedies or [USE_ITS_CONFIG])
     refuse_unusable(result.fitting, source, wanted)
     _check_averages(checkpoint, source, wanted, resume)
     fitting = OrderedDict(result.fitting)
@@ -141,14 +141,14 @@ def _check_averages(
     checkpoint: object, source: str, wanted: Mapping[str, Tensor], resume: bool
 ) -> None:
     """Check what mmengine's EMAHook goes on from, which has the names of the model too."""
-    averages = checkpoint.get(SWAPPED) if isinstance(checkpoint, Mapping) else None
+    averages = checkpoint.get(EMA_HOOK_KEY) if isinstance(checkpoint, Mapping) else None
     if averages is None:
         return
     if not is_state(averages):
-        raise RuntimeError(f"{source} is damaged: {SWAPPED} holds no parameters; get it anew")
+        raise RuntimeError(f"{source} is damaged: {EMA_HOOK_KEY} holds no parameters; get it anew")
     averages = _without_prefix(averages)
     refuse_unusable(averages, source, wanted)
     result = compare(averages, wanted)
     result.unknown = []  # a counter stands beside them
     if resume and not result.fits():
-        refuse(f"{source}: {SWAPPED} does not fit this model", result.faults(), [])
+        raise_mismatch(f"{source}: {EMA_HOOK_KEY} does not fit this model", result.faults(), [])

@@ -9,7 +9,7 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
-from convnext_dense.checkpoints.resumable import find_key, is_count, refusal
+from convnext_dense.checkpoints.resumable import is_count, refusal_message, value_at
 from convnext_dense.checkpoints.unusable_values import is_finite
 
 
@@ -28,11 +28,11 @@ def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None
     """
     fault = next(_faults(checkpoint, runner), None)
     if fault:
-        raise RuntimeError(refusal(path, fault))
+        raise RuntimeError(refusal_message(path, fault))
 
 
 def _faults(checkpoint: Mapping, runner: Runner) -> Iterator[str]:
-    step = find_key(checkpoint, "meta.iter")
+    step = value_at(checkpoint, "meta.iter")
     iteration = step if isinstance(step, int) else 0
     wrapper = runner.optim_wrapper
     state = checkpoint.get("optimizer")
@@ -53,8 +53,8 @@ def _optimizer_faults(
     state: object, wrapper: OptimWrapper, key: str, iteration: object
 ) -> Iterator[str]:
     ours = wrapper.optimizer.param_groups
-    theirs = find_key(state, "param_groups")
-    moments = find_key(state, "state")
+    theirs = value_at(state, "param_groups")
+    moments = value_at(state, "state")
     if not (isinstance(theirs, list) and isinstance(moments, Mapping)):
         yield f"{key} has no param_groups and state"
         return
@@ -110,7 +110,7 @@ def _keeps_moments(optimizer: torch.optim.Optimizer) -> bool:
 def _scheduler_faults(theirs: object, ours: Mapping | Sequence, key: str) -> Iterator[str]:
     if isinstance(ours, Mapping):  # several optimizers have their own
         for name, schedulers in ours.items():
-            yield from _scheduler_faults(find_key(theirs, name), schedulers, f"{key}.{name}")
+            yield from _scheduler_faults(value_at(theirs, name), schedulers, f"{key}.{name}")
         return
     if not isinstance(theirs, list):
         yield f"{key} is not a list"

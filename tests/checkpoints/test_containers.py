@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from convnext_dense import load_weights
-from convnext_dense.checkpoints.containers import AVERAGED, PLAIN
+from convnext_dense.checkpoints.containers import AVERAGED_KEYS, PLAIN_KEYS
 from convnext_dense.checkpoints.find_convnext import find_convnext
 from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.whole_model import parameters_for_model
@@ -59,7 +59,7 @@ def contain(state, keys, decoy):
     """Put a state dict below keys, each beside what training loops keep there too."""
     for key in reversed(keys):
         state = {**EXTRAS, key: state}
-        if decoy and key in PLAIN:
+        if decoy and key in PLAIN_KEYS:
             state["model_ema"] = {"module." + n: v + 1 for n, v in STATE.items()}
             state["model_ema"]["n_averaged"] = torch.tensor(9)
     return state
@@ -68,12 +68,12 @@ def contain(state, keys, decoy):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     state=wrapped_names(),
-    keys=st.lists(st.sampled_from((*PLAIN, *AVERAGED)), max_size=3, unique=True),
+    keys=st.lists(st.sampled_from((*PLAIN_KEYS, *AVERAGED_KEYS)), max_size=3, unique=True),
     decoy=st.booleans(),
 )
 def test_any_wrappers_and_containers_load_to_the_same_parameters(state, keys, decoy):
-    checkpoint = contain(state, keys, decoy and not set(keys) & set(AVERAGED))
-    ema = bool(keys) and set(keys) <= set(AVERAGED)
+    checkpoint = contain(state, keys, decoy and not set(keys) & set(AVERAGED_KEYS))
+    ema = bool(keys) and set(keys) <= set(AVERAGED_KEYS)
     for options in ({"ema": ema}, {"prefix": ".".join(keys)} if keys else {}):
         net = backbone()
         load_weights(net, checkpoint, **options)

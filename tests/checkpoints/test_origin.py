@@ -7,9 +7,9 @@ import pytest
 from convnext_dense.checkpoints.origin import (
     CLIP,
     IMAGENET,
+    identifying_name,
     licence_of,
     normalisation_of,
-    telling_name,
 )
 
 
@@ -86,5 +86,5 @@ def test_a_folder_says_nothing_of_the_licence(timm):
     from convnext_dense.checkpoints.find_convnext import find_convnext
 
     found = find_convnext(ConvNeXt("atto").state_dict(), "x")
-    assert telling_name("/home/dinov3/x.pth") == "x.pth"
+    assert identifying_name("/home/dinov3/x.pth") == "x.pth"
     assert licence_of("/home/dinov3/x.pth", found).startswith("not told")

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.backbone.archs import resolve_arch
-from convnext_dense.checkpoints.load import WAY_OUT
+from convnext_dense.checkpoints.load import WEIGHTS_REMEDY
 from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.config.options import NONE, PUBLISHED
 from convnext_dense.config.parts import set_initial_weights
@@ -34,7 +34,7 @@ def fetch_weights(plan: Plan) -> Plan:
     """
     weights = plan.options.weights
     if weights and "://" in weights and not plan.options.resume:
-        read_source(weights, way_out=WAY_OUT)
+        read_source(weights, remedy=WEIGHTS_REMEDY)
     return plan
 
 

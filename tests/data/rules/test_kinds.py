@@ -185,14 +185,14 @@ def categories(*names):
 
 
 @pytest.mark.parametrize(
-    ("used", "way_out"),
+    ("used", "remedy"),
     [
         ([1, 1], "no annotation has id 0 (Roboflow writes its root so): delete that entry"),
         ([0], "no annotation has id 1 (Roboflow writes its root so): delete that entry"),
         ([0, 1], "give them different names, or let all their annotations have one id"),
     ],
 )
-def test_two_categories_of_one_name(used, way_out):
+def test_two_categories_of_one_name(used, remedy):
     content = dict(
         categories=categories("droplet", "droplet", "cell"),
         annotations=[dict(category_id=own) for own in used],
@@ -201,7 +201,7 @@ def test_two_categories_of_one_name(used, way_out):
         findings = Findings("train", "a.json")
         check_names(findings, content, classes)
         (error,) = findings.found
-        assert way_out in error.what
+        assert remedy in error.what
         assert error.places == ("'droplet': ids 0, 1",)
     findings = Findings("train", "a.json")
     check_names(findings, content, ("cell",))
