@@ -1,4 +1,4 @@
-"""Published checkpoints into the backbone: what does not match stops the run."""
+"""Load published checkpoints into a backbone or a model; what does not match stops the run."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The one comparison of a checkpoint's parameters with those of a model."""
+"""Compare the parameters of a checkpoint with those of a model."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ SHOWN = 3
 # mmdet 2.x kept moving averages as buffers of the model.
 OLD_AVERAGES = "ema_"
 USE_ITS_CONFIG = "Use the config that it was trained with"
-# What torch adds by itself to files that are older than this buffer.
-ADDED = "num_batches_tracked"
+# A buffer that old files lack. torch adds it by itself.
+ADDED_BY_TORCH = "num_batches_tracked"
 
 
 @dataclass
 class Comparison:
-    """Parameters of a checkpoint beside those of a model, by the model's names.
+    """How the parameters of a checkpoint compare with those of a model, by the model's names.
 
     Attributes:
-        fitting: What the model has too, of the same shape.
-        missing: What the model has alone.
-        unknown: What the checkpoint has alone.
-        reshaped: What has another shape: that of the checkpoint and the model's, as in ``(7, 4) for
-            (3, 4)``.
-        resized_heads: Those of ``reshaped`` that a head has for another number of classes.
-        averages: Moving averages that mmdet 2.x kept among the parameters; they are left out.
-        obstacle: Why the network computes otherwise in spite of its names, or None.
+        fitting: Parameters that both have, with the same shape.
+        missing: Names that only the model has.
+        unknown: Names that only the checkpoint has.
+        reshaped: Parameters of different shapes, with the checkpoint's and the model's, as in
+            ``(7, 4) for (3, 4)``.
+        resized_heads: Those in ``reshaped`` that belong to a head for another number of classes.
+        averages: Moving averages that mmdet 2.x kept among the parameters. They are ignored.
+        obstacle: Why the network computes something else although the names match, or None.
     """
 
     fitting: dict[str, Tensor] = field(default_factory=dict)
@@ -43,11 +43,11 @@ class Comparison:
     obstacle: str | None = None
 
     def fits(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether every parameter matches."""
         return not (self.missing or self.unknown or self.reshaped or self.obstacle)
 
     def concerns(self, path: str) -> bool:
-        """Whether what is wrong is below a prefix."""
+        """Whether a parameter that does not match begins with a prefix."""
         return any(name.startswith(path) for name in (*self.missing, *self.unknown, *self.reshaped))
 
     def keep_model_heads(self) -> list[str]:
@@ -58,10 +58,10 @@ class Comparison:
         return left
 
     def faults(self, in_file: Mapping[str, str] | None = None) -> dict[str, list[str]]:
-        """Return what is wrong, and the names that it concerns.
+        """Return each kind of fault with the names that have it.
 
         Args:
-            in_file: What the file calls parameters, by the model's name.
+            in_file: The parameter's name in the file, by its name in the model.
         """
         in_file = in_file or {}
         return {
@@ -76,8 +76,8 @@ def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Compar
     """Compare the names and shapes of a checkpoint's parameters with those of a model.
 
     Args:
-        given: The checkpoint's, by the model's names as far as they are known.
-        wanted: The model's.
+        given: Parameters of the checkpoint, by the model's names as far as they are known.
+        wanted: Parameters of the model.
     """
     result = Comparison()
     for name, value in given.items():
@@ -90,19 +90,21 @@ def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Compar
             result.reshaped[name] = f"{tuple(value.shape)} for {tuple(shape)}"
             if _in_head(name) and value.shape[1:] == shape[1:]:
                 result.resized_heads.append(name)
-    result.missing = [name for name in wanted if name not in given and not name.endswith(ADDED)]
+    result.missing = [
+        name for name in wanted if name not in given and not name.endswith(ADDED_BY_TORCH)
+    ]
     return result
 
 
 def raise_mismatch(
     subject: str, faults: Mapping[str, list[str]], remedies: Iterable[str]
 ) -> NoReturn:
-    """Raise the error that names what is wrong, and what can be done.
+    """Raise an error that names the faults and what the user can do.
 
     Args:
-        subject: Says of what file and model.
-        faults: What is wrong: the names that it concerns; nothing where there are none.
-        remedies: Sentences.
+        subject: Beginning of the message: the file and the model.
+        faults: Names of parameters by the fault that they have. A fault without names is skipped.
+        remedies: Sentences that end the message.
 
     Raises:
         RuntimeError: Always.
@@ -116,12 +118,12 @@ def raise_mismatch(
 def remedies_for_classes(
     comparison: Comparison, trained: tuple[str, ...], wanted: int, anew: bool
 ) -> list[str]:
-    """Return what helps where nothing differs but the number of classes; nothing elsewhere.
+    """Return what helps if only the number of classes differs; otherwise an empty list.
 
     Args:
-        comparison: What is wrong.
-        trained: The classes of the checkpoint, where it names them.
-        wanted: How many the model is for; 0 where it does not say.
+        comparison: The comparison that found faults.
+        trained: The classes of the checkpoint, if it names them.
+        wanted: Number of classes of the model; 0 if it is not known.
         anew: Whether the heads may be trained anew.
     """
     others = comparison.missing or comparison.unknown or comparison.obstacle

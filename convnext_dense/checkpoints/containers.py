@@ -1,4 +1,4 @@
-"""What training loops put around parameters: containers of a checkpoint, wrappers in names."""
+"""Find the parameters in a checkpoint, inside the containers and wrappers of training loops."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 
-# Under which keys checkpoints keep the parameters, and their moving averages: Meta, Lightning,
-# OpenMMLab, DeepSpeed, timm, torchvision, distillation.
+# Keys under which checkpoints keep the parameters and their moving averages: those of Meta,
+# Lightning, OpenMMLab, DeepSpeed, timm, torchvision and of distillation.
 PLAIN_KEYS = ("model", "state_dict", "module", "student")
 AVERAGED_KEYS = ("model_ema", "state_dict_ema", "ema", "ema_model", "teacher")
-# mmengine's EMAHook swaps them: beside this key the averages are those under `state_dict`.
+# mmengine's EMAHook exchanges the two: in a file with this key, `state_dict` holds the averages.
 EMA_HOOK_KEY = "ema_state_dict"
-# A container in a container in a container. A file can hold one that holds itself.
+# How deep containers may be nested. A file can hold a container that contains itself.
 DEEPEST = 4
 
 # Modules that hold one other module and compute what it does: data-parallel training,
@@ -23,7 +23,7 @@ DEEPEST = 4
 _WRAPPER = r"(?:module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_forward_module)\."
 LEADING_WRAPPERS = re.compile(rf"^(?:{_WRAPPER}|model\.)+")
 _INSIDE = re.compile(rf"(?<=\.){_WRAPPER}")
-# How often averages were taken, which torch and mmengine keep beside them.
+# torch and mmengine count here how often they averaged.
 _COUNTERS = ("n_averaged", "steps")
 
 
@@ -32,9 +32,9 @@ class ParameterSet:
     """A set of parameters in a checkpoint.
 
     Attributes:
-        state: Parameters by name, without wrappers inside of the names.
-        key: Keys that lead to them in the checkpoint, with dots, or None.
-        left: Keys of other sets, which were not taken.
+        state: Parameters by name, without wrappers inside the names.
+        key: Dotted key of the set in the checkpoint, or None for the checkpoint itself.
+        left: Keys of the other sets, which were not taken.
     """
 
     state: Mapping[str, Tensor]
@@ -48,13 +48,13 @@ def find_parameters(
     """Find the parameters in a checkpoint of any training loop.
 
     Args:
-        checkpoint: What a file holds: parameters, or containers of them.
-        source: How messages call it.
-        prefix: Take what lies under it: keys of containers, then what the names begin with.
-        ema: Whether to take the moving averages where there are both.
+        checkpoint: Content of a file: parameters, or containers of them.
+        source: Name of the checkpoint in messages.
+        prefix: Take only the parameters under it: keys of containers, then the beginning of names.
+        ema: Whether to take the moving averages if there are both.
 
     Raises:
-        RuntimeError: Where there are none.
+        RuntimeError: If the checkpoint has no parameters.
     """
     if not prefix:
         return _choose(checkpoint, source, ema)
@@ -64,19 +64,19 @@ def find_parameters(
             found = _choose(node, source, ema and not keys)
             state = parameters_below(rest, found.state, source) if rest else found.state
         except RuntimeError as error:
-            failure = error  # that of the whole checkpoint comes last
+            failure = error  # the whole checkpoint is tried last, and its error is raised
         else:
             key = ".".join([*keys, *([found.key] if found.key else [])])
             return ParameterSet(state, key or None, found.left)
-    assert failure is not None  # the whole checkpoint is the last to be looked into
+    assert failure is not None
     raise failure
 
 
 def parameters_below(prefix: str, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Return the parameters whose names begin with a prefix, without it.
+    """Return the parameters whose names begin with a prefix, by the rest of their names.
 
     Raises:
-        RuntimeError: Where there are none; the message shows what the names begin with.
+        RuntimeError: If there are none; the message shows how the names begin.
     """
     prefix = without_wrappers(prefix.removesuffix(".") + ".")
     for stripped in (lambda name: name, lambda name: LEADING_WRAPPERS.sub("", name)):
@@ -96,7 +96,7 @@ def parameters_below(prefix: str, state: Mapping[str, Tensor], source: str) -> d
 
 
 def without_wrappers(name: str) -> str:
-    """Return the name of a parameter without wrappers, but for those that it begins with.
+    """Return the name of a parameter without the wrappers inside it; those in front stay.
 
     Example:
         >>> without_wrappers("module.stages.0._orig_mod.0.module.gamma")
@@ -111,22 +111,22 @@ def without_wrappers(name: str) -> str:
 
 
 def meta_of(checkpoint: object) -> Mapping[str, Any]:
-    """Return what the OpenMMLab stack notes beside parameters, such as the classes."""
+    """Return what OpenMMLab's checkpoints store beside the parameters, such as the classes."""
     meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
     return meta if isinstance(meta, Mapping) else {}
 
 
 def trained_classes(meta: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the classes in a checkpoint's ``meta``; empty where it names none."""
+    """Return the classes in a checkpoint's ``meta``, or an empty tuple."""
     dataset = meta.get("dataset_meta")
     classes = dataset.get("classes") if isinstance(dataset, Mapping) else None
-    # mmdet 2.x and mmseg 0.x, which Meta's files come from, wrote CLASSES.
+    # mmdet 2.x and mmseg 0.x wrote CLASSES; Meta's fine-tuned models come from them.
     classes = classes or meta.get("CLASSES")
     return tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else ()
 
 
 def is_state(node: object) -> TypeGuard[Mapping[str, Tensor]]:
-    """Whether this is a state dict: tensors by name, and nothing else."""
+    """Whether an object is a state dict: tensors by name, and nothing else."""
     return (
         isinstance(node, Mapping)
         and bool(node)
@@ -138,7 +138,7 @@ def is_state(node: object) -> TypeGuard[Mapping[str, Tensor]]:
 def _choose(checkpoint: object, source: str, ema: bool) -> ParameterSet:
     sets = dict(_sets(checkpoint))
     swapped = isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(EMA_HOOK_KEY), Mapping)
-    # Of a set that is the whole checkpoint it cannot be told.
+    # If a file has this key, or the set is the whole file, no key says whether it is averaged.
     wanted = [keys for keys in sets if swapped or bool(set(AVERAGED_KEYS) & set(keys)) == ema]
     if ema and sets and not wanted:
         raise RuntimeError(
@@ -157,7 +157,7 @@ def _choose(checkpoint: object, source: str, ema: bool) -> ParameterSet:
 
 
 def _sets(node: object, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping]]:
-    """Yield each set of parameters below the known keys, with the keys that lead to it."""
+    """Yield each set of parameters under the known keys, with its path of keys."""
     mapping = _mapping(node)
     if is_state(mapping):
         yield keys, mapping
@@ -176,7 +176,10 @@ def _held(node: object, depth: int = 0) -> str:
 
 
 def _descents(node: object, parts: list[str]) -> Iterator[tuple[list[str], object, str]]:
-    """Yield what lies below ever more keys, with those keys and the rest of the prefix."""
+    """Yield what the first keys of a prefix lead to, with these keys and the rest of the prefix.
+
+    The first item uses no key of the prefix, and each further item one key more.
+    """
     for depth in range(len(parts) + 1):
         yield parts[:depth], node, ".".join(parts[depth:])
         node = _mapping(node)
@@ -196,7 +199,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         for name, value in state.items()
         if not (LEADING_WRAPPERS.sub("", name) in _COUNTERS and value.numel() == 1)
     }
-    # Of two that would be called alike either may be meant.
+    # If two parameters would get the same name, keep all names as they are.
     if len(set(names.values())) < len(names):
         return state
     return {stripped: state[name] for name, stripped in names.items()}

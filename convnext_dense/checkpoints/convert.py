@@ -1,4 +1,4 @@
-"""Write weights in another library's layout, whole or not at all."""
+"""Convert weights to the layout of another library, completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
 from convnext_dense.files import ensure_writable, write_whole
 
-# Whose backbones mmdet and mmseg models have, under the prefix `backbone.`.
+# Layouts of backbones in models of mmdet and mmseg, under the prefix `backbone.`.
 WHOLE_TARGETS = ("meta", "mmpretrain")
 SUFFIXES = (".safetensors", ".pth")
+# Ends of the names of tensors that are never integers.
 REAL = (".weight", ".bias", ".running_mean", ".running_var")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written.
+    """Result of a conversion.
 
     Attributes:
         source: Layout of the source.
-        target: Layout of the file.
-        written: Names in the file.
-        left_out: Names in the source that the file has not, for lack of a place or of use.
+        target: Layout of the written file.
+        written: Names in the written file.
+        left_out: Names in the source that were left out: the target has no place or use for them.
     """
 
     source: str
@@ -61,7 +62,7 @@ def convert(
 
     Args:
         source: As for :func:`~convnext_dense.checkpoints.load_weights`.
-        out: Ends in ``.safetensors`` or ``.pth``.
+        out: Path of the new file, which ends in ``.safetensors`` or ``.pth``.
         to: ``meta``, ``timm``, ``torchvision``, ``transformers`` or ``mmpretrain``. A whole
             detector or segmenter goes to ``meta`` or ``mmpretrain``.
         prefix: Take only the names below it.
@@ -70,10 +71,10 @@ def convert(
         overwrite: Whether ``out`` may exist.
 
     Raises:
-        FileExistsError: Where ``out`` exists.
-        OSError: Where the source cannot be had, or ``out`` cannot be written.
-        RuntimeError: Where the source is damaged, refused, incomplete or another network.
-        ValueError: Where ``out`` has another ending, or the layout cannot hold the network.
+        FileExistsError: If ``out`` exists.
+        OSError: If the source could not be loaded, or ``out`` could not be written.
+        RuntimeError: If the source is damaged, refused, incomplete or another network.
+        ValueError: If ``out`` has another ending, or the layout cannot hold the network.
     """
     out = Path(out)
     if to not in TARGETS:
@@ -104,9 +105,9 @@ def convert(
     else:
         written = layout.write(own, found.arch)
         content = {layout.wrapper: written} if layout.wrapper else written
-    # Each on its own: a view would bring the whole of what it views.
+    # Copy each tensor: saving a view would save all of the memory behind it.
     written |= {name: value.clone().contiguous() for name, value in written.items()}
-    # In memory first: neither library says why the disk did not take it.
+    # Encode in memory first: the errors of both libraries do not say why writing failed.
     is_safetensors = out.suffix == ".safetensors"
     write_whole(out, _safetensors(written) if is_safetensors else _pth(content))
     left_out = [name for our, name in found.names.items() if our not in own]
@@ -114,7 +115,7 @@ def convert(
 
 
 def _is_real(name: str, value: Tensor) -> bool:
-    """Whether a tensor of a head is, or has to be, of real numbers: a buffer may count or index."""
+    """Whether a head's tensor must hold real numbers. Buffers may hold counts or indices."""
     return value.is_floating_point() or name.endswith(REAL)
 
 

@@ -18,17 +18,17 @@ class FoundConvNeXt:
     """A ConvNeXt in a checkpoint.
 
     Attributes:
-        layout: How its parameters are called and shaped there.
-        prefix: What stands before their names.
+        layout: Names and shapes of its parameters in the checkpoint.
+        prefix: Beginning of their names in the checkpoint.
         arch: Its architecture.
-        own: Its parameters, in our names and shapes; ``norm`` and ``head`` are the classifier's.
-        names: Their names in the checkpoint, by ours.
-        reshaped: Those of ours that have another shape in the checkpoint.
-        unused: Names that dense prediction has no use for: the reason.
-        unknown: Parameters below the prefix that the layout does not know, by their names in the
+        own: Its parameters, with our names and shapes; ``norm`` and ``head`` are the classifier's.
+        names: Names in the checkpoint, by our names.
+        reshaped: Our names of parameters that have another shape in the checkpoint.
+        unused: Names that dense prediction does not use, with the reason.
+        unknown: Parameters under the prefix that the layout does not know, by their names in the
             checkpoint.
         other_parts: Parameters of other parts of a whole model, by their names in the checkpoint.
-        obstacle: Why it is another network than ours, or None.
+        obstacle: Why this network differs from ours, or None.
     """
 
     layout: Layout
@@ -43,17 +43,17 @@ class FoundConvNeXt:
     obstacle: str | None
 
     def named_below(self, path: str) -> dict[str, Tensor]:
-        """Return the network's parameters by our names, where it stands below ``path``."""
+        """Return the network's parameters by our names with ``path`` in front."""
         unknown = {name[len(self.prefix) :]: value for name, value in self.unknown.items()}
         return {path + name: value for name, value in (self.own | unknown).items()}
 
     def names_in_file(self, path: str) -> dict[str, str]:
-        """Return their names in the checkpoint, by those of :meth:`named_below`."""
+        """Return the names in the checkpoint, by those of :meth:`named_below`."""
         unknown = {name[len(self.prefix) :]: name for name in self.unknown}
         return {path + name: theirs for name, theirs in (self.names | unknown).items()}
 
     def other_parameters(self, path: str) -> dict[str, Tensor]:
-        """Return what stands beside the backbone, without the wrappers of the whole model.
+        """Return the parameters of the other parts, without the wrappers of the whole model.
 
         Args:
             path: Prefix of the backbone in the model, such as ``backbone.``.
@@ -73,10 +73,10 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
 
     Args:
         state: Parameters by name.
-        source: How messages call it.
+        source: Name of the state dict in messages.
 
     Raises:
-        RuntimeError: Where there is none, or more than one.
+        RuntimeError: If there is no ConvNeXt, or more than one.
     """
     places = [
         (layout, name.removesuffix(layout.signature()))
@@ -107,7 +107,7 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
     names, unused, unknown, other_parts = {}, {}, {}, {}
     for name, value in state.items():
         inside = name.startswith(prefix)
-        # What stands beside a backbone, without the wrappers of the whole.
+        # Names of other parts lose the wrappers of the whole model.
         inner = name[len(prefix) :] if inside else LEADING_WRAPPERS.sub("", name)
         our = ours.get(inner)
         if our and (inside or our.startswith(bare)):
@@ -129,7 +129,7 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
 
 
 def _with_final_norm(names: dict[str, str], last: int) -> dict[str, str]:
-    """Take the norm of the last stage for the classifier's where it is the only one."""
+    """Rename the output norm of the last stage to the classifier's if it is the only one."""
     if any(f"norm{stage}.weight" in names for stage in range(last)):
         return names
     norm = f"norm{last}."

@@ -1,4 +1,4 @@
-"""Match published weights to a backbone, or to a whole model: what loads and what is left out."""
+"""Match published weights with a backbone or a whole model: what loads and what is left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEM = "downsample_layers.0.0.weight"
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What is asked of a load; see :func:`~convnext_dense.checkpoints.load_weights`."""
+    """Options of a load; see :func:`~convnext_dense.checkpoints.load_weights`."""
 
     strict: bool = True
     final_norm: str = "drop"
@@ -35,13 +35,13 @@ class LoadOptions:
 
 @dataclass
 class WeightMatch:
-    """What of a checkpoint goes where.
+    """Which parameters of a checkpoint a model takes.
 
     Attributes:
-        fitting: Parameters that the model takes, by its names.
-        dropped: Names in the file that are left out: the reason.
-        missing: Names of the model's that the file lacks.
-        reinitialised: Parameters of heads of another number of classes, which are left out.
+        fitting: Parameters that the model takes, by the model's names.
+        dropped: Names in the file that are left out, with the reason.
+        missing: Names of the model that the file lacks.
+        reinitialised: Parameters of heads for another number of classes, which are left out.
     """
 
     fitting: dict[str, Tensor]
@@ -59,18 +59,19 @@ def match_weights(
 ) -> WeightMatch:
     """Compare a ConvNeXt of a checkpoint with the one in a model.
 
-    What stands beside it in the checkpoint is compared too where the model is a whole one.
+    If both are whole models, their other parts are compared too.
 
     Args:
-        model: A backbone, or a model with one in it.
-        found: The ConvNeXt and what stands beside it.
-        source: How messages call the checkpoint.
-        classes: That it was trained for, where it names them.
-        options: What is asked for.
+        model: A backbone, or a model that contains one.
+        found: The ConvNeXt in the checkpoint, with its other parts.
+        source: Name of the checkpoint in messages.
+        classes: Classes that the checkpoint was trained for, if it names them.
+        options: Options of the load.
 
     Raises:
-        RuntimeError: Where something does not fit: it says what the file holds and what of it.
-        ValueError: Where the options asks for what the model or the file has not.
+        RuntimeError: If something does not match: the message describes the file's network and the
+            parameters that differ.
+        ValueError: If an option needs something that the model or the file does not have.
     """
     path, backbone = find_backbone(model)
     is_whole = bool(path and found.other_parts)
@@ -96,7 +97,7 @@ def match_weights(
     match = WeightMatch(result.fitting, dropped)
     if options.reinit_heads:
         match.reinitialised = result.keep_model_heads()
-    if not is_whole:  # output norms begin at 1 and 0
+    if not is_whole:  # new output norms have weight 1 and bias 0, so they may be missing
         match.missing = [name for name in result.missing if is_output_norm(name)]
         result.missing = [name for name in result.missing if name not in match.missing]
     faults = result.faults(found.names_in_file(path))
@@ -118,7 +119,7 @@ def match_weights(
 
 
 def describe(found: FoundConvNeXt) -> str:
-    """Return the architecture and the layout of a ConvNeXt in a checkpoint."""
+    """Describe the architecture and the layout of a ConvNeXt in a checkpoint."""
     return f"{describe_arch(found.arch)} in the layout {found.layout.name!r}"
 
 
@@ -126,10 +127,10 @@ def subject_of_whole(source: str, found: FoundConvNeXt, backbone: ConvNeXt, diff
     """Return the beginning of the message that refuses a whole model.
 
     Args:
-        source: How it calls the checkpoint.
+        source: Name of the checkpoint.
         found: The ConvNeXt in the checkpoint.
-        backbone: That of the model.
-        differs: Whether the two differ, and not only what stands beside them.
+        backbone: The ConvNeXt in the model.
+        differs: Whether the two backbones differ, and not only the other parts.
     """
     if not differs:
         return f"{source} does not fit this model"
@@ -147,18 +148,18 @@ def _subject_of_backbone(source: str, found: FoundConvNeXt, backbone: ConvNeXt) 
 def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: FoundConvNeXt) -> None:
     last = len(backbone.arch.depths) - 1
     if not backbone.norm_out or last not in backbone.out_indices:
-        raise ValueError(f"final_norm='use' needs an output norm{last}, which the model has not")
+        raise ValueError(f"final_norm='use' needs an output norm{last}, but the model has none")
     if "norm.weight" not in own or f"norm{last}.weight" in own:
         raise ValueError(
-            f"final_norm='use' needs a classifier's norm in the file and no norm{last}; this file "
-            f"of layout {found.layout.name!r} is of another kind"
+            f"final_norm='use' needs a file with a classifier's norm and without norm{last}, but "
+            f"this file has the layout {found.layout.name!r} and other norms"
         )
     for parameter in ("weight", "bias"):
         own[f"norm{last}.{parameter}"] = own.pop(f"norm.{parameter}")
 
 
 def _fit_channels(own: dict[str, Tensor], backbone: ConvNeXt, adapt: bool) -> list[str]:
-    """Fit the stem to the model's input channels where that is asked for, or say how to ask."""
+    """Adapt the stem to the model's input channels if asked to; otherwise return a remedy."""
     stem = own.get(STEM)
     channels = backbone.state_dict()[STEM].shape[1]
     if stem is None or stem.ndim != 4 or stem.shape[1] == channels:
@@ -170,7 +171,7 @@ def _fit_channels(own: dict[str, Tensor], backbone: ConvNeXt, adapt: bool) -> li
 
 
 def _adapt_channels(stem: Tensor, channels: int) -> Tensor:
-    """As timm's ``adapt_input_conv`` does, for images whose channels are alike."""
+    """Sum or repeat the input channels of a stem, as timm's ``adapt_input_conv`` does."""
     given = stem.shape[1]
     if channels == 1:
         return stem.float().sum(dim=1, keepdim=True)
@@ -179,7 +180,7 @@ def _adapt_channels(stem: Tensor, channels: int) -> Tensor:
 
 
 def _reason_to_drop(name: str, backbone: ConvNeXt) -> str | None:
-    """Return why the backbone leaves out a parameter on purpose, or None."""
+    """Return why the backbone has no place for a known parameter, or None."""
     if name.startswith(("norm.", "head.")):
         return "classifier"
     if is_output_norm(name):
