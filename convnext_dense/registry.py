@@ -94,5 +94,5 @@ _register(HOOKS, "training.finite_values", "FiniteValuesHook")
 # For the backbone's own use; a config writes `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
     name="PublishedWeights",
-    module=LazyClass("checkpoints.initializer", "PublishedWeights", starts_run=False),
+    module=LazyClass("checkpoints.load", "PublishedWeights", starts_run=False),
 )

@@ -1,9 +1,10 @@
-"""Load published weights, whatever their layout, and prove that they loaded."""
+"""Load published weights of any layout, and report what was loaded."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -38,38 +39,38 @@ def load_weights(
 ) -> LoadReport:
     """Load published weights into a backbone, or into a whole model that holds one.
 
-    The layout is told from the names; ``docs/weights.md`` lists what is known. Everything is
-    compared before anything is loaded, so that an error leaves the model as it was.
+    The layout is recognised by the names; ``docs/weights.md`` lists the known ones. Everything is
+    compared before anything is loaded, so an error leaves the model unchanged.
 
     Args:
         model: A :class:`~convnext_dense.ConvNeXt`, or a detector or segmenter that holds one. A
-            checkpoint of a whole model loads into a whole model, heads included; one of a backbone
-            loads into either.
+            checkpoint of a whole model loads into a whole model, with its heads; a checkpoint of a
+            backbone loads into both.
         source: Path, URL, hub id (``timm/convnext_tiny.fb_in1k``) or state dict.
-        prefix: Load only the names below it, such as ``backbone`` of a whole model.
-        strict: Whether anything that does not fit stops the load. False loads what fits, and the
-            report names the rest.
-        trust: Whether to unpickle a file that holds more than parameters and plain data. It can run
-            any code.
+        prefix: Load only names with this prefix, such as ``backbone`` of a whole model.
+        strict: Whether a parameter that does not match stops the load. False loads those that
+            match, and the report names the others.
+        trust: Whether to unpickle a file that holds more than parameters and plain data. Such a
+            file can run any code.
         ema: Whether to take the moving averages of a checkpoint that holds both (``model_ema``,
-            ``state_dict_ema``). Of a run of mmengine with EMAHook they are always taken, since its
-            ``state_dict`` holds them.
-        final_norm: The norm before the classifier, which acts on the pooled features there:
+            ``state_dict_ema``). From a run of mmengine with EMAHook they are always taken, since
+            its ``state_dict`` holds them.
+        final_norm: What to do with the classifier's norm, which normalised the pooled features:
             ``drop`` it, or ``use`` it as the last output norm.
-        adapt_input: Whether to fit a stem for another number of input channels: summed over the
-            channels for one, repeated and scaled for more.
-        reinit_heads: Whether heads of another number of classes keep their random values.
+        adapt_input: Whether to convert a stem for another number of input channels: its channels
+            are summed for one channel, repeated and scaled for more.
+        reinit_heads: Whether heads for another number of classes keep their random values.
 
     Returns:
-        What was loaded, dropped and missing; also logged.
+        Report of what was loaded, dropped and missing, which is also logged.
 
     Raises:
-        OSError: Where the source cannot be had.
-        ImportError: Where it needs a library that is not installed.
-        RuntimeError: Where it is damaged or refused, holds numbers that are not finite or not real,
-            or does not fit: the message names the parameters, or the file's architecture and the
-            model's.
-        ValueError: Where an argument asks for what this model has not.
+        OSError: If the source could not be loaded.
+        ImportError: If the source needs a library that is not installed.
+        RuntimeError: If the source is damaged or refused, holds numbers that are not finite or not
+            real, or does not match: the message names the parameters, or the architectures of the
+            file and of the model.
+        ValueError: If an argument asks for something that this model does not have.
     """
     if final_norm not in FINAL_NORM:
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
@@ -86,6 +87,27 @@ def load_weights(
     return report
 
 
+class PublishedWeights:
+    """Initializer of mmengine's kind that loads weights into a whole backbone.
+
+    Args:
+        checkpoint: Path, URL or hub id.
+        options: Arguments of :func:`load_weights`.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike, **options: Any) -> None:
+        self.checkpoint = checkpoint
+        self.options = options
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights into a backbone.
+
+        Raises:
+            RuntimeError: If the file's parameters do not match the backbone.
+        """
+        load_weights(module, self.checkpoint, **self.options)
+
+
 def _report(read: Source, found: FoundConvNeXt, match: WeightMatch, path: str) -> LoadReport:
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
     notes = []
@@ -97,11 +119,11 @@ def _report(read: Source, found: FoundConvNeXt, match: WeightMatch, path: str) -
     if "norm.weight" in found.names and found.names["norm.weight"] not in match.dropped:
         eps = found.layout.final_norm_eps
         notes.append(
-            f"the classifier's norm serves the last output; it acted on pooled features, with eps "
-            f"{eps:g}"
+            "the classifier's norm is used for the last output; it was trained on pooled features, "
+            f"with eps {eps:g}"
         )
     if path and not found.other_parts:
-        notes.append("a backbone alone: the other parts of the model are as they were")
+        notes.append("only a backbone was loaded: the other parts of the model are unchanged")
     return LoadReport(
         source=read.name,
         layout=found.layout.name,
