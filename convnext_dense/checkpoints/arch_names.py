@@ -1,4 +1,4 @@
-"""How an architecture is called in a message."""
+"""Name an architecture in messages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from convnext_dense.backbone.archs import ARCHS, Arch
 
 
 def describe_arch(arch: Arch) -> str:
-    """Return the name of an architecture, or what it is and the published one that is closest.
+    """Return the name of an architecture, or its sizes and the closest published name.
 
     Example:
         >>> describe_arch(ARCHS["tiny"])
@@ -20,7 +20,7 @@ def describe_arch(arch: Arch) -> str:
 
 
 def closest_arch(arch: Arch) -> str:
-    """Return the name of the published architecture that is most like one."""
+    """Return the name of the published architecture that is most similar."""
 
     def distance(name: str) -> tuple[bool, float]:
         other = ARCHS[name]
@@ -36,5 +36,5 @@ def closest_arch(arch: Arch) -> str:
 
 
 def _padded(sizes: tuple[int, ...], length: int) -> list[float]:
-    # A stage that is not there differs from any other by all of its size.
+    # A missing stage differs from any other by the whole size of that stage.
     return [*sizes, *[1e-9] * (length - len(sizes))]

@@ -100,7 +100,7 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
     try:
         arch = layout.arch(below)
     except ValueError as error:
-        raise RuntimeError(f"{source} is damaged: {error}; get it anew") from error
+        raise RuntimeError(f"{source} is damaged: {error}; get the file again") from error
     ours = {theirs: our for our, theirs in layout.names(arch.depths).items()}
     bare = tuple(f"{template}." for template in layout.bare)
     in_tower = LEADING_WRAPPERS.sub("", prefix) == layout.tower

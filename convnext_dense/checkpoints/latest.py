@@ -1,4 +1,4 @@
-"""The newest whole checkpoint of a run, in its own folder, where mmengine records a path."""
+"""Find the newest whole checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mmengine.config import Config
 from convnext_dense.checkpoints.resumable import require_resumable
 from convnext_dense.upstream.safe_checkpoint import RefusedError
 
-# What mmengine writes ends in the epoch or iteration; a published one has a hash behind it.
+# mmengine ends the names with the epoch or iteration. Published files have a hash after it.
 _NUMBERED = re.compile(r"(?!best_)(?![^/]*-[0-9a-f]{8}\.pth)((?:.*\D)?)(\d+)\.pth")
 
-_LONGEST_NAME = 255  # of a file
+_LONGEST_NAME = 255  # bytes that file systems allow
 
 
 @dataclass(frozen=True)
 class LatestCheckpoint:
-    """The checkpoint to go on from.
+    """The checkpoint that a run can be resumed from.
 
     Attributes:
-        path: The newest whole one, or None where a folder holds none at all.
-        passed_over: What was looked at before it, and why it was not taken, in sentences.
+        path: The newest whole checkpoint, or None if there is no checkpoint.
+        passed_over: Sentences: which newer records or files cannot be used, and why.
     """
 
     path: Path | None
@@ -32,19 +32,19 @@ class LatestCheckpoint:
 
 
 def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> LatestCheckpoint:
-    """Find the newest whole checkpoint of a run, in its own folder.
+    """Find the newest whole checkpoint of a run, in the run's own folder.
 
-    That is the one that mmengine recorded in ``last_checkpoint``, or one that was written after it.
-    Of the recorded path the name alone counts, since the folder may have been copied or moved.
-    Where the record or its file is of no use, it is the whole one of the highest step.
+    This is the one that mmengine recorded in ``last_checkpoint``, or one written after it. Only the
+    file name of the record is used, since the folder may have been copied or moved. If the record
+    or its file cannot be used, it is the whole checkpoint with the highest step.
 
     Args:
-        work_dir: The run's folder, with ``last_checkpoint``.
-        out_dir: Where its checkpoints lie, if not there: see :func:`checkpoint_folder`.
+        work_dir: Folder of the run, with ``last_checkpoint``.
+        out_dir: Folder of its checkpoints, if it is another: see :func:`checkpoint_folder`.
 
     Raises:
-        RuntimeError: Where there are checkpoints, and none that a training can go on from.
-        RefusedError: Where the newest names code.
+        RuntimeError: If there are checkpoints, but training cannot be resumed from any of them.
+        RefusedError: If the newest checkpoint contains code.
     """
     folder = Path(out_dir or work_dir)
     numbered = {path: step for path in folder.glob("*.pth") if (step := _step(path)) is not None}
@@ -54,19 +54,18 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
         best = sorted(path.name for path in folder.glob("best_*.pth"))
         if best:
             raise RuntimeError(
-                f"{folder} holds {best[0]} and no checkpoint to go on from: a best one has no state"
-                " of the optimizer. To begin a new run with its weights give another `work_dir` "
-                f"and load_from={folder / best[0]}"
+                f"{folder} holds {best[0]}, but no checkpoint to resume from: a best one has no "
+                "state of the optimizer. To begin a new run with its weights, give another "
+                f"`work_dir` and load_from={folder / best[0]}"
             )
         return LatestCheckpoint(None, tuple(passed_over))
-    falling = sorted(numbered, key=lambda path: numbered[path], reverse=True)
+    newest_first = sorted(numbered, key=lambda path: numbered[path], reverse=True)
     if recorded and recorded.is_file():
         # A run may be killed between writing a checkpoint and recording it.
-        falling = [path for path in falling if _is_newer(path, recorded)] + [
-            recorded,
-            *(path for path in falling if path != recorded and not _is_newer(path, recorded)),
-        ]
-    for path in falling:
+        newer = [path for path in newest_first if _is_newer(path, recorded)]
+        older = [path for path in newest_first if path not in (recorded, *newer)]
+        newest_first = [*newer, recorded, *older]
+    for path in newest_first:
         try:
             require_resumable(path)
         except RefusedError:
@@ -76,8 +75,8 @@ def find_latest(work_dir: str | Path, out_dir: str | Path | None = None) -> Late
         else:
             return LatestCheckpoint(path, tuple(passed_over))
     raise RuntimeError(
-        f"{folder} holds no checkpoint that training can go on from: {'; '.join(passed_over)}. To "
-        "begin anew give another `work_dir`"
+        f"{folder} holds no checkpoint that training can be resumed from: "
+        f"{'; '.join(passed_over)}. To begin a new run, give another `work_dir`"
     )
 
 
@@ -97,7 +96,10 @@ def checkpoint_folder(cfg: Config) -> Path:
 
 
 def _recorded(work_dir: Path, folder: Path, passed_over: list[str]) -> Path | None:
-    """Return this folder's file of the name that is recorded; say where the record is of no use."""
+    """Return the file in this folder that the record names, or None.
+
+    If the record cannot be used, a sentence about it is added to ``passed_over``.
+    """
     record = work_dir / "last_checkpoint"
     try:
         written = record.read_bytes()
@@ -107,7 +109,7 @@ def _recorded(work_dir: Path, folder: Path, passed_over: list[str]) -> Path | No
         return None
     name = Path(os.fsdecode(written).strip()).name
     if not (name.isprintable() and name.endswith(".pth") and len(name) <= _LONGEST_NAME):
-        passed_over.append(f"{record} names no checkpoint")
+        passed_over.append(f"{record} does not name a checkpoint")
         return None
     if not (folder / name).is_file():
         passed_over.append(f"{record} names {name}, which is not in {folder}")
@@ -115,14 +117,14 @@ def _recorded(work_dir: Path, folder: Path, passed_over: list[str]) -> Path | No
 
 
 def _step(path: Path) -> int | None:
-    """Return the number at the end of a checkpoint's name; None for best and published ones."""
+    """Return the number at the end of a checkpoint's name, or None for best and published ones."""
     match = _NUMBERED.fullmatch(path.name)
     return int(match[2]) if match else None
 
 
 def _is_newer(path: Path, recorded: Path) -> bool:
     one, two = _NUMBERED.fullmatch(path.name), _NUMBERED.fullmatch(recorded.name)
-    # Higher steps of an earlier training may stand beside it.
+    # An earlier training may have left higher steps in the folder, so the time counts too.
     return bool(
         one
         and two

@@ -1,4 +1,4 @@
-"""The network that the parameters of a checkpoint make."""
+"""Build the network that the parameters of a checkpoint belong to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 
 def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:
-    """Build the backbone that a checkpoint is of, all stages given out.
+    """Build the backbone of a checkpoint, with all its stages as outputs.
 
     Args:
-        found: The parameters; stem and first block are there.
+        found: The parameters, with at least the stem and the first block.
         norm_out: Whether to build output norms.
     """
     stages = len(found.arch.depths)
@@ -30,10 +30,10 @@ def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:
 
 
 def check_network(found: FoundConvNeXt, source: str) -> None:
-    """Refuse a network that lacks a parameter, has one too many or unusable, or is unlike ours.
+    """Refuse a network with missing, unknown or unusable parameters, or one that differs from ours.
 
     Raises:
-        RuntimeError: Naming what is wrong.
+        RuntimeError: If the network is refused; the message names the parameters.
     """
     wrong = ["the stem"]
     if found.own.get("downsample_layers.0.0.weight", torch.empty(0)).ndim == 4:
@@ -49,5 +49,5 @@ def check_network(found: FoundConvNeXt, source: str) -> None:
         wrong += list(found.unknown)
     if wrong or found.obstacle:
         reason = found.obstacle or f"missing, unknown or of a wrong shape: {listed(wrong)}"
-        raise RuntimeError(f"{source} holds no whole ConvNeXt: {reason}")
+        raise RuntimeError(f"{source} does not hold a whole ConvNeXt: {reason}")
     refuse_unusable(found.own, source)

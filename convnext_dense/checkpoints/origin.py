@@ -1,4 +1,4 @@
-"""What weights tell, by name and content, of their licence and of the images that they expect."""
+"""Find the licence of weights and the normalisation that they expect, by name and content."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from convnext_dense.cached_download import place_in_cache
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.source import is_remote, read_source
 
-# The first that matches the path, URL or hub id. Sources: the projects' LICENSE files and READMEs,
-# and timm's registry of pretrained weights.
+# The licence of the first pattern that matches the path, URL or hub id. Sources: the projects'
+# LICENSE files and READMEs, and timm's registry of pretrained weights.
 LICENCES = {
     r"dinov3": "DINOv3 License",
     r"eupe": "FAIR Noncommercial Research License",
@@ -28,19 +28,19 @@ LICENCES = {
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 CLIP = ((122.7709, 116.7460, 104.0937), (68.5005, 66.6322, 70.3232))
-# As words of a name: timm and open_clip call by them what CLIP trained, fine-tuned or not. Clipped
-# gradients are something else.
+# Words in the names of weights from timm and open_clip that CLIP trained, fine-tuned or not. "Clip"
+# also stands for clipped gradients, which the pattern leaves out.
 CLIP_NAME = re.compile(
     r"(?<![a-z])(?<!grad[-_.])(?:open[-_]?)?clip(?![a-z])(?![-_.](?:grad|norm|value))"
     r"|(?<![a-z])laion(?:a|aesthetics?)?(?![a-z])"
 )
-# In an address of the hub, and in its cache here.
+# The model's id in a URL of the hub, and in the path of the hub's cache.
 HUB_ADDRESS = re.compile(r"^https?://(?:www\.)?huggingface\.co/([^/]+/[^/]+)")
 HUB_CACHE = re.compile(r"(?:^|/)models--([\w.-]+)/snapshots/")
 
 
 def licence_of(name: str, found: FoundConvNeXt) -> str:
-    """Return the licence of published weights, or that the name does not tell it."""
+    """Return the licence of published weights, or a sentence that the name does not tell it."""
     told = name if is_remote(name) else identifying_name(name)
     for pattern, licence in LICENCES.items():
         if re.search(pattern, told.lower()):
@@ -51,7 +51,7 @@ def licence_of(name: str, found: FoundConvNeXt) -> str:
 
 
 def identifying_name(name: str) -> str:
-    """Return what of a path, address or hub id names the weights: no folder that they lie in.
+    """Return the part of a path, URL or hub id that names the weights, without folders.
 
     Example:
         >>> identifying_name("/home/eclipse/clip/convnext_tiny.pth")
@@ -69,11 +69,11 @@ def identifying_name(name: str) -> str:
 
 
 def normalisation_of(name: str, parameters: Iterable[str] = ()) -> Normalisation:
-    """Return the mean and standard deviation that images are normalised with, in 0 to 255, RGB.
+    """Return the mean and standard deviation that weights expect, in RGB from 0 to 255.
 
     Args:
-        name: Path, address or hub id of the weights.
-        parameters: Names in the file, where it has been read.
+        name: Path, URL or hub id of the weights.
+        parameters: Names in the file, if it has been read.
     """
     is_clip = CLIP_NAME.search(identifying_name(name).lower()) or any(
         {"visual", "logit_scale"} & set(parameter.split(".")) for parameter in parameters
@@ -82,13 +82,13 @@ def normalisation_of(name: str, parameters: Iterable[str] = ()) -> Normalisation
 
 
 def normalisation_for(source: str) -> Normalisation:
-    """Return what weights expect before they are loaded, as their report will say it.
+    """Return the mean and standard deviation that weights expect, before they are loaded.
 
-    A file that lies here, or was downloaded before, is read; of others the name tells. What cannot
-    be read is no error here, but where it is loaded.
+    A file on this machine is read, also one that was downloaded before; for others the name
+    decides. A file that cannot be read is no error here: loading it will report it.
 
     Args:
-        source: Path, address or hub id; empty for random weights.
+        source: Path, URL or hub id; empty for random weights.
     """
     parameters: Iterable[str] = ()
     is_address = source.startswith(("http://", "https://"))

@@ -1,4 +1,4 @@
-"""What became of a checkpoint."""
+"""Report what a load did with a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint; ``str(report)`` is a short table.
+    """Result of a load; ``str(report)`` is a short table.
 
     Attributes:
         source: Path, URL or hub id, or ``state dict``.
-        layout: Whose names and shapes the file has, such as ``meta`` or ``timm``.
-        key: Key of the checkpoint that the parameters stood under, or None.
+        layout: Layout of the file's names and shapes, such as ``meta`` or ``timm``.
+        key: Key of the parameters in the checkpoint, or None.
         left: Other sets of parameters in the checkpoint, which were not taken.
-        prefix: What stood before the backbone's names.
+        prefix: Prefix of the backbone's names in the file.
         arch: Architecture in the file.
-        loaded: Names of the model's parameters that came from the file.
-        converted: Those that had another name or shape there.
-        dropped: Names in the file that were left out: the reason.
-        missing: Names of the model's that the file does not hold. Output norms stay at 1 and 0.
-        reinitialised: Parameters of heads that kept their random values, for their other number of
-            classes.
+        loaded: Names in the model of the parameters that were loaded.
+        converted: Those in ``loaded`` that had another name or shape in the file.
+        dropped: Names in the file that were left out, with the reason.
+        missing: Names in the model that the file lacks. Output norms stay at 1 and 0.
+        reinitialised: Parameters of heads that kept their random values, because the file's heads
+            are for another number of classes.
         checksum: SHA-256 of the file, or None for a state dict.
-        licence: Of the weights, as far as the source's name tells.
-        mean: Of red, green and blue, in 0 to 255, that the weights expect images normalised with.
-        std: The same for the standard deviation.
-        notes: What else is worth knowing.
+        licence: Licence of the weights, as far as the source's name tells.
+        mean: Mean of red, green and blue that the weights expect, from 0 to 255.
+        std: Standard deviation that the weights expect, likewise.
+        notes: Further information.
     """
 
     source: str
@@ -83,13 +83,13 @@ class LoadReport:
 
 
 def is_output_norm(name: str) -> bool:
-    """Whether a parameter of a backbone is an output norm's, with or without a prefix."""
+    """Whether a parameter of a backbone belongs to an output norm; its name may have a prefix."""
     module = name.rsplit(".", 2)[-2]
     return module.startswith("norm") and module.removeprefix("norm").isdigit()
 
 
 def listed(names: list[str] | tuple[str, ...], shown: int = SHOWN) -> str:
-    """Return names in a row, the first few and how many more."""
+    """Join the first names with commas, and count the others."""
     more = f", and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 

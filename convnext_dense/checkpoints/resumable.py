@@ -1,4 +1,4 @@
-"""What mmengine goes on from beside the parameters: a file that has all of it, or a refusal."""
+"""Check that a checkpoint has everything that mmengine needs to resume a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
-# What mmengine takes without a look, and what each has to be.
+# The type that each key must have. mmengine uses their values without a check.
 _KINDS: dict[str, type] = {
     "meta": Mapping,
     "meta.iter": int,
@@ -20,20 +20,20 @@ _KINDS: dict[str, type] = {
     "message_hub.resumed_keys": Mapping,
 }
 _NAMES: dict[type, str] = {Mapping: "a dict", int: "a whole number of at least 0"}
-_LONGEST = 2**63  # iterations; torch counts in as many bits
+_LONGEST = 2**63  # iterations; torch counts with 64 bits
 START_NEW_RUN = "Give it as load_from to begin a new run with its weights"
 
 
 def require_resumable(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint, without its parameters, and check that a training can go on from it.
+    """Read a checkpoint and check that a training can be resumed from it.
 
     Returns:
-        Its content, with the parameters still on disk.
+        Its content. The parameters stay on disk until they are used.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        RefusedError: Where it names code.
-        RuntimeError: Where it is not whole, or lacks what mmengine resumes from.
+        FileNotFoundError: If there is no such file.
+        RefusedError: If it contains code.
+        RuntimeError: If it is damaged, or lacks something that mmengine needs to resume.
     """
     content = read_checkpoint(path, "cpu", mmap=True)
     faults = [
@@ -42,25 +42,25 @@ def require_resumable(path: str | Path) -> dict[str, Any]:
         if not _is(value_at(content, key), kind)
     ]
     if faults:
-        # Of a part that is not there, the parts are not worth a word.
+        # The first fault is enough: if a dict is missing, all keys below it are missing too.
         raise RuntimeError(refusal_message(path, faults[0]))
     return cast(dict[str, Any], content)  # all keys were found
 
 
 def refusal_message(path: str | Path, fault: str) -> str:
-    """Return the message that refuses a checkpoint for one fault."""
-    return f"checkpoint {path} is not one that training can go on from: {fault}. {START_NEW_RUN}"
+    """Return the message that refuses to resume from a checkpoint because of a fault."""
+    return f"training cannot be resumed from checkpoint {path}: {fault}. {START_NEW_RUN}"
 
 
 def value_at(content: object, key: str) -> object:
-    """Return what stands under a key with dots, or None."""
+    """Return the value at a dotted key, or None."""
     for part in key.split("."):
         content = content.get(part) if isinstance(content, Mapping) else None
     return content
 
 
 def is_count(value: object) -> bool:
-    """Whether this is a number of iterations or epochs."""
+    """Whether a value can be a number of iterations or epochs."""
     return type(value) is int and 0 <= value < _LONGEST
 
 

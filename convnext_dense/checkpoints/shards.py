@@ -1,4 +1,4 @@
-"""Folders as transformers' ``save_pretrained`` writes them: one file, or shards and an index."""
+"""Read folders that transformers' ``save_pretrained`` wrote: one file, or shards and an index."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from convnext_dense.checkpoints.report import listed
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
 INDEX = ".index.json"
-# A path could leave the folder.
+# A name with a path could lead out of the folder.
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
-# What a folder, here or on the hub, may hold; the first wins.
+# Files that a folder, here or on the hub, may hold; the first one found is read.
 FILES = (
     "model.safetensors",
     "pytorch_model.bin",
@@ -31,7 +31,7 @@ def find_in_folder(folder: Path) -> Path:
     """Return the file of weights, or the index of them, in a folder.
 
     Raises:
-        FileNotFoundError: Where there is none.
+        FileNotFoundError: If there is no such file.
     """
     found = [path for path in (folder / name for name in FILES) if path.is_file()]
     if not found:
@@ -42,15 +42,15 @@ def find_in_folder(folder: Path) -> Path:
 def read_shards(
     index: Path, fetch: Callable[[str], Path] | None = None, *, trust: bool = False
 ) -> dict[str, Tensor]:
-    """Read the parameters that an index names, each from the file that it names.
+    """Read the parameters that an index lists, from the files that it names.
 
     Args:
-        index: Its ``weight_map`` gives the file of each parameter.
-        fetch: Returns where the file of a name lies; None takes the index's folder.
+        index: File whose ``weight_map`` names the file of each parameter.
+        fetch: Function that returns the path of a file by its name; None takes the index's folder.
         trust: As for reading one file.
 
     Raises:
-        RuntimeError: Where the index or a file is damaged, a file is not beside the index, or a
+        RuntimeError: If the index or a file is damaged, a file is not beside the index, or a
             parameter is not in the file that the index names.
     """
     files = _weight_map(index)
@@ -62,7 +62,9 @@ def read_shards(
         held = part if is_state(part) else {}
         absent = [name for name in names if name not in held]
         if absent:
-            raise RuntimeError(f"{file} lacks what {index} says that it holds: {listed(absent)}")
+            raise RuntimeError(
+                f"{file} lacks parameters that {index} lists for it: {listed(absent)}"
+            )
         state |= {name: held[name] for name in names}
     return state
 

@@ -1,4 +1,4 @@
-"""Where weights come from: a file, an address, a model of the hub, or a state dict."""
+"""Read weights from a file, a URL, a model of the Hugging Face hub, or a state dict."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from convnext_dense.download import sha256_of
 from convnext_dense.patches import enable
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
-# `timm/...`, `facebook/...` and `laion/...` are models of the hub where no such file lies here; of
-# another owner with the prefix alone, since owner/name looks like a path.
+# `timm/...`, `facebook/...` and `laion/...` are models of the hub unless such a file exists here.
+# Models of other owners need the prefix `hf-hub:`, since owner/name looks like a path.
 HUB_ID = re.compile(r"(?:hf-hub:[\w.-]+|timm|facebook|laion)/[\w.-]+")
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", INDEX)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Parameters, and where they were found.
+    """Parameters and their source.
 
     Attributes:
         name: Path, URL or hub id, or ``state dict``.
         state: Parameters by name.
-        key: Keys of the checkpoint that they stood under, with dots, or None.
+        key: Dotted key of the parameters in the checkpoint, or None.
         left: Keys of other sets of parameters in the checkpoint, such as ``model_ema``.
-        prefix: What was asked for and is taken off their names, or None.
-        path: The one file here that they were read from, or None.
-        meta: What the OpenMMLab stack notes beside the parameters, such as the classes.
+        prefix: The requested prefix, which their names no longer have, or None.
+        path: The file on this machine that they were read from; None for several files or none.
+        meta: What OpenMMLab's checkpoints store beside the parameters, such as the classes.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Source:
 
     @functools.cached_property
     def checksum(self) -> str | None:
-        """SHA-256 of the file, or None for a state dict or several files."""
+        """The SHA-256 of the file, or None for a state dict or several files."""
         return sha256_of(self.path) if self.path else None
 
 
@@ -62,19 +62,19 @@ def read_source(
     ema: bool = False,
     remedy: str = "",
 ) -> Source:
-    """Read parameters from wherever they are, without running anything that a file contains.
+    """Read parameters from any source, without running code that a file contains.
 
     Args:
-        source: Path, URL, hub id or (nested) state dict. A folder is one that transformers wrote.
-        prefix: Take only the parameters below it: keys of a checkpoint, then beginnings of names.
-        trust: Whether to unpickle what is more than parameters and plain data.
+        source: Path, URL, hub id or (nested) state dict. A folder must be one of transformers.
+        prefix: Take only the parameters under it: keys of containers, then the beginning of names.
+        trust: Whether to unpickle a file that holds more than parameters and plain data.
         ema: Whether to take the moving averages of a checkpoint that holds both.
-        remedy: What the user can do where the source cannot be had.
+        remedy: What the user can do if the source could not be loaded.
 
     Raises:
-        OSError: Where the source cannot be had.
-        RuntimeError: Where it is damaged, refused, or holds no parameters.
-        ImportError: Where it needs safetensors or huggingface_hub, and they are not installed.
+        OSError: If the source could not be loaded.
+        RuntimeError: If it is damaged, refused, or holds no parameters.
+        ImportError: If it needs safetensors or huggingface_hub, and they are not installed.
     """
     if isinstance(source, Mapping):
         return _source(source, "state dict", prefix, ema)
@@ -82,7 +82,7 @@ def read_source(
     path = None
     try:
         if "://" in name and not name.startswith(("http://", "https://")):
-            enable()  # mmengine knows the zoo, and would run what it holds
+            enable()  # mmengine knows the zoos' addresses; unpatched it would run code in the file
             checkpoint = CheckpointLoader.load_checkpoint(name, map_location="cpu")
         else:
             file, fetch = _local_file(name)
@@ -93,20 +93,23 @@ def read_source(
     except (OSError, RuntimeError) as error:
         reason = str(error)
         if "is refused" in reason and not trust:
-            reason += "; `trust=True` unpickles it all the same"
-        message = f"the weights {name} cannot be had ({reason})"
+            reason += "; `trust=True` unpickles it anyway"
+        message = f"the weights {name} could not be loaded ({reason})"
         raise type(error)(f"{message}: {remedy}" if remedy else message) from error
     return _source(checkpoint, name, prefix, ema, path)
 
 
 def is_remote(name: str) -> bool:
-    """Whether this is an address or a model of the hub, and no file here."""
+    """Whether a name is a URL or a model of the hub, and not a file on this machine."""
     hub = HUB_ID.fullmatch(name) and not name.endswith(SUFFIXES) and not Path(name).exists()
     return "://" in name or bool(hub)
 
 
 def _local_file(name: str) -> tuple[Path, Callable[[str], Path] | None]:
-    """Return a file here, and what fetches others that lie beside it elsewhere."""
+    """Return the file on this machine, downloaded if needed, and a function to get its neighbours.
+
+    The function is None if the neighbours lie in the same folder.
+    """
     if name.startswith(("http://", "https://")):
         return cached_download.download(name), None
     if is_remote(name):
@@ -134,7 +137,7 @@ def _from_hub(repo: str, files: Sequence[str]) -> Path:
             return _same_as_on_the_hub(Path(hf_hub_download(repo, file)))
         except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
             is_missing = isinstance(error, EntryNotFoundError)
-            # Without a connection it is the cache that has no such entry.
+            # Without a connection, this error only says that the cache lacks the file.
             if not is_missing or isinstance(error, LocalEntryNotFoundError):
                 first_line = str(error).partition("\n")[0]
                 raise ConnectionError(f"could not download {repo}: {first_line}") from error
@@ -143,12 +146,12 @@ def _from_hub(repo: str, files: Sequence[str]) -> Path:
 
 
 def _same_as_on_the_hub(path: Path) -> Path:
-    """Refuse a file of the hub's cache that is no longer what was downloaded."""
-    digest = path.resolve().name  # so does the cache call what it keeps
+    """Return the path, or refuse a file of the hub's cache that has changed since its download."""
+    digest = path.resolve().name  # the cache names large files by their SHA-256
     if re.fullmatch(r"[0-9a-f]{64}", digest) and sha256_of(path) != digest:
         raise RuntimeError(
-            f"{path} is no longer what was downloaded: its SHA-256 is not {digest}; delete it to "
-            "get it anew"
+            f"{path} has changed since it was downloaded: its SHA-256 is not {digest}; delete it "
+            "to download it again"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""The model that takes the parameters of a checkpoint: its backbone, its number of classes."""
+"""Find the backbone and the number of classes of a model that takes a checkpoint's parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convnext_dense.backbone.convnext import ConvNeXt
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
-    """Return a model without what trains it on several devices, or tests it on several views."""
+    """Return a model without wrappers for several devices or for test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         inner = model.module
         assert isinstance(inner, nn.Module)
@@ -18,7 +18,7 @@ def unwrap_model(model: nn.Module) -> nn.Module:
 
 
 def find_backbones(model: nn.Module) -> dict[str, ConvNeXt]:
-    """Return the ConvNeXts in a model by the prefix of their parameters, empty for itself."""
+    """Return the ConvNeXts in a model by the prefix of their parameters; empty for the model."""
     return {
         f"{name}." if name else "": part
         for name, part in model.named_modules()
@@ -27,22 +27,22 @@ def find_backbones(model: nn.Module) -> dict[str, ConvNeXt]:
 
 
 def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
-    """Return the one ConvNeXt in a model, after the prefix of its parameters.
+    """Return the prefix of the parameters of the one ConvNeXt in a model, and the ConvNeXt.
 
     Raises:
-        ValueError: Where there is none, or more than one.
+        ValueError: If there is none, or more than one.
     """
     found = find_backbones(model)
     if len(found) != 1:
         raise ValueError(
-            f"a {type(model).__name__} holds {len(found)} ConvNeXt backbones, and weights load "
-            "into one: give the backbone itself"
+            f"a {type(model).__name__} has {len(found)} ConvNeXt backbones, and weights load into "
+            "one: give the backbone itself"
         )
     return next(iter(found.items()))
 
 
 def count_classes(model: nn.Module) -> int:
-    """Return the number of classes of a model's heads; 0 where they have none."""
+    """Return the number of classes of a model's heads, or 0 if they do not state it."""
     counts = (getattr(module, "num_classes", None) for module in model.modules())
-    # The largest, since a region proposal head counts its one class.
+    # The largest number, since a region proposal head counts one class.
     return max((count for count in counts if isinstance(count, int)), default=0)

@@ -1,4 +1,4 @@
-"""Refuse parameters that no network computes with: other kinds of numbers, and infinite ones."""
+"""Refuse parameters that a network cannot compute with, such as integers, NaN and infinity."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ SHOWN = 3
 def refuse_unusable(
     state: Mapping[str, Tensor], source: str, model: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Refuse integers, booleans and complex numbers in the place of real ones, and infinite ones.
+    """Refuse integers, booleans and complex numbers instead of real ones, NaN and infinity.
 
     Args:
         state: Parameters and buffers by name.
-        source: How the message calls them.
-        model: The same of the network that takes them. Its integers stay integers, and a constant
-            that is infinite there may be so here. None where all are parameters.
+        source: Name of the checkpoint in the message.
+        model: Parameters and buffers of the model that takes them, which may hold integers and
+            infinite constants. None if all values in ``state`` are parameters.
 
     Raises:
-        RuntimeError: Naming the parameters and what is wrong with each.
+        RuntimeError: If a value is refused; the message names the parameters and their faults.
     """
     if faults := find_unusable(state, model):
         complaints = [f"{name} {fault}" for name, fault in faults.items()]
         raise RuntimeError(
-            f"{source} is damaged, or holds no weights to compute with: "
-            f"{listed(complaints, SHOWN)}; get it anew"
+            f"{source} is damaged, or its values are not weights: {listed(complaints, SHOWN)}; "
+            "get the file again"
         )
 
 
 def find_unusable(
     state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = None
 ) -> dict[str, str]:
-    """Return what is wrong with parameters, by name; see :func:`refuse_unusable`."""
+    """Return the faults of unusable parameters by name; see :func:`refuse_unusable`."""
     faults = {}
     for name, value in state.items():
         wanted = None if model is None else model.get(name)
@@ -48,12 +48,12 @@ def find_unusable(
 
 def is_finite(value: Tensor) -> bool:
     """Whether no value of a floating-point tensor is NaN or infinite."""
-    # The sum of finite numbers alone is finite, and cheaper than a mask, unless it overflows.
+    # A finite sum means finite values, and costs less than a mask. The sum may also overflow.
     return bool(value.sum().isfinite() or value.isfinite().all())
 
 
 def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
-    if value.layout is not torch.strided:  # a training would go on otherwise from it
+    if value.layout is not torch.strided:  # a sparse tensor would train in another way
         return f"is of layout {value.layout}"
     if wanted is not None and not wanted.is_floating_point():
         if value.is_floating_point() or value.is_complex():
@@ -61,11 +61,11 @@ def _fault(value: Tensor, wanted: Tensor | None) -> str | None:
         return None
     if not value.is_floating_point():
         return f"is of {value.dtype}"
-    if value.is_meta:  # right for a model that is built without memory
+    if value.is_meta:  # allowed if the model too is built without memory
         return None if wanted is not None and wanted.is_meta else "has a shape and no values"
     if value.numel() == 0:
         return None if wanted is not None and wanted.numel() == 0 else "is empty"
-    if value.dtype.itemsize == 1:  # which torch can store and not compute with
+    if value.dtype.itemsize == 1:  # torch stores these types, but does not compute with them
         value = value.float()
     dtype = torch.float32 if wanted is None else wanted.dtype
     if not is_finite(value):

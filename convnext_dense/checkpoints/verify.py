@@ -1,8 +1,8 @@
-"""Check a load against a forward pass over the source's own names.
+"""Check loaded weights against a forward pass that uses the source's own names.
 
-Nothing of the layouts or of our network is used below: the names are spelt out once more, and the
-network is written from the papers' equations over ``torch.nn.functional``. A wrong rule or a wrong
-reshape cannot hide here, since both would have to be wrong in the same way.
+The reference uses neither the layouts nor our network: it spells the names out again, and computes
+the papers' equations with ``torch.nn.functional``. So it finds a wrong rule or a wrong reshape,
+unless the same mistake is made twice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from convnext_dense.checkpoints.network import build_network, check_network
 from convnext_dense.checkpoints.source import read_source
 
 EPS = 1e-6
-# For each layout: stem, its norm, the norm and convolution of a downsampling, a block and in it the
-# depthwise convolution, norm, first linear layer, GRN's scale and shift, second linear layer, layer
-# scale; the output norms. {e} is twice the stage, {o} that plus one, {n} the stage plus one.
+# Names in each layout, in the order of _PARTS: stem, its norm, the norm and convolution of a
+# downsampling, a block, and in a block the depthwise convolution, norm, first linear layer, GRN's
+# scale and shift, second linear layer and layer scale; then the output norms. {s} is the stage, {b}
+# the block, {e} 2 * stage, {o} 2 * stage + 1, {n} stage + 1. A dash means that there is none.
 _META = """downsample_layers.0.0 downsample_layers.0.1 downsample_layers.{s}.0
     downsample_layers.{s}.1 stages.{s}.{b} dwconv norm pwconv1 grn.gamma grn.beta pwconv2 gamma
     norm{s}"""
@@ -55,12 +56,12 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class StageCheck:
-    """One stage of a comparison.
+    """Comparison of the features of one stage.
 
     Attributes:
-        name: Of the output.
-        shape: Of the features.
-        error: Largest difference, relative to the largest value of the source's.
+        name: Name of the output.
+        shape: Shape of the features.
+        error: Largest difference, relative to the largest value of the reference.
     """
 
     name: str
@@ -76,21 +77,21 @@ def verify(
     trust: bool = False,
     size: tuple[int, int] = (64, 96),
 ) -> list[StageCheck]:
-    """Load a source, and compare our features with a forward pass over the source's own names.
+    """Load weights, and compare our features with a forward pass that uses the source's own names.
 
     Args:
         source: As for :func:`~convnext_dense.checkpoints.load_weights`.
-        prefix: Take only the names below it, such as ``backbone`` of a whole model.
+        prefix: Take only names with this prefix, such as ``backbone`` of a whole model.
         ema: Whether to take the moving averages.
         trust: Whether to unpickle a file that holds more than parameters and plain data.
         size: Height and width of the random image, at least 32 each.
 
     Returns:
-        Every stage before its norm, and after it where the source has an output norm.
+        A comparison for every stage before its norm, and after it if the source has output norms.
 
     Raises:
-        OSError: Where the source cannot be had.
-        RuntimeError: Where it is damaged, refused, incomplete or another network.
+        OSError: If the source could not be loaded.
+        RuntimeError: If it is damaged, refused, incomplete or another network.
     """
     read = read_source(source, prefix=prefix, trust=trust, ema=ema)
     found = find_convnext(read.state, read.name)
@@ -126,15 +127,15 @@ def verify(
 def reference_features(
     state: Mapping[str, Tensor], names: Mapping[str, str], image: Tensor
 ) -> dict[str, Tensor]:
-    """Compute the features of every stage over a source's own names.
+    """Compute the features of every stage with a source's own names.
 
     Args:
-        state: Its parameters in float32, by its names without a prefix.
-        names: Template of each part's name.
+        state: Parameters in float32, by the source's names without a prefix.
+        names: Template of the name of each part.
         image: (N, channels, H, W).
 
     Returns:
-        ``stage 0``, ... and, where there are output norms, ``norm 0``, ...
+        ``stage 0``, ... and, if there are output norms, ``norm 0``, ...
     """
     outputs: dict[str, Tensor] = {}
     stage = 0
@@ -197,7 +198,10 @@ def _depthwise(state: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def _sparse(state: Mapping[str, Tensor], name: str, x: Tensor, stride: int, padding: int) -> Tensor:
-    """MinkowskiEngine's convolution on a dense map: a matrix, or a row, per offset, x slow."""
+    """Compute MinkowskiEngine's convolution on a dense map.
+
+    The kernel has a matrix, or a row of a depthwise one, for each offset; x is the slow axis.
+    """
     kernel = state[f"{name}.kernel"]
     size = round(len(kernel) ** 0.5)
     x = F.pad(x, [padding] * 4).movedim(1, -1)

@@ -1,4 +1,4 @@
-"""Fit the checkpoint of a whole model to a model that is trained on, resumed, tested or used."""
+"""Match the checkpoint of a whole model with a model, to train, resume, test or predict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from convnext_dense.checkpoints.match_weights import describe, subject_of_whole
 from convnext_dense.checkpoints.target_model import count_classes, find_backbones, unwrap_model
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
-# Of a wrapped model. mmengine takes it off the names of a file.
+# Prefix of the names of a wrapped model, which mmengine removes when it loads a file.
 PREFIX = "module."
 
 
@@ -41,28 +41,28 @@ def parameters_for_model(
     resume: bool = False,
     reinit_heads: bool | None = None,
 ) -> OrderedDict[str, Tensor]:
-    """Return the parameters of a checkpoint for a whole model, all of them, or refuse it.
+    """Return all parameters of a whole model from a checkpoint, or refuse the checkpoint.
 
-    A backbone of another layout, such as Meta's in its fine-tuned models or mmpretrain's, is
+    A backbone in another layout, such as Meta's in its fine-tuned models or mmpretrain's, is
     renamed first.
 
     Args:
-        model: Any detector or segmenter; wrappers are looked through.
-        checkpoint: What its file holds, parameters or containers of them. Where mmengine's EMAHook
-            took averages, these are the parameters.
-        source: How messages call the file.
-        resume: Whether the run of the file goes on. Nothing is renamed then, since the optimizer
-            knows the parameters by their order.
-        reinit_heads: Whether heads of another number of classes keep the model's values; None where
-            the model is to be used as it is, so that this is no choice.
+        model: A detector or segmenter, with or without wrappers.
+        checkpoint: Content of a file: parameters or containers of them. If mmengine's EMAHook took
+            averages, these are the parameters.
+        source: Name of the file in messages.
+        resume: Whether the run that wrote the file is resumed. Then no parameter is renamed, since
+            the optimizer identifies parameters by their order.
+        reinit_heads: Whether heads for another number of classes keep the model's values; None if
+            the model will not be trained, so that they must match.
 
     Returns:
         The parameters by the model's names.
 
     Raises:
-        RuntimeError: Naming the file, and the parameters that are missing, unknown, of another
-            shape, not finite or not real; or, for a file of classification weights or of other
-            classes, what to ask for.
+        RuntimeError: If the checkpoint is refused. The message names the file and the parameters
+            that are missing, unknown, of another shape, not finite or not real; for classification
+            weights or other classes it says which option helps.
     """
     model = unwrap_model(model)
     wanted = model.state_dict()
@@ -78,8 +78,9 @@ def parameters_for_model(
         given = [*result.fitting, *result.unknown, *result.reshaped]
         if hasattr(model, "backbone") and not any(n.startswith("backbone.") for n in given):
             raise RuntimeError(
-                f"{source} holds no whole model: none of its parameters begins with 'backbone.'. "
-                f"To start training from these backbone weights give `weights={source!r}`"
+                f"{source} does not hold a whole model: none of its parameters begins with "
+                f"'backbone.'. To start training from these backbone weights, give "
+                f"`weights={source!r}`"
             )
         classes = trained_classes(meta_of(checkpoint))
         may_train = reinit_heads is not None
@@ -88,16 +89,16 @@ def parameters_for_model(
     refuse_unusable(result.fitting, source, wanted)
     _check_averages(checkpoint, source, wanted, resume)
     fitting = OrderedDict(result.fitting)
-    # Versions of modules, by which torch reads files of older ones.
+    # Versions of modules, which torch needs to load files of older versions.
     fitting._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
     return fitting
 
 
 def _state_of(checkpoint: object, source: str) -> Mapping[str, Tensor]:
     if not isinstance(checkpoint, Mapping):
-        raise RuntimeError(f"{source} holds no state dict but a {type(checkpoint).__name__}")
+        raise RuntimeError(f"{source} is not a state dict but a {type(checkpoint).__name__}")
     state = checkpoint.get("state_dict")
-    if is_state(state):  # of a run here, with all that mmengine keeps beside it
+    if is_state(state):  # a checkpoint of mmengine
         return state
     return checkpoint if is_state(checkpoint) else find_parameters(checkpoint, source).state
 
@@ -109,7 +110,7 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _compare_renamed(
     state: Mapping[str, Tensor], model: nn.Module, source: str
 ) -> tuple[Comparison, str]:
-    """Compare a checkpoint that has other names for its ConvNeXt, or wrappers inside of names.
+    """Compare a checkpoint in another layout, or with wrappers inside its names.
 
     Returns:
         The comparison, and the beginning of a message that refuses the checkpoint.
@@ -132,7 +133,7 @@ def _compare_renamed(
 def _find_in_whole(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt | None:
     try:
         found = find_convnext(state, source)
-    except RuntimeError:  # the comparison says what the file lacks
+    except RuntimeError:  # the comparison reports what the file lacks
         return None
     return found if found.other_parts else None
 
@@ -140,15 +141,17 @@ def _find_in_whole(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt | 
 def _check_averages(
     checkpoint: object, source: str, wanted: Mapping[str, Tensor], resume: bool
 ) -> None:
-    """Check what mmengine's EMAHook goes on from, which has the names of the model too."""
+    """Check the parameters that mmengine's EMAHook resumes from, which have the model's names."""
     averages = checkpoint.get(EMA_HOOK_KEY) if isinstance(checkpoint, Mapping) else None
     if averages is None:
         return
     if not is_state(averages):
-        raise RuntimeError(f"{source} is damaged: {EMA_HOOK_KEY} holds no parameters; get it anew")
+        raise RuntimeError(
+            f"{source} is damaged: {EMA_HOOK_KEY} holds no parameters; get the file again"
+        )
     averages = _without_prefix(averages)
     refuse_unusable(averages, source, wanted)
     result = compare(averages, wanted)
-    result.unknown = []  # a counter stands beside them
+    result.unknown = []  # the hook's own counter
     if resume and not result.fits():
         raise_mismatch(f"{source}: {EMA_HOOK_KEY} does not fit this model", result.faults(), [])

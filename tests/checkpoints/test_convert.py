@@ -223,7 +223,7 @@ class TestWritesWholeOrNotAtAll:
     def test_refuses_what_is_not_whole(self, spoil, says, classifier, tmp_path):
         state, _, _ = classifier()
         spoil(state)
-        with pytest.raises(RuntimeError, match=f"holds no whole ConvNeXt.*{says}"):
+        with pytest.raises(RuntimeError, match=f"does not hold a whole ConvNeXt.*{says}"):
             convert(state, tmp_path / "model.pth")
 
     @pytest.mark.parametrize(

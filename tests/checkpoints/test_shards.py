@@ -78,7 +78,9 @@ def test_a_damaged_index_is_named(tmp_path, content):
 def test_what_is_missing_is_named(tmp_path):
     state = published(backbone())
     split(tmp_path, state, **{"stages.9.0.gamma": "a.bin"})
-    with pytest.raises(RuntimeError, match=r"a\.bin lacks what .* holds: stages\.9\.0\.gamma"):
+    with pytest.raises(
+        RuntimeError, match=r"a\.bin lacks parameters that .* lists for it: stages\.9\.0\.gamma"
+    ):
         load_weights(backbone(), tmp_path)
     split(tmp_path, state)
     (tmp_path / "b.bin").unlink()

@@ -110,7 +110,7 @@ def test_every_door_takes_what_fits(door, key, trained, saved):
 @pytest.mark.parametrize("door", [hook, resume, infer])
 def test_a_backbone_is_no_whole_model(door, saved):
     path = saved(published(backbone()))
-    says = rf"^{path} holds no whole model.*`weights='{path}'`"
+    says = rf"^{path} does not hold a whole model.*`weights='{path}'`"
     with pytest.raises(RuntimeError, match=says):
         door(Detector(), path)
 

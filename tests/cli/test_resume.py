@@ -127,6 +127,6 @@ def test_no_whole_checkpoint_is_an_error(cli, trained, tmp_path):
     refused = cli.refused(
         "train", cli.argv("seg", "--resume", "--weights", "none", "--work-dir", "w")
     )
-    assert refused.startswith("w holds no checkpoint that training can go on from: ")
+    assert refused.startswith("w holds no checkpoint that training can be resumed from: ")
     assert "iter_4.pth" in refused
     assert "iter_6.pth" in refused

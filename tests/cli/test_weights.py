@@ -80,7 +80,7 @@ def test_damaged_files(command, content, says, cli, tmp_path):
 def test_a_missing_file_is_told_without_the_flags_of_training(argv, cli):
     message = cli.refused("weights", [argv[0], "nowhere.pth", *argv[1:]])
     assert message == (
-        "the weights nowhere.pth cannot be had (checkpoint 'nowhere.pth' is not a file here)"
+        "the weights nowhere.pth could not be loaded (checkpoint 'nowhere.pth' is not a file here)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The layouts that published ConvNeXt weights come in, one file each."""
+"""The layouts of published ConvNeXt weights, one file each."""
 
 from convnext_dense.checkpoints.layouts.dinov3 import DINOV3
 from convnext_dense.checkpoints.layouts.fcmae import FCMAE
@@ -19,7 +19,7 @@ LAYOUTS: tuple[Layout, ...] = (
     DINOV3,
     MMPRETRAIN,
 )
-# Those that weights can be written in.
+# Layouts that weights can be converted to.
 TARGETS: dict[str, Layout] = {
     layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
 }

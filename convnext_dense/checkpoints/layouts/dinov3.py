@@ -1,4 +1,4 @@
-"""DINOv3's ConvNeXt in transformers; its own files are in :mod:`.meta`'s layout.
+"""DINOv3's ConvNeXt in transformers. Meta's own DINOv3 files have the layout of :mod:`.meta`.
 
 Source: transformers ``models/dinov3_convnext/modeling_dinov3_convnext.py``.
 """

@@ -1,6 +1,6 @@
-"""ConvNeXt V2 as FCMAE pre-trains it oneself: sparse convolutions of MinkowskiEngine.
+"""ConvNeXt V2 as its own FCMAE pre-training saves it: sparse convolutions of MinkowskiEngine.
 
-The files that Meta released are dense already, and in :mod:`.meta`'s layout. Source:
+The files that Meta released are dense and have the layout of :mod:`.meta`. Source:
 facebookresearch/ConvNeXt-V2, ``models/convnextv2_sparse.py`` and ``fcmae.py``.
 """
 
@@ -12,7 +12,7 @@ from convnext_dense.checkpoints.layouts.meta import DECODER
 FCMAE = Layout(
     "fcmae",
     {
-        # The stem sees the whole image, and is dense.
+        # The stem reads the whole image, so it is dense.
         "downsample_layers.0.0": "downsample_layers.0.0",
         "downsample_layers.0.1": "downsample_layers.0.1",
         "downsample_layers.{d}.0": "downsample_layers.{d}.0.ln",

@@ -1,12 +1,12 @@
-"""What a layout is: how one library names and shapes the parameters of a ConvNeXt.
+"""Describe a layout: how one library names and shapes the parameters of a ConvNeXt.
 
-A layout is a table of rules ``our template: their template``. It is filled in for the stages and
-blocks of a network, which gives a dictionary of names that serves both directions. Shapes do not
-belong to the tables: what a parameter is follows from our name, and each kind has one reshape.
+A layout is a table of rules ``our template: their template``. Filled in for the stages and blocks
+of a network, the rules give a dictionary of names that serves both directions. The tables do not
+state shapes: our name tells the kind of a parameter, and each kind is reshaped in one way.
 
 A template may have the fields ``{s}`` (stage), ``{b}`` (block), ``{d}`` (a stage with a
 downsampling, from 1), and ``{next}``, ``{even}``, ``{odd}``: stage + 1, 2 * stage, 2 * stage + 1.
-One that ends in a parameter's name is a parameter; any other is a module with weight and bias.
+If it ends in a parameter's name it is a parameter, otherwise a module with weight and bias.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PARAMETERS = ("weight", "bias", "gamma", "beta", "kernel")
-# The module that every block of every layout has, and that no other network calls so.
+# Every layout has this module in every block, and no other network uses its name.
 DEPTHWISE = "stages.{s}.{b}.dwconv"
 
 
@@ -32,23 +32,25 @@ class Layout:
     """How one library names and shapes a ConvNeXt.
 
     Attributes:
-        name: How the report calls it.
-        rules: Our template of a module or parameter: theirs.
-        unused: Pattern of names that dense prediction has no use for: the reason. They are matched
-            from the start, below the network's prefix, and beside it under ``tower``.
-        tower: Prefix of the network where its library publishes it beside parts without use here.
-        wrapper: Key under which its files keep the parameters, or None for a bare state dict.
-        prefix: What its files put before the names of a network that holds the given parameters of
-            ours.
-        bare: Templates in ``rules`` that stand outside of the prefix.
-        shapes: Our kind of a parameter (see :func:`kind_of`): the shape that it has there, one of
-            whose sizes is -1; given for a kind that is not shaped as ours.
-        heads: Pattern in the names of heads beside the network: what mmdet and mmseg have for it.
-        conv_mlp: Tells of a network whether its pointwise weights are 1x1 convolutions.
-        final_norm_is_last: Whether the classifier's norm is called as the last output norm is.
+        name: Name of the layout in reports.
+        rules: Their template of a module or parameter, by ours.
+        unused: Reason why dense prediction does not use some names, by a pattern for these names.
+            Patterns match from the start, after the network's prefix, and for parts beside a
+            network under ``tower``.
+        tower: Prefix of the network in files that also hold parts which are not used here.
+        wrapper: Key under which files keep the parameters, or None for a bare state dict.
+        prefix: Function that returns what files put in front of the names, for an architecture and
+            our names of the parameters.
+        bare: Templates in ``rules`` that have no prefix.
+        shapes: Shape of a kind of parameters (see :func:`kind_of`), with one size of -1; only for
+            kinds that differ from ours.
+        heads: Replacement in the names of a whole model's heads, by a pattern, which makes them the
+            names of mmdet and mmseg.
+        conv_mlp: Function that returns whether a network's pointwise weights are 1x1 convolutions.
+        final_norm_is_last: Whether the classifier's norm has the name of the last output norm.
         final_norm_eps: What the classifier's norm adds to the variance.
-        obstacle: Says why the parameters of a file, by their names there, make another network than
-            ours, or gives None.
+        obstacle: Function that returns why the parameters of a file make another network than ours,
+            or None.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Layout:
     obstacle: Callable[[Mapping[str, Tensor], Arch], str | None] = lambda state, arch: None
 
     def names(self, depths: Sequence[int]) -> dict[str, str]:
-        """Return their name of each parameter that networks of these depths can have, by ours."""
+        """Return their name of every parameter of networks with these depths, by our name."""
         names: dict[str, str] = {}
         for ours, theirs in self.rules.items():
             for fields in _fields(ours, depths):
@@ -74,7 +76,7 @@ class Layout:
         return names
 
     def head_name(self, name: str) -> str:
-        """Return what mmdet and mmseg call a head's parameter of this layout."""
+        """Return the name in mmdet and mmseg of a head's parameter in this layout."""
         for theirs, ours in self.heads.items():
             name = re.sub(theirs, ours, name)
         return name
@@ -85,7 +87,7 @@ class Layout:
         return weight.format(**_position(stage, block))
 
     def arch(self, state: Mapping[str, Tensor]) -> Arch:
-        """Return the architecture, by their names and shapes.
+        """Return the architecture of a network in this layout.
 
         Args:
             state: Parameters by their names, without any prefix.
@@ -103,14 +105,14 @@ class Layout:
         return Arch(tuple(depths), tuple(channels), grn)
 
     def write(self, own: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
-        """Return parameters under the names, prefix and shapes that this layout has for them.
+        """Return parameters with the names, prefix and shapes of this layout.
 
         Args:
             own: Parameters by our names; ``norm`` and ``head`` are the classifier's.
-            arch: The network that they are of.
+            arch: Architecture of their network.
 
         Raises:
-            ValueError: Where the layout has no such parameter.
+            ValueError: If the layout has no place for a parameter.
         """
         names = self.names(arch.depths)
         last = f"norm{len(arch.depths) - 1}"
@@ -134,7 +136,7 @@ class Layout:
 
 
 def kind_of(name: str) -> str:
-    """Return what a parameter of ours is: its kind decides how it is reshaped.
+    """Return the kind of a parameter by our name; it decides how the parameter is reshaped.
 
     Returns:
         ``grn``, ``layer_scale``, ``pointwise``, ``kernel`` (of a convolution, and the weight of a
@@ -152,17 +154,18 @@ def kind_of(name: str) -> str:
 
 
 def own_shape(name: str, value: Tensor) -> Tensor:
-    """Reshape a parameter of any layout to the shape that it has in our network.
+    """Reshape a parameter of any layout to its shape in our network.
 
-    What cannot be reshaped is returned as it is, for the comparison with the network to name.
+    A parameter that cannot be reshaped is returned unchanged, so that the comparison with the
+    network reports it.
 
     Args:
         name: Our name.
-        value: The parameter as the layout shapes it.
+        value: The parameter in the shape of the layout.
     """
     kind = kind_of(name)
     if kind in ("grn", "layer_scale", "vector"):
-        # (1, 1, 1, C), (C, 1, 1), (1, C): one axis, and others of size 1.
+        # Such as (1, 1, 1, C), (C, 1, 1) or (1, C): only one axis is longer than 1.
         return value.flatten() if value.numel() == max(value.shape, default=0) else value
     if kind == "pointwise" and value.shape[2:] == (1, 1):
         return value.flatten(1)
@@ -172,7 +175,7 @@ def own_shape(name: str, value: Tensor) -> Tensor:
 
 
 def _dense_kernel(value: Tensor) -> Tensor:
-    """MinkowskiEngine's (k * k, in, out), or depthwise (k * k, C), whose x is the slow axis."""
+    """Convert MinkowskiEngine's (k * k, in, out) or depthwise (k * k, C); x is its slow axis."""
     size = math.isqrt(len(value)) if value.ndim in (2, 3) else 0
     if not size or size**2 != len(value):
         return value

@@ -1,7 +1,7 @@
-"""facebookresearch/ConvNeXt and ConvNeXt-V2, DINOv3's and EUPE's own files, and this package.
+"""Meta's files of ConvNeXt, ConvNeXt V2, DINOv3 and EUPE, and the files of this package.
 
 Our names are Meta's. Sources: ConvNeXt ``models/convnext.py``; ConvNeXt-V2 ``models/convnextv2.py``
-(GRN is (1, 1, 1, 4C) there); dinov3 ``dinov3/models/convnext.py``, which keeps the final norm under
+(where GRN is (1, 1, 1, 4C)); dinov3 ``dinov3/models/convnext.py``, which keeps the final norm under
 two names.
 """
 

@@ -1,6 +1,6 @@
 """mmpretrain's ConvNeXt, alone or as the backbone of its classifiers and of mmdet and mmseg models.
 
-Source: mmpretrain ``models/backbones/convnext.py``. Its classifiers keep the final norm as the
+Source: mmpretrain ``models/backbones/convnext.py``. Its classifiers store the final norm as the
 output norm of the last stage.
 """
 

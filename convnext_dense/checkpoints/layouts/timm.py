@@ -37,7 +37,7 @@ FLAT_RULES = {
     if ours not in ("norm", "head")
 }
 CONV_MLP = {ARCHS[v + size] for size in ("atto", "femto", "pico", "nano") for v in ("", "v2_")}
-# timm's own architectures whose layer norm adds another eps than 1e-6, and some another GELU.
+# timm's own architectures that use another eps than 1e-6 in layer norm; some use another GELU.
 OTHER_EPS: dict[tuple[tuple[int, ...], tuple[int, ...]], str] = {
     ((3, 4, 30, 3), (384, 768, 1536, 3072)): "convnext_xxlarge",
     ((1, 2, 4, 2), (24, 32, 48, 64)): "test_convnext",
@@ -46,7 +46,7 @@ OTHER_EPS: dict[tuple[tuple[int, ...], tuple[int, ...]], str] = {
 
 
 def find_obstacle(state: Mapping[str, Tensor], arch: Arch) -> str | None:
-    """Name the variant of timm's that is another network than ours."""
+    """Return why a variant of timm's is another network than ours, or None."""
     stems = [name for name in state if name.startswith(("stem.", "stem_"))]
     if len(stems) > 4 or any(state[name].shape[2:] == (3, 3) for name in stems):
         return "it has timm's overlapping stem (_ols) of two convolutions"
