@@ -13,7 +13,7 @@ from convnext_dense.cli.pairs import Pairs
 from convnext_dense.config.options import LAUNCHERS, RunOptions
 from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.ranks import rank
-from convnext_dense.swap.choices import RECIPES
+from convnext_dense.swap import RECIPES
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from convnext_dense.cli.flags import speak_as
 from convnext_dense.cli.options import add_recipe_option, note, run_options
 from convnext_dense.cli.output import say
 from convnext_dense.cli.pairs import Pairs
-from convnext_dense.swap.choices import MODES
+from convnext_dense.swap import MODES
 from convnext_dense.zoo import WEIGHTS
 
 if TYPE_CHECKING:

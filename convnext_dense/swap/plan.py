@@ -15,7 +15,7 @@ from mmengine.config import Config
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.config_tree import type_name
-from convnext_dense.swap.choices import MODES, RECIPES
+from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.imports import set_imports
 from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
