@@ -14,10 +14,9 @@ from mmengine.config import Config
 
 from convnext_dense.backbone import ConvNeXt
 from convnext_dense.backbone.archs import Arch, resolve_arch
-from convnext_dense.config_tree import type_name
+from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
-from convnext_dense.swap.imports import set_imports
 from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.methods import find_part, name_others, untie
 from convnext_dense.swap.neck import first_neck
@@ -30,6 +29,8 @@ from convnext_dense.swap.wiring import Wiring, wire
 
 # The swap finds these out itself.
 DECIDED = ("type", "out_indices", "output_stride", "norm_out")
+# Packages that configs import only for a backbone. The types of such backbones name them.
+BACKBONE_PACKAGES = ("mmpretrain", "mmcls")
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,22 @@ def forget_weights(edits: Edits, path: str, part: dict) -> None:
             if key != "pretrained":
                 edits.warn(f"{where}.{key} ".lstrip(".") + f"is dropped: {why} ({owner[key]})")
             edits.set(where, owner, key, None, why)
+
+
+def set_imports(edits: Edits) -> None:
+    """Import our package instead of the one that the old backbone came from."""
+    stated = edits.cfg.get("custom_imports") or {}
+    modules = stated.get("imports", [])
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    used = {str(node.get("type")).partition(".")[0] for _, node in walk(edits.cfg.get("model"))}
+    kept = [
+        module
+        for module in modules
+        if module.partition(".")[0] not in BACKBONE_PACKAGES or module.partition(".")[0] in used
+    ]
+    imports = dict.fromkeys([*kept, "convnext_dense"])
+    value = dict(imports=list(imports), allow_failed_imports=False)
+    edits.set("", edits.cfg, "custom_imports", value, "where ConvNeXt is registered")
 
 
 def _name(cfg: Config) -> str:
