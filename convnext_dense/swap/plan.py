@@ -18,13 +18,17 @@ from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
-from convnext_dense.swap.methods import find_part, name_others, untie
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.optimizer import follow_optimizer
 from convnext_dense.swap.preprocessing import set_normalisation
 from convnext_dense.swap.probe import Level, Pyramid, probe_backbone
 from convnext_dense.swap.readers import NotNative
 from convnext_dense.swap.relatives import arch_of, carried_arguments, is_convnext, pyramid_of
+from convnext_dense.swap.tied_methods import (
+    find_swappable,
+    replace_tied_parts,
+    warn_of_other_backbones,
+)
 from convnext_dense.swap.wiring import Wiring, wire
 
 # The swap finds these out itself.
@@ -111,15 +115,15 @@ def plan_swap(
     _check_choice("mode", mode, MODES)
     edits = Edits(cfg)
     name = _name(cfg)
-    path, part = find_part(edits.cfg.get("model"), name)
+    path, part = find_swappable(edits.cfg.get("model"), name)
     if arch == "same":
         found = same_arch(cfg)
         arch = dict(depths=found.depths, channels=found.channels, grn=found.grn)
     _check_arguments(arch, backbone_kwargs)
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
-    untie(part, path, edits)
-    name_others(edits.cfg["model"], path, edits)
+    replace_tied_parts(part, path, edits)
+    warn_of_other_backbones(edits.cfg["model"], path, edits)
     old = _ask(part, path, scope, edits)
     try:
         wiring = wire(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
@@ -146,7 +150,7 @@ def same_arch(cfg: Config) -> Arch:
         SwapRefusedError: Where the config has no backbone that can be swapped.
         ValueError: Where its backbone is no ConvNeXt.
     """
-    path, part = find_part(cfg.get("model"), _name(cfg))
+    path, part = find_swappable(cfg.get("model"), _name(cfg))
     if not is_convnext(part["backbone"]):
         raise ValueError(
             f"arch 'same' keeps the size of a ConvNeXt, but {path}.backbone is a "

@@ -26,7 +26,7 @@ LOST = {
 ORDINARY_CONVS = (None, "Conv", "Conv2d")
 
 
-def find_part(model: dict | None, name: str) -> tuple[str, dict]:
+def find_swappable(model: dict | None, name: str) -> tuple[str, dict]:
     """Return the path of the dict that holds the backbone to swap, and the dict.
 
     Raises:
@@ -51,7 +51,7 @@ def find_part(model: dict | None, name: str) -> tuple[str, dict]:
     return found
 
 
-def name_others(model: dict, path: str, edits: Edits) -> None:
+def warn_of_other_backbones(model: dict, path: str, edits: Edits) -> None:
     """Note the backbones that stay: of a teacher, or of a tracker's re-identification."""
     for where, node in walk(model, "model"):
         key = where.rpartition(".")[2]
@@ -61,7 +61,7 @@ def name_others(model: dict, path: str, edits: Edits) -> None:
             edits.warn(f"{where} ({type_name(node)}) is left as it is")
 
 
-def untie(part: dict, path: str, edits: Edits) -> None:
+def replace_tied_parts(part: dict, path: str, edits: Edits) -> None:
     """Replace what works with the old backbone alone, and say what is lost with it."""
     backbone = part["backbone"]
     for key, meaning in LOST.items():
@@ -69,13 +69,13 @@ def untie(part: dict, path: str, edits: Edits) -> None:
         if value and not (key == "conv_cfg" and value.get("type") in ORDINARY_CONVS):
             edits.warn(f"{path}.backbone.{key}: the swap loses {meaning}")
     if type_name(backbone) == "TridentResNet":
-        _untie_trident(part, path, edits)
+        _replace_trident(part, path, edits)
     neck = part.get("neck")
     if isinstance(neck, dict) and type_name(neck) == "RFP":
-        _untie_recursive_pyramid(neck, path, edits)
+        _replace_recursive_pyramid(neck, path, edits)
 
 
-def _untie_trident(part: dict, path: str, edits: Edits) -> None:
+def _replace_trident(part: dict, path: str, edits: Edits) -> None:
     why = "TridentNet's branches are those of its backbone"
     edits.warn(f"{path}: the swap loses the branches of TridentNet; a plain Faster R-CNN remains")
     backbone = part["backbone"]
@@ -89,7 +89,7 @@ def _untie_trident(part: dict, path: str, edits: Edits) -> None:
         edits.drop(f"{path}.roi_head", roi_head, key, why)
 
 
-def _untie_recursive_pyramid(neck: dict, path: str, edits: Edits) -> None:
+def _replace_recursive_pyramid(neck: dict, path: str, edits: Edits) -> None:
     why = "the recursive pyramid runs a second copy of its own backbone"
     edits.warn(f"{path}.neck: the swap loses the recursive pyramid (RFP); a plain FPN remains")
     edits.set(f"{path}.neck", neck, "type", "FPN", why)
