@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from convnext_dense.config_tree import type_name
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.heads import WHY_CHANNELS, NeedsAdapterError
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
-from convnext_dense.swap.readers import WHY_CHANNELS, NotNative
 
 
 def first_neck(part: dict, path: str) -> tuple[str, dict]:
@@ -46,7 +46,7 @@ def rewire_neck(
         What the neck does with the new maps.
 
     Raises:
-        NotNative: Where no way of writing the new channels stands the trial.
+        NeedsAdapterError: Where no way of writing the new channels stands the trial.
     """
     tried = []
     for values in _candidates(neck, old, trace, tuple(level.channels for level in new)):
@@ -64,7 +64,7 @@ def rewire_neck(
                 why = WHY_CHANNELS if "channels" in key else "the stages that it read are the first"
                 edits.set(path, neck, key, value, why)
             return result
-    raise NotNative(
+    raise NeedsAdapterError(
         f"{path} ({type_name(neck)}) takes no other channels"
         + (f"; tried {'; '.join(tried)}" if tried else "")
     )

@@ -17,12 +17,12 @@ from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
+from convnext_dense.swap.heads import NeedsAdapterError
 from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.optimizer import follow_optimizer
 from convnext_dense.swap.preprocessing import set_normalisation
 from convnext_dense.swap.probe import Level, Pyramid, probe_backbone
-from convnext_dense.swap.readers import NotNative
 from convnext_dense.swap.relatives import arch_of, carried_arguments, is_convnext, pyramid_of
 from convnext_dense.swap.tied_methods import (
     find_swappable,
@@ -127,7 +127,7 @@ def plan_swap(
     old = _ask(part, path, scope, edits)
     try:
         wiring = wire(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
-    except NotNative as reason:
+    except NeedsAdapterError as reason:
         raise SwapRefusedError(f"{name}: not without an adapter: {reason}") from None
     set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
     forget_weights(edits, path, part)

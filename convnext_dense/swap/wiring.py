@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.heads import Head, NeedsAdapterError, NewMaps, find_heads
 from convnext_dense.swap.match import choose_sources, match_stages, undilated_stride
 from convnext_dense.swap.neck import first_neck, rewire_neck
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
-from convnext_dense.swap.readers import Head, Maps, NotNative, find_heads
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def wire(
         mode: ``auto``, ``native`` or ``adapter``.
 
     Raises:
-        NotNative: In mode ``native``, where an adapter would be needed; the message says why.
+        NeedsAdapterError: In mode ``native``, where an adapter would be needed; the message says why.
     """
     model = _Model(edits, part, path, scope, old, tuple(widths))
     if mode == "adapter":
@@ -59,13 +59,13 @@ def wire(
     done = len(edits.changes)
     try:
         return model.wire_natively()
-    except NotNative as reason:
+    except NeedsAdapterError as reason:
         edits.undo(done)
         flattened = model.without_rescaling_neck()
         if flattened:
             try:
                 return flattened.wire_natively()
-            except NotNative:
+            except NeedsAdapterError:
                 edits.undo(done)
         if mode == "native":
             raise
@@ -84,9 +84,11 @@ class _Model:
     def wire_natively(self) -> Wiring:
         """Let necks and heads read the stages themselves."""
         if self.old.eval_output is not None:
-            raise NotNative("the old backbone gives fewer maps in evaluation than in training")
+            raise NeedsAdapterError(
+                "the old backbone gives fewer maps in evaluation than in training"
+            )
         if self.old.class_tokens:
-            raise NotNative("the old backbone gives a class token with each map")
+            raise NeedsAdapterError("the old backbone gives a class token with each map")
         if self.part.get("neck"):
             trace = self._trace_or_believe()
             stages, output_stride = self._match(trace.reads)
@@ -101,7 +103,7 @@ class _Model:
             reads = _union(heads)
             stages, output_stride = self._match(reads)
             channels = {p: self.widths[s] for p, s in zip(reads, stages, strict=True)}
-            self._rewire(heads, Maps(channels, _ranks(reads)), len(self.old.levels))
+            self._rewire(heads, NewMaps(channels, _ranks(reads)), len(self.old.levels))
         return Wiring("native", stages, output_stride, self._strides(reads))
 
     def wire_adapter(self, reason: str) -> Wiring:
@@ -146,7 +148,7 @@ class _Model:
             return None
         try:
             levels = self._trace().outputs
-        except NotNative:
+        except NeedsAdapterError:
             return None
         if len({level.stride for level in levels}) < len(levels):
             return None
@@ -159,13 +161,15 @@ class _Model:
         try:
             return trace_neck(neck, self.scope, self.old.levels)
         except Exception as error:
-            raise NotNative(f"{path} cannot be tried: {type(error).__name__}: {error}") from error
+            raise NeedsAdapterError(
+                f"{path} cannot be tried: {type(error).__name__}: {error}"
+            ) from error
 
     def _trace_or_believe(self) -> NeckTrace:
         """Trace the neck, or take from its arguments what it reads where it cannot run here."""
         try:
             return self._trace()
-        except NotNative as reason:
+        except NeedsAdapterError as reason:
             _, neck = first_neck(self.part, self.path)
             if not neck.get("in_channels"):
                 raise
@@ -176,7 +180,7 @@ class _Model:
     def _match(self, reads: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
         matched = match_stages(self.old, reads, len(self.widths))
         if matched is None:
-            raise NotNative(f"no stages have the strides {self._strides(reads)}")
+            raise NeedsAdapterError(f"no stages have the strides {self._strides(reads)}")
         return matched
 
     def _levels(self, stages: tuple[int, ...], output_stride: int) -> tuple[Level, ...]:
@@ -194,9 +198,9 @@ class _Model:
         heads = find_heads(self.part, self.path, self.scope, before.outputs)
         for head in heads:
             head.check(tuple(old))
-        self._rewire(heads, Maps(dict(enumerate(new)), _ranks(tuple(range(len(new))))), len(old))
+        self._rewire(heads, NewMaps(dict(enumerate(new)), _ranks(tuple(range(len(new))))), len(old))
 
-    def _rewire(self, heads: list[Head], maps: Maps, num_old: int) -> None:
+    def _rewire(self, heads: list[Head], maps: NewMaps, num_old: int) -> None:
         for head in heads:
             head.rewire(self.edits, maps, num_old)
 
@@ -205,11 +209,11 @@ class _Model:
         everything = tuple(range(len(self.old.levels)))
         try:
             trace = self._trace()
-        except NotNative:
+        except NeedsAdapterError:
             return everything, everything
         try:
             self._rewire_neck(trace, tuple(self.old.levels[p] for p in trace.reads))
-        except NotNative:
+        except NeedsAdapterError:
             return everything, trace.reads
         return trace.reads, trace.reads
 
@@ -217,10 +221,10 @@ class _Model:
         """Let the heads have only the maps that they read."""
         try:
             heads = find_heads(self.part, self.path, self.scope, self.old.levels)
-        except NotNative:
+        except NeedsAdapterError:
             return tuple(range(len(self.old.levels)))
         reads = _union(heads)
-        maps = Maps(dict(enumerate(self.old.channels)), _ranks(reads))
+        maps = NewMaps(dict(enumerate(self.old.channels)), _ranks(reads))
         self._rewire(heads, maps, len(self.old.levels))
         return reads
 

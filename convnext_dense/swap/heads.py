@@ -3,7 +3,7 @@
 A reader answers two questions: ``reads``, the positions of the maps that it reads, and
 ``rewire``, which writes the channels of new maps, and their positions, into its config. What a
 reader says of its channels must agree with what the maps have; where it does not, the maps are not
-read as this file believes, and :class:`NotNative` is raised rather than a number guessed.
+read as this file believes, and :class:`NeedsAdapterError` is raised rather than a number guessed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HEADS = (
 MMSEG_DEFAULT_INDEX = -1
 
 
-class NotNative(Exception):
+class NeedsAdapterError(Exception):
     """The maps cannot be replaced by ones of other channels; the message says why."""
 
 
 @dataclass(frozen=True)
-class Maps:
+class NewMaps:
     """The maps that readers find after a swap.
 
     Attributes:
@@ -69,7 +69,7 @@ class Head:
         return {*self.kept, *([self.extra[0]] if self.extra else [])}
 
     def check(self, channels: tuple[int, ...]) -> None:
-        """Raise NotNative unless the config agrees with the channels of the old maps."""
+        """Raise NeedsAdapterError unless the config agrees with the channels of the old maps."""
         stated = self.cfg.get(self.key)
         held = [channels[p] for p in self.positions]
         if isinstance(stated, (list, tuple)):
@@ -79,9 +79,11 @@ class Head:
         if self.extra and self.cfg[self.extra[1]] != channels[self.extra[0]]:
             agrees = False
         if not agrees:
-            raise NotNative(f"{self.path}.{self.key} is {stated!r}, but the maps have {held}")
+            raise NeedsAdapterError(
+                f"{self.path}.{self.key} is {stated!r}, but the maps have {held}"
+            )
 
-    def rewire(self, edits: Edits, maps: Maps, num_old: int) -> None:
+    def rewire(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
         """Write channels and positions of the new maps."""
         self._reindex(edits, maps, num_old)
         stated = self.cfg[self.key]
@@ -96,7 +98,7 @@ class Head:
             position, key = self.extra
             edits.set(self.path, self.cfg, key, maps.channels[position], WHY_CHANNELS)
 
-    def _reindex(self, edits: Edits, maps: Maps, num_old: int) -> None:
+    def _reindex(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
         stated = self.cfg.get("in_index", MMSEG_DEFAULT_INDEX)
         if "in_index" not in self.cfg and num_old - 1 in maps.index:
             return  # still the last
@@ -125,7 +127,7 @@ def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> 
         levels: The maps.
 
     Raises:
-        NotNative: Where a head does not say what it reads.
+        NeedsAdapterError: Where a head does not say what it reads.
     """
     heads = []
     everything = tuple(range(len(levels)))
@@ -135,11 +137,13 @@ def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> 
         elif _lists_channels(head) or len(levels) == 1:
             heads.append(Head(head_path, head, _channels_key(head), everything, everything))
         else:
-            raise NotNative(f"{head_path} ({type_name(head)}) does not say which maps it reads")
+            raise NeedsAdapterError(
+                f"{head_path} ({type_name(head)}) does not say which maps it reads"
+            )
     if "roi_head" in part:
-        heads += _roi_readers(part["roi_head"], f"{path}.roi_head")
+        heads += _roi_heads(part["roi_head"], f"{path}.roi_head")
     if not heads:
-        raise NotNative("no head says which maps it reads")
+        raise NeedsAdapterError("no head says which maps it reads")
     return heads
 
 
@@ -163,7 +167,7 @@ def _lists_channels(head: dict) -> bool:
 
 def _channels_key(head: dict) -> str:
     if "in_channels" not in head:
-        raise NotNative(f"{type_name(head)} has no in_channels")
+        raise NeedsAdapterError(f"{type_name(head)} has no in_channels")
     return "in_channels"
 
 
@@ -181,15 +185,15 @@ def _mmseg_head(path: str, head: dict, levels: tuple[Level, ...]) -> Head:
     return Head(path, head, _channels_key(head), positions, kept, extra)
 
 
-def _roi_readers(roi_head: dict, path: str) -> list[Head]:
+def _roi_heads(roi_head: dict, path: str) -> list[Head]:
     """List what a two-stage head without a neck reads from its one map (C4, DC5)."""
     if "shared_head" in roi_head:
-        raise NotNative(f"{path}.shared_head is a stage of the old network")
-    readers = []
+        raise NeedsAdapterError(f"{path}.shared_head is a stage of the old network")
+    heads = []
     for key, value in roi_head.items():
         if key.endswith("_roi_extractor"):
-            readers.append(Head(f"{path}.{key}", value, "out_channels", (0,), (0,)))
+            heads.append(Head(f"{path}.{key}", value, "out_channels", (0,), (0,)))
         elif key in HEADS:
-            heads = value if isinstance(value, (list, tuple)) else [value]
-            readers += [Head(f"{path}.{key}", head, "in_channels", (0,), (0,)) for head in heads]
-    return readers
+            several = value if isinstance(value, (list, tuple)) else [value]
+            heads += [Head(f"{path}.{key}", head, "in_channels", (0,), (0,)) for head in several]
+    return heads
