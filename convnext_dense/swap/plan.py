@@ -18,12 +18,17 @@ from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
-from convnext_dense.swap.match import DEFAULT_OUTPUT_STRIDE
+from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.optimizer import follow_optimizer
+from convnext_dense.swap.other_convnexts import (
+    arch_of,
+    carried_arguments,
+    is_convnext,
+    known_pyramid,
+)
 from convnext_dense.swap.preprocessing import set_normalisation
 from convnext_dense.swap.probe import Level, Pyramid, probe_backbone
-from convnext_dense.swap.relatives import arch_of, carried_arguments, is_convnext, pyramid_of
 from convnext_dense.swap.tied_methods import (
     find_swappable,
     replace_tied_parts,
@@ -231,7 +236,7 @@ def _name(cfg: Config) -> str:
 
 def _ask(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
     backbone = part["backbone"]
-    known = pyramid_of(backbone)
+    known = known_pyramid(backbone)
     if known:
         return known
     try:

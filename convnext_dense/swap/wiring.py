@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.heads import Head, NeedsAdapterError, NewMaps, find_heads
-from convnext_dense.swap.match import choose_sources, match_stages, undilated_stride
+from convnext_dense.swap.match_stages import choose_sources, match_stages, undilated_stride
 from convnext_dense.swap.neck import first_neck, rewire_neck
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 

@@ -19,9 +19,9 @@ from convnext_dense.config.parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
 from convnext_dense.swap.preprocessing import follow_weights
-from convnext_dense.swap.relatives import pyramid_of
 from convnext_dense.zoo import WEIGHTS, published_model, published_weights
 
 
@@ -138,6 +138,6 @@ def _weight_options(backbone: Mapping) -> dict:
     init_cfg = backbone.get("init_cfg") or {}
     if isinstance(init_cfg, list):
         init_cfg = next((cfg for cfg in init_cfg if "checkpoint" in cfg), {})
-    if backbone.get("type", "ConvNeXt") != "ConvNeXt" or pyramid_of(backbone):
+    if backbone.get("type", "ConvNeXt") != "ConvNeXt" or known_pyramid(backbone):
         return {}
     return {key: value for key, value in init_cfg.items() if key not in ("type", "checkpoint")}

@@ -39,7 +39,7 @@ def arch_of(backbone: Mapping) -> Arch:
     return Arch(arch.depths, arch.channels, bool(backbone.get("use_grn", arch.grn)))
 
 
-def pyramid_of(backbone: Mapping) -> Pyramid | None:
+def known_pyramid(backbone: Mapping) -> Pyramid | None:
     """Return what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convnext_dense.swap.match import choose_sources, match_stages
+from convnext_dense.swap.match_stages import choose_sources, match_stages
 from convnext_dense.swap.probe import Level, Pyramid
 
 

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from convnext_dense.backbone.archs import ARCHS, Arch
 from convnext_dense.config.read import read_config
 from convnext_dense.swap import plan_swap
-from convnext_dense.swap.relatives import arch_of, carried_arguments, pyramid_of
+from convnext_dense.swap.other_convnexts import arch_of, carried_arguments, known_pyramid
 
 MMPRETRAIN = dict(
     type="mmpretrain.ConvNeXt",
@@ -63,10 +63,10 @@ def test_arguments_are_translated():
 
 
 def test_their_maps_are_known_without_their_package():
-    assert pyramid_of(MMPRETRAIN).strides == (4, 8, 16, 32)
-    assert pyramid_of({**MMPRETRAIN, "out_indices": -1}).channels == (40,)
-    assert pyramid_of(META).channels == (8, 16, 24, 40)
-    assert pyramid_of(dict(type="ConvNeXt", arch="tiny")) is None
+    assert known_pyramid(MMPRETRAIN).strides == (4, 8, 16, 32)
+    assert known_pyramid({**MMPRETRAIN, "out_indices": -1}).channels == (40,)
+    assert known_pyramid(META).channels == (8, 16, 24, 40)
+    assert known_pyramid(dict(type="ConvNeXt", arch="tiny")) is None
 
 
 def test_weights_stay_with_their_architecture_alone():
