@@ -38,7 +38,7 @@ HIGH_LR = 1e-3
 PREFIX = "backbone."
 
 
-def follow_optimizer(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: dict) -> None:
+def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: dict) -> None:
     """Apply a recipe to a config's ``optim_wrapper``, if it has one.
 
     Args:

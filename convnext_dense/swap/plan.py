@@ -20,14 +20,14 @@ from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
-from convnext_dense.swap.optimizer import follow_optimizer
+from convnext_dense.swap.normalisation import set_normalisation
+from convnext_dense.swap.optimizer import apply_recipe
 from convnext_dense.swap.other_convnexts import (
     arch_of,
     carried_arguments,
     is_convnext,
     known_pyramid,
 )
-from convnext_dense.swap.preprocessing import set_normalisation
 from convnext_dense.swap.probe import Level, Pyramid, probe_backbone
 from convnext_dense.swap.tied_methods import (
     find_swappable,
@@ -129,16 +129,16 @@ def plan_swap(
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
     replace_tied_parts(part, path, edits)
     warn_of_other_backbones(edits.cfg["model"], path, edits)
-    old = _ask(part, path, scope, edits)
+    old = _probe(part, path, scope, edits)
     try:
-        wiring = wire(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
+        wiring = wire_model(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
     except NeedsAdapterError as reason:
         raise SwapRefusedError(f"{name}: not without an adapter: {reason}") from None
     set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
-    forget_weights(edits, path, part)
+    drop_old_weights(edits, path, part)
     init_cfg = part["backbone"].get("init_cfg") or {}
     set_normalisation(edits, str(init_cfg.get("checkpoint", "")))
-    follow_optimizer(edits, recipe, scope, old, part["backbone"])
+    apply_recipe(edits, recipe, scope, old, part["backbone"])
     set_imports(edits)
     return Swap(
         config=Config(edits.cfg, filename=cfg.filename),
@@ -199,7 +199,7 @@ def set_backbone(
     edits.set(path, part, "backbone", backbone, why)
 
 
-def forget_weights(edits: Edits, path: str, part: dict) -> None:
+def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
     """Drop the old backbone's weights, and those of the whole model, which hold another network."""
     why = "weights of the old network"
     for where, owner, key in (
@@ -234,7 +234,7 @@ def _name(cfg: Config) -> str:
     return Path(cfg.filename).name if cfg.filename else "the config"
 
 
-def _ask(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
+def _probe(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
     backbone = part["backbone"]
     known = known_pyramid(backbone)
     if known:

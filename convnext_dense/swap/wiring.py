@@ -30,7 +30,7 @@ class Wiring:
     reads: tuple[int, ...]
 
 
-def wire(
+def wire_model(
     edits: Edits,
     part: dict,
     path: str,
@@ -90,20 +90,22 @@ class _Model:
         if self.old.class_tokens:
             raise NeedsAdapterError("the old backbone gives a class token with each map")
         if self.part.get("neck"):
-            trace = self._trace_or_believe()
+            trace = self._trace_or_assume()
             stages, output_stride = self._match(trace.reads)
             levels = self._levels(stages, output_stride)
             result = self._rewire_neck(trace, levels)
-            self._follow_neck(trace, result)
+            self._rewire_heads_after(trace, result)
             reads = trace.reads
         else:
             heads = find_heads(self.part, self.path, self.scope, self.old.levels)
             for head in heads:
                 head.check(self.old.channels)
-            reads = _union(heads)
+            reads = _read_by(heads)
             stages, output_stride = self._match(reads)
             channels = {p: self.widths[s] for p, s in zip(reads, stages, strict=True)}
-            self._rewire(heads, NewMaps(channels, _ranks(reads)), len(self.old.levels))
+            self._rewire_heads(
+                heads, NewMaps(channels, _positions_by_old(reads)), len(self.old.levels)
+            )
         return Wiring("native", stages, output_stride, self._strides(reads))
 
     def wire_adapter(self, reason: str) -> Wiring:
@@ -165,7 +167,7 @@ class _Model:
                 f"{path} cannot be tried: {type(error).__name__}: {error}"
             ) from error
 
-    def _trace_or_believe(self) -> NeckTrace:
+    def _trace_or_assume(self) -> NeckTrace:
         """Trace the neck, or take from its arguments what it reads where it cannot run here."""
         try:
             return self._trace()
@@ -190,7 +192,7 @@ class _Model:
         path, neck = first_neck(self.part, self.path)
         return rewire_neck(path, neck, self.scope, self.old, trace, levels, self.edits)
 
-    def _follow_neck(self, before: NeckTrace, after: NeckTrace) -> None:
+    def _rewire_heads_after(self, before: NeckTrace, after: NeckTrace) -> None:
         """Fit the heads to maps that a neck passes on, and whose channels have changed."""
         old, new = ([level.channels for level in trace.outputs] for trace in (before, after))
         if old == new:
@@ -198,9 +200,13 @@ class _Model:
         heads = find_heads(self.part, self.path, self.scope, before.outputs)
         for head in heads:
             head.check(tuple(old))
-        self._rewire(heads, NewMaps(dict(enumerate(new)), _ranks(tuple(range(len(new))))), len(old))
+        self._rewire_heads(
+            heads,
+            NewMaps(dict(enumerate(new)), _positions_by_old(tuple(range(len(new))))),
+            len(old),
+        )
 
-    def _rewire(self, heads: list[Head], maps: NewMaps, num_old: int) -> None:
+    def _rewire_heads(self, heads: list[Head], maps: NewMaps, num_old: int) -> None:
         for head in heads:
             head.rewire(self.edits, maps, num_old)
 
@@ -223,18 +229,18 @@ class _Model:
             heads = find_heads(self.part, self.path, self.scope, self.old.levels)
         except NeedsAdapterError:
             return tuple(range(len(self.old.levels)))
-        reads = _union(heads)
-        maps = NewMaps(dict(enumerate(self.old.channels)), _ranks(reads))
-        self._rewire(heads, maps, len(self.old.levels))
+        reads = _read_by(heads)
+        maps = NewMaps(dict(enumerate(self.old.channels)), _positions_by_old(reads))
+        self._rewire_heads(heads, maps, len(self.old.levels))
         return reads
 
     def _strides(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(self.old.strides[p] for p in positions)
 
 
-def _union(heads: list[Head]) -> tuple[int, ...]:
+def _read_by(heads: list[Head]) -> tuple[int, ...]:
     return tuple(sorted(set().union(*(head.reads for head in heads))))
 
 
-def _ranks(positions: tuple[int, ...]) -> dict[int, int]:
+def _positions_by_old(positions: tuple[int, ...]) -> dict[int, int]:
     return {position: rank for rank, position in enumerate(positions)}

@@ -19,9 +19,9 @@ from convnext_dense.config.parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
-from convnext_dense.swap.preprocessing import follow_weights
 from convnext_dense.zoo import WEIGHTS, published_model, published_weights
 
 
@@ -78,7 +78,7 @@ def set_weights(plan: Plan) -> Plan:
 def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Config, list[str]]:
     """Return a config whose normalisation is the weights', and what changed in it."""
     edits = Edits(cfg)
-    follow_weights(edits, weights)
+    update_normalisation(edits, weights)
     if not edits.changes:
         return cfg, []
     for change in edits.changes:

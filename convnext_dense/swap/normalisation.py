@@ -45,7 +45,7 @@ def set_normalisation(edits: Edits, weights: str) -> None:
                 edits.set(path, node, "std", std, WHY)
 
 
-def follow_weights(edits: Edits, weights: str) -> None:
+def update_normalisation(edits: Edits, weights: str) -> None:
     """Let the normalisation of a ConvNeXt's config follow other weights: ImageNet's or CLIP's.
 
     Values of the user's own, for other images than either, stay as they are.

@@ -12,7 +12,7 @@ from convnext_dense.config.read import read_config
 from convnext_dense.config_tree import walk
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
-from convnext_dense.swap.preprocessing import follow_weights
+from convnext_dense.swap.normalisation import update_normalisation
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -84,7 +84,7 @@ def test_weights_under_a_config_that_has_its_backbone(mean, std, weights, after)
     cfg = read_config("configs/det/mask_rcnn_convnext_t_coco.py")
     cfg.model.data_preprocessor.update(mean=mean, std=std)
     edits = Edits(cfg)
-    follow_weights(edits, weights)
+    update_normalisation(edits, weights)
     found = edits.cfg["model"]["data_preprocessor"]
     if after is None:
         assert not edits.changes
