@@ -35,7 +35,7 @@ from mmengine.config import Config
 import convnext_dense  # noqa: F401  makes mmdet importable
 from convnext_dense.config_tree import walk
 from convnext_dense.files import write_whole
-from convnext_dense.swap.trial import STEPS, TrialError, try_out
+from convnext_dense.swap.trial import STEPS, TrialError, run_trial
 
 ZOOS = ("mmdet", "mmseg")
 ROOT = Path(__file__).parents[1]
@@ -272,7 +272,7 @@ def attempt(name: Name, arch: str | None) -> dict:
             record["swap_seconds"] = round(time.perf_counter() - start, 1)
             adapted = any(node.get("type") == "PyramidAdapter" for _, node in walk(cfg.model))
             record["tier"] = "adapter" if adapted else "native"
-        trial = try_out(cfg)
+        trial = run_trial(cfg)
         outcome = "no gradient" if trial.no_gradient else "ok"
         return dict(outcome=outcome, **record, **asdict(trial))
     except TrialError as error:

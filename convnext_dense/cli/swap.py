@@ -74,7 +74,7 @@ def swap(args: argparse.Namespace) -> None:
     from convnext_dense.config.plan import SWAP, plan_run
     from convnext_dense.config.read import read_config
     from convnext_dense.swap import plan_swap
-    from convnext_dense.swap.delta import write_config
+    from convnext_dense.swap.config_file import write_config
 
     for key in inspect.signature(plan_swap).parameters.keys() & args.backbone_options.keys():
         raise ValueError(
@@ -114,9 +114,9 @@ def check(cfg: Config) -> None:
         TrialError: Where a step fails.
         RuntimeError: Where a parameter of the backbone gets no gradient.
     """
-    from convnext_dense.swap.trial import try_out
+    from convnext_dense.swap.trial import run_trial
 
-    trial = try_out(cfg)
+    trial = run_trial(cfg)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in trial.losses.items())
     say(f"check: losses {losses}")
     if trial.no_gradient:

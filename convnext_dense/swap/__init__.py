@@ -1,4 +1,4 @@
-"""Put a ConvNeXt under an existing detector or segmenter by rewiring its config."""
+"""Replace the backbone of a detector or segmenter by a ConvNeXt, by rewriting its config."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The neck that gives a head the maps of another kind of network."""
+"""A neck that makes the feature maps of another kind of network from ConvNeXt's."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor, nn
 
 
 class PyramidAdapter(BaseModule):
-    """Make maps of any channels and strides from a pyramid, merged from its deepest level down.
+    """Make maps of any channels and strides from a pyramid, which is merged from coarse to fine.
 
-    Each level gets a 1x1 convolution and the level below it, enlarged (as in FPN, arXiv
-    1612.03144); an output is one merged level, resized to its stride, and a 3x3 convolution. So
-    every level has a part in every finer output.
+    As in FPN (arXiv 1612.03144), each level passes a 1x1 convolution, and the next coarser level is
+    enlarged and added. An output is one merged level, resized to the output's stride, after a 3x3
+    convolution. So every level contributes to all finer outputs.
 
     Args:
-        in_channels: Channels of the levels that come in, from fine to coarse.
+        in_channels: Channels of the input levels, from fine to coarse.
         in_strides: Their strides, ascending.
-        out_channels: Channels of each output; 0 gives a map without channels, for a neck that wants
-            a map in a place but does not read it.
+        out_channels: Channels of each output; 0 makes a map without channels, for a neck that
+            needs a map at this position but does not read it.
         out_strides: Stride of each output, in any order.
         sources: For each output, the position of the level that it is made from.
-        channels: Width of the merged levels.
-        eval_output: In evaluation, give this output alone and bare, as real-time segmenters with
-            training branches do (PIDNet, DDRNet); None gives all in a tuple.
-        class_tokens: Give pairs of a map and its mean over the positions, (N, C), for heads of
-            transformers that also read a class token (DPT).
+        channels: Channels of the merged levels.
+        eval_output: Position of the one output that is returned in evaluation, without a tuple, as
+            real-time segmenters with training branches do (PIDNet, DDRNet); None returns all.
+        class_tokens: Whether to return pairs of a map and its mean over the positions, (N, C), for
+            heads of transformers that also read a class token (DPT).
         init_cfg: As for mmengine's BaseModule.
 
     Raises:
-        ValueError: Where levels, or outputs, and the values given for each do not fit together.
+        ValueError: If the lengths of the arguments do not match, or strides or sources are wrong.
 
     Example:
         >>> import torch
@@ -79,7 +79,7 @@ class PyramidAdapter(BaseModule):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple | Tensor:
-        """Make the outputs.
+        """Compute the outputs.
 
         Args:
             inputs: Levels (N, in_channels[i], H[i], W[i]).
@@ -121,8 +121,8 @@ class PyramidAdapter(BaseModule):
 
 
 class NoChannels(nn.Module):
-    """Give a map of no channels."""
+    """Make a map without channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take (N, C, H, W), give (N, 0, H, W)."""
+        """Return (N, 0, H, W) for a map (N, C, H, W)."""
         return x[:, :0]

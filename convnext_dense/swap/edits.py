@@ -1,4 +1,4 @@
-"""The changes that a swap makes to a config, each with its reason."""
+"""Change a config, and record each change with its reason."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Node = TypeVar("Node")
 
 
 class SwapRefusedError(ValueError):
-    """A config that cannot mean anything with another backbone; the message says why."""
+    """A config makes no sense with another backbone; the message says why."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One key that a swap set or dropped.
+    """One key that a swap set or removed.
 
     Attributes:
-        path: Where, such as ``model.neck.in_channels`` or ``model.decode_head[1].in_index``.
-        old: Value before; None where the key is new.
-        new: Value after; None where the key is dropped.
+        path: Dotted key, such as ``model.neck.in_channels``.
+        old: The value before; None if the key is new.
+        new: The value after; None if the key was removed.
         why: The reason, in a few words.
     """
 
@@ -37,13 +37,13 @@ class Change:
 
 
 class Edits:
-    """A copy of a config under change, and the list of changes.
+    """A copy of a config that is being changed, and the list of changes.
 
-    The copy is plain dicts and lists, and no two of its keys share an object, so that a change
-    under one head never reaches another.
+    The copy consists of plain dicts and lists. No two keys share an object, so that a change under
+    one head never changes another head.
 
     Args:
-        cfg: The config; it stays as it is.
+        cfg: The config; it is not changed.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -53,7 +53,7 @@ class Edits:
         self._undo: list[tuple[dict, str, Any]] = []
 
     def set(self, path: str, owner: dict, key: str, value: object, why: str) -> None:
-        """Set ``owner[key]``, which stands at ``path``, unless it is so already."""
+        """Set ``owner[key]``, unless it has this value already; ``path`` is the owner's key."""
         old = owner.get(key)
         if key in owner and type(old) is type(value) and old == value:
             return
@@ -62,14 +62,14 @@ class Edits:
         self.changes.append(Change(_join(path, key), copy.deepcopy(old), value, why))
 
     def drop(self, path: str, owner: dict, key: str, why: str) -> None:
-        """Delete ``owner[key]`` if it is there."""
+        """Delete ``owner[key]`` if it exists; ``path`` is the owner's key."""
         old = owner.pop(key, MISSING)
         if old is not MISSING:
             self._undo.append((owner, key, old))
             self.changes.append(Change(_join(path, key), old, None, why))
 
     def undo(self, number: int) -> None:
-        """Take back all changes but the first ``number``."""
+        """Undo all changes except the first ``number``."""
         while len(self.changes) > number:
             self.changes.pop()
             owner, key, old = self._undo.pop()
@@ -79,7 +79,7 @@ class Edits:
                 owner[key] = old
 
     def warn(self, message: str) -> None:
-        """Add something that the user should know."""
+        """Add a warning for the user, once."""
         if message not in self.warnings:
             self.warnings.append(message)
 

@@ -1,9 +1,8 @@
-"""Who reads the backbone's maps, which of them, and how to tell it of other channels.
+"""Find the heads that read the backbone's maps, and write new channels into their configs.
 
-A reader answers two questions: ``reads``, the positions of the maps that it reads, and
-``rewire``, which writes the channels of new maps, and their positions, into its config. What a
-reader says of its channels must agree with what the maps have; where it does not, the maps are not
-read as this file believes, and :class:`NeedsAdapterError` is raised rather than a number guessed.
+The channels that a head states must equal those of the maps that it is supposed to read. If they
+differ, this module has misunderstood the head: :class:`NeedsAdapterError` is raised, and no channel
+is guessed.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ MMSEG_DEFAULT_INDEX = -1
 
 
 class NeedsAdapterError(Exception):
-    """The maps cannot be replaced by ones of other channels; the message says why."""
+    """Maps cannot be replaced by maps with other channels; the message says why."""
 
 
 @dataclass(frozen=True)
 class NewMaps:
-    """The maps that readers find after a swap.
+    """The maps after a swap, by their old positions.
 
     Attributes:
-        channels: New channels of each old position that is kept.
-        index: New position of each old position that is kept.
+        channels: New channels by the old position.
+        index: New position by the old position.
     """
 
     channels: Mapping[int, int]
@@ -48,12 +47,12 @@ class Head:
     """A head that reads maps by the keys ``in_channels`` and, in mmseg, ``in_index``.
 
     Attributes:
-        path: Where it stands in the config.
+        path: Its dotted key in the config.
         cfg: Its dict.
         key: The key that holds the channels.
-        positions: The maps that it states, in its order.
-        kept: Those of them that it reads.
-        extra: Position of a further map with the key of its channels (DeepLabV3+'s first stage).
+        positions: Positions of the maps that it states, in its order.
+        kept: Those in ``positions`` that it really reads.
+        extra: Position of a further map and the key of its channels (DeepLabV3+'s first stage).
     """
 
     path: str
@@ -65,11 +64,11 @@ class Head:
 
     @property
     def reads(self) -> set[int]:
-        """Positions of the maps that it reads."""
+        """The positions of all maps that the head reads."""
         return {*self.kept, *([self.extra[0]] if self.extra else [])}
 
     def check(self, channels: tuple[int, ...]) -> None:
-        """Raise NeedsAdapterError unless the config agrees with the channels of the old maps."""
+        """Raise NeedsAdapterError unless the config states the channels of the old maps."""
         stated = self.cfg.get(self.key)
         held = [channels[p] for p in self.positions]
         if isinstance(stated, (list, tuple)):
@@ -101,7 +100,7 @@ class Head:
     def _reindex(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
         stated = self.cfg.get("in_index", MMSEG_DEFAULT_INDEX)
         if "in_index" not in self.cfg and num_old - 1 in maps.index:
-            return  # still the last
+            return  # it still reads the last map
         num_new = len(maps.index)
 
         def moved(index: int) -> int:
@@ -118,16 +117,16 @@ class Head:
 
 
 def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> list[Head]:
-    """List the heads of a model that read the backbone's, or the neck's, maps.
+    """List the heads of a model that read the maps of its backbone or neck.
 
     Args:
         part: The dict that holds the backbone.
-        path: Where it stands.
-        scope: ``mmdet`` or ``mmseg``, whose heads choose their maps in different ways.
+        path: Its dotted key.
+        scope: ``mmdet`` or ``mmseg``, whose heads select their maps in different ways.
         levels: The maps.
 
     Raises:
-        NeedsAdapterError: Where a head does not say what it reads.
+        NeedsAdapterError: If a head does not state which maps it reads.
     """
     heads = []
     everything = tuple(range(len(levels)))
@@ -155,7 +154,7 @@ def _heads(part: dict, path: str) -> Iterator[tuple[str, dict]]:
             if isinstance(head, dict):
                 where = f"{path}.{key}" if head is value else f"{path}.{key}.{i}"
                 if "kernel_generate_head" in head:
-                    # K-Net: its other channels are those of its own kernels.
+                    # K-Net: only this inner head reads maps of the backbone.
                     yield f"{where}.kernel_generate_head", head["kernel_generate_head"]
                 else:
                     yield where, head
@@ -178,15 +177,15 @@ def _mmseg_head(path: str, head: dict, levels: tuple[Level, ...]) -> Head:
     extra = (0, "c1_in_channels") if head.get("c1_in_channels") else None
     kept = positions
     if listed and _lists_channels(head):
-        # EncNet's head lists maps that it reads on request alone.
-        with contextlib.suppress(Exception):  # one that cannot run alone is believed
+        # EncNet's head lists maps that it reads only with certain options.
+        with contextlib.suppress(Exception):  # if it cannot run alone, assume that it reads all
             read = trace_head(head, "mmseg", levels)
             kept = tuple(p for p in positions if p in read) or positions
     return Head(path, head, _channels_key(head), positions, kept, extra)
 
 
 def _roi_heads(roi_head: dict, path: str) -> list[Head]:
-    """List what a two-stage head without a neck reads from its one map (C4, DC5)."""
+    """List the parts of a RoI head without a neck that read the one map (C4, DC5)."""
     if "shared_head" in roi_head:
         raise NeedsAdapterError(f"{path}.shared_head is a stage of the old network")
     heads = []

@@ -1,4 +1,4 @@
-"""Which of ConvNeXt's stages stand for the maps of another backbone."""
+"""Choose the stages of ConvNeXt that replace the maps of another backbone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from convnext_dense.swap.probe import Pyramid
 
-# The backbone's default output stride, and what it may be.
+# The default output stride of our backbone, and all that it can have.
 DEFAULT_OUTPUT_STRIDE = 32
 OUTPUT_STRIDES = (8, 16, DEFAULT_OUTPUT_STRIDE)
 
@@ -14,19 +14,19 @@ OUTPUT_STRIDES = (8, 16, DEFAULT_OUTPUT_STRIDE)
 def match_stages(
     pyramid: Pyramid, positions: Sequence[int], num_stages: int = 4
 ) -> tuple[tuple[int, ...], int] | None:
-    """Find stages with the strides of some of a backbone's maps, in the same order.
+    """Find stages with the strides of some maps of a backbone, in the same order.
 
-    Where the backbone is dilated, its last map is the last stage's, at whatever stride; the stages
-    before it are matched from the deepest on, so that 4, 8, 8, 8 are the four stages at an output
-    stride of 8.
+    If the backbone is dilated, its last map belongs to the last stage, whatever its stride is. The
+    other maps are matched from the deepest stage on: strides 4, 8, 8, 8 are the four stages with an
+    output stride of 8.
 
     Args:
-        pyramid: What the backbone gives out.
-        positions: The maps that are read.
+        pyramid: The maps of the old backbone.
+        positions: Positions of the maps that are read.
         num_stages: Number of stages of the new backbone.
 
     Returns:
-        A stage for each position, ascending, and the output stride; None where there are none.
+        A stage for each position, ascending, and the output stride; None if no stages match.
 
     Example:
         >>> from convnext_dense.swap.probe import Level
@@ -42,8 +42,8 @@ def match_stages(
     if pyramid.dilated and output_stride not in OUTPUT_STRIDES:
         return None
     available = [min(4 * 2**stage, output_stride) for stage in range(num_stages)]
-    # Among all maps, since those that are read may begin anywhere; a map that nobody reads may also
-    # be one that no stage stands for.
+    # First match all maps, since those that are read may begin at any stage; if that fails, match
+    # only the maps that are read.
     for candidates in (everything, positions):
         stages = _assign([pyramid.strides[p] for p in candidates], available)
         if stages:
@@ -53,7 +53,7 @@ def match_stages(
 
 
 def undilated_stride(num_stages: int) -> int:
-    """Return the output stride under which none of the stages is dilated.
+    """Return the output stride at which no stage is dilated.
 
     Example:
         >>> undilated_stride(4), undilated_stride(5)
@@ -76,8 +76,8 @@ def _assign(strides: list[int], available: list[int]) -> list[int] | None:
 def choose_sources(strides: Sequence[int], num_stages: int = 4) -> list[int]:
     """Choose the stage that an adapter makes each map from.
 
-    The stage of the nearest stride; but where there are as many maps as stages, all at one stride,
-    as transformers give them, the maps stand for depths, and each stage makes one.
+    This is the stage with the nearest stride. But if there are as many maps as stages, all of one
+    stride, as in transformers, the maps are of different depths, and each stage makes one.
 
     Example:
         >>> choose_sources([2, 4, 64]), choose_sources([16, 16, 16, 16])

@@ -1,4 +1,4 @@
-"""The first neck of a model: which maps it reads, and how it takes maps of other channels."""
+"""Rewrite the first neck of a model for maps with other channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 
 
 def first_neck(part: dict, path: str) -> tuple[str, dict]:
-    """Return the neck that reads the backbone, which may be the first of a list, and its path."""
+    """Return the dotted key and the dict of the neck that reads the backbone's maps."""
     neck = part["neck"]
     return (
         (f"{path}.neck.0", neck[0]) if isinstance(neck, (list, tuple)) else (f"{path}.neck", neck)
@@ -27,18 +27,18 @@ def rewire_neck(
     new: tuple[Level, ...],
     edits: Edits,
 ) -> NeckTrace:
-    """Make a neck read new maps in the place of the old ones that it read.
+    """Make a neck read new maps instead of the old ones that it read.
 
-    What it writes is tried out: the neck then reads every new map, and gives out as many maps as
-    before, of the same strides. Only a neck that cannot run here (``trace.outputs`` is empty) is
-    written without a trial.
+    The new arguments are tried: the neck must read every new map, and return as many maps as
+    before, with the same strides. Only a neck that cannot run here (``trace.outputs`` is empty) is
+    rewritten without a trial.
 
     Args:
-        path: Where the neck stands.
+        path: Dotted key of the neck.
         neck: Its dict, changed in place.
         scope: The model's scope.
-        old: What the old backbone gave.
-        trace: What the neck did with that.
+        old: The maps of the old backbone.
+        trace: What the neck does with these maps.
         new: The new maps, one for each of ``trace.reads``.
         edits: Records the changes.
 
@@ -46,7 +46,7 @@ def rewire_neck(
         What the neck does with the new maps.
 
     Raises:
-        NeedsAdapterError: Where no way of writing the new channels stands the trial.
+        NeedsAdapterError: If all ways to write the new channels fail the trial.
     """
     tried = []
     for values in _candidates(neck, old, trace, tuple(level.channels for level in new)):
@@ -58,14 +58,14 @@ def rewire_neck(
         if trace.outputs and len(result.reads) < len(new):
             tried.append(f"{values}: it reads only the maps {result.reads}")
         elif _strides(result) != _strides(trace):
-            tried.append(f"{values}: it gives strides {_strides(result)}, before {_strides(trace)}")
+            tried.append(f"{values}: its strides are {_strides(result)}, not {_strides(trace)}")
         else:
             for key, value in values.items():
                 why = WHY_CHANNELS if "channels" in key else "the stages that it read are the first"
                 edits.set(path, neck, key, value, why)
             return result
     raise NeedsAdapterError(
-        f"{path} ({type_name(neck)}) takes no other channels"
+        f"{path} ({type_name(neck)}) does not accept other channels"
         + (f"; tried {'; '.join(tried)}" if tried else "")
     )
 
@@ -86,7 +86,7 @@ def _candidates(
             yield dict(in_channels=kind(channels[::-1]))
         elif list(stated) in (before, before[-len(stated) :]):
             yield dict(in_channels=kind(channels), **_shifted(neck, len(stated) - len(channels)))
-            # SSD's neck passes the maps on, and lists them among its own outputs.
+            # SSD's neck returns its inputs too, and lists them among its outputs.
             passed = neck.get("out_channels")
             if isinstance(passed, (list, tuple)) and list(passed[: len(before)]) == before:
                 yield dict(
@@ -96,7 +96,7 @@ def _candidates(
 
 
 def _shifted(neck: dict, dropped: int) -> dict:
-    """Count levels from the first map that is read, where the maps before it are not built."""
+    """Return the levels of a neck counted from the first map that is read and so is built."""
     return {
         key: neck[key] - dropped
         for key in ("start_level", "end_level")

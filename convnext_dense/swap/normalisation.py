@@ -1,4 +1,4 @@
-"""Normalisation of the images, as the weights expect it, wherever a config has it."""
+"""Set the normalisation of the images that the weights expect, everywhere in a config."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from convnext_dense.swap.edits import Edits
 
 WHY = "RGB, with the mean and deviation that the weights expect"
 WRAPPERS = ("MultiBranchDataPreprocessor",)
-# Transforms that fill borders with the mean, which then becomes 0.
+# Transforms that fill borders with the mean, so that the normalised border is 0.
 FILLING = ("Expand", "RandomCenterCropPad")
 
 
 def set_normalisation(edits: Edits, weights: str) -> None:
     """Set mean, deviation and channel order in every data preprocessor and pipeline.
 
-    Paddings stay as they are.
-
     Args:
         edits: The config and its changes.
-        weights: The new backbone's weights; empty for none, which means ImageNet's values.
+        weights: The new backbone's weights; empty for none, which sets ImageNet's values.
     """
     mean, std = map(list, normalisation_for(weights))
     preprocessors = [
@@ -34,8 +32,8 @@ def set_normalisation(edits: Edits, weights: str) -> None:
         edits.drop(path, node, "rgb_to_bgr", WHY)
     if not preprocessors:
         edits.warn(
-            "the config has no data_preprocessor to set: the images are not normalised, and the "
-            f"weights expect RGB with mean {mean} and deviation {std}"
+            "the config has no data_preprocessor: the images are not normalised, but the weights "
+            f"expect RGB with mean {mean} and deviation {std}"
         )
     for path, node in walk(edits.cfg):
         if type_name(node) in FILLING and "mean" in node:
@@ -46,13 +44,13 @@ def set_normalisation(edits: Edits, weights: str) -> None:
 
 
 def update_normalisation(edits: Edits, weights: str) -> None:
-    """Let the normalisation of a ConvNeXt's config follow other weights: ImageNet's or CLIP's.
+    """Change ImageNet's normalisation to CLIP's, or the reverse, as other weights expect.
 
-    Values of the user's own, for other images than either, stay as they are.
+    Other values are the user's own, for other images, and are not changed.
 
     Args:
-        edits: The config and its changes.
-        weights: The weights that it will start from.
+        edits: A config with a ConvNeXt, and its changes.
+        weights: The weights that the backbone will start from.
     """
     wanted = normalisation_for(weights)
     other = IMAGENET if wanted == CLIP else CLIP

@@ -1,9 +1,9 @@
-"""The optimizer of a swapped config.
+"""Set the optimizer of a swapped config.
 
-``keep`` leaves optimizer and schedule as they are; only what named parts of the old backbone is
-translated to parts of the new one, or dropped.
+``keep`` leaves optimizer and schedule unchanged; only keys that name parts of the old backbone are
+translated to the new one, or removed.
 
-``convnext`` puts the published optimizer: AdamW, betas (0.9, 0.999), weight decay 0.05, and for
+``convnext`` sets the published optimizer: AdamW, betas (0.9, 0.999), weight decay 0.05, and for
 detectors lr 2e-4 with a layer-wise decay of 0.7 (Cascade Mask R-CNN T and S), for segmenters lr
 1e-4 with a stage-wise decay of 0.9 (UperNet), all at a batch of 16. Another batch B, as the
 config's ``auto_scale_lr.base_batch_size`` states it, scales the rate by sqrt(B / 16), the rule for
@@ -25,13 +25,13 @@ PUBLISHED = {
     "mmdet": (2e-4, dict(decay_rate=0.7, decay_type="layer_wise")),
     "mmseg": (1e-4, dict(decay_rate=0.9, decay_type="stage_wise")),
 }
-# Upstream's constructors, which look for a class's name and count a fixed number of layers.
+# Constructors of mmdet and mmseg that work only for certain class names and numbers of layers.
 UPSTREAM_LAYER_DECAY = (
     "LearningRateDecayOptimizerConstructor",
     "LayerDecayOptimizerConstructor",
 )
 OUR_MULTS = ("norm_decay_mult", "bias_decay_mult", "flat_decay_mult")
-# Parts of transformers that recipes name even for those that lack them.
+# Parts of transformers that recipes name even for models without them.
 OF_TRANSFORMERS = ("absolute_pos_embed", "relative_position_bias_table")
 # Ten times the published rate.
 HIGH_LR = 1e-3
@@ -45,8 +45,8 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
         edits: The config and its changes.
         recipe: ``keep`` or ``convnext``.
         scope: ``mmdet`` or ``mmseg``.
-        old: What the old backbone was, with the names of its parameters.
-        backbone: Config of the new one.
+        old: The old backbone, with the names of its parameters.
+        backbone: Config of the new backbone.
     """
     wrapper = edits.cfg.get("optim_wrapper")
     if not wrapper:
@@ -61,7 +61,7 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
     if kind == "SGD" or (kind in ("Adam", "AdamW") and lr and lr > HIGH_LR):
         edits.warn(
             f"{kind} at lr={lr} is kept, which is not known to train a ConvNeXt: the published "
-            "recipes use AdamW at 1e-4 to 2e-4 with layer decay, which recipe 'convnext' puts"
+            "recipes use AdamW at 1e-4 to 2e-4 with layer decay, as recipe 'convnext' sets it"
         )
 
 
@@ -104,7 +104,7 @@ def _translate_constructor(edits: Edits, wrapper: dict) -> None:
 
 
 def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, scope: str) -> None:
-    """Keep the keys that name parts of the new model, translate those of norms, drop the others."""
+    """Keep custom keys that name parts of the new model, translate those of norms, drop others."""
     paramwise = wrapper.get("paramwise_cfg") or {}
     custom = paramwise.get("custom_keys")
     if not custom:

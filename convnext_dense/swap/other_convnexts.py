@@ -1,4 +1,4 @@
-"""Other implementations of ConvNeXt under a config, and the arguments that they share with ours."""
+"""Other implementations of ConvNeXt in a config, and the arguments that they share with ours."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from convnext_dense.config_tree import type_name
 from convnext_dense.swap.probe import Level, Pyramid
 
 META_ARGUMENTS = {"in_chans", "depths", "dims"}
-# Of any old backbone.
+# Arguments that are kept from any old backbone.
 CARRIED = ("in_channels", "drop_path_rate", "with_cp")
-# Of an old ConvNeXt.
+# Arguments that are kept from an old ConvNeXt.
 CARRIED_FROM_CONVNEXT = (*CARRIED, "layer_scale_init_value")
 
 
 def is_convnext(backbone: Mapping) -> bool:
-    """Return whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
+    """Whether a backbone is a ConvNeXt: mmpretrain's, Meta's or ours."""
     return type_name(backbone) == "ConvNeXt"
 
 
 def arch_of(backbone: Mapping) -> Arch:
-    """Return the architecture of a ConvNeXt by whatever names its implementation has for it.
+    """Return the architecture of a ConvNeXt of any implementation.
 
     Example:
         >>> arch_of(dict(type='mmpretrain.ConvNeXt', arch='tiny', use_grn=True)).grn
@@ -34,16 +34,16 @@ def arch_of(backbone: Mapping) -> Arch:
         )
     stated = backbone.get("arch", "tiny")
     if stated == "huge":
-        stated = "v2_huge"  # mmpretrain's name for it, which its use_grn makes a V2
+        stated = "v2_huge"  # mmpretrain calls it huge; its use_grn makes it a V2
     arch = resolve_arch(stated)
     return Arch(arch.depths, arch.channels, bool(backbone.get("use_grn", arch.grn)))
 
 
 def known_pyramid(backbone: Mapping) -> Pyramid | None:
-    """Return what mmpretrain's or Meta's ConvNeXt gives out, which need not be installed.
+    """Return the maps of mmpretrain's or Meta's ConvNeXt, which need not be installed.
 
     Returns:
-        None for any other backbone, ours among them, which can be asked.
+        The maps, or None for any other backbone, also ours, which can be probed.
     """
     foreign = str(backbone.get("type")).startswith(("mmpretrain.", "mmcls."))
     if not is_convnext(backbone) or not (foreign or META_ARGUMENTS & set(backbone)):
@@ -58,7 +58,7 @@ def known_pyramid(backbone: Mapping) -> Pyramid | None:
 
 
 def carried_arguments(backbone: Mapping) -> dict:
-    """Return the arguments of an old backbone that mean the same to ours."""
+    """Return the arguments of an old backbone that mean the same in ours."""
     keys = CARRIED_FROM_CONVNEXT if is_convnext(backbone) else CARRIED
     carried = {key: backbone[key] for key in keys if key in backbone}
     if "in_chans" in backbone:

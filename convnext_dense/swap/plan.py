@@ -1,4 +1,4 @@
-"""Swap the backbone of a config: the one function that the command lines and users call."""
+"""Swap the backbone of a config: the functions that command lines and users call."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from convnext_dense.swap.tied_methods import (
     replace_tied_parts,
     warn_of_other_backbones,
 )
-from convnext_dense.swap.wiring import Wiring, wire
+from convnext_dense.swap.wiring import Wiring, wire_model
 
-# The swap finds these out itself.
+# Arguments of the backbone that the swap sets itself.
 DECIDED = ("type", "out_indices", "output_stride", "norm_out")
 # Packages that configs import only for a backbone. The types of such backbones name them.
 BACKBONE_PACKAGES = ("mmpretrain", "mmcls")
@@ -44,14 +44,14 @@ BACKBONE_PACKAGES = ("mmpretrain", "mmcls")
 
 @dataclass(frozen=True)
 class Swap:
-    """A swapped config and how it came about.
+    """A swapped config, and how it was made.
 
     Attributes:
         config: The new config.
-        tier: ``native`` (the heads read ConvNeXt's stages in their own channels) or ``adapter``
-            (a :class:`~convnext_dense.swap.adapter.PyramidAdapter` stands between them).
-        changes: What was set and dropped, in order, each with its reason.
-        warnings: What the user should know: what is lost, inferred or unlikely to train.
+        tier: ``native`` (the heads read ConvNeXt's stages directly) or ``adapter`` (through a
+            :class:`~convnext_dense.swap.adapter.PyramidAdapter`).
+        changes: The keys that were set and removed, in order, each with its reason.
+        warnings: What the user should know: what is lost, assumed or unlikely to train.
     """
 
     config: Config
@@ -68,29 +68,29 @@ def swap_backbone(
     mode: Literal["auto", "native", "adapter"] = "auto",
     **backbone_kwargs: object,
 ) -> Config:
-    """Put a ConvNeXt under any detector or segmenter of mmdet or mmseg.
+    """Replace the backbone of any detector or segmenter of mmdet or mmseg by a ConvNeXt.
 
-    The heads consume what they consumed before: as many maps, at the same strides, in the same
-    order. Normalisation follows the new weights. See :func:`plan_swap` for what was changed and
-    why.
+    The heads read the same as before: as many maps, of the same strides, in the same order. The
+    images are normalised as the new weights expect. :func:`plan_swap` also returns what was changed
+    and why.
 
     Args:
         cfg: The config; it is not changed.
         arch: As for :class:`~convnext_dense.ConvNeXt`, or ``same`` to keep the depths and widths
             of the ConvNeXt (mmpretrain's, Meta's) that the config has.
-        recipe: ``keep`` leaves optimizer and schedule as they are; ``convnext`` puts AdamW with the
+        recipe: ``keep`` leaves optimizer and schedule unchanged; ``convnext`` sets AdamW with the
             published layer decay (see :mod:`convnext_dense.swap.optimizer`).
-        mode: ``native`` refuses what would need an adapter, ``adapter`` always puts one, ``auto``
-            puts one where the strides have no counterpart.
+        mode: ``native`` refuses a config that needs an adapter, ``adapter`` always adds one,
+            ``auto`` adds one if no stages have the strides that the heads read.
         **backbone_kwargs: Further arguments of the backbone, such as ``init_cfg``,
             ``drop_path_rate`` and ``with_cp``.
 
     Returns:
-        A new config. What the user should know is given as Python warnings.
+        A new config. What the user should know is issued as Python warnings.
 
     Raises:
-        SwapRefusedError: Where the config cannot mean anything with another backbone.
-        ValueError: On a wrong ``arch``, ``recipe``, ``mode`` or argument.
+        SwapRefusedError: If the config makes no sense with another backbone.
+        ValueError: If ``arch``, ``recipe``, ``mode`` or another argument is wrong.
 
     Example:
         >>> from convnext_dense.config.read import read_config
@@ -112,10 +112,7 @@ def plan_swap(
     mode: Literal["auto", "native", "adapter"] = "auto",
     **backbone_kwargs: object,
 ) -> Swap:
-    """Swap like :func:`swap_backbone`, and say what was changed and why.
-
-    Args, errors: As for :func:`swap_backbone`.
-    """
+    """Swap as :func:`swap_backbone` does, and return what was changed and why."""
     _check_choice("recipe", recipe, RECIPES)
     _check_choice("mode", mode, MODES)
     edits = Edits(cfg)
@@ -133,7 +130,7 @@ def plan_swap(
     try:
         wiring = wire_model(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
     except NeedsAdapterError as reason:
-        raise SwapRefusedError(f"{name}: not without an adapter: {reason}") from None
+        raise SwapRefusedError(f"{name} needs an adapter: {reason}") from None
     set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
     drop_old_weights(edits, path, part)
     init_cfg = part["backbone"].get("init_cfg") or {}
@@ -149,11 +146,11 @@ def plan_swap(
 
 
 def same_arch(cfg: Config) -> Arch:
-    """Return the architecture that ``same`` means for a config: that of the ConvNeXt that it has.
+    """Return the architecture of the ConvNeXt that a config has, which ``same`` stands for.
 
     Raises:
-        SwapRefusedError: Where the config has no backbone that can be swapped.
-        ValueError: Where its backbone is no ConvNeXt.
+        SwapRefusedError: If the config has no backbone that can be swapped.
+        ValueError: If its backbone is not a ConvNeXt.
     """
     path, part = find_swappable(cfg.get("model"), _name(cfg))
     if not is_convnext(part["backbone"]):
@@ -173,7 +170,7 @@ def set_backbone(
     wiring: Wiring,
     kwargs: dict,
 ) -> None:
-    """Put the new backbone in the place of the old, and say which of its arguments remain."""
+    """Replace the old backbone by the new one, which keeps some of its arguments."""
     before = part["backbone"]
     backbone: dict[str, Any] = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
     if wiring.output_stride != DEFAULT_OUTPUT_STRIDE:
@@ -190,17 +187,17 @@ def set_backbone(
             backbone["frozen_stages"] = min(frozen, len(resolve_arch(arch).depths))
         else:
             edits.warn(
-                f"{path}.backbone.frozen_stages={frozen} is dropped: without weights the frozen "
+                f"{path}.backbone.frozen_stages={frozen} is removed: without weights, the frozen "
                 "stages would stay random"
             )
     if not backbone.get("init_cfg"):
-        edits.warn("the backbone starts from scratch, on a schedule that is left alone")
+        edits.warn("the backbone starts from random values, but the schedule was not changed")
     why = f"{wiring.tier}: maps of strides {old.strides}, of which the heads read {wiring.reads}"
     edits.set(path, part, "backbone", backbone, why)
 
 
 def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
-    """Drop the old backbone's weights, and those of the whole model, which hold another network."""
+    """Remove weights of the old backbone, and of a whole model that contains it."""
     why = "weights of the old network"
     for where, owner, key in (
         (path, part, "pretrained"),
@@ -210,7 +207,7 @@ def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
     ):
         if owner.get(key):
             if key != "pretrained":
-                edits.warn(f"{where}.{key} ".lstrip(".") + f"is dropped: {why} ({owner[key]})")
+                edits.warn(f"{where}.{key} ".lstrip(".") + f"is removed: {why} ({owner[key]})")
             edits.set(where, owner, key, None, why)
 
 
@@ -245,18 +242,18 @@ def _probe(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
         inferred = _infer(part)
         if inferred is None:
             raise SwapRefusedError(
-                f"{path}.backbone ({type_name(backbone)}) cannot be asked for its maps, since "
-                f"building it fails: {type(error).__name__}: {error}"
+                f"{path}.backbone ({type_name(backbone)}): its maps are not known, since building "
+                f"it fails: {type(error).__name__}: {error}"
             ) from error
         edits.warn(
             f"{path}.backbone ({backbone['type']}) cannot be built here ({error}): its strides are "
-            f"taken to be {inferred.strides}, the usual ones for {len(inferred.levels)} maps"
+            f"assumed to be {inferred.strides}, the usual ones for {len(inferred.levels)} maps"
         )
         return inferred
 
 
 def _infer(part: dict) -> Pyramid | None:
-    """Take the maps from what a neck or a head says of them, at the strides of a plain pyramid."""
+    """Infer the maps from the channels that a neck or a head states, with the usual strides."""
     neck = first_neck(part, "")[1] if part.get("neck") else {}
     heads = [part[key] for key in ("decode_head", "panoptic_head") if key in part]
     for reader in (neck, *heads):
@@ -272,10 +269,10 @@ def _infer(part: dict) -> Pyramid | None:
 
 
 def _check_arguments(arch: str | Mapping | Arch, kwargs: Mapping) -> None:
-    """Refuse what the backbone cannot be built with."""
+    """Refuse arguments that the backbone cannot be built with."""
     decided = [key for key in kwargs if key in DECIDED]
     if decided:
-        raise ValueError(f"{', '.join(decided)}: the swap finds this out from the old backbone")
+        raise ValueError(f"{', '.join(decided)}: the swap sets this by the old backbone")
     known = [key for key in inspect.signature(ConvNeXt).parameters if key not in ("arch", *DECIDED)]
     for key in kwargs:
         _check_choice("an argument of the backbone", key, known)

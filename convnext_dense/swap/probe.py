@@ -1,4 +1,4 @@
-"""Ask a backbone or a neck what it gives out, by building and running it."""
+"""Find out which maps a backbone or a neck returns, by building and running it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-# Keys that change neither channels nor sizes, and would cost time, files or operators.
+# Keys that change neither channels nor sizes, but need time, files or operators.
 NOT_SHAPES = (
     "init_cfg", "pretrained", "with_cp", "convert_weights", "dcn", "stage_with_dcn", "plugins",
     "sac", "stage_with_sac", "output_img", "rfp_inplanes", "frozen_stages", "norm_eval",
 )  # fmt: skip
-# Where to build and where to run: the meta device costs neither memory nor time, but a constructor
-# that computes with values needs the CPU, and so may a forward pass.
+# Devices to build on and to run on. The meta device costs neither memory nor time, but a
+# constructor that computes with values needs the CPU, and a forward pass may need it too.
 DEVICES = (("meta", "meta"), ("cpu", "meta"), ("cpu", "cpu"))
 SIZE = 256
-# SSD's neck has no size left at 256, and a larger one costs nothing on the meta device.
+# The last maps of SSD's neck would be empty at 256; a larger size is free on the meta device.
 META_SIZE = 512
-# Every stride up to 32 leaves a rest, so that floor and ceil differ.
+# No stride from 2 to 32 divides this size, so floor and ceil differ.
 ODD_SIZE = 253
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Level:
-    """One map of features: its channels, and the stride of its grid to the image in pixels."""
+    """A feature map: its channels, and its stride in pixels of the image."""
 
     channels: int
     stride: int
@@ -40,15 +40,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What a backbone gives out.
+    """The maps that a backbone returns.
 
     Attributes:
-        levels: The maps, in order, in training mode.
+        levels: The maps in training mode, in order.
         dilated: Whether it has dilated convolutions, which keep a deep stage at a fine stride.
-        ceil: Whether a map covers an image that is no multiple of its stride (ceil, not floor).
-        eval_output: In evaluation it gives this one of the maps, bare; None: it gives them all.
+        ceil: Whether the sizes of maps are rounded up, not down, if a stride does not divide the
+            size of the image.
+        eval_output: Position of the one map that is returned in evaluation, or None for all maps.
         class_tokens: Whether each map comes with a token, as ``[map, token]``.
-        parameters: Names of its parameters.
+        parameters: Names of the backbone's parameters.
     """
 
     levels: tuple[Level, ...]
@@ -75,7 +76,7 @@ class NeckTrace:
 
     Attributes:
         reads: Positions of the maps that it reads.
-        outputs: The maps that it gives out.
+        outputs: The maps that it returns.
         learns: Whether it has parameters.
     """
 
@@ -87,17 +88,17 @@ class NeckTrace:
 def probe_backbone(backbone: dict, scope: str) -> Pyramid:
     """Build a backbone without its weights and run it on an empty image.
 
-    On the meta device, which costs no memory and no time, where its code allows that.
+    It runs on the meta device if its code allows that.
 
     Args:
         backbone: Its config.
-        scope: The scope that its type is looked up in, ``mmdet`` or ``mmseg``.
+        scope: Scope of its type, ``mmdet`` or ``mmseg``.
 
     Raises:
-        Exception: Whatever building and running it raises, such as ImportError.
+        Exception: Any error of building and running it, such as ImportError.
     """
     cfg = _shapes_only(backbone)
-    # Some transformers take images of one size alone.
+    # Some transformers accept only images of one size.
     own = cfg.get("img_size", ())
     sizes = dict.fromkeys([SIZE, *([own] if isinstance(own, int) else own)])
     return _first_that_works(
@@ -107,7 +108,7 @@ def probe_backbone(backbone: dict, scope: str) -> Pyramid:
 
 
 def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
-    """Run a neck on empty maps and see which of them it reads.
+    """Run a neck on empty maps, and find which of them it reads.
 
     Args:
         neck: Its config.
@@ -115,7 +116,7 @@ def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
         levels: Channels and strides of the maps.
 
     Raises:
-        Exception: Whatever building and running it raises.
+        Exception: Any error of building and running it.
     """
     return _first_that_works(
         lambda devices: _run_neck(neck, scope, levels, devices), [(d,) for d in DEVICES]
@@ -123,18 +124,15 @@ def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
 
 
 def trace_head(head: dict, scope: str, levels: tuple[Level, ...]) -> tuple[int, ...]:
-    """Run a head of mmseg on empty maps and see which of them it reads.
+    """Run a head of mmseg on empty maps, and return the positions of those that it reads.
 
     Args:
         head: Its config.
         scope: As for :func:`probe_backbone`.
-        levels: Channels and strides of all maps, of which the head chooses its own.
-
-    Returns:
-        Positions of the maps that it reads.
+        levels: Channels and strides of all maps, from which the head selects some.
 
     Raises:
-        Exception: Whatever building and running it raises.
+        Exception: Any error of building and running it.
     """
     return _first_that_works(
         lambda devices: _run(head, scope, levels, devices)[0], [(d,) for d in DEVICES]
@@ -159,7 +157,7 @@ def _shapes_only(cfg: T) -> T:
 
 @contextlib.contextmanager
 def _quietly(scope: str) -> Iterator[None]:
-    """Look types up in a scope, and leave no trace in the random state."""
+    """Look up types in a scope, and restore the random state afterwards."""
     with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng(devices=[]):
         yield
 
@@ -181,7 +179,7 @@ def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) ->
         listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return [_map(output) for output in listed], outputs
 
-    # mmdet's ResNet.train() and its eval() return None, so neither is chained.
+    # mmdet's ResNet.train() and eval() return None, so the calls cannot be chained.
     net.train()
     maps, outputs = run(size)
     net.eval()
@@ -195,7 +193,7 @@ def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) ->
         floors = [(size - SIZE + ODD_SIZE) // level.stride for level in levels]
         ceil = any(a > b for a, b in zip(odd, floors, strict=False))
     except Exception:
-        # It takes no such size, and so says nothing about it.
+        # The backbone does not accept this size, so the rounding does not matter.
         ceil = True
     return Pyramid(
         levels=levels,
@@ -214,19 +212,19 @@ def _run_backbone(cfg: dict, scope: str, devices: tuple[str, str], size: int) ->
 def _map(output: object) -> Tensor:
     tensor = output[0] if isinstance(output, (list, tuple)) else output
     if not isinstance(tensor, Tensor) or tensor.ndim != 4:
-        raise TypeError(f"a backbone gives maps (N, C, H, W), got {type(output).__name__}")
+        raise TypeError(f"a backbone must return maps (N, C, H, W), got {type(output).__name__}")
     return tensor
 
 
 def _stride(image: int, size: int) -> int:
-    """Round to the nearest power of two: borders make 15 or 17 of a 16."""
+    """Return the nearest power of two, since borders can change a size of 16 to 15 or 17."""
     return 2 ** round(math.log2(image / size))
 
 
 def _run(
     reader: dict, scope: str, levels: tuple[Level, ...], devices: tuple[str, str]
 ) -> tuple[tuple[int, ...], list[Tensor], nn.Module]:
-    """Return the maps that a module reads, by their gradient, its outputs, and the module."""
+    """Return the maps that a module reads (those with a gradient), its outputs, and the module."""
     built_on, device = devices
     net = build(_shapes_only(reader), scope, built_on).to(device)
     net.train()

@@ -1,11 +1,11 @@
-"""Methods that are tied to their backbone: what is refused, what is replaced, what is lost."""
+"""Methods that depend on their backbone: a swap refuses them, replaces parts, or warns."""
 
 from __future__ import annotations
 
 from convnext_dense.config_tree import backbone_owner, type_name, walk
 from convnext_dense.swap.edits import Edits, SwapRefusedError
 
-# Models in which the features of the one network are the method.
+# Models whose method is the features of a certain network, and the reason.
 REFUSED_MODELS = {
     "Detectron2Wrapper": "it wraps a whole detector of detectron2, whose backbone mmdet cannot set",
     "MultimodalEncoderDecoder": "its mask proposals steer the attention inside a frozen CLIP "
@@ -15,7 +15,7 @@ REFUSED_BACKBONES = {
     "VPD": "its features are those of a diffusion model under a text prompt, with the attention "
     "maps of the prompt's words among them",
 }
-# What a config may be about that lives inside the old backbone.
+# Arguments of a backbone that may be the point of a config, and that a swap loses.
 LOST = {
     "dcn": "deformable convolutions",
     "plugins": "the plugins in its blocks",
@@ -27,16 +27,18 @@ ORDINARY_CONVS = (None, "Conv", "Conv2d")
 
 
 def find_swappable(model: dict | None, name: str) -> tuple[str, dict]:
-    """Return the path of the dict that holds the backbone to swap, and the dict.
+    """Return the dict that holds the backbone to swap, after its dotted key.
 
     Raises:
-        SwapRefusedError: Where there is no such backbone, or the method is the backbone.
+        SwapRefusedError: If there is no such backbone, or the method depends on the backbone.
     """
     if not model:
         raise SwapRefusedError(f"{name} has no model: it is a part of a config")
     kind = type_name(model)
     if kind in REFUSED_MODELS:
-        raise SwapRefusedError(f"{name}: a {kind} keeps its network, since {REFUSED_MODELS[kind]}")
+        raise SwapRefusedError(
+            f"{name}: a {kind} needs its own network, since {REFUSED_MODELS[kind]}"
+        )
     found = backbone_owner(model)
     if found is None:
         raise SwapRefusedError(
@@ -46,13 +48,13 @@ def find_swappable(model: dict | None, name: str) -> tuple[str, dict]:
     backbone = type_name(found[1]["backbone"])
     if backbone in REFUSED_BACKBONES:
         raise SwapRefusedError(
-            f"{name}: {backbone} is no backbone to replace, since {REFUSED_BACKBONES[backbone]}"
+            f"{name}: {backbone} cannot be replaced, since {REFUSED_BACKBONES[backbone]}"
         )
     return found
 
 
 def warn_of_other_backbones(model: dict, path: str, edits: Edits) -> None:
-    """Note the backbones that stay: of a teacher, or of a tracker's re-identification."""
+    """Warn of backbones that stay, such as those of a teacher or a tracker's re-identification."""
     for where, node in walk(model, "model"):
         key = where.rpartition(".")[2]
         if key.endswith("backbone") and not f"{where}.".startswith(
@@ -62,7 +64,7 @@ def warn_of_other_backbones(model: dict, path: str, edits: Edits) -> None:
 
 
 def replace_tied_parts(part: dict, path: str, edits: Edits) -> None:
-    """Replace what works with the old backbone alone, and say what is lost with it."""
+    """Replace parts that work only with the old backbone, and warn of what is lost."""
     backbone = part["backbone"]
     for key, meaning in LOST.items():
         value = backbone.get(key)

@@ -1,8 +1,8 @@
-"""Tries a config out: one training step and one prediction on random input, on the CPU.
+"""Try a config: take one training step and make one prediction with random input, on the CPU.
 
-Nothing is downloaded and no data set is read: checkpoints are left out, and weights stay as they
-are initialised. Images are small; whatever else the config says (queries, decoder layers,
-assigners, losses) is as in training.
+Nothing is downloaded and no data set is read: checkpoints are left out, so weights keep their
+initial values. Images are small; all else in the config (queries, decoder layers, assigners,
+losses) is as in training.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ WIDE_CANVAS = (416, 448)
 # Necks that join two levels need sides that fit the coarser one's stride, 64 at most.
 DIVISOR = 64
 PROPOSALS = 100
-# The optimizer's step is the first one of a warm-up: the whole rate makes a random net diverge.
+# The step has the learning rate of the start of a warm-up: a random network diverges with more.
 WARM_UP = 1e-3
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a config did.
+    """Result of a trial.
 
     Attributes:
-        losses: By name, as they are logged.
-        no_gradient: Names of the backbone's trainable parameters that the losses do not reach.
-            Training in several processes fails on them.
-        optimizer: What took the step.
-        seconds: By step: build, loss, backward, step, predict.
+        losses: The losses by name, as they are logged.
+        no_gradient: Names of the backbone's trainable parameters without a gradient. Training in
+            several processes fails on them.
+        optimizer: The optimizer that took the step.
+        seconds: Duration of each step: build, loss, backward, step, predict.
         predicted: Whether the prediction ran.
-        dropped: What of the config was left out of the trial.
+        dropped: The parts of the config that the trial left out.
     """
 
     losses: dict[str, float] = field(default_factory=dict)
@@ -74,9 +74,9 @@ class TrialError(RuntimeError):
     """A config that cannot be built, trained or used for prediction.
 
     Attributes:
-        step: Where it failed: build, loss, backward, step or predict.
+        step: The step that failed: build, loss, backward, step or predict.
         cause: The error.
-        trial: What ran before.
+        trial: Result of the steps before.
     """
 
     def __init__(self, step: str, cause: Exception, trial: Trial) -> None:
@@ -86,22 +86,22 @@ class TrialError(RuntimeError):
         super().__init__(f"the config fails at {step}: {type(cause).__name__}: {cause}")
 
 
-def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) -> Trial:
+def run_trial(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) -> Trial:
     """Build a config's model, take one training step and make one prediction.
 
-    The wrapper of a semi-supervised detector or of a tracker that trains its detector alone is
-    left out, and the detector in it tried. A language model is replaced by random embeddings.
-    Two-stage detectors train on and classify 100 proposals at most.
+    Of a semi-supervised detector, or a tracker that trains only its detector, the detector inside
+    is tried. A language model is replaced by random embeddings. Two-stage detectors train on and
+    classify at most 100 proposals.
 
     Args:
         cfg: A config with a ``model`` of mmdet or mmseg. It is not changed.
-        seed: Of weights and input. The generators' states are put back afterwards.
-        size: Height and width in pixels of the padded images; None takes 96 x 128, one more where
-            the config crops to odd sizes, and more where a model needs it.
+        seed: Seed of weights and input. The states of random generators are restored afterwards.
+        size: Height and width in pixels of the padded images; None takes 96 x 128, one pixel more
+            if the config crops to odd sizes, and more if a model needs it.
 
     Raises:
-        TrialError: At the first step that fails: the model does not build, a loss or a gradient
-            or a parameter after the step is not finite, or something else is raised.
+        TrialError: If a step fails: the model does not build, a loss, a gradient or a parameter
+            after the step is not finite, or any other error is raised.
     """
     trial = Trial()
 
@@ -111,7 +111,7 @@ def try_out(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None) 
         start = time.perf_counter()
         try:
             yield
-        except Exception as cause:  # whatever a model of somebody else's raises
+        except Exception as cause:  # models of others can raise anything
             raise TrialError(name, cause, trial) from cause
         trial = replace(trial, seconds={**trial.seconds, name: time.perf_counter() - start})
 
@@ -169,7 +169,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """mmengine logs, and mmseg prints, what becomes of each parameter."""
+    """Silence mmengine's log and mmseg's prints about each parameter."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -180,9 +180,9 @@ def quiet() -> Iterator[None]:
 
 
 def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
-    """The part of the config to build, without checkpoints; and what was dropped."""
+    """Return the part of the config to build, without checkpoints, and what was left out."""
     if "model" not in cfg:
-        raise ValueError(f"config {cfg.filename} has no model: name one that has")
+        raise ValueError(f"config {cfg.filename} has no model: name a config with a model")
     dropped = _import_modules(cfg)
     model = copy.deepcopy(cfg.model)
     if cfg.get("data_preprocessor"):
@@ -207,7 +207,7 @@ def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
 
 
 def _import_modules(cfg: Config) -> list[str]:
-    """Import what the config registers itself with; answer with the modules that are not there."""
+    """Import the config's custom modules, and return those that are missing."""
     names = (cfg.get("custom_imports") or {}).get("imports", [])
     missing = []
     for name in [names] if isinstance(names, str) else names:
@@ -215,7 +215,7 @@ def _import_modules(cfg: Config) -> list[str]:
             importlib.import_module(name)
         except ImportError as error:
             missing.append(f"custom import {name} ({error})")
-    # A runner sets them; some heads and batch augmentations read them.
+    # A runner sets these counters; some heads and batch augmentations read them.
     hub = MessageHub.get_current_instance()
     for counter in ("iter", "epoch"):
         if hub.get_info(counter) is None:
@@ -224,7 +224,7 @@ def _import_modules(cfg: Config) -> list[str]:
 
 
 def _inner_detector(model: ConfigDict) -> ConfigDict:
-    """The detector of a semi-supervised model or of a tracker, with a preprocessor for images."""
+    """Return the detector of a semi-supervised model or tracker, with an image preprocessor."""
     detector = model.detector
     outer = model.get("data_preprocessor") or ConfigDict()
     preprocessor = outer.get("data_preprocessor") or outer
@@ -235,7 +235,7 @@ def _inner_detector(model: ConfigDict) -> ConfigDict:
 
 
 def _find_config(path: str, scope: str) -> str:
-    """A teacher's config, which the zoo names relative to the root of its repository."""
+    """Return the path of a teacher's config, which mmdet states relative to its repository."""
     if Path(path).exists():
         return path
     package = importlib.util.find_spec(scope)
@@ -265,7 +265,7 @@ def _canvas(cfg: Config, model: ConfigDict) -> tuple[int, int]:
 
 
 def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
-    """Replace sizes in pixels by the trial's, and classify fewer proposals."""
+    """Replace sizes in pixels by those of the trial, and limit the number of proposals."""
     height, width = canvas
     for _, node in walk(model.get("data_preprocessor")):
         if "size" in node:
@@ -287,7 +287,7 @@ def _shrink(model: ConfigDict, canvas: tuple[int, int]) -> None:
 
 
 def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:
-    """The config's, in float32; plain SGD where it does not build."""
+    """Build the config's optimizer in float32, or plain SGD if it cannot be built."""
     wrapper_cfg = copy.deepcopy(cfg.get("optim_wrapper"))
     reason = "the config has no optim_wrapper"
     if wrapper_cfg:
@@ -297,7 +297,7 @@ def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:
         try:
             wrapper = build_optim_wrapper(model, wrapper_cfg)
             return wrapper, _name(wrapper_cfg.optimizer.type)
-        except Exception as error:  # whatever a constructor of somebody else's raises
+        except Exception as error:  # constructors of others can raise anything
             reason = f"the config's does not build: {type(error).__name__}: {error}"
     parameters = [p for p in model.parameters() if p.requires_grad]
     return OptimWrapper(torch.optim.SGD(parameters, lr=0.01)), f"plain SGD ({reason})"
@@ -322,7 +322,7 @@ def _check_finite(what: str, tensors: dict[str, torch.Tensor | None]) -> None:
 
 
 def _no_gradient(model: nn.Module) -> tuple[str, ...]:
-    """Trainable parameters of the model's or its detector's backbone without a gradient."""
+    """Return the backbone's trainable parameters that have no gradient."""
     return tuple(
         name
         for name, parameter in model.named_parameters()

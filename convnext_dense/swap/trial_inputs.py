@@ -1,8 +1,8 @@
-"""Random input of the kind that a detector, a segmenter or a video model trains and predicts on.
+"""Make random input for training and prediction with a detector, a segmenter or a video model.
 
-The batches have the form in which mmdet's and mmseg's data loaders hand them to
-``model.data_preprocessor``. The two images of a batch differ in size, and their sides
-are odd, unless a model takes one size alone.
+The batches have the form in which the data loaders of mmdet and mmseg pass them to
+``model.data_preprocessor``. The two images of a batch differ in size, and their sides are odd,
+unless a model accepts only one size.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ if TYPE_CHECKING:
 MARGINS = ((1, 1), (5, 17))
 INSTANCES = (4, 3)
 IGNORED_LABEL = 255
-# Networks that refuse images whose sides are no multiple of their strides, or fail on them.
+# Networks that accept only images whose sides are multiples of their strides.
 REFUSE_ODD_SIZES = ("UNet", "DDRNet")
 ENTITIES = ("cat", "dog", "traffic light", "person")
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the annotations of a config look like.
+    """The kind of annotations that a config needs.
 
     Attributes:
         num_classes: Classes of the instances, or of a segmenter's pixels.
-        num_semantic_classes: Classes of a detector's semantic map; 0 where it takes none.
+        num_semantic_classes: Classes of a detector's semantic map; 0 if it reads none.
         masks: Whether instances have masks.
-        polygons: Whether masks come as polygons, not as bitmaps.
-        proposals: Whether the boxes to classify come with the image (Fast R-CNN).
-        ignored: Whether pixels of a segmenter are left unlabelled.
-        margins: What the images of a training batch lack in height and width to the canvas.
+        polygons: Whether masks are polygons, not bitmaps.
+        proposals: Whether proposals are part of the input (Fast R-CNN).
+        ignored: Whether some pixels of a segmenter are unlabelled.
+        margins: How much smaller than the canvas the images of a training batch are, in height
+            and width.
     """
 
     num_classes: int
@@ -55,15 +56,15 @@ class Annotations:
 
 
 def training_batch(model: nn.Module, annotations: Annotations, canvas: tuple[int, int]) -> dict:
-    """Two annotated images, or two videos of two frames, for ``data_preprocessor(batch, True)``.
+    """Make two annotated images, or two videos of two frames, for ``data_preprocessor``.
 
     Args:
-        model: A detector, segmenter or video model as it was built.
-        annotations: What is annotated.
-        canvas: Height and width that the images are padded to where a model has a fixed size.
+        model: A detector, segmenter or video model.
+        annotations: The kind of annotations.
+        canvas: Height and width that the images are padded to if a model has a fixed size.
 
     Raises:
-        TypeError: Where the model is of none of the three kinds.
+        TypeError: If the model is of another kind.
     """
     make = _maker(model)
     samples = [
@@ -74,9 +75,9 @@ def training_batch(model: nn.Module, annotations: Annotations, canvas: tuple[int
 
 
 def prediction_batch(model: nn.Module, annotations: Annotations, canvas: tuple[int, int]) -> dict:
-    """One image, or one video, for ``data_preprocessor(batch, False)``.
+    """Make one image, or one video, to predict on.
 
-    A segmenter that slides a window over the image gets one that takes several windows.
+    For a segmenter that slides a window over the image, the image needs several windows.
     """
     sliding = "slide" in ((getattr(model, "test_cfg", None) or {}).get("mode") or "")
     shape = _fit(canvas, (-15, -31) if sliding else annotations.margins[0])
@@ -85,17 +86,17 @@ def prediction_batch(model: nn.Module, annotations: Annotations, canvas: tuple[i
 
 
 def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
-    """Return what the images of a config are annotated with.
+    """Return the kind of annotations that a config needs.
 
     Args:
-        cfg: The config, of which the training pipeline is read.
-        model: The part of it that is tried.
+        cfg: The config; its training pipeline is read.
+        model: The part of its model that is tried.
     """
     heads = {key: value for key, value in model.items() if key != "backbone"}
     transforms = _training_transforms(cfg)
     preprocessor = [node for _, node in walk(model.get("data_preprocessor"))]
     pad_seg = any(node.get("pad_seg") for node in preprocessor)
-    # mmseg's cross entropy with class weights fails on ignored pixels, so on padding too.
+    # mmseg's cross entropy with class weights fails on ignored pixels, and so on padding.
     losses = walk([node.get("loss_decode") for _, node in walk(heads)])
     weighted = any(loss.get("class_weight") for _, loss in losses)
     margins = MARGINS
@@ -117,7 +118,7 @@ def read_annotations(cfg: Config, model: ConfigDict) -> Annotations:
 
 
 def image_size(cfg: Config) -> tuple[int, int] | None:
-    """Return height and width of a detector's images, where the pipeline brings all to one size."""
+    """Return height and width of a detector's images, or None if they differ in size."""
     for transform in _training_transforms(cfg):
         kind = str(transform.get("type"))
         if kind == "Pad" and transform.get("size"):
@@ -128,12 +129,12 @@ def image_size(cfg: Config) -> tuple[int, int] | None:
 
 
 def _training_transforms(cfg: Config) -> list[dict]:
-    """Every dict of the training data's config, the transforms among them."""
+    """Return every dict in the config of the training data, including the transforms."""
     return [node for _, node in walk([cfg.get("train_pipeline"), cfg.get("train_dataloader")])]
 
 
 def _class_counts(heads: dict) -> Iterator[int]:
-    # A text-prompted detector knows the classes that its prompt names.
+    # The classes of a text-prompted detector are those in its prompt.
     if "language_model" in heads:
         yield len(ENTITIES)
     for _, node in walk(heads):
@@ -166,7 +167,7 @@ def _maker(model: nn.Module) -> Callable[..., dict]:
     if isinstance(model, BaseDetector):
         return _annotated_image
     raise TypeError(
-        f"{type(model).__name__} is no detector, segmenter or video model of mmdet or mmseg: "
+        f"{type(model).__name__} is not a detector, segmenter or video model of mmdet or mmseg: "
         "a trial cannot make input for it"
     )
 
@@ -200,7 +201,7 @@ def _annotated_image(shape: tuple[int, int], annotations: Annotations, count: in
 
 
 def _video(shape: tuple[int, int], annotations: Annotations, count: int) -> dict:
-    """Two frames of the same objects: a key frame and a reference."""
+    """Make two frames with the same objects: a key frame and a reference."""
     from mmdet.structures import TrackDataSample
 
     frames = [_annotated_image(shape, annotations, count) for _ in range(2)]
@@ -245,7 +246,7 @@ def _instances(count: int, shape: tuple[int, int], annotations: Annotations) -> 
 
 
 def _boxes(count: int, shape: tuple[int, int]) -> Tensor:
-    """Boxes in (x1, y1, x2, y2) pixels, of 10 pixels to 60% of each side."""
+    """Make boxes (x1, y1, x2, y2) with sides from 10 pixels to 60% of the image's."""
     bounds = torch.tensor([shape[1], shape[0]])
     sides = 10 + torch.rand(count, 2) * (0.6 * bounds - 10)
     corners = torch.rand(count, 2) * (bounds - sides)

@@ -1,7 +1,7 @@
-"""A language model that needs no download, for trials of text-prompted detectors.
+"""A language model without a download, for trials of text-prompted detectors.
 
-Grounding DINO and GLIP read BERT's vocabulary and weights from the Hugging Face hub. What a trial
-is to show lies on the image's side, so one random embedding per word stands in for them.
+Grounding DINO and GLIP load BERT's vocabulary and weights from the Hugging Face hub. A trial tests
+the image's side of a model, so it replaces them by one random embedding per word.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-# BERT-base's: GLIP's head has it fixed.
+# The width of BERT-base, which is fixed in GLIP's head.
 LANGUAGE_DIM = 768
 VOCABULARY = 1000
 PADDING, START, END = range(3)
 
 
 def replace_language_models(model: ConfigDict) -> list[str]:
-    """Put the stand-in into a detector's config, and answer with what it replaces."""
+    """Replace a detector's language model by word embeddings, and return what was replaced."""
     language_model = model.get("language_model")
     if not language_model:
         return []
-    replaced = [f"language model {language_model.get('name')}, for random embeddings of words"]
+    replaced = [f"language model {language_model.get('name')} (replaced by random embeddings)"]
     model.language_model = ConfigDict(
         type=WordEmbeddings,
         max_tokens=language_model.get("max_tokens", 256),
@@ -47,7 +47,7 @@ def replace_language_models(model: ConfigDict) -> list[str]:
 
 @cache
 def _bert_config() -> str:
-    """A folder with BERT-base's settings, of which GLIP's head reads the width."""
+    """Make a folder with BERT-base's settings, from which GLIP's head reads the width."""
     folder = Path(tempfile.mkdtemp(prefix="bert_config_"))
     (folder / "config.json").write_text('{"model_type": "bert"}')
     return str(folder)
@@ -58,12 +58,12 @@ class _Body(nn.Embedding):
 
 
 class WordEmbeddings(BaseModel):
-    """One embedding per word, under the interface of mmdet's ``BertModel``.
+    """One embedding per word, with the interface of mmdet's ``BertModel``.
 
     Args:
-        max_tokens: What captions are padded to with ``pad_to_max``.
-        pad_to_max: Whether they are; otherwise to the longest one.
-        pairwise_masks: Give masks of (N, T, T), as Grounding DINO reads them, not (N, T).
+        max_tokens: Length that captions are padded to with ``pad_to_max``.
+        pad_to_max: Whether to pad captions to ``max_tokens``, not to the longest caption.
+        pairwise_masks: Whether masks are (N, T, T), as Grounding DINO reads them, not (N, T).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Connect the stages of a ConvNeXt to what read the maps of the old backbone."""
+"""Connect the stages of a ConvNeXt to the neck and heads that read the old backbone's maps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 
 @dataclass(frozen=True)
 class Wiring:
-    """What the new backbone has to give out.
+    """What the new backbone must return.
 
     Attributes:
         tier: ``native`` or ``adapter``.
         stages: The stages that are read, ascending.
-        output_stride: Stride that the deep stages stop at.
+        output_stride: Largest stride of the stages.
         reads: Strides of the old maps that are read, for the report.
     """
 
@@ -44,18 +44,18 @@ def wire_model(
     Args:
         edits: Records the changes.
         part: The dict that holds the backbone; its necks and heads are changed.
-        path: Where it stands in the config.
+        path: Its dotted key in the config.
         scope: ``mmdet`` or ``mmseg``.
-        old: What the old backbone gives out.
-        widths: Channels of each stage of the new one.
+        old: The maps of the old backbone.
+        widths: Channels of each stage of the new backbone.
         mode: ``auto``, ``native`` or ``adapter``.
 
     Raises:
-        NeedsAdapterError: In mode ``native``, where an adapter would be needed; the message says why.
+        NeedsAdapterError: If ``mode`` is ``native`` and an adapter is needed; the message says why.
     """
     model = _Model(edits, part, path, scope, old, tuple(widths))
     if mode == "adapter":
-        return model.wire_adapter("an adapter was asked for")
+        return model.wire_adapter("mode='adapter'")
     done = len(edits.changes)
     try:
         return model.wire_natively()
@@ -82,13 +82,13 @@ class _Model:
     widths: tuple[int, ...]
 
     def wire_natively(self) -> Wiring:
-        """Let necks and heads read the stages themselves."""
+        """Let necks and heads read the stages directly."""
         if self.old.eval_output is not None:
             raise NeedsAdapterError(
-                "the old backbone gives fewer maps in evaluation than in training"
+                "the old backbone returns fewer maps in evaluation than in training"
             )
         if self.old.class_tokens:
-            raise NeedsAdapterError("the old backbone gives a class token with each map")
+            raise NeedsAdapterError("the old backbone returns a class token with each map")
         if self.part.get("neck"):
             trace = self._trace_or_assume()
             stages, output_stride = self._match(trace.reads)
@@ -109,7 +109,7 @@ class _Model:
         return Wiring("native", stages, output_stride, self._strides(reads))
 
     def wire_adapter(self, reason: str) -> Wiring:
-        """Put a neck before the others that gives the maps of the old backbone."""
+        """Add a first neck that makes the maps of the old backbone."""
         kept = reads = tuple(range(len(self.old.levels)))
         if self.part.get("neck"):
             kept, reads = self._narrow_neck()
@@ -144,7 +144,11 @@ class _Model:
         return Wiring("adapter", stages, output_stride, self._strides(reads))
 
     def without_rescaling_neck(self) -> _Model | None:
-        """Drop a neck that only makes a pyramid of equal maps, which ConvNeXt is by itself."""
+        """Remove a neck that only makes a pyramid from equal maps; ConvNeXt's stages are one.
+
+        Returns:
+            The model without the neck, or None if it has no such neck.
+        """
         strides = self.old.strides
         if len(strides) < 2 or len(set(strides)) > 1 or not self.part.get("neck"):
             return None
@@ -154,7 +158,7 @@ class _Model:
             return None
         if len({level.stride for level in levels}) < len(levels):
             return None
-        why = "it makes a pyramid of equal maps, and the stages are one"
+        why = "it makes a pyramid from equal maps, but the stages are a pyramid already"
         self.edits.set(self.path, self.part, "neck", None, why)
         return replace(self, old=replace(self.old, levels=levels, dilated=False))
 
@@ -168,7 +172,7 @@ class _Model:
             ) from error
 
     def _trace_or_assume(self) -> NeckTrace:
-        """Trace the neck, or take from its arguments what it reads where it cannot run here."""
+        """Trace the neck; if it cannot run here, assume from its arguments what it reads."""
         try:
             return self._trace()
         except NeedsAdapterError as reason:
@@ -193,7 +197,7 @@ class _Model:
         return rewire_neck(path, neck, self.scope, self.old, trace, levels, self.edits)
 
     def _rewire_heads_after(self, before: NeckTrace, after: NeckTrace) -> None:
-        """Fit the heads to maps that a neck passes on, and whose channels have changed."""
+        """Rewire the heads if the neck now returns maps with other channels."""
         old, new = ([level.channels for level in trace.outputs] for trace in (before, after))
         if old == new:
             return
@@ -211,7 +215,11 @@ class _Model:
             head.rewire(self.edits, maps, num_old)
 
     def _narrow_neck(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Let a neck have only the maps that it reads; give those that it takes, and reads."""
+        """Pass a neck only the maps that it reads.
+
+        Returns:
+            Positions of the maps that the neck is passed, and of those that it reads.
+        """
         everything = tuple(range(len(self.old.levels)))
         try:
             trace = self._trace()
@@ -224,7 +232,7 @@ class _Model:
         return trace.reads, trace.reads
 
     def _narrow_heads(self) -> tuple[int, ...]:
-        """Let the heads have only the maps that they read."""
+        """Pass the heads only the maps that they read, and return the positions of these."""
         try:
             heads = find_heads(self.part, self.path, self.scope, self.old.levels)
         except NeedsAdapterError:

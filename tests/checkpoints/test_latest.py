@@ -47,14 +47,14 @@ def name(folder):
     ("record", "why"),
     [
         (None, ""),
-        (b"", "names no checkpoint"),
-        (b"\x00\xff\x80binary", "names no checkpoint"),
-        pytest.param(b"x" * 5000, "names no checkpoint", id="long"),
-        pytest.param(b"x" * 5000 + b".pth", "names no checkpoint", id="long name"),
+        (b"", "does not name a checkpoint"),
+        (b"\x00\xff\x80binary", "does not name a checkpoint"),
+        pytest.param(b"x" * 5000, "does not name a checkpoint", id="long"),
+        pytest.param(b"x" * 5000 + b".pth", "does not name a checkpoint", id="long name"),
         (b"iter_3.pth", "names iter_3.pth, which is not in"),
         (b"/somewhere/else/iter_3.pth", "names iter_3.pth, which is not in"),
         (b"../original/iter_12.pth", "names iter_12.pth, which is not in"),
-        (b"..", "names no checkpoint"),
+        (b"..", "does not name a checkpoint"),
     ],
 )
 def test_a_record_of_no_use(folder, record, why):

@@ -186,7 +186,7 @@ def test_says_that_inputs_differ(cli, measure):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optim_wrapper = dict()", "config part has no model: name one that has"),
+        ("optim_wrapper = dict()", "config part has no model: name a config with a model"),
         (
             "model = dict()",
             "config part has no optim_wrapper, whose step is a part of training",

@@ -11,7 +11,7 @@ from convnext_dense.backbone import ARCHS
 from convnext_dense.config.read import read_config
 from convnext_dense.config_tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
-from convnext_dense.swap.trial import try_out
+from convnext_dense.swap.trial import run_trial
 
 ATTO = (40, 80, 160, 320)
 
@@ -181,7 +181,7 @@ def test_the_last_maps_of_a_semantic_head_stay_the_last():
     ],
 )
 def test_swapped_configs_train_and_predict(name):
-    trial = try_out(plan_swap(zoo(name), "atto").config)
+    trial = run_trial(plan_swap(zoo(name), "atto").config)
     assert trial.no_gradient == ()
     assert trial.predicted
 
@@ -266,7 +266,7 @@ def test_frozen_stages_are_kept_with_weights_and_dropped_without():
     assert kept.config.model.backbone.frozen_stages == 1
     dropped = plan_swap(zoo(RETINANET), "atto")
     assert "frozen_stages" not in dropped.config.model.backbone
-    assert any("frozen_stages=1 is dropped" in message for message in dropped.warnings)
+    assert any("frozen_stages=1 is removed" in message for message in dropped.warnings)
 
 
 def test_weights_of_the_whole_old_model_go_with_a_note():
@@ -275,8 +275,8 @@ def test_weights_of_the_whole_old_model_go_with_a_note():
     cfg.model.init_cfg = dict(type="Pretrained", checkpoint="whole.pth")
     swap = plan_swap(cfg, "atto")
     assert swap.config.load_from is None and swap.config.model.init_cfg is None
-    assert any("load_from is dropped" in message for message in swap.warnings)
-    assert any("model.init_cfg is dropped" in message for message in swap.warnings)
+    assert any("load_from is removed" in message for message in swap.warnings)
+    assert any("model.init_cfg is removed" in message for message in swap.warnings)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_refusals_say_why(name, reason):
 
 
 def test_native_mode_refuses_an_adapter():
-    with pytest.raises(SwapRefusedError, match=r"not without an adapter: .*\(2, 1\)"):
+    with pytest.raises(SwapRefusedError, match=r"needs an adapter: .*\(2, 1\)"):
         plan_swap(
             zoo("mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"),
             "atto",
@@ -341,7 +341,7 @@ def test_adapter_mode_leaves_the_heads_as_they_are():
     adapter, fpn = swap.config.model.neck
     assert swap.tier == "adapter"
     assert adapter.out_channels == fpn.in_channels == [512, 1024, 2048]
-    assert try_out(swap.config).no_gradient == ()
+    assert run_trial(swap.config).no_gradient == ()
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_adapter_mode_leaves_the_heads_as_they_are():
         (dict(arch="resnet"), "unknown arch 'resnet'"),
         (dict(recipe="best"), "recipe is one of keep, convnext, got 'best'"),
         (dict(mode="none"), "mode is one of auto, native, adapter"),
-        (dict(out_indices=(0,)), "out_indices: the swap finds this out"),
+        (dict(out_indices=(0,)), "out_indices: the swap sets this"),
         (dict(drop_path=0.4), "backbone is one of in_channels, drop_path_rate, .*got 'drop_path'"),
         (dict(drop_path_rate=4), "drop_path_rate"),
         (dict(arch="same"), "'same' keeps the size of a ConvNeXt, but model.backbone is a ResNet"),
@@ -365,4 +365,4 @@ def test_a_backbone_that_cannot_be_built_is_taken_from_its_reader_with_a_note():
     cfg = zoo("mmseg::poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py")
     swap = plan_swap(cfg, "atto")
     assert swap.config.model.neck.in_channels == list(ATTO)
-    assert any("taken to be (4, 8, 16, 32)" in message for message in swap.warnings)
+    assert any("assumed to be (4, 8, 16, 32)" in message for message in swap.warnings)

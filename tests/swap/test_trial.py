@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt
-from convnext_dense.swap.trial import STEPS, TrialError, try_out
+from convnext_dense.swap.trial import STEPS, TrialError, run_trial
 from convnext_dense.swap.trial import _canvas as trial_canvas
 from convnext_dense.swap.trial_inputs import Annotations, read_annotations, training_batch
 from convnext_dense.swap.trial_text import WordEmbeddings
@@ -19,7 +19,7 @@ from convnext_dense.swap.trial_text import WordEmbeddings
 
 def test_detector_passes(detector):
     before = copy.deepcopy(detector.to_dict())
-    trial = try_out(detector)
+    trial = run_trial(detector)
     assert trial.losses["loss"] == pytest.approx(
         trial.losses["loss_cls"] + trial.losses["loss_bbox"], rel=1e-5
     )
@@ -30,7 +30,7 @@ def test_detector_passes(detector):
 
 
 def test_segmenter_passes(segmenter):
-    trial = try_out(segmenter)
+    trial = run_trial(segmenter)
     # Five classes and random weights: about ln 5.
     assert 1 < trial.losses["decode.loss_ce"] < 3
     assert (trial.no_gradient, trial.predicted) == ((), True)
@@ -41,7 +41,7 @@ def test_segmenter_that_slides_and_crops_to_odd_sizes(segmenter):
     segmenter.model.test_cfg = dict(mode="slide", crop_size=(769, 769), stride=(513, 513))
     shapes = []
     with record_inputs(shapes):
-        try_out(segmenter)
+        run_trial(segmenter)
     # One training batch of the padded size, then windows of that size over a larger image.
     assert shapes[0] == (2, 3, 97, 129)
     assert shapes[1:] == [(1, 3, 97, 129)] * 4
@@ -50,13 +50,13 @@ def test_segmenter_that_slides_and_crops_to_odd_sizes(segmenter):
 def test_size_is_that_of_the_padded_images(detector):
     shapes = []
     with record_inputs(shapes):
-        try_out(detector, size=(64, 96))
+        run_trial(detector, size=(64, 96))
     assert shapes[0] == (2, 3, 64, 96)
 
 
 def test_weights_and_input_follow_the_seed_and_leave_the_generators_alone(segmenter):
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]
-    first, again, other = (try_out(segmenter, seed=seed).losses for seed in (1, 1, 2))
+    first, again, other = (run_trial(segmenter, seed=seed).losses for seed in (1, 1, 2))
     assert first == again != other
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
@@ -65,20 +65,20 @@ def test_weights_and_input_follow_the_seed_and_leave_the_generators_alone(segmen
 
 def test_parameters_without_gradient_are_named(detector):
     detector.model.neck.update(start_level=1, num_outs=4, add_extra_convs="on_input")
-    assert set(try_out(detector).no_gradient) == {"backbone.norm0.weight", "backbone.norm0.bias"}
+    assert set(run_trial(detector).no_gradient) == {"backbone.norm0.weight", "backbone.norm0.bias"}
 
 
 def test_frozen_parameters_are_not_named(detector):
     detector.model.neck.update(start_level=1, num_outs=4, add_extra_convs="on_input")
     detector.model.backbone.frozen_stages = 1
-    named = try_out(detector).no_gradient
+    named = run_trial(detector).no_gradient
     assert not any("stages.0" in name or "downsample_layers.0" in name for name in named)
 
 
 def test_checkpoints_are_left_out_and_listed(segmenter):
     segmenter.model.pretrained = "open-mmlab://never_there"
     segmenter.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="/never/there.pth")
-    dropped = " ".join(try_out(segmenter).dropped)
+    dropped = " ".join(run_trial(segmenter).dropped)
     assert "never_there" in dropped
     assert "/never/there.pth" in dropped
 
@@ -91,7 +91,7 @@ def test_detector_inside_a_semi_supervised_model_is_tried(detector):
     detector.model = dict(
         type="SoftTeacher", detector=inner, data_preprocessor=preprocessor, semi_train_cfg=dict()
     )
-    trial = try_out(detector)
+    trial = run_trial(detector)
     assert "loss_bbox" in trial.losses
     assert "SoftTeacher around its detector" in trial.dropped
 
@@ -153,14 +153,14 @@ def test_stand_in_for_a_language_model():
 
 def test_plain_sgd_where_the_optimizer_does_not_build(segmenter):
     segmenter.optim_wrapper.constructor = "NoSuchConstructor"
-    trial = try_out(segmenter)
+    trial = run_trial(segmenter)
     assert trial.optimizer.startswith("plain SGD (")
     assert "NoSuchConstructor" in trial.optimizer
 
 
 def test_mixed_precision_runs_in_float32(segmenter):
     segmenter.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic", dtype="float16")
-    assert try_out(segmenter).optimizer == "SGD"
+    assert run_trial(segmenter).optimizer == "SGD"
 
 
 def spoil_build(cfg, monkeypatch):
@@ -203,7 +203,7 @@ def spoil_predict(cfg, monkeypatch):
 def test_failure_names_its_step(segmenter, monkeypatch, step, spoil, says):
     spoil(segmenter, monkeypatch)
     with pytest.raises(TrialError, match=says) as caught:
-        try_out(segmenter)
+        run_trial(segmenter)
     assert caught.value.step == step
     assert caught.value.__cause__ is caught.value.cause
     # What ran before is there.
@@ -213,7 +213,7 @@ def test_failure_names_its_step(segmenter, monkeypatch, step, spoil, says):
 def test_config_without_a_model(segmenter):
     segmenter.pop("model")
     with pytest.raises(TrialError, match="no model") as caught:
-        try_out(segmenter)
+        run_trial(segmenter)
     assert caught.value.step == "build"
 
 

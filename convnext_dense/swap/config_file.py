@@ -1,4 +1,4 @@
-"""Write a swapped config as a person would: a base, and only the lines that change."""
+"""Write a swapped config as a short file: a base, and only the keys that change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convnext_dense.swap.plan import Swap
 from convnext_dense.text import printable
 
 DELETE = "_delete_"
-# What mmengine adds to every dict of a base that is named as `mmdet::...`.
+# mmengine adds this key to every dict of a base with a name such as `mmdet::...`.
 SCOPE = "_scope_"
 STYLE = (
     "{based_on_style: pep8, column_limit: 99, disable_ending_comma_heuristic: true, "
@@ -25,17 +25,17 @@ STYLE = (
 )
 
 
-def delta(old: dict, new: dict) -> dict:
-    """Return the dict that, merged into ``old`` by mmengine's rules for ``_base_``, makes ``new``.
+def config_difference(old: dict, new: dict) -> dict:
+    """Return the dict that turns ``old`` into ``new`` by mmengine's rules for ``_base_``.
 
     Args:
-        old: The base; every key of it is in ``new`` at the top level.
-        new: What shall come out.
+        old: The base. At the top level, ``new`` has all of its keys.
+        new: The config that must result.
 
     Example:
-        >>> delta({'a': 1, 'b': {'c': 2, 'd': 3}}, {'a': 1, 'b': {'c': 5, 'd': 3}})
+        >>> config_difference({'a': 1, 'b': {'c': 2, 'd': 3}}, {'a': 1, 'b': {'c': 5, 'd': 3}})
         {'b': {'c': 5}}
-        >>> delta({'b': {'c': 2, 'd': 3}}, {'b': {'c': 2}})
+        >>> config_difference({'b': {'c': 2, 'd': 3}}, {'b': {'c': 2}})
         {'b': {'_delete_': True, 'c': 2}}
     """
     changed = {}
@@ -51,12 +51,12 @@ def _replacement(old: object, new: object) -> object:
     if not isinstance(new, dict):
         return new
     if isinstance(old, dict) and set(old) <= set(new) and old.get("type") == new.get("type"):
-        return delta(old, new)
+        return config_difference(old, new)
     return {DELETE: True, **new}
 
 
 def _same(a: object, b: object) -> bool:
-    """Compare with types, since mmdet and mmseg tell lists from tuples."""
+    """Compare values and their types, since lists and tuples mean different things to mmdet."""
     if isinstance(a, dict) and isinstance(b, dict):
         keys = a.keys() - {SCOPE}
         return keys == b.keys() - {SCOPE} and all(_same(a[key], b[key]) for key in keys)
@@ -66,18 +66,18 @@ def _same(a: object, b: object) -> bool:
 
 
 def write_config(swap: Swap, original: Config, base: str, path: Path, command: str) -> None:
-    """Write a swapped config, and make sure that it reads back as the same.
+    """Write a swapped config, and check that reading it returns the same config.
 
     Args:
         swap: The swap.
-        original: The config before.
-        base: How the original was named: a path, or ``mmdet::...``.
-        path: The file to write; a file that exists is left alone.
-        command: The command line, for the first lines of the file.
+        original: The config before the swap.
+        base: Name of the original: a path, or ``mmdet::...``.
+        path: The file to write.
+        command: The command line, for a comment at the top of the file.
 
     Raises:
-        FileExistsError: Where the file is there already.
-        RuntimeError: Where the config cannot be written as a file, such as one with functions.
+        FileExistsError: If the file exists.
+        RuntimeError: If the config cannot be written as a file, such as one with functions.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; choose another name or remove it")
@@ -86,7 +86,7 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
         content = new
     else:
         where = base if "::" in base else os.path.relpath(base, path.parent)
-        content = {"_base_": where, **delta(old, new)}
+        content = {"_base_": where, **config_difference(old, new)}
     notes = [f"Written by: {command}", *(f"Note: {message}" for message in swap.warnings)]
     text = "\n".join([*map(_comment, notes), "", as_source(content)])
     with replacing(path) as draft:
@@ -98,16 +98,16 @@ def write_config(swap: Swap, original: Config, base: str, path: Path, command: s
 
 
 def _comment(text: str) -> str:
-    """Return a line of comment that no character of the text ends, and no program reads.
+    """Return a text as one line of comment that Python and mmengine do not interpret.
 
-    Python takes ``coding:`` in the first lines for the file's encoding, and mmengine puts the
-    values of variables into ``{{ }}`` wherever it stands.
+    Python reads ``coding:`` in the first lines as the file's encoding, and mmengine replaces
+    ``{{ }}`` everywhere by values of variables.
     """
     return "# " + re.sub(r"coding([:=])", r"coding \1", printable(text)).replace("{{", "{ {")
 
 
 def as_source(content: dict) -> str:
-    """Write assignments as a person would: ``dict(...)``, and lists on one line where they fit.
+    """Return assignments as formatted Python code with ``dict(...)``, as configs are written.
 
     Example:
         >>> print(as_source(dict(model=dict(neck=dict(in_channels=[1, 2])))), end='')
@@ -135,7 +135,7 @@ def _expression(value: object, path: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, str):
-        # Both are literals of Python; the first is in double quotes.
+        # Both are Python literals, but JSON's has double quotes.
         return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
     if value is None or isinstance(value, (bytes, bool, int, float)):
         return repr(value)
@@ -143,7 +143,7 @@ def _expression(value: object, path: str) -> str:
 
 
 def _is_name(key: object) -> bool:
-    # Python takes names of equal normal form for the same.
+    # Python treats names with the same normal form as one name.
     return (
         isinstance(key, str)
         and key.isidentifier()
@@ -153,5 +153,5 @@ def _is_name(key: object) -> bool:
 
 
 def _is_pure_python(cfg: Config) -> bool:
-    """Return mmengine's newer style, which a ``_base_`` cannot name."""
+    """Whether a config is in mmengine's newer style, which ``_base_`` cannot inherit from."""
     return bool(cfg.filename) and Config._is_lazy_import(cfg.filename)

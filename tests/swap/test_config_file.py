@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from convnext_dense.config.read import read_config
 from convnext_dense.swap import plan_swap
-from convnext_dense.swap.delta import _comment, as_source, delta, write_config
+from convnext_dense.swap.config_file import _comment, as_source, config_difference, write_config
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -136,14 +136,16 @@ def test_a_key_that_is_no_name_is_refused(key):
 )
 def test_merging_the_delta_gives_the_new(old, new, tmp_path):
     (tmp_path / "base.py").write_text(as_source(old))
-    (tmp_path / "out.py").write_text(as_source({"_base_": "base.py", **delta(old, new)}))
+    (tmp_path / "out.py").write_text(
+        as_source({"_base_": "base.py", **config_difference(old, new)})
+    )
     merged = Config.fromfile(tmp_path / "out.py")._cfg_dict.to_dict()
     assert merged == new
     assert type(merged["a"]) is type(new["a"])
 
 
 def test_equal_configs_have_no_delta():
-    assert delta({"a": {"b": [1, (2,)]}}, {"a": {"b": [1, (2,)]}}) == {}
+    assert config_difference({"a": {"b": [1, (2,)]}}, {"a": {"b": [1, (2,)]}}) == {}
 
 
 def test_infinity_is_written():
