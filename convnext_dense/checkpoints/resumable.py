@@ -49,7 +49,7 @@ def require_resumable(path: str | Path) -> dict[str, Any]:
 
 def refusal_message(path: str | Path, fault: str) -> str:
     """Return the message that refuses to resume from a checkpoint because of a fault."""
-    return f"training cannot be resumed from checkpoint {path}: {fault}. {START_NEW_RUN}"
+    return f"checkpoint {path} cannot be resumed from: {fault}. {START_NEW_RUN}"
 
 
 def value_at(content: object, key: str) -> object:

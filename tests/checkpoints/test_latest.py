@@ -134,7 +134,7 @@ def test_a_best_checkpoint_alone_is_not_started_over(folder):
     for path in [*folder.glob("iter_*.pth"), folder / "last_checkpoint"]:
         path.unlink()
     with pytest.raises(
-        RuntimeError, match=r"holds best_mIoU_iter_11\.pth and no checkpoint to go on"
+        RuntimeError, match=r"holds best_mIoU_iter_11\.pth, but no checkpoint to resume from"
     ):
         find_latest(folder)
 

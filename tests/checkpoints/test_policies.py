@@ -23,10 +23,10 @@ class TestPolicies:
         report = load_weights(net, state, final_norm="use")
         assert torch.equal(net.norm1.weight, state["norm.weight"])
         assert report.missing == ("norm0.weight", "norm0.bias")
-        assert "it acted on pooled features, with eps 1e-06" in str(report)
+        assert "it was trained on pooled features, with eps 1e-06" in str(report)
         with pytest.raises(ValueError, match="final_norm is one of drop, use, got 'keep'"):
             load_weights(net, state, final_norm="keep")
-        with pytest.raises(ValueError, match="needs an output norm1, which the model has not"):
+        with pytest.raises(ValueError, match="needs an output norm1, but the model has none"):
             load_weights(backbone(out_indices=(0,)), state, final_norm="use")
         with pytest.raises(ValueError, match="and no norm1"):
             load_weights(net, published(net, with_norms=True), final_norm="use")
@@ -154,7 +154,7 @@ class TestWholeModel:
         refuse(Detector(), state, says, reinit_heads=True)
 
     def test_a_model_without_convnext(self):
-        with pytest.raises(ValueError, match="a Linear holds 0 ConvNeXt backbones"):
+        with pytest.raises(ValueError, match="a Linear has 0 ConvNeXt backbones"):
             load_weights(torch.nn.Linear(1, 1), {})
 
 

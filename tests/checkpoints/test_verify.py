@@ -79,7 +79,9 @@ def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
 
 def test_what_is_not_whole_is_refused(sources):
     del sources["meta"]["stages.2.1.dwconv.bias"]
-    with pytest.raises(RuntimeError, match=r"no whole ConvNeXt.*stages\.2\.1\.dwconv\.bias"):
+    with pytest.raises(
+        RuntimeError, match=r"not hold a whole ConvNeXt.*stages\.2\.1\.dwconv\.bias"
+    ):
         verify(sources["meta"])
 
 
