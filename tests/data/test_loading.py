@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 import convnext_dense  # noqa: F401  makes mmseg importable
 from convnext_dense.config.loading import check_channels, check_preprocessor
 from convnext_dense.data import loading
-from convnext_dense.data.audit.pictures import Picture, look_at, report_looks
+from convnext_dense.data.audit.pictures import Picture, check_picture, report_pictures
 from convnext_dense.data.loading import CheckChannels, LoadPicture, ScaleValues
 from convnext_dense.data.loading_labels import LoadLabelMap
 from convnext_dense.data.rules.findings import Findings
@@ -357,8 +357,8 @@ def test_check_and_loader_say_the_same(
             loaded = None
             assert str(path) in str(error)
     findings = Findings("train")
-    look = look_at(str(path), LoadPicture(color_type=color_type), fast=False)
-    report_looks(findings, [Picture(str(path), size)], [look], channels=None)
+    look = check_picture(str(path), LoadPicture(color_type=color_type), fast=False)
+    report_pictures(findings, [Picture(str(path), size)], [look], channels=None)
     errors = [finding for finding in findings.found if finding.level == "error"]
     assert (loaded is None) == bool(errors) == bool(damage or size != shown)
     if loaded is not None:

@@ -17,12 +17,12 @@ from convnext_dense.config_tree import (
 from convnext_dense.data.audit.coco import audit_coco, audit_content, content_of
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
-    Look,
     Picture,
+    PictureCheck,
+    check_picture,
     image_loader,
-    in_workers,
-    look_at,
-    report_looks,
+    map_in_workers,
+    report_pictures,
 )
 from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
@@ -114,23 +114,23 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
         source = str(dataset.get("ann_file") or dataset.get("data_prefix", ""))
         rows: list[dict] = []
         pictures: list[Picture] = []
-        looks: list[Look] = []
+        checks: list[PictureCheck] = []
         with findings.refusals():
             check_root(key, dataset)
             built = build_unread(cfg, key, dataset)
             source = built.ann_file or built.data_prefix.get("seg_map_path") or source
             with findings.refusals():
                 check_heads(cfg.model, key, built.metainfo["classes"])
-            rows, pictures, looks = _audit_one(
+            rows, pictures, checks = _audit_one(
                 findings, cfg, key, splits[0], dataset, built, fast, workers
             )
         checked.append(Checked(findings.where, key, source, len(pictures), rows))
         found += findings.found
         sides = identities.setdefault("train" if splits[0] == "train" else "test", {})
         sides |= {
-            look.identity: picture.path
-            for picture, look in zip(pictures, looks, strict=True)
-            if not look.problem
+            check.identity: picture.path
+            for picture, check in zip(pictures, checks, strict=True)
+            if not check.problem
         }
     found += _leaks(identities, "path" if fast else "content")
     return Audit(checked, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
@@ -145,7 +145,7 @@ def _audit_one(
     built: BaseDataset,
     fast: bool,
     workers: int | None,
-) -> tuple[list[dict], list[Picture], list[Look]]:
+) -> tuple[list[dict], list[Picture], list[PictureCheck]]:
     if reads_label_maps(dataset):
         return audit_label_maps(
             findings,
@@ -170,13 +170,13 @@ def _audit_one(
         built.data_prefix = dict(built.data_prefix, img="")  # content_of gives whole paths
         rows, pictures = audit_content(findings, split, built, content, has_instances)
         del content  # before workers are forked
-    look = functools.partial(
-        look_at, load=image_loader(dataset, cfg.get("default_scope")), fast=fast
+    check = functools.partial(
+        check_picture, load=image_loader(dataset, cfg.get("default_scope")), fast=fast
     )
     paths = [picture.path for picture in pictures]
-    looks = list(in_workers(look, paths, workers, f"{findings.where}: images"))
-    report_looks(findings, pictures, looks, _channels(cfg, dataset))
-    return rows, pictures, looks
+    checks = list(map_in_workers(check, paths, workers, f"{findings.where}: images"))
+    report_pictures(findings, pictures, checks, _channels(cfg, dataset))
+    return rows, pictures, checks
 
 
 def _channels(cfg: Config, dataset: ConfigDict) -> int | None:

@@ -14,12 +14,12 @@ from mmengine.config import ConfigDict
 
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.audit.pictures import (
-    Look,
     Picture,
+    PictureCheck,
+    check_picture,
     image_loader,
-    in_workers,
-    look_at,
-    report_looks,
+    map_in_workers,
+    report_pictures,
 )
 from convnext_dense.data.check_files import missing_files
 from convnext_dense.data.check_label_maps import PAIR, list_pairs
@@ -40,7 +40,7 @@ _NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
-class MapLook:
+class LabelMapCheck:
     """What a look at a label map gave.
 
     Attributes:
@@ -68,7 +68,7 @@ def audit_label_maps(
     channels: int | None,
     fast: bool,
     workers: int | None,
-) -> tuple[list[dict], list[Picture], list[Look]]:
+) -> tuple[list[dict], list[Picture], list[PictureCheck]]:
     """Check a data set of images and label maps, the files' content included.
 
     Args:
@@ -79,9 +79,9 @@ def audit_label_maps(
         dataset: The data set, built with ``lazy_init``.
         ignored: The label that the head leaves out of its loss.
         channels: That each picture must have, see
-            :func:`~convnext_dense.data.audit.pictures.report_looks`.
+            :func:`~convnext_dense.data.audit.pictures.report_pictures`.
         fast: Read headers alone: nothing is said about labels.
-        workers: See :func:`~convnext_dense.data.audit.pictures.in_workers`.
+        workers: See :func:`~convnext_dense.data.audit.pictures.map_in_workers`.
 
     Returns:
         A row per class: ``class``, ``images``, ``pixels`` and ``share`` of all labelled pixels in
@@ -108,13 +108,13 @@ def audit_label_maps(
     pairs = [pair for pair in pairs if absent.isdisjoint(pair[field] for field in PAIR)]
     pictures = [Picture(pair["img_path"]) for pair in pairs]
     maps = [pair["seg_map_path"] for pair in pairs]
-    look = functools.partial(look_at_pair, load=image_loader(config, "mmseg"), fast=fast)
+    check = functools.partial(check_pair, load=image_loader(config, "mmseg"), fast=fast)
     items = [(picture.path, file) for picture, file in zip(pictures, maps, strict=True)]
-    looks = list(in_workers(look, items, workers, f"{findings.where}: images and label maps"))
-    report_looks(findings, pictures, [seen.image for seen in looks], channels)
-    report_maps(findings, maps, looks)
-    rows = [] if fast else count_pixels(findings, maps, looks, dataset, ignored)
-    return rows, pictures, [seen.image for seen in looks]
+    checks = list(map_in_workers(check, items, workers, f"{findings.where}: images and label maps"))
+    report_pictures(findings, pictures, [check.image for check in checks], channels)
+    report_maps(findings, maps, checks)
+    rows = [] if fast else count_pixels(findings, maps, checks, dataset, ignored)
+    return rows, pictures, [check.image for check in checks]
 
 
 def check_zero_label(key: str, config: ConfigDict, dataset: BaseSegDataset) -> None:
@@ -128,21 +128,21 @@ def check_zero_label(key: str, config: ConfigDict, dataset: BaseSegDataset) -> N
             )
 
 
-def look_at_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> MapLook:
+def check_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> LabelMapCheck:
     """Open an image and its label map."""
     import mmcv
 
-    image, file = look_at(pair[0], load, fast), pair[1]
+    image, file = check_picture(pair[0], load, fast), pair[1]
     try:
         header = read_header(file, f"label map {file}")
         if header is None:
             raise ValueError("no picture that can be decoded")
         size, colours = header.size, not is_one_channel(header)
         if fast or colours:
-            return MapLook(image, colours=colours, size=size)
+            return LabelMapCheck(image, colours=colours, size=size)
         labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
     except Exception as error:  # whatever a decoder raises
-        return MapLook(image, problem=str(error) or type(error).__name__)
+        return LabelMapCheck(image, problem=str(error) or type(error).__name__)
     if labels.dtype == np.uint8:
         counts = np.bincount(labels.ravel())
         values = np.flatnonzero(counts)
@@ -150,12 +150,12 @@ def look_at_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Ma
     else:
         values, counts = np.unique(labels, return_counts=True)
     by_value = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    return MapLook(image, size=size, counts=by_value)
+    return LabelMapCheck(image, size=size, counts=by_value)
 
 
-def report_maps(findings: Findings, maps: Sequence[str], looks: Sequence[MapLook]) -> None:
+def report_maps(findings: Findings, maps: Sequence[str], checks: Sequence[LabelMapCheck]) -> None:
     """Say which label maps cannot be read, hold colours, or are of another size."""
-    pairs = list(zip(maps, looks, strict=True))
+    pairs = list(zip(maps, checks, strict=True))
     findings.error(
         "label maps that cannot be read", (f"{f}: {k.problem}" for f, k in pairs if k.problem)
     )
@@ -176,7 +176,7 @@ def report_maps(findings: Findings, maps: Sequence[str], looks: Sequence[MapLook
 def count_pixels(
     findings: Findings,
     maps: Sequence[str],
-    looks: Sequence[MapLook],
+    checks: Sequence[LabelMapCheck],
     dataset: BaseSegDataset,
     ignored: int,
 ) -> list[dict]:
@@ -185,11 +185,11 @@ def count_pixels(
     label_of = learned_labels(dataset)
     pixels, images = np.zeros(len(classes), np.int64), np.zeros(len(classes), np.int64)
     beyond, unlabelled = [], []
-    for file, look in zip(maps, looks, strict=True):
-        if look.counts is None:
+    for file, check in zip(maps, checks, strict=True):
+        if check.counts is None:
             continue
         wrong, labelled = [], False
-        for value, count in look.counts.items():
+        for value, count in check.counts.items():
             label = label_of.get(value)
             if label is not None and 0 <= label < len(classes):
                 pixels[label] += count
@@ -210,11 +210,11 @@ def count_pixels(
         "ignored): a GPU stops at them with a device-side assert",
         beyond,
     )
-    if unlabelled and len(unlabelled) == sum(look.counts is not None for look in looks):
-        findings.error(f"no label map has a labelled pixel{_binary_hint(looks)}", unlabelled)
+    if unlabelled and len(unlabelled) == sum(check.counts is not None for check in checks):
+        findings.error(f"no label map has a labelled pixel{_binary_hint(checks)}", unlabelled)
     else:
         findings.warning("label maps without a labelled pixel", unlabelled)
-        _hint_at_ignored(findings, looks, label_of, ignored)
+        _hint_at_ignored(findings, checks, label_of, ignored)
     absent = [name for name, number in zip(classes, pixels, strict=True) if not number]
     hint = ": where the labels begin at 0, reduce_zero_label is wrong"
     only_last = first and absent == [classes[-1]]
@@ -227,24 +227,24 @@ def count_pixels(
 
 
 def _hint_at_ignored(
-    findings: Findings, looks: Sequence[MapLook], label_of: dict[int, int], ignored: int
+    findings: Findings, checks: Sequence[LabelMapCheck], label_of: dict[int, int], ignored: int
 ) -> None:
     """Say where nearly nothing is labelled, or the maps look like masks of black and white."""
     total: Counter[int] = Counter()
-    for look in looks:
-        total.update(look.counts or {})
+    for check in checks:
+        total.update(check.counts or {})
     left_out = sum(n for value, n in total.items() if label_of.get(value) in (IGNORED, ignored))
     share = left_out / max(1, total.total())
     if total and set(total) <= {0, IGNORED} and IGNORED in total:
         findings.warning(
-            f"the label maps hold 0 and {IGNORED} alone{_binary_hint(looks)}", [f"{share:.1%}"]
+            f"the label maps hold 0 and {IGNORED} alone{_binary_hint(checks)}", [f"{share:.1%}"]
         )
     elif share > _NEARLY_ALL:
         findings.warning("of the label maps' pixels nearly all are left out", [f"{share:.1%}"])
 
 
-def _binary_hint(looks: Sequence[MapLook]) -> str:
-    values = {value for look in looks for value in look.counts or {}}
+def _binary_hint(checks: Sequence[LabelMapCheck]) -> str:
+    values = {value for check in checks for value in check.counts or {}}
     if values <= {0, IGNORED} and IGNORED in values:
         return (
             f": {IGNORED} is ignored, so masks of black and white teach nothing; write the number "

@@ -25,7 +25,7 @@ _UNKNOWN = "no picture that can be decoded"
 
 
 Item = TypeVar("Item")
-Seen = TypeVar("Seen")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureCheck:
     """What a look at a picture gave.
 
     Attributes:
@@ -91,7 +91,7 @@ def image_loader(dataset: ConfigDict, scope: str | None = None) -> Callable[[dic
     return None
 
 
-def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
+def check_picture(path: str, load: Callable[[dict], dict] | None, fast: bool) -> PictureCheck:
     """Open a picture.
 
     Args:
@@ -107,7 +107,7 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
         header = read_header(path, path)
         if load is None or (fast and header):
             if header is None:
-                return Look(_UNKNOWN)
+                return PictureCheck(_UNKNOWN)
             if not fast:
                 decode(Path(path).read_bytes(), path, color_type)
             image = None
@@ -116,11 +116,11 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
             image = load(dict(img_path=path))["img"]
             size = image.shape[1::-1]
     except ValueError as error:
-        return Look(_one_line(error, path))
+        return PictureCheck(_one_line(error, path))
     except Exception as error:  # whatever a loader raises that is not ours
-        return Look(_UNKNOWN if header is None else _one_line(error, path))
+        return PictureCheck(_UNKNOWN if header is None else _one_line(error, path))
     said = () if header is None else remarks(header, image, color_type, is_annotated=True)
-    return Look(
+    return PictureCheck(
         None,
         size,
         header,
@@ -130,10 +130,10 @@ def look_at(path: str, load: Callable[[dict], dict] | None, fast: bool) -> Look:
     )
 
 
-def report_looks(
+def report_pictures(
     findings: Findings,
     pictures: Sequence[Picture],
-    looks: Sequence[Look],
+    checks: Sequence[PictureCheck],
     channels: int | None = None,
 ) -> None:
     """Say which pictures cannot be used, and what training leaves out of others.
@@ -141,16 +141,16 @@ def report_looks(
     Args:
         findings: Where to report.
         pictures: What was looked at.
-        looks: What each look gave.
+        checks: What each look gave.
         channels: That each picture must have; None where the pipeline may change them.
     """
     from convnext_dense.data.loading import DEPTH, FRAMES, TURNED, other_size
 
-    pairs = list(zip(pictures, looks, strict=True))
+    pairs = list(zip(pictures, checks, strict=True))
     findings.error(
         "images that cannot be read", (f"{p.path}: {k.problem}" for p, k in pairs if k.problem)
     )
-    read = [(picture, look) for picture, look in pairs if not look.problem]
+    read = [(picture, check) for picture, check in pairs if not check.problem]
     findings.error(
         "images of another size than annotated",
         (
@@ -184,13 +184,13 @@ def report_looks(
     )
 
 
-def in_workers(
-    look: Callable[[Item], Seen], items: Sequence[Item], workers: int | None, title: str
-) -> Iterator[Seen]:
+def map_in_workers(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, title: str
+) -> Iterator[Result]:
     """Call a function on each item in worker processes, with a bar where someone watches.
 
     Args:
-        look: The function; it and its results travel between processes.
+        function: The function; it and its results travel between processes.
         items: What to call it on.
         workers: How many processes; None for one per core where there are many items.
         title: What the bar says.
@@ -205,7 +205,7 @@ def in_workers(
         cores = len(os.sched_getaffinity(0))
         workers = min(cores, _MOST_WORKERS) if len(items) >= _WORTH_WORKERS else 0
     loader = DataLoader(
-        _Mapped(look, items), batch_size=_BATCH, num_workers=workers, collate_fn=list
+        _Mapped(function, items), batch_size=_BATCH, num_workers=workers, collate_fn=list
     )
     console = Console(stderr=True)
     watched = console.is_terminal and len(items) > 0
@@ -213,15 +213,15 @@ def in_workers(
         yield from batch
 
 
-class _Mapped(Dataset[Seen], Generic[Item, Seen]):
-    def __init__(self, function: Callable[[Item], Seen], items: Sequence[Item]) -> None:
+class _Mapped(Dataset[Result], Generic[Item, Result]):
+    def __init__(self, function: Callable[[Item], Result], items: Sequence[Item]) -> None:
         self._function = function
         self._items = items
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: int) -> Seen:
+    def __getitem__(self, index: int) -> Result:
         return self._function(self._items[index])
 
 

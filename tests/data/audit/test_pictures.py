@@ -11,10 +11,10 @@ from PIL import ExifTags, Image
 
 from convnext_dense.data.audit.pictures import (
     Picture,
+    check_picture,
     image_loader,
-    in_workers,
-    look_at,
-    report_looks,
+    map_in_workers,
+    report_pictures,
 )
 from convnext_dense.data.rules.findings import Findings
 
@@ -38,7 +38,7 @@ def noise(tmp_path):
 def found(path, annotated, load=LOAD, fast=False):
     findings = Findings("train")
     picture = Picture(str(path), annotated)
-    report_looks(findings, [picture], [look_at(picture.path, load, fast)])
+    report_pictures(findings, [picture], [check_picture(picture.path, load, fast)])
     return findings.found
 
 
@@ -67,10 +67,10 @@ def test_a_file_that_is_no_picture(tmp_path, content, fast):
 def test_sizes_are_those_that_training_sees(noise, orientation, fast):
     path = noise(orientation=orientation)
     height, width = LOAD(dict(img_path=str(path)))["img"].shape[:2]
-    assert look_at(str(path), LOAD, fast).size == (width, height)
+    assert check_picture(str(path), LOAD, fast).size == (width, height)
     unturned = LoadImageFromFile(color_type="unchanged")
     height, width = unturned(dict(img_path=str(path)))["img"].shape[:2]
-    assert look_at(str(path), unturned, fast).size == (width, height) == (60, 40)
+    assert check_picture(str(path), unturned, fast).size == (width, height) == (60, 40)
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -123,7 +123,7 @@ def test_a_loader_of_the_users_own_reads_its_format(tmp_path, fast):
     np.save(path, np.zeros((40, 60, 13), np.uint16))
     load = image_loader(ConfigDict(pipeline=[dict(type="LoadBands")]))
     assert found(path, (60, 40), load, fast) == []
-    assert look_at(str(path), load, fast).channels == 13
+    assert check_picture(str(path), load, fast).channels == 13
     path.write_bytes(path.read_bytes()[:500])
     (error,) = found(path, (60, 40), load, fast)
     assert error.what == "images that cannot be read"
@@ -132,4 +132,4 @@ def test_a_loader_of_the_users_own_reads_its_format(tmp_path, fast):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_keep_the_order(workers):
     items = list(range(-50, 50))
-    assert list(in_workers(abs, items, workers, "numbers")) == [abs(item) for item in items]
+    assert list(map_in_workers(abs, items, workers, "numbers")) == [abs(item) for item in items]
