@@ -88,21 +88,21 @@ def _check_file(
             f"annotation file {file} lists no images: {argument_of(split)} names another"
         )
     content = check_records(findings, content, evaluated=split != "train")
-    with findings.refusals():
+    with findings.catch_refusals():
         check_evaluators(cfg, split)
     classes = dataset.metainfo["classes"]
     check_names(findings, content, classes)
     names = list(dict.fromkeys(category["name"] for category in content["categories"]))
-    with findings.refusals():
+    with findings.catch_refusals():
         check_classes(file, key, names, classes, lambda: _other_orders(cfg, file))
     missing = check_images(findings, key, split, content["images"], dataset)
     if hidden:
-        findings.remark("the truth is not public (format_only): annotations were not checked")
+        findings.add_remark("the truth is not public (format_only): annotations were not checked")
         return CheckedCoco(content, None, missing)
     wanted = {c["id"] for c in content["categories"] if c["name"] in classes}
     masks = wants_masks(cfg, split)
     if masks:
-        findings.error(
+        findings.add_error(
             "the config wants masks: `box_only=True` trains and tests boxes alone",
             (
                 f"{name_of('annotations', annotation)} has no segmentation"
@@ -114,7 +114,7 @@ def _check_file(
         findings, content, evaluated=split != "train", masks=masks, wanted=wanted
     )
     if not findings.has_error():  # which would be the cause
-        with findings.refusals():
+        with findings.catch_refusals():
             check_something_counts(file, split, content, kept, wanted, dataset)
     _check_other_truths(findings, cfg, split, dataset, read)
     return CheckedCoco(content, kept, missing)
@@ -135,7 +135,7 @@ def _check_other_truths(
         if Path(file).resolve() == Path(dataset.ann_file).resolve():
             continue
         truth = Findings(findings.where, file)
-        with truth.refusals():
+        with truth.catch_refusals():
             content = check_records(truth, read(file, f"{path}.ann_file"), evaluated=True)
             masks = "segm" in node.get("metric", ())
             check_annotations(truth, content, evaluated=True, masks=masks)
@@ -153,7 +153,7 @@ def _other_orders(cfg: Config, file: str) -> dict[str, list[str]]:
             if other in {str(Path(file)), *orders} or not reads_coco(dataset):
                 continue
             findings = Findings(split)
-            with findings.refusals():
+            with findings.catch_refusals():
                 content = check_records(findings, read_lists(other, key), evaluated=False)
                 orders[other] = [category["name"] for category in content["categories"]]
     return orders
@@ -209,7 +209,7 @@ def check_images(
         The missing files.
     """
     missing = missing_files(image_files(images, dataset))
-    findings.error(
+    findings.add_error(
         f"images missing, of {len(images)}: {argument_of(split)} looks for their folder; in a "
         f"config it is {key}.data_prefix.img",
         missing,

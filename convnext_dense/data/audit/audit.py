@@ -115,11 +115,11 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
         rows: list[dict] = []
         pictures: list[Picture] = []
         checks: list[PictureCheck] = []
-        with findings.refusals():
+        with findings.catch_refusals():
             check_root(key, dataset)
             built = build_unread(cfg, key, dataset)
             source = built.ann_file or built.data_prefix.get("seg_map_path") or source
-            with findings.refusals():
+            with findings.catch_refusals():
                 check_heads(cfg.model, key, built.metainfo["classes"])
             rows, pictures, checks = _audit_one(
                 findings, cfg, key, splits[0], dataset, built, fast, workers
@@ -162,7 +162,7 @@ def _audit_one(
         rows, pictures = audit_coco(findings, cfg, key, split, built)
     else:
         content, has_instances = content_of(built)
-        findings.remark(
+        findings.add_remark(
             f"{key} is a {type_name(dataset)}: beside the images "
             + ("the boxes that its reader gives" if has_instances else "nothing")
             + " was checked"
@@ -204,7 +204,7 @@ def _leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
     """Find pictures that both training and validation or test read."""
     train, test = identities.get("train", {}), identities.get("test", {})
     both = Findings("train, val, test")
-    both.warning(
+    both.add_warning(
         f"pictures of training that are in validation or test too, by their {by}",
         (
             file if file == test[identity] else f"{file} is {test[identity]}"

@@ -57,7 +57,7 @@ def audit_content(
         As :func:`audit_coco`.
     """
     missing = missing_files(image_files(content["images"], dataset))
-    findings.error(f"images missing, of {len(content['images'])}", missing)
+    findings.add_error(f"images missing, of {len(content['images'])}", missing)
     pictures = list_pictures(findings, split, dataset, content, missing)
     if not has_instances:
         return [], pictures
@@ -73,7 +73,7 @@ def list_pictures(
     """List the pictures that are there, and say which of them training leaves out."""
     images = content["images"]
     smallest = smallest_side(split, dataset)
-    findings.note(
+    findings.add_note(
         f"images below {smallest} px a side, which training leaves out",
         (
             image["file_name"]
@@ -110,7 +110,7 @@ def describe_objects(
     labels_of = {c["id"]: label_of.get(c["name"], -1) for c in content["categories"]}
     labels = np.array([labels_of.get(a["category_id"], -1) for a in annotations], np.int64)
     others = Counter(a["category_id"] for a in annotations)
-    findings.warning(
+    findings.add_warning(
         "categories of the file that are no class of the config: they are left out",
         (
             f"{c['name']} ({others[c['id']]} annotations)"
@@ -123,12 +123,14 @@ def describe_objects(
         occupied = {
             a["image_id"] for a, label in zip(annotations, labels, strict=True) if label >= 0
         }
-        findings.note(
+        findings.add_note(
             _EMPTY[bool(split == "train" and (dataset.filter_cfg or {}).get("filter_empty_gt"))],
             (image["file_name"] for image in images if image["id"] not in occupied),
         )
     rows = count_objects(classes, annotations, labels, kept & (labels >= 0))
-    findings.warning("classes without an object", (r["class"] for r in rows if not r["objects"]))
+    findings.add_warning(
+        "classes without an object", (r["class"] for r in rows if not r["objects"])
+    )
     return rows
 
 

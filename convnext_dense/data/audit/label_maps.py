@@ -92,19 +92,19 @@ def audit_label_maps(
         ValueError: Where there are no images, or some that mmseg would not read.
     """
     if None in dataset.data_prefix.values():
-        findings.remark("the truth is not public: there are no label maps to check")
+        findings.add_remark("the truth is not public: there are no label maps to check")
         return [], [], []
-    with findings.refusals():
+    with findings.catch_refusals():
         check_zero_label(key, config, dataset)
-    with findings.refusals():
+    with findings.catch_refusals():
         check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
     pairs = list_pairs(key, split, dataset)
     absent = set()
     for field, kind in PAIR.items():
         missing = missing_files(pair[field] for pair in pairs)
-        findings.error(f"{kind} missing, of {len(pairs)}", missing)
+        findings.add_error(f"{kind} missing, of {len(pairs)}", missing)
         absent |= set(missing)
-    findings.warning("label maps without an image", _without_image(dataset, pairs))
+    findings.add_warning("label maps without an image", _without_image(dataset, pairs))
     pairs = [pair for pair in pairs if absent.isdisjoint(pair[field] for field in PAIR)]
     pictures = [Picture(pair["img_path"]) for pair in pairs]
     maps = [pair["seg_map_path"] for pair in pairs]
@@ -156,14 +156,14 @@ def check_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Labe
 def report_maps(findings: Findings, maps: Sequence[str], checks: Sequence[LabelMapCheck]) -> None:
     """Say which label maps cannot be read, hold colours, or are of another size."""
     pairs = list(zip(maps, checks, strict=True))
-    findings.error(
+    findings.add_error(
         "label maps that cannot be read", (f"{f}: {k.problem}" for f, k in pairs if k.problem)
     )
-    findings.error(
+    findings.add_error(
         "label maps that hold colours: a map has one channel with a label per pixel",
         (f for f, k in pairs if k.colours),
     )
-    findings.error(
+    findings.add_error(
         "label maps of another size than their image",
         (
             f"{f}: {k.size[0]} x {k.size[1]}, image {k.image.size[0]} x {k.image.size[1]}"
@@ -205,20 +205,20 @@ def count_pixels(
     first = int(dataset.reduce_zero_label)
     last = len(dataset.METAINFO.get("classes") or classes) - 1 + first
     zero = ", 0 is unlabelled" if first else ""
-    findings.error(
+    findings.add_error(
         f"label maps with labels out of range ({first} to {last} are classes{zero}, {ignored} is "
         "ignored): a GPU stops at them with a device-side assert",
         beyond,
     )
     if unlabelled and len(unlabelled) == sum(check.counts is not None for check in checks):
-        findings.error(f"no label map has a labelled pixel{_binary_hint(checks)}", unlabelled)
+        findings.add_error(f"no label map has a labelled pixel{_binary_hint(checks)}", unlabelled)
     else:
-        findings.warning("label maps without a labelled pixel", unlabelled)
+        findings.add_warning("label maps without a labelled pixel", unlabelled)
         _hint_at_ignored(findings, checks, label_of, ignored)
     absent = [name for name, number in zip(classes, pixels, strict=True) if not number]
     hint = ": where the labels begin at 0, reduce_zero_label is wrong"
     only_last = first and absent == [classes[-1]]
-    findings.warning("classes without a pixel" + (hint if only_last else ""), absent)
+    findings.add_warning("classes without a pixel" + (hint if only_last else ""), absent)
     total = max(1, int(pixels.sum()))
     return [
         {"class": name, "images": int(i), "pixels": int(n), "share": round(100 * int(n) / total, 2)}
@@ -236,11 +236,11 @@ def _hint_at_ignored(
     left_out = sum(n for value, n in total.items() if label_of.get(value) in (IGNORED, ignored))
     share = left_out / max(1, total.total())
     if total and set(total) <= {0, IGNORED} and IGNORED in total:
-        findings.warning(
+        findings.add_warning(
             f"the label maps hold 0 and {IGNORED} alone{_binary_hint(checks)}", [f"{share:.1%}"]
         )
     elif share > _NEARLY_ALL:
-        findings.warning("of the label maps' pixels nearly all are left out", [f"{share:.1%}"])
+        findings.add_warning("of the label maps' pixels nearly all are left out", [f"{share:.1%}"])
 
 
 def _binary_hint(checks: Sequence[LabelMapCheck]) -> str:

@@ -147,11 +147,11 @@ def report_pictures(
     from convnext_dense.data.loading import DEPTH, FRAMES, TURNED, other_size
 
     pairs = list(zip(pictures, checks, strict=True))
-    findings.error(
+    findings.add_error(
         "images that cannot be read", (f"{p.path}: {k.problem}" for p, k in pairs if k.problem)
     )
     read = [(picture, check) for picture, check in pairs if not check.problem]
-    findings.error(
+    findings.add_error(
         "images of another size than annotated",
         (
             other_size(p.path, k.size, p.size, k.header)
@@ -160,16 +160,16 @@ def report_pictures(
         ),
     )
     if channels:
-        findings.error(
+        findings.add_error(
             f"images of other channels than model.backbone.in_channels, which is {channels}",
             (f"{p.path}: {k.channels}" for p, k in read if k.channels not in (None, channels)),
         )
-    findings.warning(
+    findings.add_warning(
         "images of more than 8 bits per value, of which LoadImageFromFile keeps 8: its "
         "color_type='unchanged' with imdecode_backend='cv2', and ScaleValues behind it, keep all",
         (f"{p.path}: {k.header.bits} bits" for p, k in read if k.header and DEPTH in k.remarks),
     )
-    findings.warning(
+    findings.add_warning(
         "images that training turns or mirrors by their EXIF orientation: look whether the "
         "annotations agree, which `draw_samples` shows",
         (
@@ -178,7 +178,7 @@ def report_pictures(
             if k.header and TURNED in k.remarks
         ),
     )
-    findings.warning(
+    findings.add_warning(
         "images of several pages or frames, of which the first alone is used",
         (p.path for p, k in read if FRAMES in k.remarks),
     )

@@ -58,13 +58,13 @@ def check_boxes(
             for i in np.flatnonzero(where).tolist()
         ]
 
-    findings.error("boxes wholly outside of their image", box_at(outside))
-    findings.warning(
+    findings.add_error("boxes wholly outside of their image", box_at(outside))
+    findings.add_warning(
         f"boxes that reach out of their image by more than {_BEYOND:g} px, where they are cut off",
         box_at(beyond),
     )
-    findings.warning("boxes with a side below 1 px: mmdet leaves them out", box_at(thin))
-    findings.warning(
+    findings.add_warning("boxes with a side below 1 px: mmdet leaves them out", box_at(thin))
+    findings.add_warning(
         "annotations whose area is 0: mmdet leaves them out",
         (name_of("annotations", annotations[i]) for i in np.flatnonzero(no_area).tolist()),
     )
@@ -94,12 +94,12 @@ def compare_with_masks(
         if (annotation := annotations[known[i]])
     ]
     if 2 * len(places) <= len(known):
-        findings.warning("boxes that do not fit their masks", places)
+        findings.add_warning("boxes that do not fit their masks", places)
         return
     readings = {name: _fit(read(boxes), extents).mean() for name, read in _READINGS.items()}
     best = max(readings, key=lambda name: readings[name])
     hint = f"; as {best} they would fit" if readings[best] > 0.5 else ""
-    findings.error(
+    findings.add_error(
         "boxes that do not fit their masks, most of those that have one: COCO's format wants "
         f"[x, y, width, height]{hint}",
         places,

@@ -40,7 +40,7 @@ def check_names(findings: Findings, content: dict, classes: Sequence[str] | None
             )
         else:
             way_out = "give them different names, or let all their annotations have one id"
-        findings.error(f"categories of one name; {way_out}", [f"{name!r}: ids {_list(ids)}"])
+        findings.add_error(f"categories of one name; {way_out}", [f"{name!r}: ids {_list(ids)}"])
 
 
 def check_classes(

@@ -62,17 +62,17 @@ class Findings:
     source: str = ""
     found: list[Finding] = field(default_factory=list)
 
-    def error(
+    def add_error(
         self, what: str, places: Iterable[object], refusal: type[Exception] = ValueError
     ) -> None:
         """Add an error, unless there are no places of it."""
         self._add(ERROR, what, places, refusal)
 
-    def warning(self, what: str, places: Iterable[object]) -> None:
+    def add_warning(self, what: str, places: Iterable[object]) -> None:
         """Add a warning, unless there are no places of it."""
         self._add(WARNING, what, places)
 
-    def note(self, what: str, places: Iterable[object]) -> None:
+    def add_note(self, what: str, places: Iterable[object]) -> None:
         """Add a note, unless there are no places of it."""
         self._add(NOTE, what, places)
 
@@ -87,7 +87,7 @@ class Findings:
         if named:
             self.found.append(Finding(level, self.where, what, named, self.source, refusal))
 
-    def remark(self, what: str) -> None:
+    def add_remark(self, what: str) -> None:
         """Add a note about the data set as a whole."""
         self.found.append(Finding(NOTE, self.where, what))
 
@@ -105,7 +105,7 @@ class Findings:
             raise finding.refusal(finding.sentence)
 
     @contextmanager
-    def refusals(self) -> Iterator[None]:
+    def catch_refusals(self) -> Iterator[None]:
         """Turn what is raised inside into an error, and go on behind."""
         try:
             yield

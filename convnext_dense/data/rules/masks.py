@@ -125,8 +125,8 @@ def check_masks(findings: Findings, annotations: Sequence[dict], found: Segmenta
     for index, problem in sorted(found.problems.items()):
         by_problem[problem].append(name_of("annotations", annotations[index]))
     for problem, places in by_problem.items():
-        findings.error(problem, places)
-    findings.warning(
+        findings.add_error(problem, places)
+    findings.add_warning(
         "polygons without area, whose points lie on one line, or run lengths without a pixel",
         (
             name_of("annotations", annotations[index])

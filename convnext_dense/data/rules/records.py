@@ -89,7 +89,7 @@ def _check_fields(
 ) -> set[int]:
     """Report fields that are missing or wrong, and return the places of their records."""
     broken = [index for index, record in enumerate(records) if not isinstance(record, dict)]
-    findings.error(
+    findings.add_error(
         f"COCO's format wants {{...}} as each of the {kind}",
         (f"{kind}[{index}] is {shown(records[index])}" for index in broken),
     )
@@ -101,7 +101,7 @@ def _check_fields(
             if index not in lost
             and not (wanted.holds(record[field]) if field in record else field in optional)
         ]
-        findings.error(
+        findings.add_error(
             f"COCO's format wants {field} of {SINGULAR[kind]} to be {wanted.wants}",
             (
                 f"{_place(kind, index, records[index])}{_said(records[index], field)}"
@@ -135,7 +135,7 @@ def _check_ids(findings: Findings, content: dict) -> None:
     """Report ids that clash, or that annotations name and no image or category has."""
     for kind in SINGULAR:
         counts = Counter(record["id"] for record in content[kind])
-        findings.error(
+        findings.add_error(
             f"ids that several {kind} have: number them",
             (f"id {shown(own)}" for own, number in counts.items() if number > 1),
         )
@@ -143,12 +143,12 @@ def _check_ids(findings: Findings, content: dict) -> None:
         known = {record["id"] for record in content[kind]}
         texts = sum(isinstance(own, str) for own in known)
         if 0 < texts < len(known):
-            findings.error(
+            findings.add_error(
                 f"ids of {kind} that are numbers while others are texts: write all as numbers or "
                 "all as texts",
                 (f"{SINGULAR[kind]} {own}" for own in known if not isinstance(own, str)),
             )
-        findings.error(
+        findings.add_error(
             f"annotations whose {link} is not among the {kind} of the file",
             (
                 f"{name_of('annotations', annotation)}: {link} {shown(annotation[link])}"
@@ -157,6 +157,6 @@ def _check_ids(findings: Findings, content: dict) -> None:
             ),
         )
     files = Counter(image["file_name"] for image in content["images"])
-    findings.warning(
+    findings.add_warning(
         "files that several images share", (name for name, number in files.items() if number > 1)
     )

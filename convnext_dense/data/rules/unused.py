@@ -23,7 +23,7 @@ def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: 
         (N,) bool: which annotations are used.
     """
     ignored = np.array([bool(annotation.get("ignore")) for annotation in annotations], bool)
-    findings.warning(
+    findings.add_warning(
         "annotations with ignore: 1, which COCO's evaluation counts as any others though mmdet "
         "does not train on such: delete them, or let iscrowd be 1"
         if evaluated
@@ -31,7 +31,7 @@ def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: 
         "train on them",
         (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored).tolist()),
     )
-    findings.warning(
+    findings.add_warning(
         "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "
         "it stands; annotate rotated objects as polygons",
         (
