@@ -26,7 +26,7 @@ from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.tables import per_class_table, summary_table
 
 if TYPE_CHECKING:
-    from convnext_dense.data.rules.values import Id
+    from convnext_dense.data.rules.field_kinds import Id
 
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:

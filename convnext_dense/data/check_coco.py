@@ -14,7 +14,7 @@ from convnext_dense.config_tree import SPLITS, datasets, evaluators, reads_coco,
 from convnext_dense.data.check_files import argument_of, missing_files
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_classes, check_names
-from convnext_dense.data.rules.read import said_while_checked
+from convnext_dense.data.rules.coco_file import announce_large_file
 from convnext_dense.data.rules.records import name_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def check_coco(
         ValueError: Where it is not in COCO's format or lists no images.
     """
     check_is_there(dataset.ann_file, key, split, dataset.data_root)
-    with said_while_checked(dataset.ann_file):
+    with announce_large_file(dataset.ann_file):
         return _check_file(findings, cfg, key, split, dataset, read)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from convnext_dense.data.rules.values import Id
+    from convnext_dense.data.rules.field_kinds import Id
 
 # In the order of pycocotools' `stats`: name, IoU, area of the object, detections per image.
 OFFICIAL = (

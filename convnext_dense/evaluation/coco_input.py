@@ -13,10 +13,10 @@ from pathlib import Path
 
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_names
+from convnext_dense.data.rules.coco_file import announce_large_file
+from convnext_dense.data.rules.field_kinds import Id, is_box, is_id, is_number
 from convnext_dense.data.rules.masks import Segmentations, check_masks
-from convnext_dense.data.rules.read import said_while_checked
-from convnext_dense.data.rules.runs import fill_their_size, rle_problem
-from convnext_dense.data.rules.values import Id, is_box, is_id, is_number
+from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 
 TYPES = {"bbox": "bbox", "segm": "segmentation"}
 _SHOWN = 5
@@ -41,7 +41,7 @@ def read_truth(path: str | Path, *, masks: bool = False, findings: Findings | No
         raise FileNotFoundError(f"there is no annotation file {path}")
     findings = Findings("") if findings is None else findings
     findings.source = str(path)
-    with said_while_checked(str(path)):
+    with announce_large_file(str(path)):
         content = read_lists(str(path), "ANNOTATIONS")
         truth = check_records(findings, content, evaluated=True)
         check_names(findings, truth)
@@ -158,7 +158,7 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
 def _refuse_runs(results: Sequence[dict], path: str) -> None:
     """Refuse masks whose counts pycocotools would decode beyond their size."""
     masks = [(i, r["segmentation"]) for i, r in enumerate(results) if "segmentation" in r]
-    whole = fill_their_size(
+    whole = counts_fill_masks(
         [rle["counts"] for _, rle in masks], [rle["size"][0] * rle["size"][1] for _, rle in masks]
     )
     wrong = [index for (index, _), fits in zip(masks, whole, strict=True) if not fits]

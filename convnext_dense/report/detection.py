@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
 from convnext_dense.data.check import build_unread, check_root
-from convnext_dense.data.rules.values import Id
+from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.coco import choose_backend, figures_of, run_cocoeval
 from convnext_dense.evaluation.coco_input import read_results, read_truth, types_of
 from convnext_dense.evaluation.figures import METRICS_FILE, Figures

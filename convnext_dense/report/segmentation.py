@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from convnext_dense.data.check import build_unread, check_root
-from convnext_dense.data.rules.values import Id
+from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import figures_of_areas
 from convnext_dense.evaluation.label_maps import IGNORED, read_labels

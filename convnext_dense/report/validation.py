@@ -16,7 +16,7 @@ from mmengine.config import Config, ConfigDict
 from convnext_dense.config.data.paths import set_data_root
 from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, type_name
 from convnext_dense.data.pickles import allow_pickles
-from convnext_dense.data.rules.values import Id
+from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.report.detection import DetectionOutcome, DetectionTask

@@ -20,7 +20,7 @@ from convnext_dense.config_tree import (
 )
 from convnext_dense.data.check_files import DATA_VARIABLE, IMAGE_SUFFIXES
 from convnext_dense.data.rules import Findings, check_records, read_lists
-from convnext_dense.data.rules.values import is_id, is_text
+from convnext_dense.data.rules.field_kinds import is_id, is_text
 
 # Where label maps lie in one of these folders, the images lie in the other of the pair.
 _IMAGE_FOLDERS = {

@@ -14,7 +14,7 @@ from convnext_dense.data.rules.records import has_size
 from convnext_dense.data.rules.unused import check_unused
 
 if TYPE_CHECKING:
-    from convnext_dense.data.rules.values import Id
+    from convnext_dense.data.rules.field_kinds import Id
 
 
 def check_annotations(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from convnext_dense.data.rules.field_kinds import Id, as_json
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.rules.values import Id, shown
 
 _BEYOND = 1.0  # pixels by which a box may reach out of its image: rounding
 # A box fits a mask where they overlap so much, or where no side is farther off than so many pixels.
@@ -88,7 +88,7 @@ def compare_with_masks(
     boxes, extents = as_boxes([annotations[i] for i in known]), extents[known]
     differ = ~_fit(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), extents)
     places = [
-        f"{name_of('annotations', annotation)}: bbox {shown(annotation['bbox'])}, its mask "
+        f"{name_of('annotations', annotation)}: bbox {as_json(annotation['bbox'])}, its mask "
         f"{_as_text(extents[i])}"
         for i in np.flatnonzero(differ)
         if (annotation := annotations[known[i]])

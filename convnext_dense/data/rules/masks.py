@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from convnext_dense.data.rules.field_kinds import FARTHEST, Id, is_coordinate
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.rules.runs import fill_their_size, rle_problem
-from convnext_dense.data.rules.values import FARTHEST, Id, is_coordinate
+from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 
 _CHUNK = 20000  # annotations whose coordinates are looked at together
 _RECTANGLE = (
@@ -90,7 +90,7 @@ class Segmentations:
 
     def _add_runs(self, runs: dict[int, dict]) -> None:
         compressed = [i for i, rle in runs.items() if not isinstance(rle["counts"], list)]
-        fits = fill_their_size(
+        fits = counts_fill_masks(
             [runs[i]["counts"] for i in compressed],
             [runs[i]["size"][0] * runs[i]["size"][1] for i in compressed],
         )

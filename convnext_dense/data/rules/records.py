@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container
 
-from convnext_dense.data.rules.findings import Findings
-from convnext_dense.data.rules.values import (
+from convnext_dense.data.rules.field_kinds import (
     AREA,
     BOX,
     FLAG,
@@ -15,9 +14,10 @@ from convnext_dense.data.rules.values import (
     TEXT,
     WHOLE,
     Kind,
+    as_json,
     is_id,
-    shown,
 )
+from convnext_dense.data.rules.findings import Findings
 
 SINGULAR = {"images": "image", "categories": "category", "annotations": "annotation"}
 # Without these a record belongs nowhere. pycocotools takes only numbers as an annotation's id.
@@ -40,7 +40,7 @@ def check_records(findings: Findings, content: dict, *, evaluated: bool) -> dict
 
     Args:
         findings: Where to report.
-        content: The file's, as :func:`~convnext_dense.data.rules.read.read_lists` reads it.
+        content: The file's, as :func:`~convnext_dense.data.rules.coco_file.read_lists` reads it.
         evaluated: Whether it is compared with predictions, for which pycocotools needs ``iscrowd``.
             Training takes an annotation without it for one that is no crowd.
 
@@ -72,7 +72,7 @@ def check_records(findings: Findings, content: dict, *, evaluated: bool) -> dict
 def name_of(kind: str, record: dict) -> str:
     """Return what to call a record that has an id, such as ``annotation 17``."""
     own = record["id"]
-    return f"{SINGULAR[kind]} {shown(own) if isinstance(own, str) else own}"
+    return f"{SINGULAR[kind]} {as_json(own) if isinstance(own, str) else own}"
 
 
 def has_size(image: dict) -> bool:
@@ -91,7 +91,7 @@ def _check_fields(
     broken = [index for index, record in enumerate(records) if not isinstance(record, dict)]
     findings.add_error(
         f"COCO's format wants {{...}} as each of the {kind}",
-        (f"{kind}[{index}] is {shown(records[index])}" for index in broken),
+        (f"{kind}[{index}] is {as_json(records[index])}" for index in broken),
     )
     lost = set(broken)
     for field, wanted in fields.items():
@@ -117,7 +117,7 @@ def _place(kind: str, index: int, record: dict) -> str:
 
 
 def _said(record: dict, field: str) -> str:
-    return f": {field} is {shown(record[field])}" if field in record else f" has no {field}"
+    return f": {field} is {as_json(record[field])}" if field in record else f" has no {field}"
 
 
 def _id_of(record: object) -> object:
@@ -137,7 +137,7 @@ def _check_ids(findings: Findings, content: dict) -> None:
         counts = Counter(record["id"] for record in content[kind])
         findings.add_error(
             f"ids that several {kind} have: number them",
-            (f"id {shown(own)}" for own, number in counts.items() if number > 1),
+            (f"id {as_json(own)}" for own, number in counts.items() if number > 1),
         )
     for kind, link in LINKS.items():
         known = {record["id"] for record in content[kind]}
@@ -151,7 +151,7 @@ def _check_ids(findings: Findings, content: dict) -> None:
         findings.add_error(
             f"annotations whose {link} is not among the {kind} of the file",
             (
-                f"{name_of('annotations', annotation)}: {link} {shown(annotation[link])}"
+                f"{name_of('annotations', annotation)}: {link} {as_json(annotation[link])}"
                 for annotation in content["annotations"]
                 if annotation[link] not in known
             ),

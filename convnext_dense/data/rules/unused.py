@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from convnext_dense.data.rules.field_kinds import as_json, is_number
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.rules.values import is_number, shown
 
 
 def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: bool) -> np.ndarray:
@@ -35,7 +35,7 @@ def check_unused(findings: Findings, annotations: Sequence[dict], *, evaluated: 
         "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "
         "it stands; annotate rotated objects as polygons",
         (
-            f"{name_of('annotations', annotation)}: attributes.rotation is {shown(rotation)}"
+            f"{name_of('annotations', annotation)}: attributes.rotation is {as_json(rotation)}"
             for annotation in annotations
             if (rotation := _rotation(annotation))
         ),

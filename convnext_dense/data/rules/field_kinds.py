@@ -85,7 +85,7 @@ AREA = Kind("a finite number not below 0", lambda value: is_number(value) and va
 FLAG = Kind("0 or 1", lambda value: is_number(value) and value in (0, 1))
 
 
-def shown(value: object) -> str:
+def as_json(value: object) -> str:
     """Return a value as JSON spells it, cut off where it is long."""
     if isinstance(value, float) and not is_number(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), str(value))

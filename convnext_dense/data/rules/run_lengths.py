@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnext_dense.data.rules.values import SIDE
+from convnext_dense.data.rules.field_kinds import SIDE
 
 _FIRST, _MORE, _SIGN, _BITS = 48, 32, 16, 5
 # Groups of a number: with more pycocotools shifts bits out of an int.
@@ -46,7 +46,7 @@ def rle_problem(rle: object, size: tuple[int, int] | None) -> str | None:
     return None
 
 
-def fill_their_size(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
+def counts_fill_masks(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
     """Check which compressed counts can be decoded and sum to the size of their mask.
 
     Args:

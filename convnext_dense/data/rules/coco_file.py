@@ -14,7 +14,7 @@ _LARGE = 50_000_000
 
 
 @contextmanager
-def said_while_checked(file: str) -> Iterator[None]:
+def announce_large_file(file: str) -> Iterator[None]:
     """Say on stderr that a file is read and checked, where it is large."""
     size = Path(file).stat().st_size
     if size < _LARGE:

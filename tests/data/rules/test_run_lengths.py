@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools.mask import encode, frPyObjects
 
-from convnext_dense.data.rules.runs import fill_their_size, rle_problem
+from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 
 masks = arrays(
     np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 1)
@@ -42,9 +42,9 @@ def written(mask):
 def test_what_pycocotools_writes_fills_its_size(several):
     counts = [written(mask) for mask in several]
     pixels = [mask.size for mask in several]
-    assert fill_their_size(counts, pixels).all()
-    assert fill_their_size([one.decode() for one in counts], pixels).all()
-    assert not fill_their_size(counts, [one + 1 for one in pixels]).any()
+    assert counts_fill_masks(counts, pixels).all()
+    assert counts_fill_masks([one.decode() for one in counts], pixels).all()
+    assert not counts_fill_masks(counts, [one + 1 for one in pixels]).any()
 
 
 @repeatable
@@ -55,7 +55,7 @@ def test_one_wrong_character(mask, data):
     other = bytes([data.draw(st.integers(1, 255))])
     bad = good[:place] + other + good[place + 1 :]
     # Its neighbours are not mixed up with it.
-    assert fill_their_size([good, bad, good], [mask.size] * 3).tolist() == [
+    assert counts_fill_masks([good, bad, good], [mask.size] * 3).tolist() == [
         True,
         fills_by_the_book(bad, mask.size),
         True,
@@ -80,26 +80,26 @@ def test_one_wrong_character(mask, data):
     ],
 )
 def test_counts_that_are_none(counts):
-    assert not fill_their_size([counts], [12]).any()
+    assert not counts_fill_masks([counts], [12]).any()
     good = written(np.eye(3, 4, dtype=np.uint8))
-    assert fill_their_size([good, counts, good], [12] * 3).tolist() == [True, False, True]
+    assert counts_fill_masks([good, counts, good], [12] * 3).tolist() == [True, False, True]
 
 
 def test_more_masks_than_are_held_at_once(monkeypatch):
-    monkeypatch.setattr("convnext_dense.data.rules.runs._CHUNK", 3)
+    monkeypatch.setattr("convnext_dense.data.rules.run_lengths._CHUNK", 3)
     good = [written(np.eye(side, dtype=np.uint8)) for side in range(1, 9)]
     pixels = [side * side for side in range(1, 9)]
     pixels[4] += 1
-    assert fill_their_size(good, pixels).tolist() == [side != 4 for side in range(8)]
+    assert counts_fill_masks(good, pixels).tolist() == [side != 4 for side in range(8)]
 
 
 def test_a_large_mask():
     mask = np.zeros((3000, 5000), np.uint8)
     mask[1000:2000, 7::2] = 1
-    assert fill_their_size([written(mask)], [mask.size]).all()
+    assert counts_fill_masks([written(mask)], [mask.size]).all()
     size = 20000, 20000
     empty = frPyObjects(dict(size=list(size), counts=[4 * 10**8]), *size)
-    assert fill_their_size([empty["counts"]], [4 * 10**8]).all()
+    assert counts_fill_masks([empty["counts"]], [4 * 10**8]).all()
 
 
 @pytest.mark.parametrize(
