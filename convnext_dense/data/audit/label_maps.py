@@ -51,7 +51,7 @@ class LabelMapCheck:
         counts: Pixels by the value in the file; empty where only headers are read.
     """
 
-    image: Look
+    image: PictureCheck
     problem: str | None = None
     colours: bool = False
     size: tuple[int, int] = (0, 0)

@@ -68,13 +68,13 @@ def check_classes(
     chosen = [name for name in names if name in set(classes)]
     if chosen == list(classes):
         return
-    as_json = _list(names)
+    listed = _list(names)
     absent = [name for name in classes if name not in names]
     if absent:
         near = nearest(absent[0], names)
         raise ValueError(
             f"annotation file {file} lacks {len(absent)} of the classes of {key}, the first is "
-            f"{absent[0]!r}; its categories are {as_json}{near and f'; {near}'}: {_argument(names)}"
+            f"{absent[0]!r}; its categories are {listed}{near and f'; {near}'}: {_argument(names)}"
         )
     wrong = f"annotation file {file} has the classes of {key} in another order"
     for other, theirs in orders().items():
@@ -85,7 +85,7 @@ def check_classes(
                 "classes in the order of each file: sort the list categories of one file as it is "
                 "in the other, the ids stay as they are"
             )
-    raise ValueError(f"{wrong}; its categories are {as_json}: {_argument(chosen)}")
+    raise ValueError(f"{wrong}; its categories are {listed}: {_argument(chosen)}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
