@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
-from convnext_dense.data.cut_off import refuse_cut_off
-from convnext_dense.data.jpeg_scan import has_zeroed_bytes
+from convnext_dense.data.jpeg import has_zeroed_bytes, refuse_cut_off
 from convnext_dense.text import printable
 
 # Decoders fill these up where bytes are damaged, and say so on the error output alone.

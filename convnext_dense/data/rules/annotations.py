@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TYPE_CHECKING
+from collections.abc import Container, Sequence
 
 import numpy as np
 
 from convnext_dense.data.rules.boxes import check_boxes, compare_with_masks
+from convnext_dense.data.rules.field_kinds import Id, as_json, is_number
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.masks import Segmentations, check_masks
-from convnext_dense.data.rules.records import has_size
-from convnext_dense.data.rules.unused import check_unused
-
-if TYPE_CHECKING:
-    from convnext_dense.data.rules.field_kinds import Id
+from convnext_dense.data.rules.records import has_size, name_of
 
 
 def check_annotations(
@@ -45,4 +41,45 @@ def check_annotations(
     if masks:
         check_masks(findings, counting, found)
     compare_with_masks(findings, counting, found.extents, found.flat)
-    return kept & check_unused(findings, annotations, evaluated=evaluated)
+    return kept & _check_unused(findings, annotations, evaluated=evaluated)
+
+
+def _check_unused(
+    findings: Findings, annotations: Sequence[dict], *, evaluated: bool
+) -> np.ndarray:
+    """Report annotations that are ignored, and rotations that are.
+
+    Args:
+        findings: Where to report.
+        annotations: N whole ones.
+        evaluated: Whether they are compared with predictions: then ``ignore`` counts for nothing.
+
+    Returns:
+        (N,) bool: which annotations are used.
+    """
+    ignored = np.array([bool(annotation.get("ignore")) for annotation in annotations], bool)
+    findings.add_warning(
+        "annotations with ignore: 1, which COCO's evaluation counts as any others though mmdet "
+        "does not train on such: delete them, or let iscrowd be 1"
+        if evaluated
+        else "annotations with ignore: 1, which mmdet leaves out of training: delete the field to "
+        "train on them",
+        (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored).tolist()),
+    )
+    findings.add_warning(
+        "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "
+        "it stands; annotate rotated objects as polygons",
+        (
+            f"{name_of('annotations', annotation)}: attributes.rotation is {as_json(rotation)}"
+            for annotation in annotations
+            if (rotation := _rotation(annotation))
+        ),
+    )
+    return np.full(len(annotations), True) if evaluated else ~ignored
+
+
+def _rotation(annotation: dict) -> float:
+    """Return the rotation of a box in degrees, 0 where it has none or a whole turn."""
+    attributes = annotation.get("attributes")
+    rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return rotation if is_number(rotation) and rotation % 360 else 0
