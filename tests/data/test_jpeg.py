@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convnext_dense.data.cut_off import refuse_cut_off
+from convnext_dense.data.jpeg import refuse_cut_off
 
 
 @pytest.fixture
