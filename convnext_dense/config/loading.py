@@ -52,14 +52,14 @@ def check_pictures(node: ConfigDict) -> None:
 
 
 def _check_labels(cfg: Config, key: str, dataset: ConfigDict) -> None:
-    from convnext_dense.data.check import build_unread
+    from convnext_dense.data.check import build_without_annotations
 
     loaders = [node for _, node in walk(dataset.get("pipeline")) if _loads_label_maps(node)]
     if not loaders:
         return
     from convnext_dense.data import loading_labels  # noqa: F401  registers itself
 
-    number = len(build_unread(cfg, key, dataset).metainfo["classes"])
+    number = len(build_without_annotations(cfg, key, dataset).metainfo["classes"])
     for node in loaders:
         node.update(type="LoadLabelMap", num_classes=number, ignored=ignored_label(cfg))
 

@@ -19,7 +19,7 @@ from convnext_dense.config_tree import (
 from convnext_dense.data.check_coco import check_coco
 from convnext_dense.data.check_files import DATA_VARIABLE
 from convnext_dense.data.check_label_maps import check_label_maps
-from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.rules import Finding, Findings, read_lists
 from convnext_dense.data.rules.findings import WARNING
 
@@ -47,7 +47,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
         ValueError: Where annotations cannot be read, are empty or do not fit the config, or where
             data is in pickles.
     """
-    allow_pickles(cfg)
+    refuse_untrusted_pickles(cfg)
     files: dict[str, dict] = {}
 
     def read(file: str, key: str) -> dict:
@@ -63,7 +63,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
             check_root(key, dataset)
             if not (reads_label_maps(dataset) or is_coco(dataset)):
                 continue
-            built = build_unread(cfg, key, dataset)
+            built = build_without_annotations(cfg, key, dataset)
             check_heads(cfg.model, key, built.metainfo["classes"])
             if reads_label_maps(dataset):
                 check_label_maps(key, split, built)
@@ -92,7 +92,7 @@ def check_root(key: str, dataset: ConfigDict) -> None:
         )
 
 
-def build_unread(cfg: Config, key: str, dataset: ConfigDict) -> BaseDataset:
+def build_without_annotations(cfg: Config, key: str, dataset: ConfigDict) -> BaseDataset:
     """Build a data set without reading its annotations: paths joined, classes resolved.
 
     Raises:

@@ -13,7 +13,7 @@ _SUFFIXES = (".pkl", ".pickle", ".p")
 _WRITTEN = ("out_file_path", "proposals_file")
 
 
-def allow_pickles(cfg: Config) -> None:
+def refuse_untrusted_pickles(cfg: Config) -> None:
     """Refuse a config whose data is in pickles, unless it has ``trust_pickles=True``.
 
     Args:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from convnext_dense.config.compare import ABSENT, differences, find_recipe
 from convnext_dense.config_tree import datasets
-from convnext_dense.data.check import build_unread
+from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.zoo import METRIC_TITLES, PUBLISHED
 
@@ -127,7 +127,7 @@ def _what_is_tested(file: Path) -> Config:
     classes: list[str] = []
     for key, dataset in datasets(cfg, "test"):
         with contextlib.suppress(ValueError):  # classes that the caller alone names
-            classes += build_unread(cfg, key, dataset).metainfo["classes"]
+            classes += build_without_annotations(cfg, key, dataset).metainfo["classes"]
     return Config(dict(classes=classes, model=_without_training(cfg.model)))
 
 

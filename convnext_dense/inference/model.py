@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_dense.checkpoints.containers import meta_of, trained_classes
 from convnext_dense.checkpoints.whole_model import parameters_for_model
-from convnext_dense.data.check import build_unread
+from convnext_dense.data.check import build_without_annotations
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo import published_model
 
@@ -128,7 +128,7 @@ def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:
         ``classes``, ``palette`` (RGB, one per class) and ``first_label``, see
         :class:`~convnext_dense.inference.results.Segmentation`.
     """
-    dataset = build_unread(cfg, "test_dataloader.dataset", test_dataset(cfg))
+    dataset = build_without_annotations(cfg, "test_dataloader.dataset", test_dataset(cfg))
     trained = checkpoint_meta.get("dataset_meta") or {}
     classes = trained_classes(checkpoint_meta) or tuple(dataset.metainfo["classes"])
     palettes = (dataset.metainfo.get("palette"), trained.get("palette"))

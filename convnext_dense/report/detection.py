@@ -14,7 +14,7 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
-from convnext_dense.data.check import build_unread, check_root
+from convnext_dense.data.check import build_without_annotations, check_root
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.coco import choose_backend, figures_of, run_cocoeval
 from convnext_dense.evaluation.coco_input import read_results, read_truth, types_of
@@ -85,7 +85,7 @@ class DetectionTask:
 
     def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
         check_root(key, dataset)
-        built = build_unread(cfg, key, dataset)
+        built = build_without_annotations(cfg, key, dataset)
         self.classes = tuple(built.metainfo["classes"])
         self.colours = class_colours(built.metainfo)
         self._file = built.ann_file

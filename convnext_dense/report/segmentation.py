@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from convnext_dense.data.check import build_unread, check_root
+from convnext_dense.data.check import build_without_annotations, check_root
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import figures_of_areas
@@ -64,7 +64,7 @@ class SegmentationTask:
         from mmseg.datasets.transforms import LoadAnnotations
 
         check_root(key, dataset)
-        built = build_unread(cfg, key, dataset)
+        built = build_without_annotations(cfg, key, dataset)
         folders = [built.data_prefix.get(name) for name in ("img_path", "seg_map_path")]
         missing = [folder for folder in folders if not (folder and Path(folder).is_dir())]
         if missing:

@@ -15,7 +15,7 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.data.paths import set_data_root
 from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, type_name
-from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
@@ -152,7 +152,7 @@ def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -
     cfg = copy.deepcopy(run.config)
     cfg.pop("trust_pickles", None)  # who wrote that is not the user
     try:
-        allow_pickles(cfg)
+        refuse_untrusted_pickles(cfg)
         refuse_code(cfg)
     except ValueError as error:
         raise ValueError(f"the config is not trusted: {error}; {_TRUST}") from error

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, type_name
-from convnext_dense.data.check import build_unread
+from convnext_dense.data.check import build_without_annotations
 from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.files import ensure_folder, ensure_writable, inside
 
@@ -71,7 +71,9 @@ def keep_predictions(cfg: Config, out: str) -> None:
         evaluators.insert(0, ConfigDict(type=dump, out_file_path=out))
     elif segmenter and not Path(out).suffix and IOU in kinds:
         ensure_folder(out)
-        read = [build_unread(cfg, key, dataset) for key, dataset in datasets(cfg, "test")]
+        read = [
+            build_without_annotations(cfg, key, dataset) for key, dataset in datasets(cfg, "test")
+        ]
         for one in read:
             owner = f"a {type(one).__name__}"
             begins_at_one = getattr(one, "reduce_zero_label", False)

@@ -24,9 +24,9 @@ from convnext_dense.data.audit.pictures import (
     map_in_workers,
     report_pictures,
 )
-from convnext_dense.data.check import build_unread, check_heads, check_root, is_coco
+from convnext_dense.data.check import build_without_annotations, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
-from convnext_dense.data.pickles import allow_pickles
+from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.pipelines import (
     ignored_label,
     may_change_channels,
@@ -102,7 +102,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
     Raises:
         ValueError: Where the config has no data set.
     """
-    allow_pickles(cfg)
+    refuse_untrusted_pickles(cfg)
     groups = _groups(cfg)
     if not groups:
         raise ValueError(f"{cfg.filename or 'the config'} has no data set to check")
@@ -117,7 +117,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
         checks: list[PictureCheck] = []
         with findings.catch_refusals():
             check_root(key, dataset)
-            built = build_unread(cfg, key, dataset)
+            built = build_without_annotations(cfg, key, dataset)
             source = built.ann_file or built.data_prefix.get("seg_map_path") or source
             with findings.catch_refusals():
                 check_heads(cfg.model, key, built.metainfo["classes"])

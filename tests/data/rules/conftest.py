@@ -11,7 +11,7 @@ import pytest
 
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.audit import audit_data
-from convnext_dense.data.check import build_unread, check_data
+from convnext_dense.data.check import build_without_annotations, check_data
 from convnext_dense.evaluation.coco import BACKENDS, evaluate_coco
 from convnext_dense.evaluation.coco_input import check_type, read_results, read_truth, types_of
 
@@ -60,7 +60,7 @@ class Tools:
         """Do what training does before it begins: the objects as mmdet's data set has them."""
         check_data(self.cfg, ("train",))
         key = "train_dataloader.dataset"
-        dataset = build_unread(self.cfg, key, self.cfg.train_dataloader.dataset)
+        dataset = build_without_annotations(self.cfg, key, self.cfg.train_dataloader.dataset)
         # Of a mask the pixels count, of a number its value.
         images = [dict(image, img_id=None) for image in map(_parsed, dataset.load_data_list())]
         return sorted(images, key=lambda image: image["img_path"])
