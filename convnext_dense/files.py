@@ -312,7 +312,7 @@ def write_error(path: str | os.PathLike[str], error: OSError, way_on: str = WHOL
     return failure
 
 
-def inside(folder: str | os.PathLike[str], name: str) -> Path:
+def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
     """Return the path of a file below a folder, for a name that comes from data.
 
     Args:

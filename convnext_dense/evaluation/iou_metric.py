@@ -16,7 +16,7 @@ from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.map_files import map_name
-from convnext_dense.files import inside, write_whole
+from convnext_dense.files import path_inside, write_whole
 
 
 @METRICS.register_module()
@@ -50,7 +50,7 @@ class BenchmarkIoUMetric(IoUMetric):
         if self.out:
             for sample in data_samples:
                 name = map_name(sample["img_path"], self.images)
-                write_whole(inside(self.out, name), _png(sample))
+                write_whole(path_inside(self.out, name), _png(sample))
             self.kept = [Path(self.out)]
         super().process(data_batch, data_samples)
 

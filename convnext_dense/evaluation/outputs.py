@@ -58,7 +58,7 @@ def _check_names(
     for index in range(len(dataset)):
         image = dataset.get_data_info(index)["img_path"]
         try:
-            inside(folder, name(image))
+            path_inside(folder, name(image))
         except ValueError as error:
             raise ValueError(f"`{argument}`: the image {image}: {error}") from error
         other = images.setdefault(name(image), image)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from convnext_dense.files import inside, write_whole
+from convnext_dense.files import path_inside, write_whole
 from convnext_dense.inference.results import Detections, Prediction, Segmentation, Unreadable
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class Saver:
             )
         if self._draw:
             drawing = self._draw(picture, found)
-            self._write_image(inside(self.out, f"pictures/{name}.jpg"), drawing)
+            self._write_image(path_inside(self.out, f"pictures/{name}.jpg"), drawing)
         if "json" in self.kinds:
             write_whole(
-                inside(self.out, f"json/{name}.json"), json.dumps(as_json(prediction)) + "\n"
+                path_inside(self.out, f"json/{name}.json"), json.dumps(as_json(prediction)) + "\n"
             )
         if labels is not None:
-            self._write_image(inside(self.out, f"masks/{name}.png"), labels)
+            self._write_image(path_inside(self.out, f"masks/{name}.png"), labels)
 
     def _write_image(self, path: Path, image: np.ndarray) -> None:
         _, encoded = cv2.imencode(path.suffix, image)

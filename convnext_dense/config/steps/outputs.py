@@ -10,7 +10,7 @@ from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.data.label_maps import check_number_of_classes
-from convnext_dense.files import ensure_folder, ensure_writable, inside
+from convnext_dense.files import ensure_folder, ensure_writable, path_inside
 
 # Of convnext_dense.evaluation, by the file that registers each.
 COCO = "mmdet.BenchmarkCocoMetric"
@@ -145,7 +145,7 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
     hook.draw = True
     hook.interval = 1
     if is_segmenter(cfg):
-        inside(show_dir, "vis_data/config.py")  # which a visualizer writes before it draws
+        path_inside(show_dir, "vis_data/config.py")  # which a visualizer writes before it draws
         cfg.visualizer.save_dir = show_dir
     else:
         hook.test_out_dir = show_dir

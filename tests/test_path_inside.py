@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convnext_dense.files import inside, write_whole
+from convnext_dense.files import path_inside, write_whole
 
 LENGTHS = ("é" * 127, "n" * 256)
 PLACES = ("..", ".", "", "a", "b.png", "link", "leaf", "loop", "in", "~", "/", "\\", "..\\x", "C:")
@@ -29,7 +29,7 @@ def test_nothing_is_written_outside(tmp_path_factory, name):
     (folder / "in").symlink_to(folder)
     (folder / "loop").symlink_to("loop")
     try:
-        path = inside(folder, name)
+        path = path_inside(folder, name)
     except ValueError:
         return
     with contextlib.suppress(OSError):  # a folder in the place of the file
@@ -64,9 +64,9 @@ def test_a_name_that_is_refused(tmp_path, name, why):
     (tmp_path / "out" / "folder").mkdir()
     os.mkfifo(tmp_path / "out" / "fifo")
     with pytest.raises(ValueError, match=why):
-        inside(tmp_path / "out", name)
+        path_inside(tmp_path / "out", name)
 
 
 def test_a_name_that_is_taken(tmp_path):
     for name in ("a.png", "cam 1/é.png", "a..b/c.png", "~/x", "-rf"):
-        assert inside(tmp_path, name) == tmp_path / name
+        assert path_inside(tmp_path, name) == tmp_path / name
