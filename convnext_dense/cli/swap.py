@@ -72,7 +72,7 @@ def swap(args: argparse.Namespace) -> None:
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
 
     from convnext_dense.config.plan import SWAP, plan_run
-    from convnext_dense.config.read import read_config
+    from convnext_dense.config.read_config import read_config
     from convnext_dense.swap import plan_swap
     from convnext_dense.swap.config_file import write_config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.config.compare import ABSENT, differences, find_recipe
+from convnext_dense.config.compare_configs import ABSENT, config_differences, find_recipe
 from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
@@ -109,7 +109,7 @@ def _unlike_recipe(config: Path) -> list[str]:
     if recipe.resolve() == config.resolve():
         return []
     try:
-        changes = differences([_what_is_tested(config), _what_is_tested(recipe)])
+        changes = config_differences([_what_is_tested(config), _what_is_tested(recipe)])
     except Exception as error:  # the figures of a finished test are not to be lost
         return [f"the model cannot be compared with the recipe's ({error})"]
     unlike = []

@@ -10,7 +10,7 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmengine.config import Config
 
-from convnext_dense.config.compare import Change, differences, find_recipe
+from convnext_dense.config.compare_configs import ConfigDifference, config_differences, find_recipe
 from convnext_dense.report import plots, tables
 from convnext_dense.report.detection import DetectionOutcome
 from convnext_dense.report.missing import Missing, attempt, sentence
@@ -45,7 +45,7 @@ class RunView:
     colour: int
     validation: Validation | Missing
     recipe: str
-    changes: list[Change] | None
+    changes: list[ConfigDifference] | None
     config: str
     warnings: list[str]
 
@@ -142,7 +142,9 @@ def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
             for number, view in enumerate(views)
             if (found := view.found) and isinstance(outcome := found.outcome, SegmentationOutcome)
         ],
-        between=attempt("What the runs differ in", differences, configs) if has_configs else [],
+        between=attempt("What the runs differ in", config_differences, configs)
+        if has_configs
+        else [],
         environment=attempt("The environment", tables.environment_table, runs),
         most_rows=MOST_ROWS,
     )
@@ -173,7 +175,7 @@ def _view(
     if recipe and run.config:
         try:
             original = Config.fromfile(recipe, import_custom_modules=False)
-            changes = differences([original, run.config])
+            changes = config_differences([original, run.config])
         except Exception as error:  # a config is Python
             problems.append(f"the recipe {recipe} cannot be read: {sentence(error)}")
     config = run.config_file.read_text(errors="replace") if run.config_file else ""

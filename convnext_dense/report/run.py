@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.config.plain import read_plain_config
+from convnext_dense.config.plain_config import read_plain_config
 from convnext_dense.csv_files import read_csv
 from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures
 from convnext_dense.report import logs

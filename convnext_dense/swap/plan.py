@@ -93,7 +93,7 @@ def swap_backbone(
         ValueError: If ``arch``, ``recipe``, ``mode`` or another argument is wrong.
 
     Example:
-        >>> from convnext_dense.config.read import read_config
+        >>> from convnext_dense.config.read_config import read_config
         >>> cfg = read_config('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py')
         >>> swap_backbone(cfg, 'nano', recipe='convnext').model.neck.in_channels
         [160, 320, 640]

@@ -22,7 +22,7 @@ from convnext_dense.checkpoints.convert import convert
 from convnext_dense.cli.errors import run
 from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, speak_as, with_flags
 from convnext_dense.cli.output import say
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
 from convnext_dense.data.shapes import CLASSES

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from convnext_dense.config.plain import read_plain_config
+from convnext_dense.config.plain_config import read_plain_config
 
 
 @pytest.fixture

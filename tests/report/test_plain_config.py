@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from convnext_dense.config.plain import read_plain_config
+from convnext_dense.config.plain_config import read_plain_config
 from convnext_dense.report.run import read_run
 from convnext_dense.report.validation import Options, validate
 

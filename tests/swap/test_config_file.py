@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.config_file import _comment, as_source, config_difference, write_config
 

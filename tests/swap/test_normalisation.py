@@ -8,7 +8,7 @@ import torch
 from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.cached_download import place_in_cache
 from convnext_dense.checkpoints.origin import CLIP, IMAGENET, normalisation_for
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.config_tree import walk
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits

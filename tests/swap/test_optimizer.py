@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from convnext_dense.backbone.archs import ARCHS, Arch
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.other_convnexts import arch_of, carried_arguments, known_pyramid
 

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from convnext_dense.backbone import ARCHS
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.config_tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
 from convnext_dense.swap.trial import run_trial

@@ -6,7 +6,7 @@ import copy
 
 from mmengine.config import Config
 
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.config.state import Plan
 
 

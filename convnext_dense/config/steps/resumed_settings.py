@@ -8,8 +8,8 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from convnext_dense.checkpoints.resumable import require_resumable
-from convnext_dense.config.compare import differences
-from convnext_dense.config.plain import parse_plain_config
+from convnext_dense.config.compare_configs import config_differences
+from convnext_dense.config.plain_config import parse_plain_config
 from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
 from convnext_dense.ranks import decided_by_rank_0
@@ -67,7 +67,7 @@ def keep_settings(plan: Plan) -> Plan:
         )
     else:
         roots = [key for state in trained.states for key in _KEPT[state]]
-        for change in differences([before, config_of_runner(plan.changed(cfg))]):
+        for change in config_differences([before, config_of_runner(plan.changed(cfg))]):
             was, asked = change.values
             for key in change.keys:
                 if _is_below(key, roots):

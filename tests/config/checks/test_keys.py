@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.config.checks.keys import UnknownKeyError, check_keys
 from convnext_dense.config.checks.signatures import arguments_of
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.config_tree import walk
 
 CONFIGS = Path(__file__).parents[3] / "configs"

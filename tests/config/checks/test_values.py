@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.config.checks.values import check_sections, check_values
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 from convnext_dense.limits import count_cores
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -27,7 +27,7 @@ _ALWAYS = {
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigDifference:
     """A value that configs differ in.
 
     Attributes:
@@ -50,7 +50,7 @@ def find_recipe(name: str) -> Path | None:
     return found[0] if found else None
 
 
-def differences(configs: Sequence[Config]) -> list[Change]:
+def config_differences(configs: Sequence[Config]) -> list[ConfigDifference]:
     """List what configs differ in.
 
     What the tools set in every run is left out. Places whose last key and values are the same make
@@ -58,8 +58,8 @@ def differences(configs: Sequence[Config]) -> list[Change]:
 
     Example:
         >>> one, two = Config(dict(a=dict(lr=1), b=2)), Config(dict(a=dict(lr=3), b=2))
-        >>> differences([one, two])
-        [Change(keys=['a.lr'], values=('1', '3'))]
+        >>> config_differences([one, two])
+        [ConfigDifference(keys=['a.lr'], values=('1', '3'))]
     """
     flat = [dict(_flatten(config._cfg_dict.to_dict())) for config in configs]
     merged: dict[tuple, list[str]] = {}
@@ -67,7 +67,7 @@ def differences(configs: Sequence[Config]) -> list[Change]:
         values = tuple(_text(values[key]) if key in values else ABSENT for values in flat)
         if key not in _ALWAYS and len(set(values)) > 1:
             merged.setdefault((key.rpartition(".")[2], values), []).append(key)
-    return [Change(keys, values) for (_, values), keys in merged.items()]
+    return [ConfigDifference(keys, values) for (_, values), keys in merged.items()]
 
 
 def _flatten(node: object, path: str = "") -> Iterator[tuple[str, object]]:

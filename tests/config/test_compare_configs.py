@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.config.compare import ABSENT, differences, find_recipe
+from convnext_dense.config.compare_configs import ABSENT, config_differences, find_recipe
 
 
 def found(one, two):
-    return {tuple(change.keys): change.values for change in differences([Config(one), Config(two)])}
+    return {
+        tuple(change.keys): change.values
+        for change in config_differences([Config(one), Config(two)])
+    }
 
 
 def test_values_that_differ_by_dotted_keys():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.config.read import read_config
+from convnext_dense.config.read_config import read_config
 
 BROKEN = {
     # name: (content, complaint)
