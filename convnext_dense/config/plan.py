@@ -16,22 +16,22 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.backbone import import_modules, put_backbone
 from convnext_dense.config.steps.batch import set_batch
-from convnext_dense.config.steps.check import check_run_data
+from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.hooks import add_hooks
 from convnext_dense.config.steps.logging import set_logging
 from convnext_dense.config.steps.outputs import set_outputs
 from convnext_dense.config.steps.overrides import set_overrides
-from convnext_dense.config.steps.place import set_place
 from convnext_dense.config.steps.precision import set_precision
 from convnext_dense.config.steps.randomness import set_randomness
 from convnext_dense.config.steps.read import read
 from convnext_dense.config.steps.resume import choose_checkpoint
 from convnext_dense.config.steps.resumed_settings import keep_settings
-from convnext_dense.config.steps.tested import set_tested
+from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
 from convnext_dense.config.steps.tta import set_tta
 from convnext_dense.config.steps.weights import fetch_weights, set_weights
+from convnext_dense.config.steps.work_dir import set_work_dir
 
 Step = Callable[[Plan], Plan]
 
@@ -58,7 +58,7 @@ COMMON: tuple[Step, ...] = (
     import_modules,
     set_data,
     set_overrides,
-    set_place,
+    set_work_dir,
 )
 TRAIN = Task(
     steps=(
@@ -75,7 +75,15 @@ TRAIN = Task(
     splits=("train", "val"),
 )
 TEST = Task(
-    steps=(*COMMON, set_tested, fit_device, set_tta, set_outputs, set_logging, add_hooks),
+    steps=(
+        *COMMON,
+        set_tested_checkpoint,
+        fit_device,
+        set_tta,
+        set_outputs,
+        set_logging,
+        add_hooks,
+    ),
     joined=(check_run_data,),
     splits=("test",),
 )
@@ -105,10 +113,12 @@ def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None
         ValueError: Where an option, a key or a value makes no sense.
         RuntimeError: Where the config's code fails, or a device is asked for that is not there.
     """
-    return follow(Plan(options, splits=task.splits), task.steps, tell)
+    return take_steps(Plan(options, splits=task.splits), task.steps, tell)
 
 
-def follow(plan: Plan, steps: Sequence[Step], tell: Callable[[str], None] | None = None) -> Plan:
+def take_steps(
+    plan: Plan, steps: Sequence[Step], tell: Callable[[str], None] | None = None
+) -> Plan:
     """Take further steps, such as those of a task whose processes have joined."""
     for step in steps:
         known = len(plan.notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.config.loading import check_what_is_loaded
+from convnext_dense.config.checked_loading import use_checked_loading
 from convnext_dense.config.parts import default_visualizer, set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import type_name
@@ -33,5 +33,5 @@ def config_of_runner(plan: Plan) -> Config:
     if cfg.get("resume"):
         # The checkpoint holds the backbone; its first weights need not even be reachable.
         set_initial_weights(cfg, None)
-    check_what_is_loaded(cfg)
+    use_checked_loading(cfg)
     return cfg

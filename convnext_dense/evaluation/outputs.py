@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 
 from convnext_dense.config.steps.outputs import IOU, evaluators_of_test, is_segmenter
 from convnext_dense.evaluation.map_files import map_name
-from convnext_dense.files import inside
+from convnext_dense.files import path_inside
 
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import TEST, Plan, follow, plan_run
+from convnext_dense.config.plan import TEST, Plan, plan_run, take_steps
 from convnext_dense.config.steps.outputs import COCO, DETECTIONS, IOU, SAMPLES, evaluators_of_test
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import check_names, kept_predictions
@@ -113,7 +113,7 @@ def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     join_processes(plan.config)
     ensure_folder(plan.config.work_dir)
     try:
-        plan = follow(plan, TEST.joined, tell)
+        plan = take_steps(plan, TEST.joined, tell)
     except Exception:
         leave_processes()  # all of them fail
         raise

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.loading import (
+from convnext_dense.config.checked_loading import (
     check_channels,
     check_pictures,
     check_preprocessor,

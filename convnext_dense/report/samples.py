@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.loading import check_what_is_loaded
+from convnext_dense.config.checked_loading import use_checked_loading
 from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.batches import check_batch_size, is_endless
 from convnext_dense.data.drawable import as_drawable
@@ -111,7 +111,7 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
     if split != "train":
         for _, dataset in datasets({f"{split}_dataloader": config}, split):
             dataset.pipeline = load_truth_first(dataset.get("pipeline", []))
-    check_what_is_loaded(cfg)
+    use_checked_loading(cfg)
     set_random_seed(seed)
     loader = Runner.build_dataloader(config, seed=seed)
     if is_endless(loader):  # the end of a batch would be far off

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.latest import checkpoint_folder
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import TRAIN, Plan, follow, plan_run
+from convnext_dense.config.plan import TRAIN, Plan, plan_run, take_steps
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
@@ -75,7 +75,7 @@ def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     """
     join_processes(plan.config)
     try:
-        plan = follow(plan, TRAIN.joined, tell)
+        plan = take_steps(plan, TRAIN.joined, tell)
     except Exception:
         leave_processes()  # all processes fail together
         raise

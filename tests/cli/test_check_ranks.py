@@ -15,8 +15,8 @@ SCRIPT = """
 from mmengine.config import Config
 from convnext_dense.cli.options import note
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import Plan, follow
-from convnext_dense.config.steps import check
+from convnext_dense.config.plan import Plan, take_steps
+from convnext_dense.config.steps import check_data
 from convnext_dense.data.rules import Finding
 from convnext_dense.training.processes import join_processes
 
@@ -32,7 +32,7 @@ def refuse(cfg, splits):
     raise FileNotFoundError("no such data")
 
 def look(splits):
-    follow(Plan(RunOptions(cfg), cfg, splits=splits), [check.check_run_data], note)
+    take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], note)
 
 check.check_data = warn
 look(("train",))

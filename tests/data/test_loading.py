@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from torch.utils.data import DataLoader, Dataset
 
 import convnext_dense  # noqa: F401  makes mmseg importable
-from convnext_dense.config.loading import check_channels, check_preprocessor
+from convnext_dense.config.checked_loading import check_channels, check_preprocessor
 from convnext_dense.data import loading
 from convnext_dense.data.audit.pictures import Picture, check_picture, report_pictures
 from convnext_dense.data.loading import CheckChannels, LoadPicture, ScaleValues

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from convnext_dense.config import compare as recipes
+from convnext_dense.config import compare_configs as recipes
 from convnext_dense.evaluation import Figures
 from convnext_dense.evaluation.figures import write_figures
 from convnext_dense.evaluation.published import compare

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.checks.listed import EVERYWHERE, FREE, listed_keys
+from convnext_dense.config.checks.known_keys import EVERYWHERE, FREE, known_keys
 from convnext_dense.config.checks.signatures import Arguments, arguments_of_type, registered_names
 from convnext_dense.config_tree import walk
 
@@ -32,7 +32,7 @@ def check_keys(cfg: Config, options: Mapping[str, object], forced: Iterable[str]
     """Check that a config knows the keys that are to be set in it.
 
     A key is known where the config has it, where the class that the ``type`` beside it names takes
-    it, and where it is listed in :mod:`convnext_dense.config.checks.listed`. Below a dict
+    it, and where it is listed in :mod:`convnext_dense.config.checks.known_keys`. Below a dict
     that is new and has no ``type``, any key is.
 
     Args:
@@ -139,7 +139,7 @@ def _check_new(
     """Check a part of a key which its dict does not have."""
     here, part = ".".join(parts[:index]), parts[index]
     place = ".".join(name for name in parts[:index] if not name.isdecimal())
-    listed = listed_keys(place)
+    listed = known_keys(place)
     if part in listed or place.rpartition(".")[2] in FREE:
         return
     kind = options.get(f"{here}.type", node.get("type"))

@@ -51,7 +51,7 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     _move_roots(cfg, lambda _: str(Path(data_root).expanduser()))
 
 
-def follow_environment(cfg: Config, environ: Mapping[str, str] = os.environ) -> Config:
+def apply_data_variable(cfg: Config, environ: Mapping[str, str] = os.environ) -> Config:
     """Let CONVNEXT_DENSE_DATA stand for the leading ``data/`` of every data root.
 
     With ``CONVNEXT_DENSE_DATA=/sets``, ``data/coco/`` becomes ``/sets/coco`` and
@@ -237,7 +237,7 @@ def first_annotated_image(name: str, file: str) -> str:
     raise ValueError(f"`{name}`: {file} has no annotations")
 
 
-def fit_suffixes(cfg: Config) -> None:
+def match_suffixes(cfg: Config) -> None:
     """Let every ``BaseSegDataset`` read the kind of files that its folders hold.
 
     Args:

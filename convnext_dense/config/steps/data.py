@@ -11,8 +11,8 @@ from convnext_dense.config.data.box_only import drop_masks
 from convnext_dense.config.data.classes import parse_classes, set_classes
 from convnext_dense.config.data.image_size import set_image_size
 from convnext_dense.config.data.paths import (
-    fit_suffixes,
-    follow_environment,
+    apply_data_variable,
+    match_suffixes,
     set_annotations,
     set_data_root,
 )
@@ -27,7 +27,7 @@ def set_data(plan: Plan) -> Plan:
         FileNotFoundError: Where annotations or their images are not found.
     """
     asked = plan.options
-    cfg = plan.config if asked.data_root is not None else follow_environment(plan.config)
+    cfg = plan.config if asked.data_root is not None else apply_data_variable(plan.config)
     return plan.changed(
         retarget(
             cfg,
@@ -95,7 +95,7 @@ def retarget(
         set_annotations(cfg, "ann_train", ann_train)
     if ann_val is not None:
         set_annotations(cfg, "ann_val", ann_val)
-    fit_suffixes(cfg)
+    match_suffixes(cfg)
     if img_size is not None:
         set_image_size(cfg, img_size)
     if batch_size is not None:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from convnext_dense.config.data.paths import DATA_VARIABLE, follow_environment
+from convnext_dense.config.data.paths import DATA_VARIABLE, apply_data_variable
 from convnext_dense.config.steps.data import retarget
 
 ANNOTATIONS = dict(
@@ -174,26 +174,26 @@ def test_variable_stands_for_the_data_folder(mask_rcnn, upernet, tmp_path):
     (tmp_path / "coco").mkdir()
     (tmp_path / "ade" / "ADEChallengeData2016").mkdir(parents=True)
     environ = {DATA_VARIABLE: str(tmp_path)}
-    cfg = follow_environment(mask_rcnn, environ)
+    cfg = apply_data_variable(mask_rcnn, environ)
     assert cfg.train_dataloader.dataset.data_root == str(tmp_path / "coco")
     assert cfg.val_evaluator.ann_file == f"{tmp_path}/coco/annotations/instances_val2017.json"
-    cfg = follow_environment(upernet, environ)
+    cfg = apply_data_variable(upernet, environ)
     ade = str(tmp_path / "ade" / "ADEChallengeData2016")
     assert cfg.test_dataloader.dataset.data_root == ade
 
 
 def test_variable_may_name_the_data_set_itself(mask_rcnn, tmp_path):
-    cfg = follow_environment(mask_rcnn, {DATA_VARIABLE: str(tmp_path)})
+    cfg = apply_data_variable(mask_rcnn, {DATA_VARIABLE: str(tmp_path)})
     assert cfg.train_dataloader.dataset.data_root == str(tmp_path)
 
 
 def test_variable_leaves_other_roots_alone(mask_rcnn, tmp_path):
     cfg = retarget(mask_rcnn, data_root="/sets/own")
-    assert follow_environment(cfg, {DATA_VARIABLE: str(tmp_path)}).to_dict() == cfg.to_dict()
-    assert follow_environment(mask_rcnn, {}).to_dict() == mask_rcnn.to_dict()
+    assert apply_data_variable(cfg, {DATA_VARIABLE: str(tmp_path)}).to_dict() == cfg.to_dict()
+    assert apply_data_variable(mask_rcnn, {}).to_dict() == mask_rcnn.to_dict()
 
 
 def test_flag_wins_over_variable(mask_rcnn, tmp_path):
-    cfg = retarget(follow_environment(mask_rcnn, {DATA_VARIABLE: str(tmp_path)}), data_root="/x")
+    cfg = retarget(apply_data_variable(mask_rcnn, {DATA_VARIABLE: str(tmp_path)}), data_root="/x")
     assert cfg.train_dataloader.dataset.data_root == "/x"
     assert cfg.val_evaluator.ann_file == "/x/annotations/instances_val2017.json"

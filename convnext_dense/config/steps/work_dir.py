@@ -7,7 +7,7 @@ from pathlib import Path
 from convnext_dense.config.state import Plan
 
 
-def set_place(plan: Plan) -> Plan:
+def set_work_dir(plan: Plan) -> Plan:
     """Set the work directory and the launcher.
 
     Raises:

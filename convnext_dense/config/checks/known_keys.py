@@ -59,7 +59,7 @@ _IN_ANY_PLACE = {
 
 
 @cache
-def listed_keys(place: str) -> frozenset[str]:
+def known_keys(place: str) -> frozenset[str]:
     """Return the keys that are known in a dict beside those of its class.
 
     Args:

@@ -22,7 +22,7 @@ _FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
 _PACKING = ("Pack", "TestTimeAug", "MultiBranch", "ImageToTensor", "Collect")
 
 
-def check_what_is_loaded(cfg: Config) -> None:
+def use_checked_loading(cfg: Config) -> None:
     """Put our loading transforms in the place of mmcv's and mmseg's.
 
     Args:

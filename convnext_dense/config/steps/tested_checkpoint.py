@@ -10,7 +10,7 @@ from convnext_dense.config_tree import datasets
 from convnext_dense.zoo import published_model
 
 
-def set_tested(plan: Plan) -> Plan:
+def set_tested_checkpoint(plan: Plan) -> Plan:
     """Let the test load its checkpoint, and nothing be resumed.
 
     Raises:
