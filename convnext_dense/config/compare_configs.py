@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.config.guards import GUARDS
+from convnext_dense.config.shared_parts import GUARDS
 
 # The checkout's, wherever one stands; a wheel has none.
 CONFIGS = (Path("configs"), Path(__file__).parents[2] / "configs")

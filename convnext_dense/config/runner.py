@@ -9,7 +9,7 @@ from __future__ import annotations
 from mmengine.config import Config
 
 from convnext_dense.config.checked_loading import use_checked_loading
-from convnext_dense.config.parts import default_visualizer, set_initial_weights
+from convnext_dense.config.shared_parts import default_visualizer, set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import type_name
 

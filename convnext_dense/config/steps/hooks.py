@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.config.guards import GUARDS
+from convnext_dense.config.shared_parts import GUARDS
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.config_tree import type_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from convnext_dense.config.parts import default_visualizer
+from convnext_dense.config.shared_parts import default_visualizer
 from convnext_dense.config.state import Plan
 
 

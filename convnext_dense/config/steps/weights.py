@@ -15,7 +15,7 @@ from convnext_dense.backbone.archs import resolve_arch
 from convnext_dense.checkpoints.load import WEIGHTS_REMEDY
 from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.config.options import NONE, PUBLISHED
-from convnext_dense.config.parts import set_initial_weights
+from convnext_dense.config.shared_parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
 from convnext_dense.swap.edits import Edits

@@ -1,4 +1,4 @@
-"""Parts of a config that its steps and its runner set alike."""
+"""Parts of a config that several steps, or the runner, use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from collections.abc import Mapping
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import backbone_owner
+
+# Hooks of convnext_dense.training that make a run durable. Every run of the tools has them.
+GUARDS = (
+    "RunIdentityHook",
+    "StrictLoadHook",
+    "TrainingStateHook",
+    "ReproducibleStreamHook",
+    "OwnBestHook",
+    "DueValidationHook",
+    "FiniteValuesHook",
+)
 
 
 def default_visualizer() -> ConfigDict:
