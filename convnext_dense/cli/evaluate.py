@@ -87,7 +87,7 @@ def evaluate_folders(args: argparse.Namespace) -> None:
     from mmseg.datasets import ADE20KDataset
 
     from convnext_dense.evaluation.label_maps import evaluate_label_maps
-    from convnext_dense.evaluation.map_files import pair_up
+    from convnext_dense.evaluation.map_files import pair_label_maps
 
     classes = parse_classes(args.classes) if args.classes else ADE20KDataset.METAINFO["classes"]
     figures = evaluate_label_maps(
@@ -97,7 +97,7 @@ def evaluate_folders(args: argparse.Namespace) -> None:
         reduce_zero_label=args.reduce_zero_label,
         progress=True,
     )
-    images = len(pair_up(Path(args.pred_dir), Path(args.gt_dir)))
+    images = len(pair_label_maps(Path(args.pred_dir), Path(args.gt_dir)))
     say(f"{images} label maps, {len(classes)} classes")
     _show(figures, args, benchmark="ade20k", images=images)
 

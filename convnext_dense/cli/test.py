@@ -10,7 +10,7 @@ from convnext_dense.cli.options import add_shared_options, note, run_options
 from convnext_dense.cli.output import say
 
 if TYPE_CHECKING:
-    from convnext_dense.evaluation.run import Tested
+    from convnext_dense.evaluation.run import EvaluationResult
 
 
 def add_test_options(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def test_command(args: argparse.Namespace) -> None:
     leave_processes()
 
 
-def show(tested: Tested) -> None:
+def show(tested: EvaluationResult) -> None:
     """Print the official figures, and the published row beside them."""
     from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 

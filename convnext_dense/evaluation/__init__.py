@@ -1,8 +1,9 @@
-"""Benchmark evaluation on top of mmdet's and mmseg's metrics, and of files alone.
+"""Compute the benchmarks' official figures, in a test or from files of results.
 
+:func:`~convnext_dense.evaluation.run.test` tests a model.
 :func:`~convnext_dense.evaluation.coco.evaluate_coco` and
-:func:`~convnext_dense.evaluation.label_maps.evaluate_label_maps` give :class:`Figures`;
-:mod:`~convnext_dense.evaluation.benchmark` makes a test collect them.
+:func:`~convnext_dense.evaluation.label_maps.evaluate_label_maps` evaluate files. All return
+:class:`Figures`.
 """
 
 from convnext_dense.evaluation.figures import Figures

@@ -1,7 +1,7 @@
-"""COCO's figures, from results and annotations alone.
+"""Compute COCO's figures from results and annotations.
 
-Source: https://cocodataset.org/#detection-eval and pycocotools' ``cocoeval.py``, which computes
-them, or faster-coco-eval, its equal in C++.
+The figures are defined at https://cocodataset.org/#detection-eval. They are computed by
+pycocotools' ``cocoeval.py``, or by faster-coco-eval, which does the same in C++.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OFFICIAL = (
     ("ARm", "0.50:0.95", "medium", 100),
     ("ARl", "0.50:0.95", "large", 100),
 )
-# Of `precision`: the rows of its first axis, all thresholds or one, and the area range.
+# Indices into `precision`: IoU thresholds, all or one, and the area range.
 _PER_CLASS: dict[str, tuple[slice | int, int]] = {
     "AP": (slice(None), 0),
     "AP50": (0, 0),
@@ -52,11 +52,11 @@ BACKENDS = ("pycocotools", "faster-coco-eval")
 
 
 def choose_backend(name: str | None = None) -> str:
-    """Return the backend to use: the named one, or the fastest that is installed.
+    """Return the backend to use: the named one, or for None the fastest that is installed.
 
     Raises:
-        ValueError: Where there is no such backend.
-        ImportError: Where it is not installed.
+        ValueError: If there is no such backend.
+        ImportError: If it is not installed.
     """
     if name is None:
         return BACKENDS[1] if find_spec("faster_coco_eval") else BACKENDS[0]
@@ -77,28 +77,27 @@ def evaluate_coco(
 ) -> Figures:
     """Evaluate results in COCO's format.
 
-    For masks the area of a result is that of its mask also where it has a box, as mmdet has it.
+    For masks the area of a result is its mask's, even if it has a box, as in mmdet.
 
     Args:
-        results: As :func:`~convnext_dense.evaluation.coco_input.read_results` gives them. They are
-            not changed.
-        truth: As :func:`~convnext_dense.evaluation.coco_input.read_truth` gives it.
+        results: From :func:`~convnext_dense.evaluation.coco_input.read_results`. Not changed.
+        truth: From :func:`~convnext_dense.evaluation.coco_input.read_truth`.
         types: ``bbox``, ``segm`` or both.
         backend: ``pycocotools``, ``faster-coco-eval``, or None for the fastest installed.
         cat_ids: The categories that count, or None for all.
 
     Returns:
-        The twelve official figures of each type, and those of each class.
+        The twelve official figures of each type, and the figures of each class.
 
     Raises:
-        ValueError: Where there is no such type or backend.
-        ImportError: Where the backend is not installed.
+        ValueError: If there is no such type or backend.
+        ImportError: If the backend is not installed.
     """
     unknown = [name for name in types if name not in TYPES]
     if unknown:
         raise ValueError(f"there is no type {unknown[0]!r}, choose from {', '.join(TYPES)}")
     backend = choose_backend(backend)
-    # The evaluation goes through the ids in this order.
+    # COCOeval's arrays have the categories in this order.
     ids = sorted(c["id"] for c in truth["categories"]) if cat_ids is None else sorted(cat_ids)
     evaluated = ((name, run_cocoeval(results, truth, name, backend, ids)) for name in types)
     return figures_of(evaluated, truth, ids)
@@ -107,12 +106,13 @@ def evaluate_coco(
 def figures_of(
     evaluated: Iterable[tuple[str, COCOeval]], truth: dict, cat_ids: Sequence[Id]
 ) -> Figures:
-    """Return the figures of what :func:`run_cocoeval` evaluated.
+    """Return the figures of evaluations by :func:`run_cocoeval`.
 
     Args:
-        evaluated: Pairs of a type, ``bbox`` or ``segm``, and its COCOeval, one at a time.
+        evaluated: Pairs of a type, ``bbox`` or ``segm``, and its COCOeval. If this is a generator,
+            only one COCOeval is in memory at a time.
         truth: As for :func:`evaluate_coco`.
-        cat_ids: Those that were evaluated, in their order.
+        cat_ids: The categories that were evaluated, in their order.
     """
     names = {category["id"]: category["name"] for category in truth["categories"]}
     summary: dict[str, float] = {}
@@ -133,19 +133,19 @@ def figures_of(
 def run_cocoeval(
     results: Sequence[dict], truth: dict, iou_type: str, backend: str, cat_ids: Sequence[Id]
 ) -> COCOeval:
-    """Run a backend's COCOeval, for what the figures leave out: its arrays and matches.
+    """Run a backend's COCOeval, whose arrays and matches contain more than the figures.
 
     Args:
         results: As for :func:`evaluate_coco`.
-        truth: As for :func:`evaluate_coco`; the ids of its images and categories may be numbers or
-            texts. A match is noted by its annotation's place, from 1.
+        truth: As for :func:`evaluate_coco`; the ids of images and categories may be numbers or
+            texts. Matches refer to annotations by their position in the list, from 1.
         iou_type: ``bbox`` or ``segm``.
-        backend: One of :data:`BACKENDS`; ``evalImgs`` is pycocotools' alone.
+        backend: One of :data:`BACKENDS`. Only pycocotools fills ``evalImgs``.
         cat_ids: The categories that count, in the order of the arrays.
 
     Returns:
         COCOeval, evaluated, accumulated and summarised. Its ids are numbers in the order of the
-        truth's own, but for the images of ``evalImgs``, which have their own.
+        truth's ids, except in ``evalImgs``, where images have their ids from the truth.
     """
     images, categories = (_numbered(truth[kind]) for kind in ("images", "categories"))
 
@@ -156,7 +156,7 @@ def run_cocoeval(
             category_id=categories[entry["category_id"]],
         )
 
-    # Both backends write into the entries they are given.
+    # Both backends change the entries they are given, so they get copies.
     needed = ("image_id", "category_id", "score", TYPES[iou_type])
     results = [linked({name: result[name] for name in needed}) for result in results]
     if backend == "pycocotools":
@@ -167,8 +167,8 @@ def run_cocoeval(
         from faster_coco_eval import COCOeval_faster as COCOeval
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        # Integers alone are taken by both backends. A match is noted by the annotation's id, and 0
-        # stands for none.
+        # Both backends accept only integers. They record a match by the annotation's id, and 0
+        # means no match.
         coco.dataset = dict(
             images=[
                 dict(i, id=images[i["id"]], width=int(i["width"]), height=int(i["height"]))
@@ -181,7 +181,7 @@ def run_cocoeval(
             ],
         )
         coco.createIndex()
-        evaluation = COCOeval(coco, _found(COCO, coco, results), iou_type)
+        evaluation = COCOeval(coco, _load_results(COCO, coco, results), iou_type)
         evaluation.params.catIds = [categories[cat_id] for cat_id in cat_ids]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -194,14 +194,14 @@ def run_cocoeval(
 
 
 def _numbered(entries: Iterable[dict]) -> dict[Id, int]:
-    """Return a number from 1 for each id, in the order in which pycocotools goes through them."""
+    """Return a number from 1 for each id, in pycocotools' order."""
     return {own: number for number, own in enumerate(sorted(e["id"] for e in entries), start=1)}
 
 
-def _found(kind: type[COCO], coco: COCO, results: list[dict]) -> COCO:
+def _load_results(kind: type[COCO], coco: COCO, results: list[dict]) -> COCO:
     if results:
         return coco.loadRes(results)
-    none = kind()  # loadRes looks at the first result
+    none = kind()  # loadRes fails without a first result
     none.dataset = dict(coco.dataset, annotations=[])
     none.createIndex()
     return none

@@ -1,14 +1,14 @@
-"""COCO result and annotation files, read and refused by name where they cannot be evaluated.
+"""Read COCO result and annotation files, and refuse those that cannot be evaluated.
 
-pycocotools counts much of what is wrong without a word: results for an unknown category vanish, a
-score that is not a number sorts anywhere, masks of another size match nothing, a match with the
-annotation of id 0 counts as a miss.
+pycocotools accepts many errors silently: it ignores results for an unknown category, sorts a score
+that is not a number anywhere, finds no match for a mask of another size, and counts a match with
+the annotation of id 0 as a miss.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
@@ -17,25 +17,25 @@ from convnext_dense.data.rules.coco_file import announce_large_file
 from convnext_dense.data.rules.field_kinds import Id, is_box, is_id, is_number
 from convnext_dense.data.rules.masks import Segmentations, check_masks
 from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
+from convnext_dense.evaluation.map_files import first_few
 
 TYPES = {"bbox": "bbox", "segm": "segmentation"}
-_SHOWN = 5
 
 
 def read_truth(path: str | Path, *, masks: bool = False, findings: Findings | None = None) -> dict:
-    """Read a COCO annotation file, by the rules that hold for training and testing.
+    """Read a COCO annotation file, and check it by the same rules as training and testing.
 
     Args:
         path: The file.
-        masks: Whether segmentations are drawn, where there are any.
-        findings: Where to report what is worth a look; None leaves it out.
+        masks: Whether to check that segmentations can be drawn, if there are any.
+        findings: Collects warnings; None drops them.
 
     Returns:
         Its content.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        ValueError: Where it is not whole, or breaks a rule.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not whole, or breaks a rule.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no annotation file {path}")
@@ -58,15 +58,15 @@ def read_results(
     Args:
         path: A JSON array of objects with ``image_id``, ``category_id``, ``score`` and ``bbox``,
             ``segmentation`` (RLE) or both.
-        truth: As :func:`read_truth` gives it.
-        annotations: What to call the truth in messages.
+        truth: From :func:`read_truth`.
+        annotations: The truth's name in messages.
 
     Returns:
         The results.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        ValueError: Where the file is not whole or a result cannot be evaluated.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not whole, or a result cannot be evaluated.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no result file {path}")
@@ -74,25 +74,25 @@ def read_results(
         results = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"result file {path} is not whole JSON, as one is whose writing was cut short: {error}"
+            f"result file {path} is not whole JSON; writing it may have been interrupted: {error}"
         ) from error
     if not isinstance(results, list):
         hint = ""
         if isinstance(results, dict) and "images" in results:
-            hint = "; it looks like annotations, which come second"
+            hint = "; it looks like annotations, which are the second argument"
         raise ValueError(
-            f"result file {path} holds a JSON {type(results).__name__}, COCO's results are an "
-            f"array of objects{hint}"
+            f"result file {path} contains a JSON {type(results).__name__}, but COCO's results are "
+            f"an array of objects{hint}"
         )
     check_results(results, truth, str(path), str(annotations))
     return results
 
 
 def check_results(results: Sequence[dict], truth: dict, path: str, annotations: str) -> None:
-    """Refuse results that pycocotools would fail on or count without a word.
+    """Refuse results that would make pycocotools fail or silently miscount.
 
     Raises:
-        ValueError: Naming the file, the first offenders and how many there are.
+        ValueError: If there are any; the message has the file, the first one and their number.
     """
 
     def refuse(where: Callable[[dict], bool], wrong: str, show: Callable[[dict], object]) -> None:
@@ -105,32 +105,32 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
             )
 
     def refuse_without(key: str) -> None:
-        refuse(lambda r: key not in r, f"have no {key}", lambda r: f"keys {_list(r)}")
+        refuse(lambda r: key not in r, f"have no {key}", lambda r: f"keys {first_few(r)}")
 
     def refuse_unknown(key: str, kind: str) -> None:
         known = {entry["id"] for entry in truth[kind]}
         refuse(
-            # JSON may hold a list there, which no set can look up, or true, which is equal to 1.
+            # JSON may have a list here, which a set cannot look up, or true, which equals 1.
             lambda r: not is_id(r[key]) or r[key] not in known,
             f"have an unknown {key}: it is not among the {len(known)} {kind} of {annotations} "
-            f"({_list(sorted(known, key=str))})",
+            f"({first_few(sorted(known, key=str))})",
             lambda r: f"{key} {r[key]!r}",
         )
 
-    refuse(lambda r: not isinstance(r, dict), "are no objects", lambda r: repr(r)[:80])
+    refuse(lambda r: not isinstance(r, dict), "are not objects", lambda r: repr(r)[:80])
     for key in ("image_id", "category_id", "score"):
         refuse_without(key)
     refuse_unknown("image_id", "images")
     refuse_unknown("category_id", "categories")
     refuse(
         lambda r: not is_number(r["score"]),
-        "have a score that is no finite number",
+        "have a score that is not a finite number",
         lambda r: f"score {r['score']!r}, image_id {r['image_id']}",
     )
     refuse(
         lambda r: "bbox" not in r and "segmentation" not in r,
         "have neither bbox nor segmentation",
-        lambda r: f"keys {_list(r)}",
+        lambda r: f"keys {first_few(r)}",
     )
     refuse(
         lambda r: "bbox" in r and not is_box(r["bbox"]),
@@ -139,8 +139,8 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
     )
     refuse(
         lambda r: "segmentation" in r and not _is_rle(r["segmentation"]),
-        "have a segmentation that is no compressed RLE (size and counts, as pycocotools.mask.encode"
-        " gives it)",
+        "have a segmentation that is not a compressed RLE (size and counts, as from "
+        "pycocotools.mask.encode)",
         lambda r: f"segmentation {repr(r['segmentation'])[:80]}, image_id {r['image_id']}",
     )
     sizes = _image_sizes(truth)
@@ -179,25 +179,25 @@ def types_of(
     """Return the types that results and truth both have: ``bbox``, ``segm`` or both.
 
     Args:
-        results: As :func:`read_results` gives them.
-        truth: As :func:`read_truth` gives it.
-        path: What to call the results in messages.
-        annotations: What to call the truth.
+        results: From :func:`read_results`.
+        truth: From :func:`read_truth`.
+        path: The results' name in messages.
+        annotations: The truth's name in messages.
 
     Raises:
-        ValueError: Where only some of the results have one, or only some of the annotations.
+        ValueError: If only some of the results, or only some of the annotations, have a type.
     """
     counts = {name: sum(key in r for r in results) for name, key in TYPES.items()}
     if any(0 < count < len(results) for count in counts.values()):
         listed = ", ".join(f"{n} of {len(results)} have a {TYPES[t]}" for t, n in counts.items())
-        raise ValueError(f"{path}: results lack what others have, {listed}: `types` chooses one")
+        raise ValueError(f"{path}: results are of different types, {listed}: `types` chooses one")
     types = tuple(name for name, count in counts.items() if count == len(results))
     lacking = [a["id"] for a in truth["annotations"] if not a.get("segmentation")]
     total = len(truth["annotations"])
     if "segm" in types and 0 < len(lacking) < total:
         raise ValueError(
-            f"{annotations}: annotation {lacking[0]} has no segmentation, as {len(lacking)} of "
-            f"{total}; the results have masks: `types=('bbox',)` evaluates boxes alone"
+            f"{annotations}: {len(lacking)} of {total} annotations have no segmentation, such as "
+            f"{lacking[0]}, but the results have masks: `types=('bbox',)` evaluates only boxes"
         )
     return types if len(lacking) < total else tuple(name for name in types if name != "segm")
 
@@ -209,17 +209,17 @@ def check_type(
     path: str,
     annotations: str | Path = "the annotations",
 ) -> None:
-    """Refuse a type that not all results, or not all annotations, have.
+    """Refuse a type that some results or annotations do not have.
 
     Args:
         iou_type: ``bbox`` or ``segm``.
-        results: As :func:`read_results` gives them.
-        truth: As :func:`read_truth` gives it.
-        path: What to call the results in messages.
-        annotations: What to call the truth.
+        results: From :func:`read_results`.
+        truth: From :func:`read_truth`.
+        path: The results' name in messages.
+        annotations: The truth's name in messages.
 
     Raises:
-        ValueError: Naming how many lack it, or a mask that cannot be drawn.
+        ValueError: If some lack the type, or a mask cannot be drawn; the message says how many.
     """
     key = TYPES[iou_type]
     lacking = [index for index, result in enumerate(results) if key not in result]
@@ -234,7 +234,7 @@ def check_type(
     if without:
         raise ValueError(
             f"{annotations}: {len(without)} of {len(truth['annotations'])} annotations have no "
-            f"segmentation, which `types=('segm',)` needs: ids {_list(without)}"
+            f"segmentation, which `types=('segm',)` needs: ids {first_few(without)}"
         )
     findings = Findings("", str(annotations))
     sizes = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
@@ -250,8 +250,3 @@ def _is_rle(value: object) -> bool:
     if not isinstance(value, dict) or rle_problem(value, None) is not None:
         return False
     return not isinstance(value["counts"], list)
-
-
-def _list(values: Iterable[object]) -> str:
-    texts = list(dict.fromkeys(map(str, values)))
-    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")

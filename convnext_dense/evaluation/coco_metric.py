@@ -1,4 +1,4 @@
-"""mmdet's CocoMetric with COCO's official figures, which keeps its results in COCO's format."""
+"""mmdet's CocoMetric, but with COCO's official figures and with results saved in COCO's format."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ _LOGGED = {
 class BenchmarkCocoMetric(CocoMetric):
     """mmdet's CocoMetric, with the official figures and those of every class in :attr:`figures`.
 
-    mmdet counts up to 1000 detections per image where COCO counts 100.
+    mmdet counts up to 1000 detections per image, COCO only 100.
 
     Args:
-        out: A ``.json`` file that takes the results in COCO's format before they are evaluated. A
-            model that scores masks and boxes apart has two: ``.bbox.json`` and ``.segm.json``.
-        kwargs: Those of CocoMetric, with ``ann_file`` and the metrics ``bbox`` and ``segm`` alone.
+        out: A ``.json`` file. The results are written to it in COCO's format before they are
+            evaluated. If masks have other scores than boxes, there are two files: ``.bbox.json``
+            and ``.segm.json``.
+        kwargs: As for CocoMetric, with ``ann_file``, and no metrics but ``bbox`` and ``segm``.
 
     Attributes:
-        figures: The figures, once they are computed.
-        kept: The files of results that are written.
+        figures: The figures, after they are computed.
+        kept: The files of results that were written.
     """
 
     def __init__(self, out: str | None = None, **kwargs: object) -> None:
@@ -47,12 +48,13 @@ class BenchmarkCocoMetric(CocoMetric):
         self.kept: list[Path] = []
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Keep the collected results, then evaluate them."""
+        """Save the collected results, then evaluate them."""
         truth = self._coco_api.dataset
         cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         predictions = [prediction for _, prediction in results]
         all_found = {
-            name: list(entries(predictions, cat_ids, masks=name == "segm")) for name in self.metrics
+            name: list(result_entries(predictions, cat_ids, masks=name == "segm"))
+            for name in self.metrics
         }
         if self.out:
             self.kept = save_results(self.out, all_found)
@@ -77,13 +79,13 @@ def save_results(out: str | Path, all_found: Mapping[str, list[dict]]) -> list[P
 
     Args:
         out: A ``.json`` file, see :class:`BenchmarkCocoMetric`.
-        all_found: What :func:`entries` gives, by ``bbox`` and ``segm``.
+        all_found: Lists from :func:`result_entries`, by ``bbox`` and ``segm``.
 
     Returns:
         The files.
 
     Raises:
-        OSError: Where a file cannot be written.
+        OSError: If a file could not be written.
     """
     out = Path(out)
     scores = {tuple(entry["score"] for entry in found) for found in all_found.values()}
@@ -97,17 +99,16 @@ def save_results(out: str | Path, all_found: Mapping[str, list[dict]]) -> list[P
     return list(files)
 
 
-def entries(predictions: Sequence[dict], cat_ids: Sequence[int], masks: bool) -> Iterator[dict]:
-    """Return predictions in COCO's result format.
+def result_entries(
+    predictions: Sequence[dict], cat_ids: Sequence[int], masks: bool
+) -> Iterator[dict]:
+    """Yield predictions in COCO's result format, one object per detection.
 
     Args:
         predictions: As CocoMetric collects them: ``img_id``, ``bboxes`` (N, 4) as x1, y1, x2, y2 in
             pixels, ``scores`` (N,), ``labels`` (N,), and ``masks``, N RLEs.
         cat_ids: The category of each label.
-        masks: Whether to give the masks, and their scores where they have their own.
-
-    Yields:
-        One object per detection.
+        masks: Whether to add the masks, and use their scores if they have their own.
     """
     for prediction in predictions:
         scores = prediction["scores"]

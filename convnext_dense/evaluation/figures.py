@@ -16,14 +16,14 @@ PER_CLASS_FILE = "per_class.csv"
 
 @dataclass(frozen=True)
 class Figures:
-    """What a benchmark's evaluation gives.
+    """The figures of a benchmark's evaluation.
 
     Attributes:
-        summary: The official figures by name: ``bbox_AP``, ``segm_AR100``, ... from 0 to 1, and -1
-            where there is nothing to find, as pycocotools has it; or ``mIoU``, ``mAcc``, ``aAcc``
-            in percent, as mmseg has it.
-        per_class: One row per class: ``class`` and its figures in the same units, NaN where there
-            is nothing to find.
+        summary: The official figures by name, in the metric's own units: ``bbox_AP``,
+            ``segm_AR100``, ... from 0 to 1, and -1 if there is nothing to find (pycocotools); or
+            ``mIoU``, ``mAcc``, ``aAcc`` in percent (mmseg).
+        per_class: One row per class: ``class`` and its figures in the same units, NaN if there is
+            nothing to find.
     """
 
     summary: Mapping[str, float]
@@ -34,20 +34,20 @@ def write_figures(folder: str | Path, figures: Figures, **about: object) -> list
     """Write ``metrics.json`` and ``per_class.csv``, each whole or not at all.
 
     Args:
-        folder: Made where it is missing.
-        figures: What to write. Without rows per class there is no ``per_class.csv``, and one of an
-            earlier evaluation is removed.
-        about: Further keys of ``metrics.json``, beside ``metrics``.
+        folder: Created if it is missing.
+        figures: What to write. Without rows per class, ``per_class.csv`` is not written, and that
+            of an earlier evaluation is removed.
+        about: Other keys of ``metrics.json``, beside ``metrics``.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
-        OSError: Where a file cannot be written; an earlier one stays as it was.
+        OSError: If a file could not be written; the earlier one stays as it was.
     """
     content = dict(about, metrics=dict(figures.summary))
     metrics, per_class = Path(folder) / METRICS_FILE, Path(folder) / PER_CLASS_FILE
-    # mmengine's metrics may give scalars of numpy, which JSON does not know.
+    # mmengine's metrics may contain numpy's scalars, which JSON cannot represent.
     write_whole(metrics, json.dumps(content, indent=2, default=float) + "\n")
     if not figures.per_class:
         per_class.unlink(missing_ok=True)

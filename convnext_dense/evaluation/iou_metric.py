@@ -1,4 +1,4 @@
-"""mmseg's IoUMetric that keeps its figures, and writes label maps whole or not at all."""
+"""mmseg's IoUMetric, but it keeps its figures, and writes label maps whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.evaluation.map_files import map_name
+from convnext_dense.evaluation.map_files import label_map_name
 from convnext_dense.files import path_inside, write_whole
 
 
@@ -24,16 +24,15 @@ class BenchmarkIoUMetric(IoUMetric):
     """mmseg's IoUMetric, with the figures of every class in :attr:`figures`.
 
     Args:
-        out: A folder that takes one PNG of labels per image, see ``images``. Where the truth has 0
-            for unlabelled (``reduce_zero_label``), the labels begin at 1, as ADE20K's benchmark
-            wants it.
+        out: A folder for one PNG of labels per image. If 0 means unlabelled in the truth
+            (``reduce_zero_label``), the labels begin at 1, as ADE20K's benchmark expects.
         images: The data's folders of images, for
-            :func:`~convnext_dense.evaluation.map_files.map_name`.
-        kwargs: Those of IoUMetric.
+            :func:`~convnext_dense.evaluation.map_files.label_map_name`.
+        kwargs: As for IoUMetric.
 
     Attributes:
-        figures: The figures, once they are computed.
-        kept: The folder of label maps, once one is written.
+        figures: The figures, after they are computed.
+        kept: The folder of label maps, after one is written.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class BenchmarkIoUMetric(IoUMetric):
         """Write the label maps of a batch, then count its pixels."""
         if self.out:
             for sample in data_samples:
-                name = map_name(sample["img_path"], self.images)
+                name = label_map_name(sample["img_path"], self.images)
                 write_whole(path_inside(self.out, name), _png(sample))
             self.kept = [Path(self.out)]
         super().process(data_batch, data_samples)
@@ -58,17 +57,17 @@ class BenchmarkIoUMetric(IoUMetric):
         """Compute the figures from the pixels that were counted.
 
         Raises:
-            ValueError: Where the truth has no labelled pixel.
+            ValueError: If the truth has no labelled pixel.
         """
         if self.format_only:
             return {}
-        with quiet_logger():  # its own table of the classes
+        with quiet_logger():  # it would log its own table of classes
             metrics = super().compute_metrics(results)
         areas = [sum(counts) for counts in zip(*results, strict=True)]
         if not areas[-1].sum():
             raise ValueError(
                 f"none of the {len(results)} label maps of the truth has a labelled pixel, so "
-                f"there is no mIoU: {self.ignore_index} is left out, and 0 where it means "
+                f"there is no mIoU: {self.ignore_index} is not counted, nor is 0 if it means "
                 "unlabelled"
             )
         per_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
@@ -86,23 +85,23 @@ def figures_of_areas(areas: Sequence[tuple[torch.Tensor, ...]], classes: Sequenc
     """Return the figures of pixels that were counted.
 
     Args:
-        areas: What ``intersect_and_union`` gives for each picture, or for all of them.
+        areas: Results of ``intersect_and_union`` for each picture, or for all pictures together.
         classes: Their names.
 
     Raises:
-        ValueError: Where the truth has no labelled pixel.
+        ValueError: If the truth has no labelled pixel.
     """
     with quiet_logger():
         metric = BenchmarkIoUMetric()
     metric.dataset_meta = dict(classes=tuple(classes))
     metric.compute_metrics(areas)
-    assert metric.figures is not None  # which format_only alone leaves out
+    assert metric.figures is not None  # only format_only leaves it out
     return metric.figures
 
 
 @contextlib.contextmanager
 def quiet_logger() -> Iterator[None]:
-    """Keep what is not an error out of mmengine's log."""
+    """Log nothing but errors to mmengine's log."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel("ERROR")
@@ -122,5 +121,5 @@ def _png(sample: dict) -> bytes:
 
 
 def _percent(fraction: float) -> float:
-    # Rounded as IoUMetric's own table is.
+    # Rounded in the same way as IoUMetric's own table.
     return round(float(np.round(fraction * 100, 2)), 2)

@@ -1,4 +1,4 @@
-"""The files of label maps: what each is called, and which two belong together."""
+"""Name the files of label maps, and pair predictions with their truth."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ SUFFIX = ".png"
 _SHOWN = 5
 
 
-def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
+def label_map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
     """Return the path of an image's label map below the folder of maps.
 
     Args:
-        image: Its path.
-        folders: Those of images. The map lies as the image does below the one that holds it; where
-            none does, it has the image's name alone.
+        image: The image's path.
+        folders: Folders of images. The map's path is the image's below the folder that contains
+            it; if none does, the map's path is the image's name.
 
     Example:
-        >>> map_name("data/images/val/cam1/7.jpg", ["data/images/val"])
+        >>> label_map_name("data/images/val/cam1/7.jpg", ["data/images/val"])
         'cam1/7.png'
     """
     image = Path(image)
@@ -28,12 +28,12 @@ def map_name(image: str | Path, folders: Iterable[str | Path]) -> str:
     return image.relative_to(folder).with_suffix(SUFFIX).as_posix()
 
 
-def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
-    """Pair the PNGs at or below two folders by their paths there.
+def pair_label_maps(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
+    """Pair the PNGs in or below two folders by their relative paths.
 
     Raises:
-        FileNotFoundError: Where a folder is missing or has no PNG, or a prediction is missing.
-        ValueError: Where a prediction has no truth.
+        FileNotFoundError: If a folder is missing or has no PNG, or a prediction is missing.
+        ValueError: If a prediction has no truth.
     """
     found = []
     for title, folder in (("predictions", pred_dir), ("truth", gt_dir)):
@@ -45,25 +45,25 @@ def pair_up(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
             if path.suffix.lower() == SUFFIX and not is_part(path)
         }
         if not files:
-            raise FileNotFoundError(f"{folder} holds no {SUFFIX} file: {title} are PNGs of labels")
+            raise FileNotFoundError(f"{folder} has no {SUFFIX} file: {title} are PNGs of labels")
         found.append(files)
     preds, truths = found
     without = sorted(truths.keys() - preds.keys())
     if without:
         raise FileNotFoundError(
             f"{pred_dir} lacks {len(without)} of the {len(truths)} label maps of {gt_dir}: "
-            f"{listed(without)}"
+            f"{first_few(without)}"
         )
     unknown = sorted(preds.keys() - truths.keys())
     if unknown:
         raise ValueError(
             f"{len(unknown)} of the {len(preds)} label maps of {pred_dir} have no truth in "
-            f"{gt_dir}: {listed(unknown)}"
+            f"{gt_dir}: {first_few(unknown)}"
         )
     return [(preds[name], truths[name]) for name in sorted(truths)]
 
 
-def listed(values: Iterable[object]) -> str:
-    """Name some values, and say that there are more."""
-    texts = list(map(str, values))
+def first_few(values: Iterable[object]) -> str:
+    """Return the first of some values as text, and dots if there are more."""
+    texts = list(dict.fromkeys(map(str, values)))
     return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""What a test leaves behind besides its figures: predictions and pictures."""
+"""Find and check the files that a test writes besides its figures: predictions and pictures."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 
 from convnext_dense.config.steps.outputs import IOU, evaluators_of_test, is_segmenter
-from convnext_dense.evaluation.map_files import map_name
+from convnext_dense.evaluation.map_files import label_map_name
 from convnext_dense.files import path_inside
 
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
 
 
-def kept_predictions(metrics: Iterable[BaseMetric]) -> list[Path]:
-    """Return the files or folders into which the metrics of a test have written predictions."""
+def prediction_files(metrics: Iterable[BaseMetric]) -> list[Path]:
+    """Return the files or folders to which the metrics of a test wrote predictions."""
     return [path for metric in metrics for path in getattr(metric, "kept", ())]
 
 
-def check_names(cfg: Config, dataset: BaseDataset, show_dir: str | None) -> None:
-    """Refuse a test whose label maps or drawings would overwrite each other or lie elsewhere.
+def check_output_names(cfg: Config, dataset: BaseDataset, show_dir: str | None) -> None:
+    """Refuse a test whose label maps or drawings would overwrite each other or leave their folder.
 
     Args:
-        cfg: After :func:`~convnext_dense.config.steps.outputs.keep_predictions`.
+        cfg: The config, after :func:`~convnext_dense.config.steps.outputs.keep_predictions`.
         dataset: The test data, built.
-        show_dir: Where the test draws, if it does.
+        show_dir: The folder of the drawings, or None.
 
     Raises:
-        ValueError: Naming two images of one name, or one whose name leads out of the folder.
+        ValueError: If two outputs have one path, or a path leads out of the folder; the message
+            names the images.
     """
     for evaluator in evaluators_of_test(cfg):
         if evaluator.type == IOU and evaluator.get("out"):
-            name = partial(map_name, folders=evaluator.get("images", ()))
-            way_on = "a .pkl file keeps all predictions"
-            _check_names(dataset, evaluator.out, name, "out", way_on)
+            name = partial(label_map_name, folders=evaluator.get("images", ()))
+            remedy = "a .pkl file can hold all predictions"
+            _check_paths(dataset, evaluator.out, name, "out", remedy)
     if show_dir:
-        # The hooks of mmdet and mmseg call a drawing as its image, whatever folder that is in.
-        way_on = "`Predictor` draws pictures of several folders"
+        # The hooks of mmdet and mmseg name a drawing after its image, without the folder.
+        remedy = "`Predictor` draws pictures of several folders"
         layout = "vis_data/vis_image/test_{}_0.png" if is_segmenter(cfg) else "{}"
         name = partial(_drawing_name, layout=layout)
-        _check_names(dataset, show_dir, name, "show_dir", way_on)
+        _check_paths(dataset, show_dir, name, "show_dir", remedy)
 
 
 def _drawing_name(image: str, layout: str) -> str:
     return layout.format(Path(image).name)
 
 
-def _check_names(
-    dataset: BaseDataset, folder: str, name: Callable[[str], str], argument: str, way_on: str
+def _check_paths(
+    dataset: BaseDataset, folder: str, name: Callable[[str], str], argument: str, remedy: str
 ) -> None:
     images: dict[str, str] = {}
     for index in range(len(dataset)):
@@ -65,5 +66,5 @@ def _check_names(
         if other != image:
             raise ValueError(
                 f"`{argument}`: {other} and {image} would both be written as {name(image)}; "
-                f"{way_on}"
+                f"{remedy}"
             )

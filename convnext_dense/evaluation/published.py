@@ -1,4 +1,4 @@
-"""A test's figures beside the row that was published for the recipe."""
+"""Compare a test's figures with those that were published for its recipe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.zoo import METRIC_TITLES, PUBLISHED
 
-# Of COCO val2017 and of ADE20K's validation.
+# The number of images in COCO val2017 and in ADE20K's validation set.
 DETECTOR_IMAGES, SEGMENTER_IMAGES = 5000, 2000
 TTA_METRIC = "mIoU (ms+flip)"
-# What a trained model computes does not depend on these keys.
+# The predictions of a trained model do not depend on these keys.
 _OF_TRAINING = ("init_cfg", "pretrained", "train_cfg", "with_cp", "drop_path_rate")
 _MOST_SHOWN, _LONGEST = 5, 60
-# Ours, which are fractions of 1 for COCO, by the names of the published table.
+# The names of our figures by those of the published table, and the factor that makes them percent.
 _OURS = {
     "coco/bbox_mAP": ("bbox_AP", 100),
     "coco/segm_mAP": ("segm_AP", 100),
@@ -30,14 +30,14 @@ _OURS = {
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One figure here and as published, in percent.
+class PublishedFigure:
+    """One figure of a test and as published, in percent.
 
     Attributes:
-        metric: What it is called.
+        metric: Its name.
         here: The figure of this test.
-        published: That of the authors.
-        difference: The first less the second.
+        published: The figure of the authors.
+        difference: ``here - published``.
     """
 
     metric: str
@@ -48,40 +48,40 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The published row beside a test's figures.
+    """A test's figures and the published row.
 
     Attributes:
-        name: What the row is called.
-        figures: Those that both have.
-        unlike: What makes the two incomparable, if anything.
+        name: The row's name.
+        figures: The figures that both have.
+        unlike: Reasons why the two cannot be compared, if any.
     """
 
     name: str
-    figures: list[Beside]
+    figures: list[PublishedFigure]
     unlike: list[str]
 
     def as_dict(self) -> dict:
-        """Return it as ``metrics.json`` keeps it."""
+        """Return the comparison in the form of ``metrics.json``."""
         return asdict(self)
 
 
-def compare(
+def compare_with_published(
     config: str | Path, figures: Figures, *, tta: bool, images: int, changes: list[str]
 ) -> Comparison | None:
-    """Set the figures of a test beside those that were published for its recipe.
+    """Compare the figures of a test with those that were published for its recipe.
 
-    A config of a recipe's name may be another one, such as that in a work directory: its model and
-    classes are compared with the recipe's.
+    A config with a recipe's name may have been changed, such as that in a work directory: its model
+    and classes are compared with the recipe's.
 
     Args:
         config: Path of the config.
-        figures: Those of the test.
+        figures: The figures of the test.
         tta: Whether it was the multi-scale and flip test.
-        images: How many images it saw.
-        changes: Names of what makes it another test than the published one.
+        images: The number of images that were tested.
+        changes: Options that make it another test than the published one.
 
     Returns:
-        The comparison, or None where the config is no published recipe.
+        The comparison, or None if the config is not a published recipe.
     """
     row = next((r for r in PUBLISHED if Path(r.config).name == Path(config).stem), None)
     if row is None:
@@ -97,12 +97,12 @@ def compare(
         if ours in figures.summary and not other_test:
             here = round(figures.summary[ours] * scale, 2)
             difference = round(here - published, 2)
-            beside.append(Beside(METRIC_TITLES[metric], here, published, difference))
+            beside.append(PublishedFigure(METRIC_TITLES[metric], here, published, difference))
     return Comparison(f"{row.name}, {row.pretrained}", beside, unlike)
 
 
 def _unlike_recipe(config: Path) -> list[str]:
-    """Say what a config's model and classes differ in from the recipe of its name."""
+    """Return how a config's model and classes differ from the recipe of the same name."""
     recipe = find_recipe(config.stem)
     if recipe is None:
         return [f"there is no configs/*/{config.name} to compare with"]
@@ -110,7 +110,7 @@ def _unlike_recipe(config: Path) -> list[str]:
         return []
     try:
         changes = config_differences([_what_is_tested(config), _what_is_tested(recipe)])
-    except Exception as error:  # the figures of a finished test are not to be lost
+    except Exception as error:  # the figures of a finished test must not be lost
         return [f"the model cannot be compared with the recipe's ({error})"]
     unlike = []
     for change in changes[:_MOST_SHOWN]:
@@ -126,7 +126,7 @@ def _what_is_tested(file: Path) -> Config:
     cfg = Config.fromfile(file, import_custom_modules=False)
     classes: list[str] = []
     for key, dataset in datasets(cfg, "test"):
-        with contextlib.suppress(ValueError):  # classes that the caller alone names
+        with contextlib.suppress(ValueError):  # only the caller knows the classes
             classes += build_without_annotations(cfg, key, dataset).metainfo["classes"]
     return Config(dict(classes=classes, model=_without_training(cfg.model)))
 
@@ -136,10 +136,10 @@ def _without_training(node: object) -> object:
         return {k: _without_training(v) for k, v in node.items() if k not in _OF_TRAINING}
     if isinstance(node, list | tuple):
         return [_without_training(part) for part in node]
-    return "BN" if node == "SyncBN" else node  # the same in a test
+    return "BN" if node == "SyncBN" else node  # the two are the same in a test
 
 
 def _short(text: str) -> str:
     if text == ABSENT:
-        return "not there"
+        return "missing"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -15,17 +15,17 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import TEST, Plan, plan_run, take_steps
 from convnext_dense.config.steps.outputs import COCO, DETECTIONS, IOU, SAMPLES, evaluators_of_test
 from convnext_dense.evaluation.figures import Figures, write_figures
-from convnext_dense.evaluation.outputs import check_names, kept_predictions
-from convnext_dense.evaluation.published import Comparison, compare
+from convnext_dense.evaluation.outputs import check_output_names, prediction_files
+from convnext_dense.evaluation.published import Comparison, compare_with_published
 from convnext_dense.files import ensure_folder
 from convnext_dense.ranks import rank
 from convnext_dense.text import one_line
 from convnext_dense.training.processes import end_with_launcher, join_processes, leave_processes
 from convnext_dense.training.runner import build_runner
 
-# Options that make a test another one than the published.
+# Options that make a test another one than the published one.
 _CHANGING = ("classes", "img_size", "box_only", "backbone")
-# The files of this room that register what a test's config names.
+# The module that registers each metric of this package.
 _REGISTERED_BY = {
     COCO: "coco_metric",
     IOU: "iou_metric",
@@ -35,17 +35,18 @@ _REGISTERED_BY = {
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What came of a test.
+class EvaluationResult:
+    """The result of a test.
 
     Attributes:
         metrics: Every metric by name, as mmengine logs it.
-        figures: The official figures, or the metrics where the test has others than COCO's or IoU.
+        figures: The official figures, or ``metrics`` if the test has other metrics than COCO's or
+            IoU.
         is_official: Whether the figures are the official ones.
-        images: How many images were tested.
-        comparison: The published row beside the figures, for a published recipe.
-        kept: Where predictions were kept.
-        about: What ``metrics.json`` says beside the figures.
+        images: The number of images that were tested.
+        comparison: The comparison with the published row, for a published recipe.
+        kept: The files or folders of predictions.
+        about: The other keys of ``metrics.json``.
         written: The files of the figures.
     """
 
@@ -62,38 +63,38 @@ class Tested:
 def test(
     options: RunOptions,
     tell: Callable[[str], None] | None = None,
-    show: Callable[[Tested], None] | None = None,
-) -> Tested:
+    show: Callable[[EvaluationResult], None] | None = None,
+) -> EvaluationResult:
     """Evaluate a checkpoint on the test data of a config, and write the figures.
 
     Args:
-        options: What is asked for: config, ``checkpoint``, and what else a test takes.
-        tell: Called with what the user should know, such as what is not done as the config says.
-        show: Called on rank 0 with what came of the test, before it is written.
+        options: The options of the test, such as config and ``checkpoint``.
+        tell: Called with messages for the user, such as where the test differs from its config.
+        show: Called on rank 0 with the result, before the figures are written.
 
     Returns:
-        What came of it. The metrics are logged too.
+        The result. The metrics are logged too.
 
     Raises:
-        FileNotFoundError: Where there is no such checkpoint.
-        ValueError: Where ``published`` is asked of a config that is no published recipe, the config
-            has no test data, or the model cannot write to ``out`` or ``show_dir``.
-        RuntimeError: Where the checkpoint is not of this model, or the evaluation fails with the
-            predictions kept; the message says where.
-        OSError: Where the figures or predictions cannot be written.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If ``checkpoint`` is ``published`` and the config is not a published recipe, the
+            config has no test data, or the model cannot write to ``out`` or ``show_dir``.
+        RuntimeError: If the checkpoint is not of this model, or the evaluation failed after the
+            predictions were saved; the message says where they are.
+        OSError: If the figures or predictions could not be written.
     """
     if options.launcher == "pytorch":
         end_with_launcher()
     plan = plan_run(options, TEST, tell)
-    runner = start(plan, tell)
+    runner = start_test(plan, tell)
     try:
         metrics = runner.test()
     except Exception as error:
-        kept = kept_predictions(runner.test_evaluator.metrics)
+        kept = prediction_files(runner.test_evaluator.metrics)
         if not kept:
             raise
         places = " and ".join(map(str, kept))
-        message = f"{one_line(error)}; what was predicted until then is kept in {places}"
+        message = f"{one_line(error)}; the predictions until then are in {places}"
         raise RuntimeError(message) from error
     tested = _tested(options, runner, metrics)
     if rank() > 0:
@@ -104,22 +105,22 @@ def test(
     return replace(tested, written=written)
 
 
-def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
+def start_test(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     """Join the processes of a planned test, and build its runner.
 
     Raises:
-        Exception: As :func:`test` does, in all processes.
+        Exception: As :func:`test`, in all processes.
     """
     join_processes(plan.config)
     ensure_folder(plan.config.work_dir)
     try:
         plan = take_steps(plan, TEST.joined, tell)
     except Exception:
-        leave_processes()  # all of them fail
+        leave_processes()  # all processes fail together
         raise
     _register_metrics(plan.config)
     runner = build_runner(plan)
-    check_names(plan.config, runner.test_dataloader.dataset, plan.options.show_dir)
+    check_output_names(plan.config, runner.test_dataloader.dataset, plan.options.show_dir)
     return runner
 
 
@@ -129,7 +130,7 @@ def _register_metrics(cfg: Config) -> None:
             import_module(f"convnext_dense.evaluation.{_REGISTERED_BY[evaluator.type]}")
 
 
-def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> Tested:
+def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> EvaluationResult:
     benchmarks: Sequence[BaseMetric] = runner.test_evaluator.metrics
     figures = next((m.figures for m in benchmarks if getattr(m, "figures", None)), None)
     images = len(runner.test_dataloader.dataset)
@@ -140,14 +141,16 @@ def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> T
     comparison = None
     if figures is not None:
         changes = _changes(options)
-        comparison = compare(str(config), figures, tta=options.tta, images=images, changes=changes)
+        comparison = compare_with_published(
+            str(config), figures, tta=options.tta, images=images, changes=changes
+        )
         if comparison:
             about["published"] = comparison.as_dict()
-    kept = kept_predictions(benchmarks)
+    kept = prediction_files(benchmarks)
     if kept:
         about["predictions"] = list(map(str, kept))
     shown = figures or Figures(metrics)
-    return Tested(metrics, shown, figures is not None, images, comparison, kept, about)
+    return EvaluationResult(metrics, shown, figures is not None, images, comparison, kept, about)
 
 
 def _changes(options: RunOptions) -> list[str]:

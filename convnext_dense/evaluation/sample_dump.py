@@ -1,4 +1,4 @@
-"""mmdet's and mmengine's dumps of data samples, which say once they are written."""
+"""mmdet's and mmengine's metrics that dump data samples, but they record the file's name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.registry import METRICS as ROOT_METRICS
 
 
 class _Kept(DumpResults):
-    """Names the file in ``kept`` once it is written."""
+    """A dump that records its file in ``kept`` after it is written."""
 
     kept: tuple[Path, ...] = ()
 
@@ -24,9 +24,9 @@ class _Kept(DumpResults):
 
 @METRICS.register_module()
 class KeepDetSamples(_Kept, DumpDetResults):
-    """A detector's samples, with their masks as run lengths."""
+    """Dump a detector's samples, with masks as run lengths."""
 
 
 @ROOT_METRICS.register_module()
 class KeepSamples(_Kept):
-    """A segmenter's samples."""
+    """Dump a segmenter's samples."""

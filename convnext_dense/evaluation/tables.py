@@ -1,4 +1,4 @@
-"""Figures as tables of plain text."""
+"""Lay figures out as tables of plain text."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from convnext_dense.text import printable
 if TYPE_CHECKING:
     from convnext_dense.evaluation.published import Comparison
 
-_TITLES = {"bbox": "box", "segm": "mask"}
+TITLES = {"bbox": "box", "segm": "mask"}
 
 
 def summary_table(figures: Figures) -> str:
-    """Lay out the official figures: COCO's twelve per type with what they mean, or mmseg's."""
+    """Lay out the official figures: COCO's twelve per type with their meaning, or mmseg's."""
     summary = figures.summary
     types = [name for name in TYPES if f"{name}_AP" in summary]
     if not types:
         return plain_table(["", *summary], [["", *(f"{value:.2f}" for value in summary.values())]])
     return plain_table(
-        ["", "IoU", "area", "detections", *(_TITLES[name] for name in types)],
+        ["", "IoU", "area", "detections", *(TITLES[name] for name in types)],
         [
             [name, iou, area, str(dets), *(f"{summary[f'{t}_{name}']:.3f}" for t in types)]
             for name, iou, area, dets in OFFICIAL
@@ -33,16 +33,16 @@ def summary_table(figures: Figures) -> str:
 
 
 def per_class_table(figures: Figures) -> str:
-    """Lay out the figures of each class; a dash stands where there is nothing to find."""
+    """Lay out the figures of each class, with a dash if there is nothing to find."""
     rows = figures.per_class
     # pycocotools prints fractions with three digits, mmseg percent with two.
     digits = 3 if any("_AP" in title for title in rows[0]) else 2
     cells = [[_cell(value, digits) for value in row.values()] for row in rows]
-    return plain_table([_title(column) for column in rows[0]], cells)
+    return plain_table([figure_title(column) for column in rows[0]], cells)
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """Lay out what was published beside what was measured, with what makes them incomparable."""
+    """Lay out the figures of a test and the published ones, and why they cannot be compared."""
     rows = [
         [f.metric, f"{f.here:.2f}", f"{f.published:.1f}", f"{f.difference:+.2f}"]
         for f in comparison.figures
@@ -54,9 +54,10 @@ def comparison_table(comparison: Comparison) -> str:
     return text
 
 
-def _title(column: str) -> str:
+def figure_title(column: str) -> str:
+    """Return the title of a figure: ``bbox_AP50`` is box AP50."""
     kind, _, name = column.partition("_")
-    return f"{_TITLES[kind]} {name}" if kind in _TITLES else column
+    return f"{TITLES[kind]} {name}" if kind in TITLES else column
 
 
 def _cell(value: object, digits: int) -> str:
@@ -66,11 +67,11 @@ def _cell(value: object, digits: int) -> str:
 
 
 def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out text in columns, the first to the left and the others to the right.
+    """Lay out text in columns: the first one aligned left, the others right.
 
     Args:
         titles: One per column.
-        rows: As many cells each.
+        rows: Each has one cell per column.
     """
     from rich import box
     from rich.console import Console
@@ -81,9 +82,9 @@ def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     for index, title in enumerate(titles):
         table.add_column(Text(printable(title)), justify="right" if index else "left", no_wrap=True)
     for row in rows:
-        # A name may hold what rich takes for markup, and what a terminal obeys.
+        # A name may contain rich's markup, or control characters of a terminal.
         table.add_row(*(Text(printable(cell)) for cell in row))
-    # As wide as it needs: a column that is cut off in a log cannot be read.
+    # As wide as necessary: a cut-off column in a log cannot be read.
     console = Console(width=1000, color_system=None)
     console.width = console.measure(table).maximum
     with console.capture() as captured:

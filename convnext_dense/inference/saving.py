@@ -102,7 +102,7 @@ def as_json(prediction: Prediction) -> dict:
         scores=found.scores.tolist(),
         labels=found.labels.tolist(),
         names=[found.classes[label] for label in found.labels],
-        **({} if found.masks is None else dict(masks=[_rle(mask) for mask in found.masks])),
+        **({} if found.masks is None else dict(masks=[encode_mask(mask) for mask in found.masks])),
     )
 
 
@@ -130,7 +130,8 @@ def as_label_map(found: Detections | Segmentation) -> np.ndarray | None:
     return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.uint16)
 
 
-def _rle(mask: np.ndarray) -> dict:
+def encode_mask(mask: np.ndarray) -> dict:
+    """Return a mask (H, W) as COCO's compressed RLE, with text that JSON can hold."""
     from pycocotools.mask import encode
 
     rle = encode(np.asfortranarray(mask, np.uint8))

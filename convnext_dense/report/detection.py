@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mmengine.config import Config
 from pycocotools.coco import COCO
-from pycocotools.mask import decode, encode
+from pycocotools.mask import decode
 
 from convnext_dense.data.check import build_without_annotations, check_root
 from convnext_dense.data.rules.field_kinds import Id
@@ -21,6 +21,7 @@ from convnext_dense.evaluation.coco_input import read_results, read_truth, types
 from convnext_dense.evaluation.figures import METRICS_FILE, Figures
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Detections
+from convnext_dense.inference.saving import encode_mask
 from convnext_dense.report.colours import class_colours
 
 if TYPE_CHECKING:
@@ -142,8 +143,7 @@ class DetectionTask:
                 score=float(result.scores[index]),
             )
             if result.masks is not None:
-                rle = encode(np.asfortranarray(result.masks[index], np.uint8))
-                entry["segmentation"] = dict(size=list(rle["size"]), counts=rle["counts"].decode())
+                entry["segmentation"] = encode_mask(result.masks[index])
             entries.append(entry)
         return entries
 

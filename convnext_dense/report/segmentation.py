@@ -17,7 +17,7 @@ from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import figures_of_areas
 from convnext_dense.evaluation.label_maps import IGNORED, read_labels
-from convnext_dense.evaluation.map_files import map_name
+from convnext_dense.evaluation.map_files import label_map_name
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Segmentation
 from convnext_dense.report.colours import class_colours
@@ -89,7 +89,7 @@ class SegmentationTask:
             folder: The work directory.
             named: Names of folders that the last test wrote, which come before newer ones.
         """
-        wanted = {key: map_name(path, self._images) for key, path in self.paths.items()}
+        wanted = {key: label_map_name(path, self._images) for key, path in self.paths.items()}
         folders = [
             sub
             for sub in folder.iterdir()

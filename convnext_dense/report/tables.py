@@ -9,6 +9,7 @@ from statistics import median
 from typing import TypeGuard
 
 from convnext_dense.evaluation.figures import Figures
+from convnext_dense.evaluation.tables import TITLES, figure_title
 from convnext_dense.report.plots import MAIN_METRICS
 from convnext_dense.report.run import Run
 from convnext_dense.report.validation import Validation
@@ -16,7 +17,6 @@ from convnext_dense.report.validation import Validation
 NOTHING = "-"
 # The figures of a class that are set side by side for several runs.
 _MAIN_OF_CLASS = ("bbox_AP", "segm_AP", "IoU")
-TITLES = {"bbox": "box", "segm": "mask"}
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,6 @@ def are_comparable(found: Sequence[Evaluated | None]) -> bool:
     """Return whether figures were measured in one way, as far as is known."""
     ways = {(one.images, one.tta) for one in found if one}
     return len(ways) == 1
-
-
-def figure_title(key: str) -> str:
-    """Return the title of a figure: ``bbox_AP50`` is box AP50."""
-    kind = _kind(key)
-    return f"{TITLES[kind]} {key.removeprefix(f'{kind}_')}" if kind else key
 
 
 def figure_format(key: str) -> str:

@@ -57,7 +57,7 @@ def train(
     lock = lock_work_dir(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
         with sigterm_as_interrupt(), lock:
-            runner = start(plan, tell)
+            runner = start_training(plan, tell)
             runner.train()
     except KeyboardInterrupt as interrupt:
         if rank() > 0:
@@ -67,7 +67,7 @@ def train(
         raise KeyboardInterrupt(message) from interrupt
 
 
-def start(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
+def start_training(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     """Join the processes of a planned training, and build its runner.
 
     Raises:

@@ -187,8 +187,8 @@ def test_predictions_outlive_an_evaluation_that_fails(
     checkpoint = trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind]
     status, _, err = cli.call("test", cli.argv(kind, checkpoint, "--out", out, options=options))
     assert status == 1
-    said = "TypeError: the backend cannot take it; what was predicted"
-    assert f"error: {said} until then is kept in {out}" in err
+    said = "TypeError: the backend cannot take it; the predictions"
+    assert f"error: {said} until then are in {out}" in err
     if out == "kept":
         assert len(list(Path("kept").iterdir())) == 3
     else:
@@ -211,7 +211,7 @@ def test_metrics_that_fail_come_after_the_one_that_keeps(cli, detector, monkeypa
     )
     _, *argv = cli.argv("det", detector, "--out", "results.json")
     message = cli.refused("test", [str(config), *argv])
-    assert "is kept in results.json" in message
+    assert "the predictions until then are in results.json" in message
     assert "segmentation" in Path("results.json").read_text()
 
 

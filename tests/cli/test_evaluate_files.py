@@ -179,7 +179,7 @@ def test_errors_are_one_line(cli, tmp_path):
     )
     assert "no annotation file gt.json" in cli.refused("evaluate", ["coco", FILES[0], "gt.json"])
     Path("half.json").write_text(Path(FILES[0]).read_text()[:300])
-    assert "cut short" in cli.refused("evaluate", ["coco", "half.json", FILES[1]])
+    assert "interrupted" in cli.refused("evaluate", ["coco", "half.json", FILES[1]])
     mixed = json.loads(Path(FILES[0]).read_text())
     del mixed[0]["bbox"], mixed[1]["segmentation"]
     Path("mixed.json").write_text(json.dumps(mixed))

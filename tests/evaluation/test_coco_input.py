@@ -44,7 +44,7 @@ def refused(content, truth, tmp_path):
         (dict(image_id="7"), "image_id '7'"),
         (dict(image_id=[7]), "image_id [7]"),
         (dict(category_id=4), "have an unknown category_id: it is not among the 3 categories of"),
-        (dict(score=NAN), "have a score that is no finite number"),
+        (dict(score=NAN), "have a score that is not a finite number"),
         (dict(score=INFINITE), "with score inf"),
         (dict(score=None), "with score None, image_id 1000"),
         (dict(score="0.5"), "with score '0.5'"),
@@ -52,8 +52,11 @@ def refused(content, truth, tmp_path):
         (dict(bbox=[1, 2, 3]), "have a bbox that is not [x, y, width, height]"),
         (dict(bbox=[1, 2, NAN, 4]), "bbox [1, 2, nan, 4]"),
         (dict(bbox=[1, 2, -3, 4]), "bbox [1, 2, -3, 4]"),
-        (dict(segmentation=[[0, 0, 9, 0, 9, 9]]), "have a segmentation that is no compressed RLE"),
-        (dict(segmentation=dict(size=[2, 2], counts=[4])), "no compressed RLE"),
+        (
+            dict(segmentation=[[0, 0, 9, 0, 9, 9]]),
+            "have a segmentation that is not a compressed RLE",
+        ),
+        (dict(segmentation=dict(size=[2, 2], counts=[4])), "not a compressed RLE"),
         (dict(segmentation=dict(size=[100, 200], counts="a")), "a mask of another size"),
     ],
 )
@@ -76,11 +79,13 @@ def test_names_a_missing_key(truth, results, tmp_path, key):
 def test_refuses_what_is_no_result_file(truth, results, tmp_path):
     whole = json.dumps(results)
     unfinished = refused(whole[: len(whole) // 2], truth, tmp_path)
-    assert "is not whole JSON, as one is whose writing was cut short" in unfinished
+    assert "is not whole JSON; writing it may have been interrupted" in unfinished
     assert "is not whole JSON" in refused("", truth, tmp_path)
     annotations = (TINY / "annotations.json").read_text()
-    assert "looks like annotations, which come second" in refused(annotations, truth, tmp_path)
-    assert "1 of 9 results are no objects" in refused([*results, 3], truth, tmp_path)
+    assert "looks like annotations, which are the second argument" in refused(
+        annotations, truth, tmp_path
+    )
+    assert "1 of 9 results are not objects" in refused([*results, 3], truth, tmp_path)
     assert "neither bbox nor seg" in refused(
         [dict(image_id=7, category_id=3, score=1)], truth, tmp_path
     )

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from convnext_dense.config import compare_configs as recipes
 from convnext_dense.evaluation import Figures
 from convnext_dense.evaluation.figures import write_figures
-from convnext_dense.evaluation.published import compare
+from convnext_dense.evaluation.published import compare_with_published
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.files import write_whole
 
@@ -64,7 +64,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):
 
 
 def test_the_published_row_stands_beside():
-    comparison = compare(TINY, MASKS, tta=False, images=5000, changes=[])
+    comparison = compare_with_published(TINY, MASKS, tta=False, images=5000, changes=[])
     assert comparison.name == "Mask R-CNN ConvNeXt-T, IN-1K"
     box, mask = comparison.figures
     assert (box.metric, box.here, box.published, box.difference) == ("box AP", 47.21, 46.2, 1.01)
@@ -75,12 +75,14 @@ def test_the_published_row_stands_beside():
 
 def test_the_multi_scale_test_has_its_own_figure():
     for tta, published in ((False, 46.0), (True, 46.7)):
-        (beside,) = compare(UPERNET, LABELS, tta=tta, images=2000, changes=[]).figures
+        (beside,) = compare_with_published(
+            UPERNET, LABELS, tta=tta, images=2000, changes=[]
+        ).figures
         assert beside.published == published
 
 
 def test_other_data_or_another_model_is_named():
-    comparison = compare(TINY, MASKS, tta=False, images=19, changes=["--classes"])
+    comparison = compare_with_published(TINY, MASKS, tta=False, images=19, changes=["--classes"])
     assert comparison.unlike == ["--classes", "19 images, published on 5000"]
     text = comparison_table(comparison)
     assert "not comparable: --classes; 19 images, published on 5000" in text
@@ -107,7 +109,9 @@ def test_another_model_under_the_name_of_a_recipe_is_named(renamed):
         **{f"model.roi_head.{head}.num_classes": 1 for head in heads},
         **{"test_dataloader.dataset.metainfo": dict(classes=("droplet",))},
     )
-    classes, arch, number = compare(file, MASKS, tta=False, images=5000, changes=[]).unlike
+    classes, arch, number = compare_with_published(
+        file, MASKS, tta=False, images=5000, changes=[]
+    ).unlike
     assert classes.startswith("classes: ['droplet'], in the recipe ['person', 'bicycle', ")
     assert arch == "model.backbone.arch: 'atto', in the recipe 'tiny'"
     assert number.startswith("model.roi_head.bbox_head.num_classes and 1 more: 1, in the recipe")
@@ -115,25 +119,25 @@ def test_another_model_under_the_name_of_a_recipe_is_named(renamed):
 
 def test_a_copy_of_a_recipe_is_comparable_whatever_acts_in_training_alone(renamed):
     file = renamed(**{"model.backbone.with_cp": True, "model.backbone.init_cfg": None})
-    assert compare(file, MASKS, tta=False, images=5000, changes=[]).unlike == []
+    assert compare_with_published(file, MASKS, tta=False, images=5000, changes=[]).unlike == []
 
 
 def test_few_of_many_differences_are_shown(renamed):
     file = renamed(model=dict(neck={f"key{number}": number for number in range(9)}))
-    *first, last = compare(file, MASKS, tta=False, images=5000, changes=[]).unlike
+    *first, last = compare_with_published(file, MASKS, tta=False, images=5000, changes=[]).unlike
     assert len(first) == 5
-    assert first[0] == "model.neck.key0: 0, in the recipe not there"
+    assert first[0] == "model.neck.key0: 0, in the recipe missing"
     assert last == "4 more values of the model"
 
 
 def test_a_recipe_that_is_not_at_hand_is_said(monkeypatch):
     monkeypatch.setattr(recipes, "CONFIGS", ())
-    comparison = compare(TINY, MASKS, tta=False, images=5000, changes=[])
+    comparison = compare_with_published(TINY, MASKS, tta=False, images=5000, changes=[])
     assert comparison.unlike == [f"there is no configs/*/{Path(TINY).name} to compare with"]
 
 
 def test_no_row_where_none_was_published():
-    assert compare("my_config.py", MASKS, tta=False, images=5000, changes=[]) is None
+    assert compare_with_published("my_config.py", MASKS, tta=False, images=5000, changes=[]) is None
 
 
 def test_tables_are_never_cut():

@@ -121,7 +121,7 @@ def test_refuses_folders_that_do_not_match(folders, tmp_path):
     pred, gt = folders
     assert f"no folder {tmp_path / 'x'} of pred" in refused(FileNotFoundError, tmp_path / "x", gt)
     (tmp_path / "empty").mkdir()
-    assert "holds no .png file" in refused(FileNotFoundError, pred, tmp_path / "empty")
+    assert "has no .png file" in refused(FileNotFoundError, pred, tmp_path / "empty")
     (gt / "b.png").rename(gt / "c.png")
     assert "lacks 1 of the 2 label maps" in refused(FileNotFoundError, pred, gt)
     (gt / "c.png").unlink()
