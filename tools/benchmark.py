@@ -16,7 +16,7 @@ from convnext_dense.cli.benchmark import (
     benchmark_backbone,
     benchmark_models,
 )
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import run_tool
 
 BACKBONE = """Measure our backbone beside every installed peer, with equal weights and input.
 
@@ -76,4 +76,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -13,7 +13,7 @@ import sys
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.data import add_data_commands
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import run_tool
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -30,4 +30,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 import convnext_dense  # noqa: F401  first, since it makes mmseg importable
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.evaluate import add_evaluate_options
 
 
@@ -28,4 +28,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -9,22 +9,22 @@ import argparse
 import sys
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.cli.errors import run
-from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.options import add_config_options, run_options
+from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.options import add_config_argument, add_config_options, run_options
 from convnext_dense.limits import MOST_PIXELS
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    speak_as("flops")
+    use_flags_of("flops")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    add_config_argument(parser)
     parser.add_argument(
         "--shape",
         type=int,
         nargs=2,
-        action=Number,
+        action=NumberAction,
         most=MOST_PIXELS,
         metavar=("H", "W"),
         help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
@@ -46,4 +46,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -10,8 +10,8 @@ import argparse
 import sys
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.cli.errors import run
-from convnext_dense.cli.infer import add_infer_options, infer
+from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.infer import add_infer_options, infer_command
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
@@ -23,8 +23,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 
 def main(argv: list[str]) -> None:
-    infer(parse_args(argv))
+    infer_command(parse_args(argv))
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

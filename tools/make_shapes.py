@@ -5,30 +5,32 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convnext_dense.cli.errors import add_debug_option, run
-from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.output import say
+from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.errors import add_debug_option, run_tool
+from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.output import print_text
 
 
 def main(argv: list[str]) -> None:
-    speak_as("make_shapes")
+    use_flags_of("make_shapes")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="its folder")
-    count = dict(metavar="N", type=int, action=Number, least=1, most=1_000_000)
+    count = dict(metavar="N", type=int, action=NumberAction, least=1, most=1_000_000)
     parser.add_argument("--train", **count, default=200, help="training images")
     parser.add_argument("--val", **count, default=40, help="validation images")
-    side = dict(metavar="S", type=int, action=Number, least=96, most=4096)
+    side = dict(metavar="S", type=int, action=NumberAction, least=96, most=4096)
     parser.add_argument("--size", **side, default=288, help="side in pixels")
-    seed = dict(metavar="K", type=int, action=Number, least=0)
+    seed = dict(metavar="K", type=int, action=NumberAction, least=0)
     parser.add_argument("--seed", **seed, default=0, help="same seed, same data")
     add_debug_option(parser)
     args = parser.parse_args(argv)
     from convnext_dense.data.shapes import make_shapes
 
     made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
-    say(f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}")
+    print_text(
+        f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}"
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.files import write_whole
 from convnext_dense.zoo import render_model_zoo
 
@@ -20,4 +20,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

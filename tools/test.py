@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.test import add_test_options, test_command
 
 
@@ -20,4 +20,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

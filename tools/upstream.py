@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from convnext_dense.cli.errors import add_debug_option, run
+from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.files import write_whole
 
 ROOT = Path(__file__).parent.parent
@@ -105,4 +105,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from convnext_dense.checkpoints.layouts import TARGETS
-from convnext_dense.cli.errors import add_debug_option, run
-from convnext_dense.cli.flags import speak_as
+from convnext_dense.cli.errors import add_debug_option, run_tool
+from convnext_dense.cli.flags import use_flags_of
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
-    speak_as("weights")
+    use_flags_of("weights")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
     shared.add_argument(
@@ -20,7 +20,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     shared.add_argument("--ema", action="store_true", help="take the moving averages")
     shared.add_argument(
-        "--trust", action="store_true", help="unpickle anything the file holds: it can run any code"
+        "--trust",
+        action="store_true",
+        help="unpickle anything the file holds: it can run any code",
     )
     add_debug_option(shared)
 
@@ -50,4 +52,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_tool(main))

@@ -1,1 +1,1 @@
-"""What the command lines share: flags, what they do to a config, and how an error is told."""
+"""The command lines: their flags, what each command does, and how errors are printed."""

@@ -1,4 +1,4 @@
-"""What tools/benchmark.py does: our backbone beside its peers, and whole models of configs."""
+"""tools/benchmark.py: measure our backbone beside its peers, and whole models of configs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark.choices import DTYPES, FORMATS, MODES, PEER_NAMES
+from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as, with_flags
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.output import say
+from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.options import add_device_option
+from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_writable
 from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
 
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+RECIPES_OWN = "the recipe's"
+
+
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command."""
-    speak_as("benchmark")
-    parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
+    use_flags_of("benchmark")
+    add_device_option(parser)
     parser.add_argument(
         "--threads",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=1,
         metavar="N",
         help="on a CPU, at most 4 per core; default: torch's own",
@@ -41,16 +45,18 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=1,
         most=10_000,
         default=10,
         metavar="N",
         help="samples of each; default: %(default)s",
     )
-    parser.add_argument("--json", metavar="FILE", help="write every sample, and what repeats it")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write every sample, and what is needed to repeat it"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the times as a PNG")
-    parser.add_argument("--quiet", action="store_true", help="do not tell the progress on stderr")
+    parser.add_argument("--quiet", action="store_true", help="print no progress to stderr")
 
 
 def add_backbone_options(parser: argparse.ArgumentParser) -> None:
@@ -62,24 +68,16 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help=f"one or more of {', '.join(ARCHS)}; default: tiny",
     )
-    parser.add_argument(
-        "--shape",
-        type=int,
-        nargs=2,
-        action=Number,
-        most=MOST_PIXELS,
-        default=(512, 512),
-        metavar=("H", "W"),
-        help="512 512",
-    )
-    _add_batch_option(parser, default=1, help="images; 1")
+    _add_input_options(parser, least=32, shape=(512, 512), batch=1)
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
         default="fp32",
         help="bf16 casts weights and input, amp is bfloat16 autocast; default: fp32",
     )
-    parser.add_argument("--mode", choices=MODES, default="infer", help="train adds backward; infer")
+    parser.add_argument(
+        "--mode", choices=MODES, default="infer", help="train adds the backward pass; infer"
+    )
     parser.add_argument(
         "--drop-path", type=float, default=0.0, metavar="R", help="stochastic depth; 0"
     )
@@ -90,18 +88,18 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         "--peers",
         nargs="*",
         metavar="P",
-        help=f"of {', '.join(PEER_NAMES)}, or none; default: all that are installed",
+        help=f"some of {', '.join(PEER_NAMES)}, or none; default: all that are installed",
     )
     parser.add_argument(
         "--memory-format",
         choices=[*FORMATS, "both"],
         default="both",
-        help="of input and weights; each network counts with its faster one; default: both",
+        help="of input and weights; the faster one counts for each network; default: both",
     )
     parser.add_argument(
         "--min-time",
         type=float,
-        action=Number,
+        action=NumberAction,
         least=0,
         most=3600,
         default=0.1,
@@ -125,18 +123,7 @@ def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
         help="a config file, or one of mmdet's or mmseg's: mmdet::...; several run in turns and "
         "are compared with the first",
     )
-    parser.add_argument(
-        "--shape",
-        type=int,
-        nargs=2,
-        action=Number,
-        least=1,
-        most=MOST_PIXELS,
-        metavar=("H", "W"),
-        help="of images; default: the recipe's",
-    )
-    batch = "the recipe's" if mode == "train" else "1"
-    _add_batch_option(parser, help=f"images; default: {batch}")
+    _add_input_options(parser, batch=None if mode == "train" else 1)
     parser.add_argument(
         "--dtype", choices=("fp32", "amp"), default="fp32", help="amp is bfloat16 autocast; fp32"
     )
@@ -144,9 +131,33 @@ def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
     add_config_options(parser)
 
 
-def _add_batch_option(parser: argparse.ArgumentParser, **about: Any) -> None:
+def _add_input_options(
+    parser: argparse.ArgumentParser,
+    *,
+    least: int = 1,
+    shape: tuple[int, int] | None = None,
+    batch: int | None,
+) -> None:
     parser.add_argument(
-        "--batch", type=int, action=Number, least=1, most=MOST_IMAGES, metavar="N", **about
+        "--shape",
+        type=int,
+        nargs=2,
+        action=NumberAction,
+        least=least,
+        most=MOST_PIXELS,
+        default=shape,
+        metavar=("H", "W"),
+        help=f"of the images; default: {' '.join(map(str, shape)) if shape else RECIPES_OWN}",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        action=NumberAction,
+        least=1,
+        most=MOST_IMAGES,
+        default=batch,
+        metavar="N",
+        help=f"number of images; default: {batch or RECIPES_OWN}",
     )
 
 
@@ -154,14 +165,12 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
     """Measure our backbone beside its peers, and print what was measured.
 
     Raises:
-        ValueError: Where a flag's value is out of range, or names what there is not.
-        RuntimeError: Where the device or a compiler is missing, or two networks differ.
+        ValueError: If a flag's value is out of range, or there is no such arch or peer.
+        RuntimeError: If the device or a compiler is missing, or two networks differ.
     """
     for arch in args.arch:
         if arch not in ARCHS:
-            raise ValueError(f"--arch: unknown arch {arch!r}, choose of {', '.join(ARCHS)}")
-    if min(args.shape) < 32:
-        raise ValueError(f"--shape is at least 32 32, got {args.shape[0]} {args.shape[1]}")
+            raise ValueError(f"--arch: there is no arch {arch!r}, choose from {', '.join(ARCHS)}")
     if not 0 <= args.drop_path < 1:
         raise ValueError(f"--drop-path is in [0, 1), got {args.drop_path}")
     peers = _peers(args.peers)
@@ -188,8 +197,8 @@ def benchmark_backbone(args: argparse.Namespace) -> None:
     )
     measured: list[Measurement] = []
     for arch in args.arch:
-        measured.append(measure_backbone(arch, setting, _teller(args)))
-        say(backbone_text(measured[-1], setting), lines=True)
+        measured.append(measure_backbone(arch, setting, _progress_printer(args)))
+        print_text(backbone_text(measured[-1], setting), lines=True)
     if args.json:
         write_json(args.json, device, vars(setting), measured)
     if args.plot:
@@ -200,9 +209,9 @@ def benchmark_models(args: argparse.Namespace) -> None:
     """Measure the models of configs in turns, and print what was measured.
 
     Raises:
-        FileNotFoundError: Where there is no such config.
-        ValueError: Where a flag's value is out of range, or a config has no model.
-        RuntimeError: Where the device is missing, or a loss is not finite.
+        FileNotFoundError: If there is no such config.
+        ValueError: If a flag's value is out of range, or a config has no model.
+        RuntimeError: If the device is missing, or a loss is not finite.
     """
     from convnext_dense.benchmark.models import measure_models, title_of
     from convnext_dense.benchmark.report import models_text, plot_models, write_json
@@ -217,7 +226,7 @@ def benchmark_models(args: argparse.Namespace) -> None:
             _set_precision(cfg, args.dtype)
         title = title_of(name)
         if title in configs:
-            raise ValueError(f"two configs are called {title}: rename one")
+            raise ValueError(f"two configs have the name {title}: rename one")
         configs[title] = cfg
     rows = measure_models(
         configs,
@@ -227,9 +236,9 @@ def benchmark_models(args: argparse.Namespace) -> None:
         shape=tuple(args.shape) if args.shape else None,
         batch=args.batch,
         rounds=args.rounds,
-        say=_teller(args),
+        say=_progress_printer(args),
     )
-    say(with_flags(models_text(rows, device)), lines=True)
+    print_text(with_flags(models_text(rows, device)), lines=True)
     if args.json:
         write_json(args.json, device, dict(mode=args.mode, dtype=args.dtype), rows)
     if args.plot:
@@ -250,7 +259,7 @@ def _prepare(args: argparse.Namespace) -> torch.device:
 
     from convnext_dense.inference.model import choose_device
 
-    # torch's profiler announces its stages.
+    # Without this, torch's profiler prints its stages.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     warnings.filterwarnings("ignore")
     if args.threads:
@@ -266,7 +275,7 @@ def _peers(names: list[str] | None) -> tuple[str, ...]:
     for name in names:
         if name not in PEER_NAMES:
             raise ValueError(
-                f"--peers: there is no {name!r}, choose of {', '.join(PEER_NAMES)}, none"
+                f"--peers: there is no {name!r}, choose from {', '.join(PEER_NAMES)}, none"
             )
     return tuple(names)
 
@@ -279,8 +288,8 @@ def _check_compiler(device: torch.device) -> None:
     compilers = (os.environ.get("CXX"), "g++", "clang++")
     if not any(shutil.which(name) for name in compilers if name):
         raise RuntimeError(
-            "--compile needs a C++ compiler on a CPU, and neither $CXX nor g++ nor clang++ is "
-            "there: install one, or leave the flag out"
+            "--compile needs a C++ compiler on a CPU, and $CXX, g++ and clang++ are all missing: "
+            "install one, or leave the flag out"
         )
 
 
@@ -295,9 +304,9 @@ def _set_precision(cfg: Config, dtype: str) -> None:
         cfg.optim_wrapper.pop(key, None)
 
 
-def _teller(args: argparse.Namespace) -> Callable[[str], None]:
-    def tell(message: str) -> None:
+def _progress_printer(args: argparse.Namespace) -> Callable[[str], None]:
+    def print_progress(message: str) -> None:
         if not args.quiet:
-            say(message, lines=True, error=True)
+            print_text(message, lines=True, error=True)
 
-    return tell
+    return print_progress

@@ -1,4 +1,4 @@
-"""What tools/data.py does: check a config's data, and show it as the network sees it."""
+"""tools/data.py: check a config's data, and draw it as the network gets it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convnext_dense.cli.flags import speak_as, with_flags
-from convnext_dense.cli.numbers import Number
+from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.options import (
     add_backbone_option,
+    add_config_argument,
     add_config_options,
     add_data_options,
-    note,
+    print_note,
     run_options,
 )
-from convnext_dense.cli.output import say
+from convnext_dense.cli.output import print_text
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.limits import check_parallel
@@ -32,7 +33,7 @@ from convnext_dense.text import printable
 if TYPE_CHECKING:
     from convnext_dense.data.audit import Audit, Finding
 
-# Where the output is a file: wide enough for most paths.
+# Columns of a table if the output is a file: enough for most paths.
 _WIDTH = 160
 # In one picture.
 MOST_SAMPLES = 1024
@@ -41,23 +42,23 @@ SPLITS_SHOWN = ("train", "val")
 
 def add_data_commands(parser: argparse.ArgumentParser) -> None:
     """Add ``check`` and ``show`` as subcommands."""
-    speak_as("data")
+    use_flags_of("data")
     commands = parser.add_subparsers(required=True, metavar="check|show")
     check = _add(
         commands,
         "check",
         check_command,
-        "count what is there, and name all that is wrong",
+        "count pictures and objects, and list everything that is wrong",
         "tools/data.py check configs/det/mask_rcnn_convnext_t_coco.py --data-root droplets \\\n"
         "      --classes droplet --ann-train annotations/instances_train.json \\\n"
         "      --ann-val annotations/instances_val.json",
     )
-    check.add_argument("--fast", action="store_true", help="read the pictures' headers alone")
+    check.add_argument("--fast", action="store_true", help="read only the pictures' headers")
     check.add_argument(
         "--workers",
         metavar="N",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=0,
         help="processes, at most 4 per core; default: one per core",
     )
@@ -66,19 +67,19 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         "--max-examples",
         metavar="N",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=0,
         default=3,
         help="per finding; %(default)s",
     )
     check.add_argument("--json", metavar="FILE", help="write all counts and findings")
     add_data_options(check, batches=False)
-    _add_others(check)
+    _add_shared_options(check)
     show = _add(
         commands,
         "show",
         show_command,
-        "draw samples after augmentation, as the network sees them",
+        "draw samples after augmentation, as the network gets them",
         "tools/data.py show configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
     )
     show.add_argument(
@@ -86,7 +87,7 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         dest="number",
         metavar="N",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=1,
         most=MOST_SAMPLES,
         default=16,
@@ -97,7 +98,7 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--seed", type=int, default=0, help="of choice and augmentation; %(default)s")
     show.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
     add_data_options(show, batches=True)
-    _add_others(show)
+    _add_shared_options(show)
 
 
 def _add(
@@ -110,18 +111,18 @@ def _add(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    add_config_argument(parser)
     parser.set_defaults(command=command)
     return parser
 
 
-def _add_others(parser: argparse.ArgumentParser) -> None:
-    add_backbone_option(parser)  # the package of the config's own may not be installed
+def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+    add_backbone_option(parser)  # the package of the config's own backbone may be missing
     add_config_options(parser)
 
 
 def check_command(args: argparse.Namespace) -> None:
-    """Check the data of a config: fails where training would fail or be wrong."""
+    """Check the data of a config: fails if training would fail or be wrong."""
     check_parallel("--workers", args.workers or 0)
     if args.json:
         ensure_writable(args.json)
@@ -129,7 +130,7 @@ def check_command(args: argparse.Namespace) -> None:
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.data.audit import audit_data
 
-    cfg = plan_run(run_options(args), USE, note).config
+    cfg = plan_run(run_options(args), USE, print_note).config
     audit = audit_data(cfg, fast=args.fast, workers=args.workers)
     findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
     audit = replace(audit, findings=findings)
@@ -139,31 +140,31 @@ def check_command(args: argparse.Namespace) -> None:
     print_counts(audit)
     print_findings(audit.findings, args.max_examples)
     if args.fast:
-        say("--fast: of the pictures and label maps the headers alone were read")
+        print_text("--fast: only the headers of pictures and label maps were read")
     errors, warnings = audit.count("error"), audit.count("warning")
     summary = f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
     if errors:
         raise RuntimeError(f"{summary}: training would fail or be wrong")
     if warnings and args.strict:
         raise RuntimeError(f"{summary}, and --strict fails on them")
-    say(summary)
+    print_text(summary)
 
 
 def print_counts(audit: Audit) -> None:
     """Print a table of the classes for each data set."""
     for checked in audit.checked:
-        say()
-        say(f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}")
-        say()
+        print_text()
+        print_text(f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}")
+        print_text()
         if checked.rows:
             rows = [[_cell(value) for value in row.values()] for row in checked.rows]
-            say(plain_table(list(checked.rows[0]), rows), lines=True, end="")
+            print_text(plain_table(list(checked.rows[0]), rows), lines=True, end="")
 
 
 def print_findings(findings: list[Finding], examples: int) -> None:
-    """Print a table of what was found, with a few places of each."""
+    """Print a table of the findings, with a few examples of each."""
     if not findings:
-        say("\nnothing found", lines=True)
+        print_text("\nnothing found", lines=True)
         return
     table = Table(box=box.SIMPLE)
     for title in ("level", "split"):
@@ -185,18 +186,18 @@ def print_findings(findings: list[Finding], examples: int) -> None:
 
 
 def show_command(args: argparse.Namespace) -> None:
-    """Draw samples of a config's data into one picture, as the network sees them."""
+    """Draw samples of a config's data into one picture, as the network gets them."""
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.report.samples import draw_samples
 
-    # mmengine's, of boxes that end where the picture does.
+    # mmengine warns of boxes that end at the picture's edge.
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
-    cfg = plan_run(run_options(args), USE, note).config
+    cfg = plan_run(run_options(args), USE, print_note).config
     out = Path(args.out or Path(cfg.work_dir, "samples.png"))
     ensure_writable(out)
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
     write_whole(out, png)
-    say(f"{_many(drawn, 'sample')} of {args.split} in {out}")
+    print_text(f"{_many(drawn, 'sample')} of {args.split} in {out}")
 
 
 def _many(number: int, what: str) -> str:

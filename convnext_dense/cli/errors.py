@@ -1,4 +1,4 @@
-"""Every error of a command line in one line, unless ``--debug`` asks for the traceback."""
+"""Print every error of a command line as one line, unless ``--debug`` asks for a traceback."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from convnext_dense.cli.flags import speak_as, with_flags
-from convnext_dense.cli.output import safe_output, say, show_traceback
+from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.output import print_text, safe_output, show_traceback
 from convnext_dense.patches import enable
 from convnext_dense.text import is_self_explaining, one_line
 from convnext_dense.upstream.file_handlers import plain_files
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--debug``, which :func:`run` heeds."""
+    """Add ``--debug``; :func:`run_tool` looks for it."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
-    """Call ``main`` and turn what it raises into a message and an exit status.
+def run_tool(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+    """Call ``main``, and turn an exception into a message and an exit status.
 
     Args:
-        main: Takes the arguments after the program's name.
-        argv: The arguments; None takes those of the process.
+        main: Gets the arguments after the program's name.
+        argv: The arguments; None means those of the process.
 
     Returns:
         0 on success, 1 on an error, 130 on Ctrl-C or SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
-    speak_as("")
+    use_flags_of("")
     try:
         with safe_output(), plain_files():
             refuse_empty(argv)
             enable()
             main(argv)
     except KeyboardInterrupt as interrupt:
-        say(f"\n{with_flags(str(interrupt)) or 'interrupted'}", lines=True, error=True)
+        print_text(f"\n{with_flags(str(interrupt)) or 'interrupted'}", lines=True, error=True)
         return 130
     except Exception as error:
         if "--debug" in argv:
             sys.excepthook = show_traceback
             raise
-        say(f"error: {describe(error)}", error=True)
+        print_text(f"error: {describe_error(error)}", error=True)
         return 1
     return 0
 
 
 def refuse_empty(argv: Sequence[str]) -> None:
-    """Refuse arguments without a character, which stand for no file, name or number.
+    """Refuse empty arguments, which cannot be a file, a name or a number.
 
     Raises:
-        ValueError: Naming the flag that such an argument was given to.
+        ValueError: If an argument is empty; the message names its flag.
     """
     flag = ""
     for number, argument in enumerate(argv, 1):
@@ -66,9 +66,9 @@ def refuse_empty(argv: Sequence[str]) -> None:
             )
 
 
-def describe(error: Exception) -> str:
-    """Put an exception into one line, which names flags where Python's callers have arguments."""
+def describe_error(error: Exception) -> str:
+    """Return an exception as one line, with flags instead of Python's arguments."""
     said = with_flags(one_line(error))
-    # Or the message of another, which is told within.
+    # A surprise is an unexpected type, or another error's message within this one.
     is_surprise = f"{type(error.__cause__).__name__}: " in said or not is_self_explaining(error)
     return f"{said} (--debug shows where)" if is_surprise else said

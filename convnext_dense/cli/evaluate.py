@@ -1,4 +1,4 @@
-"""What tools/evaluate.py does: the benchmarks' figures from files alone."""
+"""tools/evaluate.py: compute the benchmarks' figures from files, without a model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.options import note
-from convnext_dense.cli.output import say
+from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.options import print_note
+from convnext_dense.cli.output import print_text
 from convnext_dense.config.data.classes import parse_classes
 from convnext_dense.data.rules import Findings
 from convnext_dense.data.rules.categories import nearest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Add the two benchmarks as subcommands."""
-    speak_as("evaluate")
+    use_flags_of("evaluate")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--per-class", action="store_true", help="print a row per class too")
     shared.add_argument("--classes", metavar="A,B,C", help="class names, see docs/evaluate.md")
@@ -67,18 +67,18 @@ def evaluate_coco_files(args: argparse.Namespace) -> None:
     findings = Findings("")
     truth = read_truth(args.annotations, findings=findings)
     for finding in findings.of_level(WARNING):
-        note(finding.sentence)
+        print_note(finding.sentence)
     results = read_results(args.results, truth, args.annotations)
     types = (args.type,) if args.type else types_of(results, truth, args.results, args.annotations)
     if not types:
         raise ValueError(
-            f"{args.results} has masks alone, and the annotations of {args.annotations} have none"
+            f"{args.results} has only masks, but the annotations of {args.annotations} have none"
         )
     for name in types:
         check_type(name, results, truth, args.results, args.annotations)
     cat_ids = _cat_ids(truth, args.classes, args.annotations) if args.classes else None
     figures = evaluate_coco(results, truth, types, backend=backend, cat_ids=cat_ids)
-    say(f"{len(results)} results, {len(truth['images'])} images, {backend}")
+    print_text(f"{len(results)} results, {len(truth['images'])} images, {backend}")
     _show(figures, args, benchmark="coco", backend=backend, images=len(truth["images"]))
 
 
@@ -98,14 +98,14 @@ def evaluate_folders(args: argparse.Namespace) -> None:
         progress=True,
     )
     images = len(pair_label_maps(Path(args.pred_dir), Path(args.gt_dir)))
-    say(f"{images} label maps, {len(classes)} classes")
+    print_text(f"{images} label maps, {len(classes)} classes")
     _show(figures, args, benchmark="ade20k", images=images)
 
 
 def _show(figures: Figures, args: argparse.Namespace, **about: object) -> None:
     if args.per_class:
-        say(f"\n{per_class_table(figures)}", lines=True)
-    say(f"\n{summary_table(figures)}", lines=True, end="")
+        print_text(f"\n{per_class_table(figures)}", lines=True)
+    print_text(f"\n{summary_table(figures)}", lines=True, end="")
     if args.out:
         write_figures(args.out, figures, **about)
 
@@ -117,7 +117,7 @@ def _cat_ids(truth: dict, classes: str, path: str) -> list[Id]:
     if absent is not None:
         near = nearest(absent, list(ids))
         raise ValueError(
-            f"--classes: {path} has no category {absent!r}{near and f'; {near}'}, but "
+            f"--classes: {path} has no category {absent!r}{near and f'; {near}'}; it has "
             f"{', '.join(ids)}"
         )
     return [ids[name] for name in names]

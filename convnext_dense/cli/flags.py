@@ -1,7 +1,7 @@
-"""The flags of the tools, by the names that Python gives to what they set.
+"""The flags of the tools, by the names of the Python arguments that they set.
 
-The library speaks to callers from Python: its messages hold an argument's name in backticks, with
-its value where that matters. What the tools print has the flag in that place.
+The library's messages are for Python's users: they have an argument's name in backticks, with its
+value if that matters. The tools replace it by the flag when they print a message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 
 from convnext_dense.text import printable
 
-# Of arguments, those of the command line included that have no dashes.
+# By the name of the argument. Positional arguments have no dashes.
 FLAGS = {
     "accumulate": "--accumulate",
     "amp": "--amp",
@@ -44,13 +44,13 @@ FLAGS = {
     "tta": "--tta",
     "weights": "--weights",
     "work_dir": "--work-dir",
-    # Functions, by the tools that call them.
+    # Functions, with the tools that call them.
     "Predictor": "tools/infer.py",
     "audit_data": "tools/data.py check",
     "draw_samples": "tools/data.py show",
     "plan_swap": "tools/swap_backbone.py --diff",
 }
-# Names that one tool alone knows, or has another flag for.
+# Names that only one tool has, or for which it has another flag.
 OWN_FLAGS = {
     "benchmark": {
         "arch": "--arch",
@@ -78,27 +78,27 @@ OWN_FLAGS = {
     "swap_backbone": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
     "weights": {"out": "out", "overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
 }
-# A name, and a value that ends with the backtick outside of its quotes.
+# A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.
 _NAMED = re.compile(
     r"""`([A-Za-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`"""
 )
 _own: dict[str, str] = {}
 
 
-def speak_as(tool: str) -> None:
-    """Let messages name a tool's own flags from here on.
+def use_flags_of(tool: str) -> None:
+    """Make messages name a tool's own flags from now on.
 
     Args:
-        tool: The name of a file of ``tools/``, without its suffix.
+        tool: The name of a file of ``tools/``, without suffix.
     """
     _own.clear()
     _own.update(OWN_FLAGS.get(tool, {}))
 
 
 def with_flags(text: str) -> str:
-    """Return a text with flags in the place of the arguments that stand in backticks.
+    """Return a text with flags instead of arguments in backticks.
 
-    Another name in backticks stays as it is. Done twice, it changes nothing more.
+    Other names in backticks stay as they are. Calling it twice changes nothing more.
 
     Example:
         >>> with_flags("`classes=('a', 'b c')` and `box_only=True` of `weights=None`")
@@ -119,13 +119,13 @@ def _flag(match: re.Match) -> str:
 
 
 def _value(text: str) -> str:
-    """Return a value as a shell takes it, nothing for True."""
+    """Return a value in a shell's syntax; empty for True, since the flag alone sets it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what text from data may hold
+            warnings.simplefilter("ignore")  # text from data may cause some
             value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text  # such as PATH
+        return text  # a placeholder such as PATH
     if value is True:
         return ""
     if isinstance(value, dict):
@@ -138,7 +138,7 @@ def _value(text: str) -> str:
 
 
 def _word(value: object) -> str:
-    """Return a value as text, control characters escaped, as its quotes had them."""
+    """Return a value as text, with control characters escaped as they were in quotes."""
     if value is None:
         return "none"
     return "..." if value is ... else printable(str(value))

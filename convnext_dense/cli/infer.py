@@ -1,4 +1,4 @@
-"""What tools/infer.py does: a model on pictures, and what it finds in files."""
+"""tools/infer.py: run a model on pictures, and write what it finds to files."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from convnext_dense.cli.flags import speak_as, with_flags
+from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.options import (
     add_backbone_options,
     add_config_options,
+    add_device_option,
     add_image_size_option,
-    note,
+    print_note,
     run_options,
 )
-from convnext_dense.cli.output import say
+from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_folder
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import KINDS, Saver
 from convnext_dense.text import printable
 
-# Results that may wait to be written.
+# Most results that may wait to be written.
 WAITING = 3
 
 
 def add_infer_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/infer.py."""
-    speak_as("infer")
-    parser.add_argument("config", help="a config file, such as training left in its work directory")
+    use_flags_of("infer")
+    parser.add_argument("config", help="a config file, such as that in a training's work directory")
     parser.add_argument("checkpoint", help="path or URL of a model, or published")
     parser.add_argument("inputs", nargs="+", metavar="input", help="file, folder, glob or URL")
     parser.add_argument(
@@ -43,13 +44,11 @@ def add_infer_options(parser: argparse.ArgumentParser) -> None:
         "--score", type=float, default=0.3, metavar="S", help="leave out objects not above it; 0.3"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per pass; 1")
-    parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
+    add_device_option(parser)
     parser.add_argument(
-        "--save", default="pictures", metavar="A,B", help=f"of {', '.join(KINDS)}; pictures"
+        "--save", default="pictures", metavar="A,B", help=f"some of {', '.join(KINDS)}; pictures"
     )
-    parser.add_argument(
-        "--classes", metavar="A,B,C", help="as in training, where the config lacks them"
-    )
+    parser.add_argument("--classes", metavar="A,B,C", help="as in training, if the config has none")
     add_image_size_option(parser)
     parser.add_argument(
         "--box-only", action="store_true", help="the model was trained without masks"
@@ -58,17 +57,17 @@ def add_infer_options(parser: argparse.ArgumentParser) -> None:
     add_config_options(parser)
 
 
-def infer(args: argparse.Namespace) -> None:
-    """Run a model on pictures and keep what it finds.
+def infer_command(args: argparse.Namespace) -> None:
+    """Run a model on pictures and save what it finds.
 
     Raises:
-        FileNotFoundError: Where config, checkpoint or an input are missing.
-        ValueError: Where a flag makes no sense, or the model has no masks to save.
-        RuntimeError: Where the checkpoint is not of this model, or, when all others are done, where
-            pictures could not be read or run.
-        OSError: Where a result cannot be written; those before are whole.
+        FileNotFoundError: If the config, the checkpoint or an input is missing.
+        ValueError: If a flag's value is wrong, or the model has no masks to save.
+        RuntimeError: If the checkpoint is not of this model, or, after all other pictures are done,
+            if some could not be read or run.
+        OSError: If a result could not be written; the results before it are whole.
     """
-    # mmengine's, of boxes that end where the picture does.
+    # mmengine warns of boxes that end at the picture's edge.
     warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     kinds = _kinds(args.save)
     pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
@@ -78,7 +77,7 @@ def infer(args: argparse.Namespace) -> None:
     from convnext_dense.inference.predictor import Predictor
     from convnext_dense.inference.threads import map_in_threads
 
-    cfg = plan_run(run_options(args), USE, note).config
+    cfg = plan_run(run_options(args), USE, print_note).config
     predictor = Predictor(
         cfg, args.checkpoint, args.device, batch_size=args.batch, score=args.score
     )
@@ -86,24 +85,24 @@ def infer(args: argparse.Namespace) -> None:
     console = Console(stderr=True)
     unread = []
 
-    def keep(named: tuple) -> tuple:
-        name, seen = named
-        if not isinstance(seen.result, Unreadable):
-            saver.save(name, seen)
+    def save(named: tuple) -> tuple:
+        name, prediction = named
+        if not isinstance(prediction.result, Unreadable):
+            saver.save(name, prediction)
         return named
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     progress = Progress(*columns, TimeRemainingColumn(), console=console)
     with progress, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
         task = progress.add_task("Pictures", total=len(pictures))
-        seen = predictor.stream(list(pictures.values()))
-        for _, one in map_in_threads(writer, keep, zip(pictures, seen, strict=True), WAITING):
+        named = zip(pictures, predictor.stream(list(pictures.values())), strict=True)
+        for _, one in map_in_threads(writer, save, named, WAITING):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
                 console.print(Text(printable(f"skipped: {with_flags(one.result.reason)}")))
             progress.advance(task)
     done = len(pictures) - len(unread)
-    say(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
+    print_text(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
     if unread:
         shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
         raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be used: {shown}")
@@ -113,5 +112,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(kind.strip() for kind in text.split(","))
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise ValueError(f"--save {text}: there is no {unknown[0]!r}, choose of {', '.join(KINDS)}")
+        raise ValueError(
+            f"--save {text}: there is no {unknown[0]!r}, choose from {', '.join(KINDS)}"
+        )
     return kinds

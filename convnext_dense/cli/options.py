@@ -1,4 +1,4 @@
-"""The flags that tools share, and the options of a run that they make."""
+"""The flags that tools share, and the run options that are made from them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import argparse
 from dataclasses import fields
 
 from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.cli.actions import KeyValueAction, NumberAction
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.output import say
-from convnext_dense.cli.pairs import Pairs
+from convnext_dense.cli.output import print_text
 from convnext_dense.config.options import LAUNCHERS, RunOptions
 from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.ranks import rank
@@ -17,7 +16,7 @@ from convnext_dense.swap import RECIPES
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for data, backbone, work directory, config and launcher."""
+    """Add the flags that training and testing share."""
     add_data_options(parser, batches=True)
     add_backbone_options(parser)
     parser.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
@@ -28,11 +27,11 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
-    """Add the flags that point a config at other data.
+    """Add the flags that make a config use other data.
 
     Args:
-        parser: Where to.
-        batches: Whether ``--batch-size`` is among them.
+        parser: The parser.
+        batches: Whether to add ``--batch-size``.
     """
     data = parser.add_argument_group("your data")
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
@@ -46,9 +45,26 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
     )
     if batches:
         data.add_argument(
-            "--batch-size", metavar="N", type=int, action=Number, least=1, help="images per process"
+            "--batch-size",
+            metavar="N",
+            type=int,
+            action=NumberAction,
+            least=1,
+            help="images per process",
         )
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the config, a positional argument."""
+    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if there is a GPU"
+    )
 
 
 def add_image_size_option(parser: argparse._ActionsContainer) -> None:
@@ -57,7 +73,7 @@ def add_image_size_option(parser: argparse._ActionsContainer) -> None:
         "--img-size",
         metavar="S",
         type=int,
-        action=Number,
+        action=NumberAction,
         most=MOST_PIXELS,
         help="short side, or crop, in pixels; at least 32",
     )
@@ -75,7 +91,7 @@ def add_backbone_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--backbone",
         metavar="ARCH",
-        help=f"put this ConvNeXt in the place of the config's backbone: {', '.join(ARCHS)}, same",
+        help=f"replace the config's backbone by this ConvNeXt: {', '.join(ARCHS)}, same",
     )
 
 
@@ -85,7 +101,7 @@ def add_recipe_option(parser: argparse._ActionsContainer) -> None:
         "--recipe",
         choices=RECIPES,
         default="keep",
-        help="keep the optimizer of the config, or take the published one; default: keep",
+        help="keep the optimizer of the config, or use the published one; default: keep",
     )
 
 
@@ -94,7 +110,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=Pairs,
+        action=KeyValueAction,
         default={},
         metavar="KEY=VALUE",
         help="override any key, such as model.backbone.arch=atto",
@@ -105,19 +121,19 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY",
-        help="let --cfg-options set this key, and those below it, though nothing is known to read "
+        help="let --cfg-options set this key and the keys below it, although no known code reads "
         "it; may be given several times",
     )
     add_debug_option(parser)
 
 
 def run_options(args: argparse.Namespace) -> RunOptions:
-    """Return what the flags of a tool ask for; those that it does not have ask for nothing."""
+    """Return the run options from a tool's flags; flags that the tool lacks keep their default."""
     names = [field.name for field in fields(RunOptions)]
     return RunOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
 
-def note(message: str) -> None:
-    """Print, once for all processes, what was not done as the config says."""
+def print_note(message: str) -> None:
+    """Print a note, such as where the run differs from its config; only rank 0 prints it."""
     if rank() == 0:
-        say(f"note: {message}")
+        print_text(f"note: {message}")

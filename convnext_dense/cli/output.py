@@ -1,4 +1,4 @@
-"""What the tools print: flags by their names, and text from data never as it is."""
+"""Print text, with flags instead of arguments, and with control characters escaped."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from convnext_dense.files import write_error
 from convnext_dense.text import printable
 
 
-def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = "\n") -> None:
-    """Print a line, with control characters escaped, and flags in the place of arguments.
+def print_text(
+    text: str = "", *, lines: bool = False, error: bool = False, end: str = "\n"
+) -> None:
+    """Print a line, with control characters escaped, and with flags instead of arguments.
 
     Args:
         text: What to print.
-        lines: Whether it is a text of several lines, such as a table, which stays as it is.
-            Without it a line break in the name of a class or file cannot pass for another line of
-            ours.
+        lines: Whether the text has several lines, such as a table. Its line breaks and backticks
+            then stay as they are. Otherwise line breaks are escaped, so that one in the name of a
+            class or file cannot look like a new message.
         error: Print to stderr instead of stdout.
-        end: What follows.
+        end: Printed after the text.
 
     Raises:
-        WriteError: Where stdout is a file on a full disk, or a program that has ended.
+        WriteError: If stdout is a file on a full disk, or a program that has ended.
     """
     stream = sys.stderr if error else sys.stdout
     try:
@@ -42,12 +44,10 @@ def say(text: str = "", *, lines: bool = False, error: bool = False, end: str = 
 
 @contextlib.contextmanager
 def safe_output() -> Iterator[None]:
-    """Escape control characters of log records, warnings and refused arguments.
+    """Escape control characters in log records, warnings and messages about arguments.
 
-    Records and warnings name flags where the library has arguments.
-
-    Arguments may be names of files that a pattern of the shell found. What a stream's encoding
-    lacks is escaped as well.
+    Log records and warnings also get flags instead of arguments. An argument may be any file name,
+    since the shell expands patterns. Characters that a stream's encoding lacks are escaped as well.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -57,7 +57,7 @@ def safe_output() -> Iterator[None]:
 
     def safe_record(*args: object, **kwargs: object) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
-        with contextlib.suppress(Exception):  # logging itself reports wrong arguments
+        with contextlib.suppress(Exception):  # logging reports wrong arguments itself
             message = with_flags(record.getMessage())
             record.msg, record.args = printable(message, lines=True), ()
         return record
@@ -82,5 +82,7 @@ def safe_output() -> Iterator[None]:
 def show_traceback(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print a traceback as Python does, with control characters escaped."""
-    say("".join(traceback.format_exception(kind, error, trace)), lines=True, error=True, end="")
+    """Print a traceback as Python does, but with control characters escaped."""
+    print_text(
+        "".join(traceback.format_exception(kind, error, trace)), lines=True, error=True, end=""
+    )

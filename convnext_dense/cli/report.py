@@ -1,4 +1,4 @@
-"""What tools/report.py does: one page about one run or several side by side."""
+"""tools/report.py: write one page about one run, or about several side by side."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as, with_flags
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.output import say
+from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.options import add_device_option
+from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
 
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/report.py."""
-    speak_as("report")
+    use_flags_of("report")
     parser.add_argument(
-        "work_dirs", nargs="+", metavar="work_dir", help="where tools/train.py left a run"
+        "work_dirs", nargs="+", metavar="work_dir", help="the work directory of a run"
     )
     parser.add_argument(
         "-o", "--out", default="report.html", metavar="FILE", help="default: %(default)s"
@@ -41,37 +42,37 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures-from",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=1,
         default=100,
         metavar="N",
-        help="where tools/test.py --out kept no predictions in the work directory, predict so many "
-        "validation images, spread evenly; default: %(default)s",
+        help="if there are no predictions of tools/test.py --out in the work directory, predict "
+        "this many validation images, evenly spaced; default: %(default)s",
     )
     parser.add_argument(
-        "--no-predict", action="store_true", help="show predictions only where some were kept"
+        "--no-predict", action="store_true", help="show only predictions that are in a file already"
     )
-    parser.add_argument("--device", metavar="D", help="such as cpu or cuda:1; default: CUDA if any")
+    add_device_option(parser)
     parser.add_argument(
-        "--data-root", metavar="D", help="folder of the data set, where it is not the config's"
+        "--data-root", metavar="D", help="folder of the data set, if it is not the config's"
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="run the config and import what it names: it can run any code",
+        help="run the config and import its modules, which can run any code",
     )
     add_debug_option(parser)
 
 
-def report(args: argparse.Namespace) -> None:
+def report_command(args: argparse.Namespace) -> None:
     """Write the page.
 
     Raises:
-        FileNotFoundError: Where a work directory or the folder of the page is missing, or a work
-            directory holds no run.
-        ValueError: Where a flag makes no sense.
-        RuntimeError: Where there is no such device.
-        OSError: Where the page cannot be written; an earlier one stays as it was.
+        FileNotFoundError: If a work directory or the folder of the page is missing, or a work
+            directory has no run.
+        ValueError: If a flag's value is wrong.
+        RuntimeError: If there is no such device.
+        OSError: If the page could not be written; an earlier one stays as it was.
     """
     from convnext_dense.inference.model import choose_device
     from convnext_dense.report.missing import Missing
@@ -94,7 +95,7 @@ def report(args: argparse.Namespace) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     hidden = not console.is_terminal
     progress = Progress(*columns, console=console, transient=True, disable=hidden)
-    with quiet(), progress:
+    with silence_warnings(), progress:
         titles = {run.name: escape(printable(run.name)) for run in runs}
         tasks = {name: progress.add_task(title, total=None) for name, title in titles.items()}
         views = look(
@@ -104,12 +105,12 @@ def report(args: argparse.Namespace) -> None:
     write_whole(out, render(views, with_flags))
     for view in views:
         if isinstance(view.validation, Missing):
-            say(f"note: {view.run.name} has no pictures: {view.validation.why}")
-    say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
+            print_text(f"note: {view.run.name} has no pictures: {view.validation.why}")
+    print_text(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
 
 
 def _with_commands(view: RunView, options: Options) -> RunView:
-    """Name the commands that bring pictures where a page has none."""
+    """Add the commands that would give pictures to a page without them."""
     from convnext_dense.report.missing import Missing
 
     if not isinstance(view.validation, Missing):
@@ -118,7 +119,7 @@ def _with_commands(view: RunView, options: Options) -> RunView:
 
 
 def _commands(run: Run, options: Options) -> list[str]:
-    """Return the command lines that would bring predictions."""
+    """Return the command lines that would make predictions."""
     folder = str(run.folder)
     if not options.predict:
         return [shlex.join(["python", "tools/report.py", folder])]
@@ -132,8 +133,8 @@ def _commands(run: Run, options: Options) -> list[str]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what a page needs no word about: boxes at the edge, what was loaded from where."""
+def silence_warnings() -> Iterator[None]:
+    """Hide warnings and log records, such as those about boxes at the edge or loaded weights."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

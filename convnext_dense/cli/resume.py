@@ -1,4 +1,4 @@
-"""The command line that goes on with a run."""
+"""Build the command line that resumes a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _TORCHRUN = ("torchrun", "torch.distributed.run")
 
 
 def resuming_command(args: argparse.Namespace) -> str:
-    """Return the command line that goes on with this run, as it was started."""
+    """Return the command line of this run with ``--resume``."""
     start = {
         "pytorch": _torchrun(),
         "slurm": ["srun", f"--ntasks={os.environ.get('SLURM_NTASKS')}", "python"],
         "mpi": ["mpirun", "-n", str(os.environ.get("OMPI_COMM_WORLD_SIZE")), "python"],
     }.get(args.launcher, ["python"])
-    # Without an earlier --resume, and the checkpoint that it may have named.
+    # Without an earlier --resume and its checkpoint.
     kept = [
         arg
         for before, arg in zip(["", *sys.argv], sys.argv, strict=False)
@@ -28,14 +28,14 @@ def resuming_command(args: argparse.Namespace) -> str:
 
 
 def _torchrun() -> list[str]:
-    """Return what torchrun was called with, before the script."""
+    """Return the part of torchrun's command line before the script."""
     try:
         called = Path(f"/proc/{os.getppid()}/cmdline").read_text().rstrip("\0").split("\0")
     except OSError:
         called = []
     if sys.argv[0] in called and any(arg.endswith(_TORCHRUN) for arg in called):
         return ["python", *called[1 : called.index(sys.argv[0])]]
-    # From what torchrun tells its processes, which says nothing of an elastic rendezvous.
+    # From the variables that torchrun sets, which do not include an elastic rendezvous.
     told = os.environ
     command = ["torchrun", f"--nproc_per_node={told.get('LOCAL_WORLD_SIZE', 1)}"]
     if int(told.get("GROUP_WORLD_SIZE", 1)) > 1:

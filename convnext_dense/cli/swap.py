@@ -1,4 +1,4 @@
-"""What tools/swap_backbone.py does with a config and its arguments."""
+"""tools/swap_backbone.py: replace a config's backbone by a ConvNeXt."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
+from convnext_dense.cli.actions import KeyValueAction
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import speak_as
-from convnext_dense.cli.options import add_recipe_option, note, run_options
-from convnext_dense.cli.output import say
-from convnext_dense.cli.pairs import Pairs
+from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.options import (
+    add_config_argument,
+    add_recipe_option,
+    print_note,
+    run_options,
+)
+from convnext_dense.cli.output import print_text
 from convnext_dense.swap import MODES
 from convnext_dense.zoo import WEIGHTS
 
@@ -27,26 +32,26 @@ if TYPE_CHECKING:
 
 def add_swap_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/swap_backbone.py."""
-    speak_as("swap_backbone")
-    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    use_flags_of("swap_backbone")
+    add_config_argument(parser)
     parser.add_argument("--arch", required=True, help=f"same, or one of {', '.join(ARCHS)}")
     parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")
     parser.add_argument(
         "--weights",
         metavar="PATH|URL|" + "|".join(WEIGHTS),
-        help="the weights that training starts from; default: none",
+        help="the weights to start training from; default: none",
     )
     add_recipe_option(parser)
     parser.add_argument(
         "--mode",
         choices=MODES,
         default="auto",
-        help="native refuses what would need an adapter, adapter always puts one; default: auto",
+        help="native refuses a config that needs an adapter, adapter always adds one; auto",
     )
     parser.add_argument(
         "--backbone-options",
         nargs="+",
-        action=Pairs,
+        action=KeyValueAction,
         default={},
         metavar="KEY=VALUE",
         help="arguments of the new backbone, such as drop_path_rate=0.4 with_cp=True",
@@ -60,13 +65,13 @@ def add_swap_options(parser: argparse.ArgumentParser) -> None:
     add_debug_option(parser)
 
 
-def swap(args: argparse.Namespace) -> None:
-    """Do what tools/swap_backbone.py was asked to.
+def swap_command(args: argparse.Namespace) -> None:
+    """Replace a config's backbone, then print, check and write the result as the flags say.
 
     Raises:
-        ValueError: Where nothing was asked for, or on a wrong value.
-        SwapRefusedError: Where the config cannot have another backbone.
-        TrialError: Where ``--check`` fails; nothing is written then.
+        ValueError: If no output is asked for, or a value is wrong.
+        SwapRefusedError: If the config cannot have another backbone.
+        TrialError: If ``--check`` fails; nothing is written then.
     """
     if not (args.out or args.diff or args.check):
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
@@ -84,45 +89,47 @@ def swap(args: argparse.Namespace) -> None:
     original = read_config(args.config, import_custom_modules=False)
     asked = replace(run_options(args), config=original, backbone=args.arch)
     result = plan_run(asked, SWAP).swap
-    assert result is not None  # since a backbone is asked for
+    assert result is not None  # since a backbone is given
     if args.diff:
         print_changes(result)
     for message in result.warnings:
-        note(message)
+        print_note(message)
     if args.check:
-        check(result.config)
+        check_config(result.config)
     if args.out:
         command = shlex.join(["tools/swap_backbone.py", *sys.argv[1:]])
         write_config(result, original, args.config, Path(args.out), command)
-        say(f"wrote {args.out} ({result.tier})")
+        print_text(f"wrote {args.out} ({result.tier})")
 
 
 def print_changes(result: Swap) -> None:
     """Print every change with its reason."""
-    say(f"tier: {result.tier}")
+    print_text(f"tier: {result.tier}")
     for change in result.changes:
-        say(f"{change.path}: {change.why}")
+        print_text(f"{change.path}: {change.why}")
         for sign, value in (("-", change.old), ("+", change.new)):
             if value is not None:
-                say(f"  {sign} {value!r}")
+                print_text(f"  {sign} {value!r}")
 
 
-def check(cfg: Config) -> None:
-    """Try a config out on random input, and print what it did.
+def check_config(cfg: Config) -> None:
+    """Try a config out on random input, and print losses and times.
 
     Raises:
-        TrialError: Where a step fails.
-        RuntimeError: Where a parameter of the backbone gets no gradient.
+        TrialError: If a step fails.
+        RuntimeError: If a parameter of the backbone gets no gradient.
     """
     from convnext_dense.swap.trial import run_trial
 
     trial = run_trial(cfg)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in trial.losses.items())
-    say(f"check: losses {losses}")
+    print_text(f"check: losses {losses}")
     if trial.no_gradient:
         raise RuntimeError(
-            f"{len(trial.no_gradient)} parameters of the backbone get no gradient, on which "
-            f"training in several processes fails: {', '.join(trial.no_gradient[:5])}"
+            f"{len(trial.no_gradient)} parameters of the backbone get no gradient, so training in "
+            f"several processes would fail: {', '.join(trial.no_gradient[:5])}"
         )
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in trial.seconds.items())
-    say(f"check: every parameter of the backbone has a gradient; prediction runs ({seconds})")
+    print_text(
+        f"check: every parameter of the backbone has a gradient; prediction runs ({seconds})"
+    )

@@ -1,22 +1,27 @@
-"""The flags of tools/train.py, and what it does."""
+"""tools/train.py: train the model of a config."""
 
 from __future__ import annotations
 
 import argparse
 
-from convnext_dense.cli.numbers import Number
-from convnext_dense.cli.options import add_shared_options, note, run_options
+from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.options import (
+    add_config_argument,
+    add_shared_options,
+    print_note,
+    run_options,
+)
 from convnext_dense.config.options import AMP_DTYPES, AUTO
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tools/train.py."""
-    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    add_config_argument(parser)
     parser.add_argument(
         "--weights",
         metavar="FILE|URL|NAME",
         help="the backbone's weights instead of the config's, in any published layout; or "
-        "imagenet1k, imagenet22k, fcmae: those published for its arch; none trains from scratch",
+        "imagenet1k, imagenet22k, fcmae: published weights for its arch; none trains from scratch",
     )
     parser.add_argument(
         "--amp",
@@ -30,7 +35,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=AUTO,
         metavar="CKPT",
-        help="go on from a checkpoint, by default from the last one in the work directory",
+        help="resume a checkpoint, by default the last one in the work directory",
     )
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
@@ -39,16 +44,16 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--accumulate",
         metavar="N",
         type=int,
-        action=Number,
+        action=NumberAction,
         least=1,
         most=10_000,
         help="batches per optimizer step; default: the config's, 1 in the recipes",
     )
     parser.add_argument("--seed", type=int, help="makes a run repeatable; default: random")
     parser.add_argument(
-        "--deterministic", action="store_true", help="choose deterministic kernels (slower)"
+        "--deterministic", action="store_true", help="use deterministic kernels (slower)"
     )
-    parser.add_argument("--ema", action="store_true", help="evaluate and keep averaged weights")
+    parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     add_shared_options(parser)
 
@@ -59,5 +64,5 @@ def train_command(args: argparse.Namespace) -> None:
     from convnext_dense.training.processes import leave_processes
     from convnext_dense.training.run import train
 
-    train(run_options(args), note, resuming_command(args))
+    train(run_options(args), print_note, resuming_command(args))
     leave_processes()

@@ -1,4 +1,4 @@
-"""What tools/weights.py does: inspect, convert and verify checkpoints."""
+"""tools/weights.py: inspect, convert and verify checkpoints."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import Source, read_source
 from convnext_dense.checkpoints.unusable_values import find_unusable
 from convnext_dense.checkpoints.verify import verify
-from convnext_dense.cli.output import say
+from convnext_dense.cli.output import print_text
 
 TOLERANCE = 1e-5
 
 
 def inspect_weights(args: argparse.Namespace) -> None:
-    """Print what a checkpoint holds.
+    """Print what a checkpoint contains.
 
     Raises:
-        OSError: Where it cannot be had.
-        RuntimeError: Where it is damaged, refused, or holds no ConvNeXt.
+        OSError: If it could not be loaded or downloaded.
+        RuntimeError: If it is damaged, refused, or has no ConvNeXt.
     """
     read = read_source(args.source, prefix=args.prefix, trust=args.trust, ema=args.ema)
     found = find_convnext(read.state, read.name)
@@ -57,16 +57,16 @@ def inspect_weights(args: argparse.Namespace) -> None:
     }
     for title, text in rows.items():
         if text:
-            say(f"{title:<13}{text}")
+            print_text(f"{title:<13}{text}")
 
 
 def convert_weights(args: argparse.Namespace) -> None:
     """Write a checkpoint in another layout, and print what was written.
 
     Raises:
-        OSError: Where it cannot be had or written, or the file exists.
-        RuntimeError: Where it is damaged, refused, incomplete or another network.
-        ValueError: Where the layout cannot hold it.
+        OSError: If it could not be loaded, downloaded or written, or the file exists.
+        RuntimeError: If it is damaged, refused, incomplete or of another network.
+        ValueError: If the layout cannot represent it.
     """
     conversion = convert(
         args.source,
@@ -77,27 +77,27 @@ def convert_weights(args: argparse.Namespace) -> None:
         trust=args.trust,
         overwrite=args.overwrite,
     )
-    say(f"{args.out}: {conversion}")
+    print_text(f"{args.out}: {conversion}")
 
 
 def verify_weights(args: argparse.Namespace) -> None:
-    """Print how far our features are from the source's own, stage by stage.
+    """Print, stage by stage, how much our features differ from those of the file's own network.
 
     Raises:
-        OSError: Where it cannot be had.
-        RuntimeError: Where it is damaged, refused or incomplete, or the features differ.
+        OSError: If the file could not be loaded or downloaded.
+        RuntimeError: If it is damaged, refused or incomplete, or the features differ.
     """
     checks = verify(args.source, prefix=args.prefix, ema=args.ema, trust=args.trust)
-    say(f"{'output':<10}{'shape':<24}relative error")
+    print_text(f"{'output':<10}{'shape':<24}relative error")
     for check in checks:
-        say(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
-    # Not a number is no success.
+        print_text(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
+    # Written so that NaN counts as wrong.
     if wrong := [check for check in checks if not check.error <= TOLERANCE]:
         raise RuntimeError(
-            f"{args.source}: the features of {wrong[0].name} differ by {wrong[0].error:.1e} of "
-            "their size"
+            f"{args.source}: the features of {wrong[0].name} have a relative error of "
+            f"{wrong[0].error:.1e}"
         )
-    say(f"equal to {TOLERANCE:g} of their size")
+    print_text(f"equal within a relative error of {TOLERANCE:g}")
 
 
 def _size(source: str) -> str:

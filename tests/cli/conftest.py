@@ -19,7 +19,7 @@ from mmengine.runner import CheckpointLoader
 from PIL import Image
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
-from convnext_dense.cli.errors import run
+from convnext_dense.cli.errors import run_tool
 from convnext_dense.data.shapes import CLASSES, make_shapes
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ class Cli:
         """Run a tool; give its exit status and what it wrote to stdout and stderr."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(self.load_tool(tool).main, argv)
+            status = run_tool(self.load_tool(tool).main, argv)
         torch.use_deterministic_algorithms(False)
         print(out.getvalue(), err.getvalue())  # for pytest to show where a test fails
         return status, out.getvalue(), err.getvalue()

@@ -133,9 +133,9 @@ def test_segments_in_the_size_of_the_recipe(models, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--arch", "atto", "huge"], "--arch: unknown arch 'huge', choose of atto, femto, "),
-        (["--peers", "tim"], "--peers: there is no 'tim', choose of meta, timm, "),
-        (["--shape", "31", "64"], "--shape is at least 32 32, got 31 64"),
+        (["--arch", "atto", "huge"], "--arch: there is no arch 'huge', choose from atto, femto, "),
+        (["--peers", "tim"], "--peers: there is no 'tim', choose from meta, timm, "),
+        (["--shape", "31", "64"], "--shape is at least 32, got 31 64"),
         (["--rounds", "0"], "--rounds is at least 1, got 0"),
         (["--batch", "0"], "--batch is at least 1, got 0"),
         (["--drop-path", "1"], "--drop-path is in [0, 1), got 1.0"),
@@ -170,7 +170,7 @@ def test_says_that_matplotlib_is_missing_before_it_measures(cli, monkeypatch):
 def test_refuses_configs_that_tables_could_not_tell_apart(cli):
     config = str(cli.config["det"])
     said = cli.refused("benchmark", ["train", config, config])
-    assert said == "two configs are called mask_rcnn_convnext_t_coco: rename one"
+    assert said == "two configs have the name mask_rcnn_convnext_t_coco: rename one"
 
 
 def test_says_that_inputs_differ(cli, measure):

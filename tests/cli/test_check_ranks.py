@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 )
 SCRIPT = """
 from mmengine.config import Config
-from convnext_dense.cli.options import note
+from convnext_dense.cli.options import print_note
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import Plan, take_steps
 from convnext_dense.config.steps import check_data
@@ -32,7 +32,7 @@ def refuse(cfg, splits):
     raise FileNotFoundError("no such data")
 
 def look(splits):
-    take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], note)
+    take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], print_note)
 
 check.check_data = warn
 look(("train",))

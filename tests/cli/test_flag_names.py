@@ -19,9 +19,9 @@ from pycocotools import mask
 from convnext_dense import ConvNeXt, Predictor
 from convnext_dense.analysis.flops import count
 from convnext_dense.checkpoints.convert import convert
-from convnext_dense.cli.errors import run
-from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, speak_as, with_flags
-from convnext_dense.cli.output import say
+from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, use_flags_of, with_flags
+from convnext_dense.cli.output import print_text
 from convnext_dense.config.read_config import read_config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
@@ -49,7 +49,7 @@ OF_TOOLS = {
 @pytest.fixture(autouse=True)
 def _no_tool():
     """Let no tool of an earlier test lend its flags."""
-    speak_as("")
+    use_flags_of("")
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_control_character_in_quotes_stays_escaped():
 
 def test_a_tool_has_its_own_flags(capsys):
     def main(argv: list[str]) -> None:
-        speak_as(argv[0])
+        use_flags_of(argv[0])
         raise ValueError("`batch_size=0`")
 
     for tool, flag in (("infer", "--batch"), ("train", "--batch-size")):
-        assert run(main, [tool]) == 1
+        assert run_tool(main, [tool]) == 1
         assert capsys.readouterr().err == f"error: {flag} 0\n"
 
 
@@ -108,13 +108,13 @@ def test_all_that_is_printed_is_translated(capsys):
     logging.getLogger("other").addHandler(handler := logging.StreamHandler(sys.stderr))
 
     def main(argv: list[str]) -> None:
-        say("said of `data_root`")
+        print_text("said of `data_root`")
         logging.getLogger("other").warning("logged of %s", "`data_root`")
         # pytest keeps warnings that are raised from printing.
         sys.stderr.write(warnings.formatwarning("warned of `data_root`", UserWarning, "f.py", 1))
         raise ValueError("raised of `data_root`")
 
-    assert run(main, []) == 1
+    assert run_tool(main, []) == 1
     logging.getLogger("other").removeHandler(handler)
     printed = "".join(capsys.readouterr())
     for how in ("said", "logged", "warned", "raised"):
@@ -144,7 +144,7 @@ def parsed(cli, monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
 
     def parse(tool: str) -> list[argparse.Action]:
-        speak_as("")
+        use_flags_of("")
         with pytest.raises(CaughtError) as caught:
             cli.load_tool(tool).main([])
         return list(options(caught.value.args[0]))

@@ -345,7 +345,7 @@ def test_a_full_disk_stops_the_tool_and_leaves_whole_files(cli, trained, photos,
     ("flags", "said"),
     [
         (["nowhere"], "there is no picture or folder nowhere"),
-        (["{photo}", "--save", "boxes"], "--save boxes: there is no 'boxes', choose of pictures"),
+        (["{photo}", "--save", "boxes"], "--save boxes: there is no 'boxes', choose from pictures"),
         (["{photo}", "--score", "1.5"], "--score is at least 0 and below 1, got 1.5"),
         (["{photo}", "--batch", "0"], "--batch is at least 1, got 0"),
         (["{photo}", "--classes", "a,b"], "--classes circle,square,triangle,star,ring"),

@@ -15,8 +15,8 @@ import pytest
 import torch
 from mmengine.logging import print_log
 
-from convnext_dense.cli.errors import run
-from convnext_dense.cli.output import say
+from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.output import print_text
 from convnext_dense.csv_files import read_csv
 from convnext_dense.data.shapes import CLASSES
 from convnext_dense.text import printable
@@ -130,7 +130,7 @@ def test_results_and_label_maps_of_hostile_names(cli, hostile, tmp_path):
 @pytest.mark.parametrize("text", NAMES)
 def test_whatever_a_library_says_is_escaped(capsys, text):
     def main(argv: list[str]) -> None:
-        say(text)
+        print_text(text)
         print_log(f"by a logger {text}", logger="current", level=logging.WARNING)
         logging.getLogger("other").warning("by %s", text)
         logging.getLogger("other").warning("wrong %s %s", text)
@@ -140,7 +140,7 @@ def test_whatever_a_library_says_is_escaped(capsys, text):
     logging.getLogger("other").addHandler(handler := logging.StreamHandler(sys.stderr))
     with contextlib.suppress(TypeError), warnings.catch_warnings():
         warnings.simplefilter("always")
-        assert run(main, []) == 1
+        assert run_tool(main, []) == 1
     logging.getLogger("other").removeHandler(handler)
     said = capsys.readouterr()
     assert_clean(said.out, said.err.replace("wrong", ""))
@@ -150,7 +150,7 @@ def test_whatever_a_library_says_is_escaped(capsys, text):
 @pytest.mark.parametrize("tool", ["train", "infer", "weights", "report"])
 def test_an_argument_that_is_a_hostile_file_name(cli, capsys, tool):
     with pytest.raises(SystemExit):
-        run(cli.load_tool(tool).main, ["inspect", "a", "b", "--\x1b]0;owned\x07.jpg"])
+        run_tool(cli.load_tool(tool).main, ["inspect", "a", "b", "--\x1b]0;owned\x07.jpg"])
     assert_clean(said := capsys.readouterr().err)
     assert r"--\x1b]0;owned\x07.jpg" in said
 
@@ -158,5 +158,5 @@ def test_an_argument_that_is_a_hostile_file_name(cli, capsys, tool):
 def test_an_encoding_without_a_character_is_no_error(tmp_path):
     out = (tmp_path / "out").open("w", encoding="ascii")
     with contextlib.redirect_stdout(out), out:
-        assert run(lambda argv: say("größe \ud800"), []) == 0
+        assert run_tool(lambda argv: print_text("größe \ud800"), []) == 0
     assert (tmp_path / "out").read_text() == "gr\\xf6\\xdfe \\ud800\n"

@@ -1,0 +1,84 @@
+"""argparse actions that check the values of flags."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+
+class NumberAction(argparse.Action):
+    """Store one or several finite numbers in a range.
+
+    Args:
+        least: The lowest value.
+        most: The highest value.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        least: float | None = None,
+        most: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.least, self.most = least, most
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the numbers.
+
+        Raises:
+            ValueError: If a number is out of range; the message names the flag.
+        """
+        given: list[Any] = values if isinstance(values, list) else [values]
+        for value in given:
+            for limit in self._broken_limits(value):
+                name = max(self.option_strings, key=len) if self.option_strings else self.dest
+                raise ValueError(f"{name} is {limit}, got {' '.join(map(str, given))}")
+        setattr(namespace, self.dest, values)
+
+    def _broken_limits(self, value: float) -> Iterator[str]:
+        """Yield the limits that a value breaks."""
+        if not math.isfinite(value):
+            yield "a finite number"
+        if self.least is not None and value < self.least:
+            yield f"at least {self.least}"
+        if self.most is not None and value > self.most:
+            yield f"at most {self.most}"
+
+
+class KeyValueAction(DictAction):
+    """mmengine's action for KEY=VALUE, but other arguments are refused by name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Store the values by their keys.
+
+        Raises:
+            ValueError: If an argument is not KEY=VALUE; the message names it and the flag.
+        """
+        for pair in values:
+            key, is_pair, value = pair.partition("=")
+            if not (is_pair and key.strip()):
+                raise ValueError(f"{option_string} takes KEY=VALUE, got {pair!r}")
+            if not value.strip():
+                raise ValueError(f"{option_string} {key}= has no value: None stands for none")
+            try:
+                super().__call__(parser, namespace, [pair], option_string)
+            except AssertionError as error:  # brackets that are not closed
+                raise ValueError(f"{option_string} {pair}: {error}") from error
