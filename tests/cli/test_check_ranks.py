@@ -34,9 +34,9 @@ def refuse(cfg, splits):
 def look(splits):
     take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], print_note)
 
-check.check_data = warn
+check_data.check_data = warn
 look(("train",))
-check.check_data = refuse
+check_data.check_data = refuse
 try:
     look(("val",))
 except FileNotFoundError as error:
