@@ -19,16 +19,16 @@ TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1
 
 @dataclass(frozen=True)
 class Published:
-    """One published row.
+    """Published results of a recipe.
 
     Attributes:
-        config: Path of the recipe below ``configs``, without ``.py``.
-        name: What the row is called.
-        pretrained: Data that the backbone's weights come from, ``IN-1K`` or ``IN-22K``.
-        checkpoint: URL of the published fine-tuned model.
+        config: Path of the recipe in ``configs``, without ``.py``.
+        name: Name in tables.
+        pretrained: Data that the backbone was pretrained with, ``IN-1K`` or ``IN-22K``.
+        checkpoint: URL of the fine-tuned model.
         params: Parameters in millions, as printed.
         flops: Multiply-adds in billions, as printed (see :mod:`convnext_dense.analysis.flops`).
-        metrics: Figures by the name that the evaluation gives them, in percent.
+        metrics: Figures in percent, by their names in the evaluation.
     """
 
     config: str
@@ -41,7 +41,7 @@ class Published:
 
     @property
     def is_detector(self) -> bool:
-        """Whether the row is one of COCO, not of ADE20K."""
+        """Whether the recipe is for COCO, not for ADE20K."""
         return self.config.startswith("det/")
 
 
@@ -118,15 +118,15 @@ PUBLISHED: tuple[Published, ...] = (
 
 @dataclass(frozen=True)
 class Peer:
-    """Another backbone under the heads, data and schedule of a recipe of ConvNeXt-T.
+    """Another backbone with the heads, data and schedule of a recipe of ConvNeXt-T.
 
     Attributes:
-        config: Path of the recipe below ``configs``, without ``.py``.
-        name: What the row is called.
-        params: Parameters, counted here.
-        flops: Multiply-adds in billions, counted here, with those of attention.
-        published_params: In millions, as the papers print them; None where no paper has the row.
-        published_flops: In billions, likewise.
+        config: Path of the recipe in ``configs``, without ``.py``.
+        name: Name in tables.
+        params: Number of parameters, counted here.
+        flops: Multiply-adds in billions, counted here, including those of attention.
+        published_params: Parameters in millions, as a paper prints them, or None.
+        published_flops: Multiply-adds in billions, as a paper prints them, or None.
         metrics: Published figures in percent, as in :class:`Published`.
     """
 
@@ -143,7 +143,7 @@ def _box_and_mask(box: float, mask: float) -> dict[str, float]:
     return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
 
 
-# Figures as ConvNeXt's paper prints them for comparison (tables 3 and 4).
+# Published figures from tables 3 and 4 of ConvNeXt's paper.
 PEERS: tuple[Peer, ...] = (
     Peer("det/mask_rcnn_swin_t_coco", "Mask R-CNN Swin-T", 47_794_602, 266.5,
          48, 267, _box_and_mask(46.0, 41.6)),
@@ -156,8 +156,8 @@ PEERS: tuple[Peer, ...] = (
     Peer("seg/upernet_r50_ade20k", "UperNet ResNet-50", 66_516_108, 951.3),
 )  # fmt: skip
 
-# By the data that the weights saw: `fcmae` is V2's pre-training without labels. V2's files of
-# ImageNet-22k were fine-tuned on ImageNet-1k at last. Meta has no V1 below tiny, timm has.
+# URLs by the data of the training and the arch. `fcmae` is V2's pre-training without labels. V2's
+# files of ImageNet-22k were finally fine-tuned on ImageNet-1k. V1 below tiny comes from timm.
 WEIGHTS: dict[str, dict[str, str]] = {
     "imagenet1k": {
         "atto": f"{TIMM}convnext_atto_d2-01bb0f51.pth",
@@ -199,7 +199,7 @@ def published_weights(arch: str | Arch, name: str) -> str:
         name: ``imagenet1k``, ``imagenet22k`` or ``fcmae``.
 
     Raises:
-        ValueError: Where there are no such weights; the message lists what exists.
+        ValueError: If there are no such weights; the message lists those that exist.
 
     Example:
         >>> published_weights("tiny", "imagenet1k")
@@ -226,109 +226,11 @@ def published_model(config: str | Path) -> str:
         config: Path of the recipe, such as ``configs/det/cascade_convnext_t_coco.py``.
 
     Raises:
-        ValueError: Where it is not one of the published recipes; the message lists them.
+        ValueError: If no model was published for it; the message lists the recipes with one.
     """
     models = {Path(row.config).name: row.checkpoint for row in PUBLISHED}
     if Path(config).stem not in models:
         raise ValueError(
-            f"there is no published model of {Path(config).name}, only of {', '.join(models)}"
+            f"there is no published model for {Path(config).name}, only for {', '.join(models)}"
         )
     return models[Path(config).stem]
-
-
-def render_model_zoo(configs: Path) -> str:
-    """Write the page of the model zoo from this table and the recipes.
-
-    Args:
-        configs: The folder ``configs`` of the repository.
-
-    Returns:
-        Markdown.
-    """
-    from mmengine.config import Config
-
-    def table(rows: list[Published]) -> list[str]:
-        metrics = [METRIC_TITLES[name] for name in rows[0].metrics]
-        titles = [
-            "recipe", "weights", "drop path", "lr", "decay", "precision", *metrics,
-            "params (M)", "FLOPs (G)", "fine-tuned file",
-        ]  # fmt: skip
-        lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-        for row in rows:
-            cfg = Config.fromfile(configs / f"{row.config}.py")
-            wrapper, backbone = cfg.optim_wrapper, cfg.model.backbone
-            cells = [
-                f"[{row.name}](../configs/{row.config}.py)",
-                f"[{row.pretrained}]({backbone.init_cfg.checkpoint})",
-                backbone.drop_path_rate,
-                f"{wrapper.optimizer.lr:g}",
-                f"{wrapper.paramwise_cfg.decay_rate} {wrapper.paramwise_cfg.decay_type}",
-                "fp16" if wrapper.type == "AmpOptimWrapper" else "fp32",
-                *row.metrics.values(),
-                row.params,
-                row.flops,
-                f"[{Path(row.checkpoint).name}]({row.checkpoint})",
-            ]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-        return lines
-
-    lines = [
-        "# Model zoo",
-        "",
-        "Written by `python tools/model_zoo.py` from `convnext_dense/zoo.py` and the recipes; a "
-        "test compares the two.",
-        "",
-        "**How to read the tables.** Every figure is the one that the authors published, not one "
-        "that was trained here. Parameters and FLOPs are also recomputed: `tools/flops.py CONFIG` "
-        "gives them, and a test compares all thirteen rows.",
-        "",
-        "## COCO val2017, 36 epochs, batch 16",
-        "",
-        *table([row for row in PUBLISHED if row.is_detector]),
-        "",
-        "## ADE20K validation, 160,000 iterations, batch 16",
-        "",
-        *table([row for row in PUBLISHED if not row.is_detector]),
-        "",
-        "## Other backbones under the same heads, data and schedule",
-        "",
-        "Swin-T and ResNet-50 of mmdet and mmseg, for comparison. Parameters and FLOPs are counted "
-        "here (those of attention included), with the published ones in brackets; no paper has the "
-        "rows without them. None was trained here.",
-        "",
-        "| recipe | box AP | mask AP | params (M) | FLOPs (G) |",
-        "|---|---|---|---|---|",
-        *map(_peer_row, PEERS),
-        "",
-        "The weights come under the licence of facebookresearch/ConvNeXt, not under that of this "
-        "project.",
-        "",
-        "## Weights of the backbone",
-        "",
-        "The name of a column, such as `imagenet1k`, in the place of a file's takes those of the "
-        "config's arch; [weights.md](weights.md) says how, and what else loads. Those of V2 are "
-        "CC BY-NC 4.0, those of V1 atto to nano are timm's.",
-        "",
-        f"| arch | {' | '.join(WEIGHTS)} |",
-        "|---" * (1 + len(WEIGHTS)) + "|",
-        *(_weights_row(arch) for arch in ARCHS),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _peer_row(peer: Peer) -> str:
-    cells = [
-        f"[{peer.name}](../configs/{peer.config}.py)",
-        *(peer.metrics.get(name, "") for name in ("coco/bbox_mAP", "coco/segm_mAP")),
-        f"{peer.params / 1e6:.1f}"
-        + (f" ({peer.published_params})" if peer.published_params else ""),
-        f"{peer.flops}" + (f" ({peer.published_flops})" if peer.published_flops else ""),
-    ]
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _weights_row(arch: str) -> str:
-    urls = [files.get(arch) for files in WEIGHTS.values()]
-    links = [f"[{Path(url).name}]({url})" if url else "" for url in urls]
-    return f"| {arch} | {' | '.join(links)} |"

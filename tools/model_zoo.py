@@ -6,9 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmengine.config import Config
+
+from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.files import write_whole
-from convnext_dense.zoo import render_model_zoo
+from convnext_dense.zoo import METRIC_TITLES, PEERS, PUBLISHED, WEIGHTS, Peer, Published
 
 
 def main(argv: list[str]) -> None:
@@ -16,7 +19,101 @@ def main(argv: list[str]) -> None:
     add_debug_option(parser)
     parser.parse_args(argv)
     root = Path(__file__).parent.parent
-    write_whole(root / "docs" / "model_zoo.md", render_model_zoo(root / "configs"))
+    write_whole(root / "docs" / "model_zoo.md", render(root / "configs"))
+
+
+def render(configs: Path) -> str:
+    """Return the page of the model zoo as Markdown.
+
+    Args:
+        configs: The folder ``configs`` of the repository.
+    """
+    lines = [
+        "# Model zoo",
+        "",
+        "Written by `python tools/model_zoo.py` from `convnext_dense/zoo.py` and the recipes; a "
+        "test compares the two.",
+        "",
+        "**How to read the tables.** Every figure is the one that the authors published, not one "
+        "that was trained here. Parameters and FLOPs are also recomputed: `tools/flops.py CONFIG` "
+        "gives them, and a test compares all thirteen rows.",
+        "",
+        "## COCO val2017, 36 epochs, batch 16",
+        "",
+        *_table([row for row in PUBLISHED if row.is_detector], configs),
+        "",
+        "## ADE20K validation, 160,000 iterations, batch 16",
+        "",
+        *_table([row for row in PUBLISHED if not row.is_detector], configs),
+        "",
+        "## Other backbones under the same heads, data and schedule",
+        "",
+        "Swin-T and ResNet-50 of mmdet and mmseg, for comparison. Parameters and FLOPs are counted "
+        "here (those of attention included), with the published ones in brackets; no paper has the "
+        "rows without them. None was trained here.",
+        "",
+        "| recipe | box AP | mask AP | params (M) | FLOPs (G) |",
+        "|---|---|---|---|---|",
+        *map(_peer_row, PEERS),
+        "",
+        "The weights come under the licence of facebookresearch/ConvNeXt, not under that of this "
+        "project.",
+        "",
+        "## Weights of the backbone",
+        "",
+        "Wherever weights are asked for, the name of a column, such as `imagenet1k`, stands for the "
+        "file of the config's arch; [weights.md](weights.md) says how, and what else loads. The "
+        "weights of V2 are under CC BY-NC 4.0; those of V1 from atto to nano are timm's.",
+        "",
+        f"| arch | {' | '.join(WEIGHTS)} |",
+        "|---" * (1 + len(WEIGHTS)) + "|",
+        *(_weights_row(arch) for arch in ARCHS),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(rows: list[Published], configs: Path) -> list[str]:
+    metrics = [METRIC_TITLES[name] for name in rows[0].metrics]
+    titles = [
+        "recipe", "weights", "drop path", "lr", "decay", "precision", *metrics,
+        "params (M)", "FLOPs (G)", "fine-tuned file",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for row in rows:
+        cfg = Config.fromfile(configs / f"{row.config}.py")
+        wrapper, backbone = cfg.optim_wrapper, cfg.model.backbone
+        cells = [
+            f"[{row.name}](../configs/{row.config}.py)",
+            f"[{row.pretrained}]({backbone.init_cfg.checkpoint})",
+            backbone.drop_path_rate,
+            f"{wrapper.optimizer.lr:g}",
+            f"{wrapper.paramwise_cfg.decay_rate} {wrapper.paramwise_cfg.decay_type}",
+            "fp16" if wrapper.type == "AmpOptimWrapper" else "fp32",
+            *row.metrics.values(),
+            row.params,
+            row.flops,
+            f"[{Path(row.checkpoint).name}]({row.checkpoint})",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def _peer_row(peer: Peer) -> str:
+    cells = [
+        f"[{peer.name}](../configs/{peer.config}.py)",
+        *(peer.metrics.get(name, "") for name in ("coco/bbox_mAP", "coco/segm_mAP")),
+        f"{peer.params / 1e6:.1f}"
+        + (f" ({peer.published_params})" if peer.published_params else ""),
+        f"{peer.flops}" + (f" ({peer.published_flops})" if peer.published_flops else ""),
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _weights_row(arch: str) -> str:
+    urls = [files.get(arch) for files in WEIGHTS.values()]
+    links = [f"[{Path(url).name}]({url})" if url else "" for url in urls]
+    return f"| {arch} | {' | '.join(links)} |"
 
 
 if __name__ == "__main__":
