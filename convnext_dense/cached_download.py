@@ -1,6 +1,6 @@
-"""Weights from the web: downloaded once, whole, and the same whenever they are used.
+"""Download weights once, check that they are whole, and that they never change afterwards.
 
-In a run mmengine, too, loads from the web by this: :mod:`convnext_dense.upstream.web_checkpoints`.
+In a run, mmengine uses this too: see :mod:`convnext_dense.upstream.web_checkpoints`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from convnext_dense.upstream.safe_checkpoint import (
 if TYPE_CHECKING:
     from torch.serialization import MAP_LOCATION
 
-# A file's hash at the end of its name, as torch and OpenMMLab write it. Not a date.
+# A hash at the end of a file's name, as torch and OpenMMLab write it. A date is not a hash.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8})\.(?:pth|pt|bin|safetensors)$")
-# Of a name in the cache, with which suffixes are added to it.
+# Characters of a name in the cache without its suffix, and of a suffix.
 LONGEST, LONGEST_SUFFIX = 150, 16
 
 
@@ -39,7 +39,7 @@ def load_from_http(
     model_dir: str | None = None,
     progress: bool = True,
 ) -> object:
-    """Download a checkpoint once and load it as from disk: see :func:`download`."""
+    """Download a checkpoint once, and load it: see :func:`download`."""
     path = download(filename, model_dir, progress)
     return read_checkpoint(path, map_location, trust=is_switched_off())
 
@@ -47,18 +47,19 @@ def load_from_http(
 def download(url: str, model_dir: str | None = None, progress: bool = True) -> Path:
     """Download a checkpoint once, to torch's cache.
 
-    What is not whole is kept only to go on from, under another name. Beside the file its SHA-256 is
-    recorded, as ``sha256sum`` writes it, and compared whenever the file is asked for again. In
-    distributed runs rank 0 downloads first, and the others only where they do not see its cache.
+    An incomplete file is kept under another name, so that the next download continues it. The
+    SHA-256 is recorded beside the file, as ``sha256sum`` writes it, and checked whenever the file
+    is asked for again. In distributed runs rank 0 downloads first, and other ranks only if they do
+    not see its cache.
 
     Args:
-        url: Where the file's name ends in its hash (``-1a2b3c4d.pth``), it is checked. Other names
-            get the address's hash added in the cache, since many files are called alike.
+        url: If the file's name ends in a hash (``-1a2b3c4d.pth``), the hash is checked. In the
+            cache, other names get the hash of the URL, since many files have the same name.
         model_dir: Folder to keep the file in, instead of torch's cache.
         progress: Whether to show a progress bar.
 
     Returns:
-        Where the file lies.
+        Path of the file.
 
     Raises:
         ConnectionError: If the file could not be downloaded.
@@ -82,7 +83,7 @@ def download(url: str, model_dir: str | None = None, progress: bool = True) -> P
 
 
 def place_in_cache(url: str, model_dir: str | None = None) -> Path:
-    """Return where a download is kept, be it there or not."""
+    """Return the path of a download in the cache, whether it exists or not."""
     return Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints") / _name_in_cache(url)
 
 
@@ -90,8 +91,8 @@ def _name_in_cache(url: str) -> str:
     name = Path(urlparse(url).path).name
     if HASH_IN_NAME.search(name) and len(name) <= LONGEST:
         return name
-    # After a dot, where it cannot be taken for the hash of the file. Nothing of the address is a
-    # path or begins with a dot here.
+    # The URL's hash comes after a dot, so that it cannot be mistaken for the file's hash. The name
+    # must contain no path and must not begin with a dot.
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII).lstrip(".") or "weights"
     digits = hashlib.sha256(url.encode()).hexdigest()[:16]
     suffix = Path(name).suffix
@@ -112,7 +113,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
     except OSError as error:
         raise write_error(part, error) from error
     with held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # another process may be at it
+        fcntl.flock(held, fcntl.LOCK_EX)  # another process may be downloading it
         try:
             if path.exists():
                 return
@@ -131,7 +132,7 @@ def _download(url: str, path: Path, progress: bool) -> None:
 
 
 def _check(url: str, part: Path) -> str:
-    """Return the hash of what came, which is the one in its name and a whole checkpoint."""
+    """Return the SHA-256 of a download, or refuse it if its hash or its content is wrong."""
     digest = sha256_of(part)
     wanted = HASH_IN_NAME.search(Path(urlparse(url).path).name)
     if wanted and not digest.startswith(wanted[1]):
@@ -141,7 +142,7 @@ def _check(url: str, part: Path) -> str:
     try:
         read_checkpoint(part, "cpu", mmap=True)
     except (RefusedError, ImportError):
-        pass  # whole; it may be loaded with trust, or after an installation
+        pass  # it is whole, and can be loaded with trust=True or after an installation
     except RuntimeError as error:
         name = Path(urlparse(url).path).name
         raise RuntimeError(
@@ -151,12 +152,12 @@ def _check(url: str, part: Path) -> str:
 
 
 def _compare(url: str, path: Path, record: Path) -> None:
-    """Refuse a cached file that is no longer what was downloaded."""
+    """Refuse a cached file that has changed since it was downloaded."""
     wanted = record.read_text().partition(" ")[0] if record.is_file() else ""
     in_name = HASH_IN_NAME.search(path.name)
     wanted = wanted or (in_name[1] if in_name else "")  # torch's downloader keeps no record
     if wanted and not sha256_of(path).startswith(wanted):
         raise RuntimeError(
-            f"{path} is no longer what was downloaded from {url}: its SHA-256 does not begin with "
-            f"{wanted[:16]}; delete it to get it anew"
+            f"{path} has changed since it was downloaded from {url}: its SHA-256 does not begin "
+            f"with {wanted[:16]}; delete it to download it again"
         )

@@ -1,4 +1,4 @@
-"""Finding one's way in a config: data sets, evaluators, transforms and heads at any depth."""
+"""Find the data sets, evaluators, transforms and heads in a config, at any depth."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def walk(node: object, path: str = "") -> Iterator[tuple[str, ConfigDict]]:
 
 
 def type_name(node: ConfigDict) -> str:
-    """Return the class that a dict names, without its scope or module."""
+    """Return the name of the class in a dict's ``type``, without scope or module."""
     kind = node.get("type", "")
     return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
 
 
 def datasets(cfg: Config, split: str) -> list[tuple[str, ConfigDict]]:
-    """List the data sets that a loader reads, inside RepeatDataset, ConcatDataset and the like.
+    """List the data sets that a loader reads, also those inside RepeatDataset or ConcatDataset.
 
     Args:
         cfg: A config of mmdet or mmseg.
         split: ``train``, ``val`` or ``test``.
 
     Returns:
-        Pairs of the dotted key and the data set's dict; none where there is no such loader.
+        Pairs of the dotted key and the data set's dict; an empty list if there is no such loader.
     """
     loader = cfg.get(f"{split}_dataloader") or {}
     return list(_innermost(loader.get("dataset"), f"{split}_dataloader.dataset"))
@@ -64,24 +64,24 @@ def all_datasets(cfg: Config) -> list[tuple[str, ConfigDict]]:
 
 
 def reads_label_maps(dataset: ConfigDict) -> bool:
-    """Return whether a data set is a folder of images and one of label maps, as mmseg has them."""
+    """Whether a data set has a folder of images and one of label maps, as in mmseg."""
     return "seg_map_path" in (dataset.get("data_prefix") or {})
 
 
 def reads_coco(dataset: ConfigDict) -> bool:
-    """Return whether a data set's annotations are one COCO file."""
+    """Whether a data set's annotations are one COCO file."""
     return str(dataset.get("ann_file", "")).endswith(".json")
 
 
 def evaluators(cfg: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
-    """Yield the evaluators of ``val`` or ``test``, one or several."""
+    """Yield the evaluators of ``val`` or ``test`` with their dotted keys."""
     return walk(cfg.get(f"{split}_evaluator"), f"{split}_evaluator")
 
 
 def transforms(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
-    """Yield every transform, each once: loaders, TTA, hooks that switch pipelines, variables.
+    """Yield each transform of loaders, pipelines and hooks once, with its dotted key.
 
-    The variables (``test_pipeline`` and so on) count because mmseg's inference reads them.
+    Variables such as ``test_pipeline`` are included because mmseg's inference reads them.
     """
     seen = set()
     for key in list(cfg):
@@ -94,11 +94,11 @@ def transforms(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def backbone_owner(model: ConfigDict) -> tuple[str, ConfigDict] | None:
-    """Find the dict that holds the backbone which trains.
+    """Find the dict that holds the backbone that is trained.
 
     Returns:
         The dotted key and the dict: the model, or the detector inside a tracker or a
-        semi-supervised model. None where neither has a backbone.
+        semi-supervised model. None if neither has a backbone.
     """
     for path, part in (("model", model), ("model.detector", model.get("detector"))):
         if isinstance(part, dict) and isinstance(part.get("backbone"), dict):
@@ -107,20 +107,20 @@ def backbone_owner(model: ConfigDict) -> tuple[str, ConfigDict] | None:
 
 
 def heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
-    """Yield every dict of a model that can depend on the classes: heads, their losses, fusion."""
+    """Yield every dict of a model that may depend on the classes, such as heads and losses."""
     for path, node in walk(model, "model"):
         if not _NO_HEADS.intersection(path.split(".")):
             yield path, node
 
 
 def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict, int]]:
-    """List the heads, and parts of them, that count the data set's classes, in the config's order.
+    """List the heads, and parts of heads, that predict the data set's classes.
 
-    Segmenters' auxiliary heads are not among them: some tell other things apart.
+    Auxiliary heads of segmenters are left out, since some of them predict other classes.
 
     Returns:
-        Triples of the dotted key, the head's dict and its number of classes, which mmdet's box
-        heads and RoI mask heads may leave to their default.
+        Triples of the dotted key, the head's dict and its number of classes, in the config's order.
+        If a box head or RoI mask head of mmdet does not state the number, it is mmdet's default.
     """
     found = []
     for path, node in heads(model):

@@ -1,4 +1,4 @@
-"""CSV files whose cells no spreadsheet takes for formulas."""
+"""Write and read CSV files in which no cell is a formula to a spreadsheet."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 from convnext_dense.text import printable
 
-# Spreadsheets skip blanks and quotes before a formula, and take the wide forms of the signs too.
+# Spreadsheets skip blanks and quotes before a formula, and accept wide forms of the signs.
 _FORMULA = re.compile(r"""[\s'"\u200c\u200d]*[=+\-@\uff1d\uff0b\uff0d\uff20]""")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows as CSV, which :func:`read_csv` reads back.
+    """Return rows as CSV text, which :func:`read_csv` can read.
 
-    A text that a spreadsheet would run, such as ``=1+1``, gets an apostrophe in front; control
-    characters are escaped. Numbers stay as they are, and NaN is an empty cell.
+    A text that a spreadsheet would run as a formula, such as ``=1+1``, gets an apostrophe in front.
+    Control characters are escaped, and NaN becomes an empty cell.
 
     Args:
-        rows: One or more, with the columns of the first.
+        rows: At least one row. All rows have the columns of the first.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -36,8 +36,8 @@ def read_csv(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, without the apostrophes that :func:`as_csv` adds.
 
     Raises:
-        ValueError: Where it is not UTF-8, or a row has another number of cells than the first.
-        OSError: Where it could not be read.
+        ValueError: If it is not UTF-8, or a row has another number of cells than the first.
+        OSError: If it could not be read.
     """
     with file.open(newline="", encoding="utf-8") as text:
         rows = [[_content(cell) for cell in row] for row in csv.reader(text) if row]
@@ -57,7 +57,7 @@ def _cell(value: object) -> object:
 
 
 def _content(cell: str) -> str:
-    # What follows an apostrophe of ours is itself a formula.
+    # An apostrophe is ours only if a formula follows it.
     return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
 
 

@@ -1,4 +1,4 @@
-"""Downloads that end: over HTTP alone, with time-outs, a limit of size, and a way to go on."""
+"""Download files over HTTP, with time-outs, a size limit, and continuation of broken downloads."""
 
 from __future__ import annotations
 
@@ -23,46 +23,47 @@ from urllib.parse import urlsplit
 from convnext_dense.files import write_error
 from convnext_dense.version import __version__
 
-# Bytes, at most. The largest published ConvNeXt takes 2.7 GB, 8 with its optimizer's state.
+# Size limits in bytes. The largest published ConvNeXt has 2.7 GB, or 8 GB with optimizer state.
 PICTURE = 256 * 2**20
 WEIGHTS = 16 * 2**30
-# Seconds in which something must come, for connecting, for an answer and for what follows; and how
-# much of it, in bytes per second.
+# How long to wait for a connection, for an answer and for each further part, in seconds; and the
+# least speed in bytes per second.
 PATIENCE = 30.0
 SLOWEST = 1024
-# How often a connection may break off, where the server can go on.
+# Number of tries. Only a server that supports it can continue a download.
 TRIES = 4
 BLOCK = 1 << 20
 SCHEMES = ("http", "https")
 
 
 class _BrokenOff(Exception):
-    """A connection that ended early, which may be taken up again."""
+    """A connection ended early; the download may be continued."""
 
 
 class _StalledError(_BrokenOff):
-    """A connection over which nothing came, which is not waited for once more."""
+    """A connection delivered too little for too long; there is no further try."""
 
 
 class _TooLargeError(Exception):
-    """A file beyond the limit, of which nothing is kept."""
+    """A file is larger than the limit; nothing of it is kept."""
 
 
 def fetch(url: str, path: Path, *, limit: int, show: bool = False) -> None:
-    """Download a file, or the rest of one whose download broke off.
+    """Download a file, or the rest of a file whose download broke off.
 
-    What came of a download that fails stays where the server can go on, and the next call goes on
-    there if the file is still the same.
+    If a download fails and the server can continue it, the received part is kept. The next call
+    continues it if the file has not changed.
 
     Args:
-        url: ``http``, ``https``, or ``file`` for one here. Redirects stay with the first two.
-        path: Where to. Beside it ``NAME.from`` stands until the download is whole.
-        limit: Bytes, at most.
+        url: URL with ``http`` or ``https``, or ``file`` for a local file. Redirects must lead to
+            ``http`` or ``https``.
+        path: File to write. The file ``NAME.from`` beside it exists until the download is complete.
+        limit: Largest allowed size in bytes.
         show: Whether to show a progress bar.
 
     Raises:
-        ConnectionError: Where it cannot be had, takes too long or is too large.
-        WriteError: Where it cannot be written.
+        ConnectionError: If the file could not be downloaded, takes too long or is too large.
+        WriteError: If it could not be written.
     """
     origin = path.with_name(f"{path.name}.from")
     for _ in range(TRIES):
@@ -85,15 +86,15 @@ def fetch(url: str, path: Path, *, limit: int, show: bool = False) -> None:
     kept = path.stat().st_size if origin.exists() and path.exists() else 0
     if not kept:
         origin.unlink(missing_ok=True)
-    way_on = f"; {kept} bytes are kept, and the next try goes on from there" if kept else ""
-    raise ConnectionError(f"could not download {url}: {reason}{way_on}")
+    hint = f"; {kept} bytes are kept, and the next try continues from there" if kept else ""
+    raise ConnectionError(f"could not download {url}: {reason}{hint}")
 
 
 def fetch_picture(url: str) -> bytes:
-    """Return the content of a picture's address, which is read as a whole.
+    """Download a picture, and return the bytes of the file.
 
     Raises:
-        ConnectionError: Where it cannot be had, takes too long or is larger than a picture.
+        ConnectionError: If it could not be downloaded, takes too long or is too large.
     """
     with tempfile.TemporaryDirectory(prefix="picture-") as folder:
         path = Path(folder, "picture")
@@ -142,7 +143,7 @@ def _take_up(url: str, path: Path, origin: Path, limit: int, show: bool) -> None
 
 
 def _what_is_there(url: str, path: Path, origin: Path) -> tuple[int, dict[str, str]]:
-    """Return how much of the file is there, and the headers that ask for the rest of the same."""
+    """Return the size of the received part, and headers that ask for the rest of the same file."""
     headers = {"User-Agent": f"convnext_dense/{__version__}", "Accept-Encoding": "identity"}
     size = path.stat().st_size if path.is_file() else 0
     where, _, mark = origin.read_text().partition("\n") if origin.is_file() else ("", "", "")
@@ -154,7 +155,7 @@ def _what_is_there(url: str, path: Path, origin: Path) -> tuple[int, dict[str, s
 def _announced(
     response: http.client.HTTPResponse, start: int, path: Path
 ) -> tuple[int, int | None]:
-    """Return where the answer begins in the file, and how large the file is, if that is said."""
+    """Return where the answer begins in the file, and the file's size or None."""
     stated = response.headers.get("Content-Length") or ""
     length = int(stated) if stated.isdecimal() else None
     if start and response.status == HTTPStatus.PARTIAL_CONTENT:
@@ -167,7 +168,7 @@ def _announced(
 
 
 def _remember(url: str, response: http.client.HTTPResponse, origin: Path) -> None:
-    """Note what tells whether the file is still the same, where the server says so."""
+    """Record the server's mark of the file's version, by which a later try detects a change."""
     tag = response.headers.get("ETag") or ""
     mark = tag if tag.startswith('"') else response.headers.get("Last-Modified")
     if mark and urlsplit(url).scheme in SCHEMES:
@@ -199,16 +200,16 @@ def _broken_off(error: Exception, watch: _Watch) -> _BrokenOff:
 
 def _not_of_this_file(path: Path) -> _BrokenOff:
     path.unlink()
-    return _BrokenOff("the server does not go on from what was kept of it")
+    return _BrokenOff("the server cannot continue the part that was kept")
 
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Raise a WriteError where the disk takes no more, which is no fault of the connection."""
+    """Raise a WriteError if writing fails, since this is not a fault of the connection."""
     try:
         yield
     except OSError as error:
-        raise write_error(path, error, "what came is kept") from error
+        raise write_error(path, error, "the received part is kept") from error
 
 
 @contextlib.contextmanager
@@ -224,7 +225,7 @@ def _bar(name: str, done: int, total: int | None) -> Iterator[Callable[[int], No
 
 
 class _Watch:
-    """Ends a connection over which nothing or too little comes, whatever is waited for."""
+    """Ends a connection that delivers nothing or too little, at any stage of the download."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -251,7 +252,7 @@ class _Watch:
 
 
 class _Watched(http.client.HTTPConnection):
-    """A connection that shows its socket to a watch."""
+    """A connection that passes its socket to a watch."""
 
     def __init__(self, *args: Any, watch: _Watch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -301,7 +302,7 @@ def _opener(watch: _Watch) -> urllib.request.OpenerDirector:
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
-        urllib.request.FileHandler(),  # of the address itself: no redirect comes to it
+        urllib.request.FileHandler(),  # only for the URL itself: no redirect leads to a file
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(),

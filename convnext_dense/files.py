@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from pathlib import Path, PureWindowsPath
 LONGEST_NAME = 255
 
 WHOLE = "what was written before is whole"
-# A part of another host, whose lock may not be seen from here, is left alone for so long.
+# The age at which an unfinished file of another host is deleted, since its lock may be invisible.
 OLD = 24 * 3600  # seconds
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _PART = re.compile(r"\.([0-9a-f]{8})-[0-9a-f]{8}\.part")
-# A suffix beyond this is no file type, and would make the part's name too long.
+# A longer suffix is not a file type, and would make the name of the unfinished file too long.
 _LONGEST_SUFFIX = 32
 _cleared: set[str] = set()
 
 
 class WriteError(OSError):
-    """A file that could not be written: one line that names it and what is missing."""
+    """A file could not be written; the message is one line with the path and the reason."""
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], way_on: str = WHOLE) -> Iterator[Path]:
-    """Yield a path to write to, which takes a file's place in one step where the block succeeds.
+def replacing(path: str | os.PathLike[str], remedy: str = WHOLE) -> Iterator[Path]:
+    """Yield a path to write to, which replaces the file in one step when the block succeeds.
 
-    Where it fails, an earlier file of the name stays as it was, and nothing else is left. A process
-    that is killed leaves its part, which the next one that writes to the folder clears away.
+    If the block fails, an earlier file stays unchanged, and nothing else is left. A killed process
+    leaves an unfinished file, which the next process that writes to the folder deletes.
 
-    What stands there stays in its kind, as under an ordinary ``open``: the file that a symbolic
-    link points to is replaced, its mode is kept, and a device is written to directly.
+    As with ``open``, the target of a symbolic link is replaced, not the link; the file's mode is
+    kept, and a device is written to directly.
 
     Args:
-        path: The file. Its folder is made where it is missing.
-        way_on: Ends the message of a write that fails.
+        path: The file. Its folder is made if it is missing.
+        remedy: End of the message if writing fails.
 
     Yields:
         A path in the same folder, with the same suffix.
 
     Raises:
-        WriteError: Where the file cannot be written.
+        WriteError: If the file could not be written.
 
     Example::
 
@@ -59,7 +59,7 @@ def replacing(path: str | os.PathLike[str], way_on: str = WHOLE) -> Iterator[Pat
             part.write_text("{}")
     """
     path = Path(path)
-    with _as_write_error(path, way_on):
+    with _as_write_error(path, remedy):
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
             yield path
@@ -77,19 +77,19 @@ def replacing(path: str | os.PathLike[str], way_on: str = WHOLE) -> Iterator[Pat
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new folder to fill, which takes its name in one step where the block succeeds.
+    """Yield a new folder to fill, which gets its name in one step when the block succeeds.
 
-    Where it fails nothing is left. Its files are not on the disk for certain, as :func:`replacing`
-    has its own: this is for what can be made again.
+    If the block fails, nothing is left. Unlike :func:`replacing` this does not wait until the files
+    are on the disk, so use it for data that can be made again.
 
     Args:
-        path: The folder: missing or empty.
+        path: The folder, which must be missing or empty.
 
     Yields:
         A folder beside it.
 
     Raises:
-        WriteError: Where it cannot be written.
+        WriteError: If it could not be written.
     """
     path = Path(path)
     with _as_write_error(path, "nothing is left of it"):
@@ -100,31 +100,31 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_whole(
-    path: str | os.PathLike[str], content: str | bytes | memoryview, way_on: str = WHOLE
+    path: str | os.PathLike[str], content: str | bytes | memoryview, remedy: str = WHOLE
 ) -> None:
-    """Write a file in one step, with its folder if that is missing: see :func:`replacing`.
+    """Write a file in one step: see :func:`replacing`.
 
     Args:
-        path: The file.
-        content: All of it; text is written as UTF-8.
-        way_on: Ends the message of a write that fails.
+        path: The file. Its folder is made if it is missing.
+        content: The whole content; text is written as UTF-8.
+        remedy: End of the message if writing fails.
 
     Raises:
-        WriteError: Where it cannot be written.
+        WriteError: If it could not be written.
     """
-    with replacing(path, way_on) as part:
+    with replacing(path, remedy) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
-    """Append a line to a file, all of it or nothing.
+    """Append a line to a file, completely or not at all.
 
     Args:
-        path: The file, made where it is missing. Its folder must be there.
-        line: Without the line break.
+        path: The file, which is made if it is missing. Its folder must exist.
+        line: The line without its line break.
 
     Raises:
-        WriteError: Where it cannot be written; the lines before stay.
+        WriteError: If it could not be written; the earlier lines stay.
     """
     path = Path(path)
     with _as_write_error(path, WHOLE):
@@ -143,13 +143,13 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 
 
 def ensure_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that could not be written, before the work whose result it is to take.
+    """Check that a file can be written, before the work whose result it will hold.
 
     Args:
-        path: The file. Its folder is made where it is missing; the file itself stays as it is.
+        path: The file, which is not changed. Its folder is made if it is missing.
 
     Raises:
-        WriteError: As :func:`replacing` would.
+        WriteError: If :func:`replacing` could not write it.
     """
     path = Path(path)
     with _as_write_error(path, WHOLE):
@@ -162,10 +162,10 @@ def ensure_writable(path: str | os.PathLike[str]) -> None:
 
 
 def ensure_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder where it is missing, and refuse one in which no file can be written.
+    """Make a folder if it is missing, and check that files can be written in it.
 
     Raises:
-        WriteError: Naming the folder and what is missing.
+        WriteError: If it could not be made, or no file can be written in it.
     """
     folder = Path(folder)
     with _as_write_error(folder, WHOLE):
@@ -175,17 +175,17 @@ def ensure_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def is_part(path: Path) -> bool:
-    """Whether a file is one that :func:`replacing` has not finished, and nobody should read."""
+    """Whether a file is an unfinished one of :func:`replacing`, which must not be read."""
     return _PART.match(path.name) is not None
 
 
 def clear_parts(folder: str | os.PathLike[str]) -> list[Path]:
-    """Delete the parts that killed processes left in a folder, and in no folder below it.
+    """Delete the unfinished files that killed processes left in a folder, not in its subfolders.
 
-    A part whose writer lives is left alone, and one of another host until it is a day old.
+    Files that a process is still writing are kept, and those of another host for a day.
 
     Returns:
-        What was deleted.
+        The deleted files.
     """
     cleared = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -204,7 +204,7 @@ def clear_parts(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the mode of what stands at a path, or None; refuse what ``open`` would refuse."""
+    """Return the mode of a file, or None if it is missing; raise the errors of ``open``."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -225,8 +225,8 @@ def _make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _part_of(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Make an empty part, locked as long as it is written, and delete it where it was not moved."""
-    # In the same folder, since only within one file system is a rename a single step.
+    """Make an empty unfinished file, lock it, and delete it at the end unless it was renamed."""
+    # It lies in the same folder, since renaming is one step only within one file system.
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     while True:
         part = target.with_name(f".{_HOST}-{secrets.token_hex(4)}.part{suffix}")
@@ -236,7 +236,7 @@ def _part_of(target: Path, *, folder: bool = False) -> Iterator[Path]:
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            # Until it was locked, another process could take it for abandoned.
+            # Before it was locked, another process may have deleted it as abandoned.
             if part.exists():
                 yield part
                 return
@@ -267,12 +267,12 @@ def _is_abandoned(part: Path, lock: int) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Have a file or folder on the disk before anything that rests on it."""
+    """Wait until a file or folder is on the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
     except OSError as error:
-        # Some network file systems cannot do it for folders.
+        # Some network file systems cannot do this for folders.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -280,22 +280,22 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_write_error(path: Path, way_on: str) -> Iterator[None]:
+def _as_write_error(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except WriteError:
         raise
     except OSError as error:
-        raise write_error(path, error, way_on) from error
+        raise write_error(path, error, remedy) from error
 
 
-def write_error(path: str | os.PathLike[str], error: OSError, way_on: str = WHOLE) -> WriteError:
-    """Return the error of a write that failed, which says in one line what is missing.
+def write_error(path: str | os.PathLike[str], error: OSError, remedy: str = WHOLE) -> WriteError:
+    """Return the error of a failed write, whose message names the path and the reason.
 
     Args:
         path: The file or folder.
-        error: What the system said.
-        way_on: Ends the message.
+        error: Error of the system.
+        remedy: End of the message.
     """
     path = Path(path)
     reason = error.strerror or str(error)
@@ -303,28 +303,28 @@ def write_error(path: str | os.PathLike[str], error: OSError, way_on: str = WHOL
         reason = "it is a folder"
     elif error.errno in (errno.EEXIST, errno.ENOTDIR):
         blocking = [place for place in (path, *path.absolute().parents) if place.is_file()]
-        reason = f"{blocking[-1]} is a file and no folder" if blocking else reason
+        reason = f"{blocking[-1]} is a file, not a folder" if blocking else reason
     elif error.errno == errno.ENOENT:
         gone = [folder for folder in path.absolute().parents if not folder.exists()]
         reason = f"the folder {gone[-1]} is gone" if gone else reason
-    failure = WriteError(f"could not write {path}: {reason}; {way_on}")
+    failure = WriteError(f"could not write {path}: {reason}; {remedy}")
     failure.errno = error.errno
     return failure
 
 
 def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
-    """Return the path of a file below a folder, for a name that comes from data.
+    """Return the path of a file inside a folder, for a name that comes from data.
 
     Args:
-        folder: Where to write. It need not exist.
+        folder: The folder, which need not exist.
         name: A path relative to it, with ``/`` between its parts.
 
     Raises:
-        ValueError: Where the name is empty, absolute or not a name of a file, has ``..`` among its
-            parts, or leads out of the folder by a symbolic link; or where what has that name is
-            not a file.
+        ValueError: If the name is empty, absolute or not a valid file name, has ``..`` among its
+            parts, or leads out of the folder through a symbolic link; or if something else than a
+            file has this path.
     """
-    path, windows = Path(folder, name), PureWindowsPath(name)  # which knows both separators
+    path, windows = Path(folder, name), PureWindowsPath(name)  # Windows paths know / and \
     if path == Path(folder) or "\0" in name:
         raise ValueError(f"{name!r} is not a name of a file, to write in {folder}")
     if windows.root or ".." in windows.parts:
@@ -335,9 +335,9 @@ def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
         raise ValueError(f"{name!r} is not a name of a file: it is not valid Unicode") from None
     if longest > LONGEST_NAME:
         raise ValueError(f"{name!r} is too long for a file: {LONGEST_NAME} bytes are allowed")
-    # A writer follows links; realpath ends at one that leads in a circle.
+    # Writing follows links; realpath stops at links that form a circle.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise ValueError(f"{path} leads out of {folder} by a symbolic link: delete that link")
+        raise ValueError(f"{path} leads out of {folder} through a symbolic link: delete the link")
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not a file: delete it or choose another folder")
     return path

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used (PEP 562)."""
+"""Import public names of a package when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def load_when_used(
 
     Args:
         package: Its ``__name__``.
-        modules: Name: the module that has it, relative to the package, such as ``.archs``. A module
-            that is called like the name is meant itself.
+        modules: The module of each name, relative to the package, such as ``.archs``. If a module
+            has the name itself, the name stands for the module.
     """
 
     def __getattr__(name: str) -> object:

@@ -1,12 +1,12 @@
-"""How much is too much: processes and threads for this machine, images for one pass."""
+"""Limits of processes, threads and images, which catch mistyped numbers."""
 
 from __future__ import annotations
 
 import os
 
-# Processes that load data wait for the disk at times, so some more than cores can be of use.
+# Processes that load data sometimes wait for the disk, so more processes than cores can help.
 MOST_PER_CORE = 4
-# That go through a network at once, and pixels along a side of each.
+# Images in one pass through a network, and pixels along each side.
 MOST_IMAGES = 4096
 MOST_PIXELS = 32768
 
@@ -19,14 +19,14 @@ def count_cores() -> int:
 
 
 def check_parallel(name: str, number: int) -> None:
-    """Refuse more processes or threads than the cores can serve.
+    """Refuse too many processes or threads for the cores of this machine.
 
     Args:
-        name: The key or argument that asks for them.
-        number: How many.
+        name: The key or argument that states the number.
+        number: Number of processes or threads.
 
     Raises:
-        ValueError: Where it is above four per core.
+        ValueError: If there are more than four per core.
     """
     cores = count_cores()
     if number > MOST_PER_CORE * cores:

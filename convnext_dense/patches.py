@@ -1,4 +1,4 @@
-"""What a run of ours changes in the rest of the stack, and nothing before one."""
+"""Apply this package's patches of mmengine and mmdet, only when a run starts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from convnext_dense.upstream import web_checkpoints
 
 
 def enable(without: Iterable[str] = ()) -> None:
-    """Make mmengine and mmdet run on today's torch, in the whole process; safe to repeat.
+    """Patch mmengine and mmdet in this process so that they run with current versions of torch.
 
-    Called where a run starts: by the tools, by :class:`~convnext_dense.Predictor`, and where a
-    registry builds our backbone or whatever else a config names of ours, which is how a run of
-    mmdet's or mmseg's own tools gets it. Call it yourself where neither does.
+    The tools and :class:`~convnext_dense.Predictor` call this, and so does a registry when it
+    builds our backbone or another of our classes, for runs of mmdet's and mmseg's own tools. In
+    other cases call it yourself. Repeated calls are safe.
 
     Args:
-        without: What to leave as it is, by the names of ``docs/upstream.md``.
+        without: Names of patches to leave out; ``docs/upstream.md`` lists them.
 
     Raises:
-        ValueError: Where there is none of a name, here or in ``CONVNEXT_DENSE_UPSTREAM_OFF``.
-        RuntimeError: Where one is in place already.
+        ValueError: If there is no patch of a name, here or in ``CONVNEXT_DENSE_UPSTREAM_OFF``.
+        RuntimeError: If a patch to leave out is already applied.
     """
     web_checkpoints.serve_by(_load_from_web)
     upstream.enable(without)

@@ -1,4 +1,4 @@
-"""The processes of a run: which this is, and what one of them decides for all."""
+"""Tell the processes of a run apart, and let one of them decide for all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WORLD_SIZE = {
 
 
 def rank() -> int:
-    """Return this process's rank as its launcher tells it, before the processes have joined."""
+    """Return the rank of this process from its launcher's variables."""
     return int(next((os.environ[key] for key in _RANK if key in os.environ), 0))
 
 
 def world_size(launcher: str) -> int:
-    """Return the number of processes as the launcher tells it, before they have joined.
+    """Return the number of processes from the launcher's variables.
 
     Args:
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -34,15 +34,15 @@ def world_size(launcher: str) -> int:
 def decided_by_rank_0(decide: Callable[[], Result]) -> Result:
     """Call a function on rank 0 alone, and return its result in every process of the run.
 
-    Where it fails, every process raises its error: none waits for one that is gone.
+    If it fails, every process raises its error, so that no process waits for another in vain.
 
     Args:
-        decide: Called without arguments. Its result and errors can be pickled.
+        decide: Function without arguments whose result and errors can be pickled.
 
     Raises:
-        Exception: What the function raised on rank 0.
+        Exception: The error of the function on rank 0.
     """
-    # It needs torch, which who asks for a rank alone does not.
+    # Imported here, since it imports torch, which the functions above do not need.
     from mmengine.dist import broadcast_object_list, is_main_process
 
     result: Result | None = None
@@ -53,7 +53,7 @@ def decided_by_rank_0(decide: Callable[[], Result]) -> Result:
         except Exception as raised:
             error = raised
     outcome: list[Any] = [result, error]
-    broadcast_object_list(outcome)  # does nothing where there is one process
+    broadcast_object_list(outcome)  # does nothing if there is only one process
     result, error = outcome
     if error is not None:
         raise error

@@ -1,12 +1,12 @@
-"""What configs name of ours: registries of scope ``convnext_dense``, and the root's entries.
+"""Register our classes, in registries of scope ``convnext_dense`` and in mmengine's root.
 
 mmengine imports ``<scope>.registry`` when a config names the scope (``convnext_dense.ConvNeXt`` or
-``default_scope = 'convnext_dense'``), so this module must exist under this name.
+``default_scope = 'convnext_dense'``), so this module must have this name.
 
-All names stand here, and none where its class is defined: an entry imports the class when it is
-built, so that registering costs nothing. Each stands in mmengine's root registry, since siblings
-are not searched: so the bare name builds in the scopes of mmdet and mmseg. And in the child
-registry, so that ``convnext_dense.ConvNeXt`` is never another's.
+All classes are registered here, not where they are defined: an entry imports its class when it is
+built, so that registering costs nothing. Each is in mmengine's root registry, so that its bare name
+works in the scopes of mmdet and mmseg, which do not search each other. It is in our own registry
+too, so that ``convnext_dense.ConvNeXt`` always means ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mmengine.registry import Registry
 
 from convnext_dense.patches import enable
 
-# Stated, since to infer it mmengine looks through every module that is loaded.
+# Stated, since mmengine would search all loaded modules to infer it.
 SCOPE = "convnext_dense"
 MODELS = Registry("model", scope=SCOPE, parent=ROOT_MODELS)
 HOOKS = Registry("hook", scope=SCOPE, parent=ROOT_HOOKS)
@@ -37,12 +37,12 @@ WEIGHT_INITIALIZERS = Registry("weight initializer", scope=SCOPE, parent=ROOT_WE
 
 @dataclass(frozen=True)
 class LazyClass:
-    """An entry of a registry: called as a class of ours would be, which it imports then.
+    """An entry of a registry, which imports its class when it is called.
 
     Attributes:
-        module: Where the class is defined, below ``convnext_dense``.
-        name: The class.
-        starts_run: Whether building it by a registry begins a run: see :func:`.patches.enable`.
+        module: Module of the class, relative to ``convnext_dense``.
+        name: Name of the class.
+        starts_run: Whether building it starts a run: see :func:`.patches.enable`.
     """
 
     module: str
@@ -61,7 +61,7 @@ class LazyClass:
 
 
 def class_of(entry: Callable) -> Callable:
-    """Return the class behind an entry of a registry; what is not ours comes back as it is."""
+    """Return the class of a registry's entry; entries of other packages are returned unchanged."""
     return entry.load() if isinstance(entry, LazyClass) else entry
 
 
@@ -91,7 +91,7 @@ _register(HOOKS, "training.checkpoint_hook", "DurableCheckpointHook", "OwnBestHo
 _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
-# For the backbone's own use; a config writes `type='Pretrained'`.
+# Only the backbone uses it; configs write `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
     name="PublishedWeights",
     module=LazyClass("checkpoints.load", "PublishedWeights", starts_run=False),

@@ -1,29 +1,28 @@
-"""Text that comes from data, such as names of classes, files and parameters, made safe to show."""
+"""Make text that comes from data, such as names of classes and files, safe to show."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-# Control characters begin a terminal's commands, format characters reorder or hide text, lone
-# surrogates cannot be encoded, and the separators are line breaks to some programs.
+# Control characters can be commands to a terminal, format characters reorder or hide text, lone
+# surrogates cannot be encoded, and some programs treat the separators as line breaks.
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Persian, Indic scripts and emoji are written with them.
+# Persian, Indic scripts and emoji need these characters.
 _JOINERS = "\u200c\u200d"
-# Their messages are written to stand alone; another type is a surprise, and worth naming.
+# Messages of these types are understood alone; for other types the type is shown too.
 _SELF_EXPLAINING = (ValueError, OSError, RuntimeError, ImportError)
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""Return a text with every character escaped that a terminal could obey or hide.
+    r"""Escape all characters of a text that a terminal could obey or hide.
 
     These are control characters (ANSI sequences begin with one), marks that change the direction
-    of writing, and lone surrogates. Done twice, it changes nothing more.
+    of writing, and lone surrogates. Escaping twice is the same as escaping once.
 
     Args:
         text: Any text.
-        lines: Keep line breaks and tabs. For a text of our own that has several lines, not for a
-            name.
+        lines: Whether to keep line breaks and tabs, for our own texts of several lines.
 
     Example:
         >>> print(printable('red\x1b[31m'))
@@ -41,7 +40,7 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Return what an exception says in one line, with its type where that is a surprise."""
+    """Return an exception's message in one line, with its type unless the message is enough."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("Original Traceback" in line for line in lines):  # from a data loader's worker
         kind, _, said = lines[-1].partition(": ")
@@ -51,28 +50,28 @@ def one_line(error: Exception) -> str:
     if _is_sentence(error):
         return " ".join(str(error.args[0]).split())
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"  # without the number that Python puts first
+        return f"{error.filename}: {error.strerror}"  # without Python's number of the error
     return message if is_self_explaining(error) else f"{type(error).__name__}: {message}"
 
 
 def is_self_explaining(error: Exception) -> bool:
-    """Whether what an exception says stands alone, so that nobody need look where it was raised."""
+    """Whether an exception's message is understood without its traceback."""
     is_known = isinstance(error, _SELF_EXPLAINING) and bool(str(error).strip())
     return is_known or _is_sentence(error) or "Original Traceback" in str(error)
 
 
 def _is_sentence(error: Exception) -> bool:
-    """Whether a KeyError holds more than a key, which Python puts in quotes."""
+    """Whether a KeyError holds a sentence, which Python would put in quotes, and not only a key."""
     return isinstance(error, KeyError) and len(str(error).split()) > 5
 
 
 def classes_argument(names: Sequence[str]) -> str:
-    """Return the argument ``classes`` with these names, or what to do where it cannot give them."""
-    # It is split at commas, and the names are stripped.
+    """Return the argument ``classes`` with these names, or a remedy if it cannot state them."""
+    # The argument is split at commas, and its names are stripped.
     unfit = next((name for name in names if "," in name or name != name.strip() or not name), None)
     if unfit is not None:
         return (
-            f"`classes` cannot give the name {unfit!r}, rename it in the file or set "
+            f"`classes` cannot state the name {unfit!r}: rename it in the file, or set "
             "metainfo.classes of the data sets and num_classes of the heads in a config"
         )
     return f"`classes={tuple(names)}`"

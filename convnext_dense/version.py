@@ -1,3 +1,3 @@
-"""The version, in the one place that packaging and the package read."""
+"""The version, which packaging and the package read from here."""
 
 __version__ = "0.1.0"

@@ -182,7 +182,7 @@ def test_what_stands_in_the_way_is_named(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for path in ("file/a.json", "file/deeper/a.json"):
-        expected = rf"could not write .*/{path}: {tmp_path}/file is a file and no folder; what was"
+        expected = rf"could not write .*/{path}: {tmp_path}/file is a file, not a folder; what was"
         with pytest.raises(WriteError, match=expected):
             write_whole(tmp_path / path, "content")
     with pytest.raises(WriteError, match=r"could not write .*/folder: it is a folder; what was"):

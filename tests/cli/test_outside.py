@@ -53,7 +53,7 @@ def test_a_planted_link_is_not_followed(cli, trained, listed, link):
     Path(link).symlink_to(Path("elsewhere").resolve() / ("" if "deep" in link else "new.png"))
     option = "test_dataloader.dataset.ann_file=list.txt"
     argv = cli.argv("seg", trained["seg"] / "iter_6.pth", *flags, "--out", "maps", options=option)
-    assert f"maps/{name}.png leads out of maps by a symbolic link" in cli.refused("test", argv)
+    assert f"maps/{name}.png leads out of maps through a symbolic link" in cli.refused("test", argv)
     assert not list(Path("elsewhere").iterdir())
 
 
@@ -66,5 +66,5 @@ def test_a_drawing_follows_no_planted_link(cli, trained, listed, link):
     option = "test_dataloader.dataset.ann_file=list.txt"
     argv = [trained["seg"] / "iter_6.pth", *flags, "--show-dir", "drawn"]
     said = cli.refused("test", cli.argv("seg", *argv, options=option))
-    assert re.search(r"drawn/vis_data/.* leads out of .*drawn by a symbolic link", said)
+    assert re.search(r"drawn/vis_data/.* leads out of .*drawn through a symbolic link", said)
     assert [str(path) for path in Path("elsewhere").rglob("*")] == ["elsewhere/vis_image"]

@@ -25,7 +25,7 @@ def test_a_test_is_refused(cli, trained, file, flag, below):
     place = file / below if below else file
     argv = cli.argv("seg", trained["seg"] / "iter_6.pth", "--work-dir", "w", flag, place)
     assert cli.refused("test", argv) == (
-        f"could not write {place}: {file} is a file and no folder; what was written before is whole"
+        f"could not write {place}: {file} is a file, not a folder; what was written before is whole"
     )
 
 

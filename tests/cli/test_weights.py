@@ -151,7 +151,7 @@ class TestPublishedModels:
     def test_only_the_recipes_have_one(self, cli, tmp_path):
         (tmp_path / "mine.py").write_text(f"_base_ = {str(cli.config['seg'])!r}")
         message = cli.refused("test", ["mine.py", "published"])
-        assert "there is no published model of mine.py, only of mask_rcnn_" in message
+        assert "there is no published model for mine.py, only for mask_rcnn_" in message
 
 
 def as_old(checkpoint, cli, block_names):

@@ -58,7 +58,9 @@ def test_a_link_among_the_results_is_not_followed(tmp_path, masks, kind):
     outside.mkdir()
     (out / kind).symlink_to(outside)
     saver = Saver(out, (kind,), CLASSES, None)
-    with pytest.raises(ValueError, match=rf"out/{kind}/a\.\w+ leads out of .* by a symbolic link"):
+    with pytest.raises(
+        ValueError, match=rf"out/{kind}/a\.\w+ leads out of .* through a symbolic link"
+    ):
         saver.save("a", Prediction("a.jpg", PICTURE, detections(masks)))
     assert not list(outside.iterdir())
 
