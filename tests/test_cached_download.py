@@ -63,7 +63,7 @@ def test_a_cached_file_that_has_changed_is_refused(tmp_path, recorded):
         assert download(*arguments) == path
     save_as(path, x=torch.arange(8))  # a whole checkpoint, but another
     with pytest.raises(
-        RuntimeError, match=r"has changed since it was downloaded.*delete it to get"
+        RuntimeError, match=r"has changed since it was downloaded.*delete it to download"
     ):
         download(*arguments)
     path.unlink()

@@ -61,9 +61,9 @@ def render(configs: Path) -> str:
         "",
         "## Weights of the backbone",
         "",
-        "Wherever weights are asked for, the name of a column, such as `imagenet1k`, stands for the "
-        "file of the config's arch; [weights.md](weights.md) says how, and what else loads. The "
-        "weights of V2 are under CC BY-NC 4.0; those of V1 from atto to nano are timm's.",
+        "Wherever weights are asked for, the name of a column, such as `imagenet1k`, stands for "
+        "the file of the config's arch; [weights.md](weights.md) says how, and what else loads. "
+        "The weights of V2 are under CC BY-NC 4.0; those of V1 from atto to nano are timm's.",
         "",
         f"| arch | {' | '.join(WEIGHTS)} |",
         "|---" * (1 + len(WEIGHTS)) + "|",

@@ -1,1 +1,1 @@
-"""Your own data under a published config, checks before a run, and the data set of the demo."""
+"""Load and check data, and make the data set of the demo."""

@@ -1,4 +1,4 @@
-"""The batches that a training loader gives: none above the data set, and how many images each."""
+"""Check the size of the batches that a training loader makes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch.utils.data import DataLoader
 
 
 def check_batch_size(key: str, loader: DataLoader, processes: int = 1) -> None:
-    """Refuse a batch of more images than there are.
+    """Refuse batches that are larger than the data set.
 
-    A sampler without end would repeat images within a batch, or never come to the end of one; a
-    loader that drops what is left would give none.
+    An infinite sampler would repeat images within a batch or never finish one, and a loader that
+    drops incomplete batches would return none.
 
     Args:
         key: The loader's key in the config.
-        loader: Of one process.
-        processes: Among how many the images are divided.
+        loader: The loader of one process.
+        processes: Number of processes that share the images.
 
     Raises:
-        ValueError: Naming both numbers.
+        ValueError: If the batch is too large; the message states both sizes.
     """
     images = len(cast(Sized, loader.dataset))
     if _batch_size(loader) * processes > max(images, processes):
@@ -32,10 +32,10 @@ def check_batch_size(key: str, loader: DataLoader, processes: int = 1) -> None:
 
 
 def smallest_batch(loader: DataLoader) -> int:
-    """Return the number of images of the smallest batch that a loader gives.
+    """Return the number of images in the smallest batch of a loader.
 
-    What an epoch leaves over is a smaller one, unless the loader drops it or its sampler has no
-    end.
+    The last batch of an epoch may be smaller, unless the loader drops it or the sampler is
+    infinite.
     """
     size = _batch_size(loader)
     if getattr(loader.batch_sampler, "drop_last", loader.drop_last) or is_endless(loader):
@@ -44,7 +44,7 @@ def smallest_batch(loader: DataLoader) -> int:
 
 
 def is_endless(loader: DataLoader) -> bool:
-    """Return whether a loader goes on with the first images after the last one."""
+    """Whether a loader's sampler is infinite."""
     return "Infinite" in type(_sampler(loader)).__name__
 
 
@@ -54,4 +54,4 @@ def _sampler(loader: DataLoader) -> Sized:
 
 def _batch_size(loader: DataLoader) -> int:
     size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
-    return size if isinstance(size, int) else 1  # a sampler of its own kind, which decides
+    return size if isinstance(size, int) else 1  # a custom batch sampler decides the size

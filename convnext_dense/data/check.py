@@ -1,4 +1,4 @@
-"""Checks before a run: what is wrong with the data, told in one line instead of mid-training."""
+"""Check data before a run, so that errors are found at the start and not during training."""
 
 from __future__ import annotations
 
@@ -26,26 +26,29 @@ from convnext_dense.data.rules.findings import WARNING
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
 
-# Their files look like COCO's but name images or segments in their own way.
+# Data sets whose files are similar to COCO's, but name images or segments in another way.
 _COCO_DIALECTS = ("LVIS", "CocoPanoptic")
 
 
 def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Finding]:
-    """Check that the data of a config is there and fits the model.
+    """Check that the data of a config exists and fits the model.
 
-    COCO files and folders of label maps are looked into, by the rules of
-    :func:`~convnext_dense.data.audit.audit_data` but for the content of the pictures; of other
-    layouts only the data root is checked.
+    COCO files and folders of label maps are checked by the rules of
+    :func:`~convnext_dense.data.audit.audit_data`, except the content of the pictures. Of other data
+    sets, only the data root is checked.
 
     Args:
         cfg: A config of mmdet or mmseg.
-        splits: Which of ``train``, ``val`` and ``test`` the run will use. Those without a loader
+        splits: Which of ``train``, ``val`` and ``test`` the run will use. Splits without a loader
             are skipped.
 
+    Returns:
+        The warnings.
+
     Raises:
-        FileNotFoundError: Where a folder or file is missing.
-        ValueError: Where annotations cannot be read, are empty or do not fit the config, or where
-            data is in pickles.
+        FileNotFoundError: If a folder or file is missing.
+        ValueError: If annotations cannot be read, are empty or do not fit the config, or if data is
+            in pickles.
     """
     refuse_untrusted_pickles(cfg)
     files: dict[str, dict] = {}
@@ -76,12 +79,12 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
 
 
 def is_coco(dataset: ConfigDict) -> bool:
-    """Return whether a data set reads one COCO file of objects, and no dialect of it."""
+    """Whether a data set reads one COCO file of objects, in COCO's own format."""
     return reads_coco(dataset) and not type_name(dataset).startswith(_COCO_DIALECTS)
 
 
 def check_root(key: str, dataset: ConfigDict) -> None:
-    """Refuse a data root that is not there."""
+    """Refuse a data root that does not exist."""
     root = dataset.get("data_root")
     if root and not Path(root).is_dir():
         now = os.environ.get(DATA_VARIABLE)
@@ -93,10 +96,10 @@ def check_root(key: str, dataset: ConfigDict) -> None:
 
 
 def build_without_annotations(cfg: Config, key: str, dataset: ConfigDict) -> BaseDataset:
-    """Build a data set without reading its annotations: paths joined, classes resolved.
+    """Build a data set without reading its annotations, to get its full paths and its classes.
 
     Raises:
-        ValueError: Where its type or its classes are not known.
+        ValueError: If its type or its classes are not known.
     """
     from mmengine.registry import DATASETS
 
@@ -124,7 +127,7 @@ def build_without_annotations(cfg: Config, key: str, dataset: ConfigDict) -> Bas
 def check_heads(model: ConfigDict, key: str, classes: Sequence[str]) -> None:
     """Refuse heads for another number of classes than the data set has.
 
-    Open-vocabulary models, whose heads count the words of a text, are left alone.
+    Open-vocabulary models are not checked, since their heads count the words of a text.
     """
     if "language_model" in model:
         return

@@ -1,4 +1,4 @@
-"""Is a COCO file what the config takes it for?"""
+"""Check that a COCO file fits the config."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _NAMES_SHOWN = 40
 
 @dataclass(frozen=True)
 class CheckedCoco:
-    """What is whole of a COCO file.
+    """The valid content of a COCO file.
 
     Attributes:
-        content: Its records that are whole.
-        kept: (N,) bool: which annotations mmdet keeps, of whatever category; None where they were
-            not checked.
-        missing: The images' files that are not there.
+        content: Its valid records.
+        kept: (N,) bool: which annotations mmdet keeps, of all categories; None if they were not
+            checked.
+        missing: Files of images that do not exist.
     """
 
     content: dict
@@ -47,22 +47,19 @@ def check_coco(
     dataset: CocoDataset,
     read: Callable[[str, str], dict] = read_lists,
 ) -> CheckedCoco:
-    """Check one COCO-format data set of a config, all but the content of its images.
+    """Check a data set of a config in COCO's format, except the content of its images.
 
     Args:
-        findings: Where to report what is wrong.
+        findings: Collects the report.
         cfg: The config.
         key: The data set's dotted key in it, for messages.
         split: ``train``, ``val`` or ``test``.
         dataset: The data set, built with ``lazy_init``.
-        read: Reads a file as :func:`~convnext_dense.data.rules.read_lists` does.
-
-    Returns:
-        What of it can be used.
+        read: Function that reads a file as :func:`~convnext_dense.data.rules.read_lists` does.
 
     Raises:
-        FileNotFoundError: Where the file is missing.
-        ValueError: Where it is not in COCO's format or lists no images.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not in COCO's format or lists no images.
     """
     check_is_there(dataset.ann_file, key, split, dataset.data_root)
     with announce_large_file(dataset.ann_file):
@@ -113,7 +110,7 @@ def _check_file(
     kept = check_annotations(
         findings, content, evaluated=split != "train", masks=masks, wanted=wanted
     )
-    if not findings.has_error():  # which would be the cause
+    if not findings.has_error():  # an error would be the reason
         with findings.catch_refusals():
             check_something_counts(file, split, content, kept, wanted, dataset)
     _check_other_truths(findings, cfg, split, dataset, read)
@@ -127,7 +124,7 @@ def _check_other_truths(
     dataset: CocoDataset,
     read: Callable[[str, str], dict],
 ) -> None:
-    """Check the files of evaluators that are others than the data set's."""
+    """Check annotation files of evaluators that differ from the data set's."""
     for path, node in evaluators(cfg, split):
         file = node.get("ann_file")
         if not (file and reads_coco(node) and Path(file).is_file()):
@@ -145,7 +142,7 @@ def _check_other_truths(
 
 
 def _other_orders(cfg: Config, file: str) -> dict[str, list[str]]:
-    """Return the names of the categories of the config's other files that can be read."""
+    """Return the names of the categories in each of the config's other files that can be read."""
     orders: dict[str, list[str]] = {}
     for split in SPLITS:
         for key, dataset in datasets(cfg, split):
@@ -160,7 +157,7 @@ def _other_orders(cfg: Config, file: str) -> dict[str, list[str]]:
 
 
 def check_evaluators(cfg: Config, split: str) -> None:
-    """Refuse an evaluator whose annotation file is not there."""
+    """Refuse an evaluator whose annotation file does not exist."""
     for path, node in evaluators(cfg, split):
         if node.get("ann_file") and not Path(node.ann_file).is_file():
             raise FileNotFoundError(
@@ -170,12 +167,12 @@ def check_evaluators(cfg: Config, split: str) -> None:
 
 
 def truth_is_hidden(cfg: Config, split: str) -> bool:
-    """Return whether a split is a test set whose truth is not public."""
+    """Whether a split is a test set whose truth is not public."""
     return any(node.get("format_only") for node in _metrics(cfg, split))
 
 
 def wants_masks(cfg: Config, split: str) -> bool:
-    """Return whether a split's pipeline loads masks, or its evaluator compares them."""
+    """Whether a split's pipeline loads masks, or its evaluator compares them."""
     loads = any(node.get("with_mask") for _, node in walk(cfg[f"{split}_dataloader"]))
     return loads or any("segm" in node.metric for node in _metrics(cfg, split))
 
@@ -185,7 +182,7 @@ def _metrics(cfg: Config, split: str) -> list[ConfigDict]:
 
 
 def check_is_there(file: str, key: str, split: str, root: str) -> None:
-    """Refuse a missing file and name those that are there instead."""
+    """Refuse a missing annotation file, and name the JSON files that exist."""
     if Path(file).is_file():
         return
     around = sorted(
@@ -203,11 +200,7 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
 def check_images(
     findings: Findings, key: str, split: str, images: list[dict], dataset: CocoDataset
 ) -> list[str]:
-    """Report images that are not on the disk, and those that training leaves out.
-
-    Returns:
-        The missing files.
-    """
+    """Report images that are not on the disk, and return their files."""
     missing = missing_files(image_files(images, dataset))
     findings.add_error(
         f"images missing, of {len(images)}: {argument_of(split)} looks for their folder; in a "
@@ -225,14 +218,14 @@ def image_files(images: list[dict], dataset: CocoDataset) -> list[str]:
 
 
 def smallest_side(split: str, dataset: CocoDataset) -> int:
-    """Return the side in pixels below which mmdet leaves images out, in training alone."""
+    """Return the side in pixels below which mmdet leaves out images in training; else 0."""
     return (dataset.filter_cfg or {}).get("min_size", 0) if split == "train" else 0
 
 
 def check_something_counts(
     file: str, split: str, content: dict, kept: np.ndarray, wanted: set, dataset: CocoDataset
 ) -> None:
-    """Refuse a file of which nothing is left to learn from or to compare with."""
+    """Refuse a file in which no annotation can be used for training or evaluation."""
     annotations = content["annotations"]
     min_size = smallest_side(split, dataset)
     used = {
@@ -246,7 +239,7 @@ def check_something_counts(
     ):
         return
     raise ValueError(
-        f"annotation file {file}: none of the {len(annotations)} annotations counts: they need a "
+        f"annotation file {file}: none of the {len(annotations)} annotations counts: each needs a "
         f"category of the config's classes, an area, and an image of the file"
         + (f" of at least {min_size} px a side" if min_size > 0 else "")
         + f"; {argument_of(split)} names another file"

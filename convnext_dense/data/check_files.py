@@ -1,4 +1,4 @@
-"""Where data lies, and which of many files are missing, at the cost of one listing per folder."""
+"""Find missing files, with one listing per folder, and name where data lies."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-# Of the environment: the folder that stands for the leading `data/` of every data root.
+# Variable of the environment: the folder that replaces the leading `data/` of every data root.
 DATA_VARIABLE = "CONVNEXT_DENSE_DATA"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths that no file has, in their order.
+    """Return the paths that are not files, in their order.
 
-    Folders, links that lead nowhere, pipes and devices are no files: reading them can take forever.
-
-    Args:
-        paths: Files, of which a whole COCO (118 287 images in one folder) takes a second.
+    Folders, broken links, pipes and devices are not files: reading them can take forever. All of
+    COCO (118,287 images in one folder) takes a second.
     """
     listed: dict[str, set[str]] = {}
     missing = []
@@ -34,10 +32,10 @@ def missing_files(paths: Iterable[str]) -> list[str]:
 def _is_file(entry: os.DirEntry) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
 def argument_of(split: str) -> str:
-    """Return the argument that names a split's annotations, as messages have it."""
+    """Return the argument that names a split's annotations, in backticks for messages."""
     return "`ann_train`" if split == "train" else "`ann_val`"

@@ -1,4 +1,4 @@
-"""Are a segmenter's images and label maps what the config takes them for?"""
+"""Check that a segmenter's images and label maps fit the config."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAIR = {"img_path": "images", "seg_map_path": "label maps"}
 
 
 def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
-    """Check one data set of images and label maps; of the maps, some are read.
+    """Check a data set of images and label maps. Only some of the maps are read.
 
     Args:
         key: The data set's dotted key in the config, for messages.
@@ -31,9 +31,9 @@ def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
         dataset: The data set, built with ``lazy_init``.
 
     Raises:
-        FileNotFoundError: Where a folder, an image or a label map is missing.
-        ValueError: Where there are no images, more classes than label maps tell apart, other
-            labels than the classes', or no labelled pixel in any map.
+        FileNotFoundError: If a folder, an image or a label map is missing.
+        ValueError: If there are no images, more classes than label maps can hold, labels that are
+            not classes, or no labelled pixel in any map.
     """
     check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
     if None in dataset.data_prefix.values():
@@ -50,7 +50,7 @@ def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
     step = max(1, len(pairs) // _MAPS_READ)
     order = pairs[::step] + [pair for i, pair in enumerate(pairs) if i % step]
     labelled = 0
-    # All of them only as long as none has a label.
+    # Read more than these only until a map with a label is found.
     for number, pair in enumerate(order):
         if number >= _MAPS_READ and labelled:
             return
@@ -65,14 +65,14 @@ def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
 
 
 def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
-    """List a data set's images and label maps, whether they are there or not.
+    """List a data set's images and label maps, whether the files exist or not.
 
     Returns:
         At least one dict with ``img_path`` and ``seg_map_path``.
 
     Raises:
-        FileNotFoundError: Where a folder or the list of names is missing.
-        ValueError: Where there are no images, or some that mmseg would not read.
+        FileNotFoundError: If a folder or the list of names is missing.
+        ValueError: If there are no images, or some that mmseg would not read.
     """
     images = dataset.data_prefix["img_path"]
     for prefix in PAIR:
@@ -88,7 +88,7 @@ def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
     pairs = dataset.load_data_list()
     if not pairs:
         raise ValueError(
-            f"{images} ({key}.data_prefix.img_path) holds no image that ends in "
+            f"{images} ({key}.data_prefix.img_path) has no image that ends in "
             f"{dataset.img_suffix}: {argument_of(split)} names another folder, {key}.img_suffix "
             "another ending"
         )
@@ -98,7 +98,7 @@ def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
 
 
 def check_no_other_images(folder: str, key: str, suffix: str) -> None:
-    """Refuse a folder of which mmseg would read a part alone, silently."""
+    """Refuse a folder with images of other endings, which mmseg would skip silently."""
     others = sorted(
         entry.name
         for entry in os.scandir(folder)
@@ -113,7 +113,7 @@ def check_no_other_images(folder: str, key: str, suffix: str) -> None:
 
 
 def check_map(path: str, image: str, key: str, dataset: BaseSegDataset) -> bool:
-    """Read one label map as mmseg does and compare it with its image and with the classes.
+    """Read a label map as mmseg does, and compare it with its image and with the classes.
 
     Returns:
         Whether it has a labelled pixel.
@@ -122,13 +122,13 @@ def check_map(path: str, image: str, key: str, dataset: BaseSegDataset) -> bool:
 
     labels = read_label_map(Path(path).read_bytes(), path)
     header = read_header(image, image)
-    # Whether it is turned as its EXIF orientation says is a matter of the loader.
+    # Both sizes are allowed, since it depends on the loader whether EXIF orientation is applied.
     if header and labels.shape[::-1] not in (header.size, header.shown_size):
         raise ValueError(
             f"label map {path} measures {labels.shape[1]} x {labels.shape[0]}, but its image "
             f"{image} {header.shown_size[0]} x {header.shown_size[1]}"
         )
-    # A list of classes that is shorter than the data set's own maps the other labels away.
+    # With fewer classes than the data set's own, mmseg ignores the labels of the others.
     classes = dataset.METAINFO.get("classes") or dataset.metainfo["classes"]
     highest = len(classes) if dataset.reduce_zero_label else len(classes) - 1
     present = np.unique(labels).tolist()

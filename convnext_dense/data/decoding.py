@@ -1,4 +1,4 @@
-"""A picture's header and its pixels, and what the decoder says of them."""
+"""Read the header of a picture, and decode it with attention to the decoder's warnings."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from PIL import ExifTags, Image, ImageFile
 from convnext_dense.data.jpeg import has_zeroed_bytes, refuse_cut_off
 from convnext_dense.text import printable
 
-# Decoders fill these up where bytes are damaged, and say so on the error output alone.
+# First bytes of formats (JPEG, TIFF) in which decoders replace damaged parts and only warn on the
+# error output.
 _TALKATIVE = (b"\xff\xd8", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 _JPEG = _TALKATIVE[0]
-# As libjpeg and OpenCV's TIFF decoder write it.
+# Warnings of damage from libjpeg and OpenCV's TIFF decoder.
 _DAMAGE = re.compile(
     r"Corrupt JPEG data: .+|Premature end of JPEG file|(?<=TIFF_Error )(?:\w*Decode|TIFFFill).+"
 )
 _OF_DECODERS = re.compile(r"\[ ?(?:WARN|ERROR|INFO):|libpng|JPEG|TIFF|Invalid|Warning")
-# Of Pillow's names for how values are stored: RGB;16B, I;16, I;12, F;32F.
+# More than 8 bits in Pillow's names of storage formats: RGB;16B, I;16, I;12, F;32F.
 _WIDE = re.compile(r";(?:1[0-6]|32|64)")
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258
-# A photograph with a preview or a depth map behind it is one picture.
+# A photograph with a preview or a depth map in the same file is one picture.
 _ONE_PICTURE = ("MPO",)
-# Two decoders at once would read each other's words.
+# Two decoders at once would mix up their warnings.
 _LISTENING = threading.Lock()
 _OPENING = threading.Lock()
 
 LIMIT_VARIABLE = "CONVNEXT_DENSE_MAX_PIXELS"
-# Twice that of which Pillow warns: half a gigabyte in colour.
+# Twice the number at which Pillow warns: half a gigabyte in colour.
 _MOST_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's header says.
+    """The header of a picture.
 
     Attributes:
         size: (width, height) as stored.
-        orientation: EXIF's: 1 where the picture is stored as it is shown.
-        bits: Of a value: 8, 16 or another number.
-        mode: Pillow's, such as RGB.
+        orientation: EXIF's orientation; 1 if the picture is stored as it is shown.
+        bits: Bits of a value: 8, 16 or another number.
+        mode: Pillow's mode, such as RGB.
         has_frames: Whether there are several pages or frames.
     """
 
@@ -59,30 +60,30 @@ class Header:
 
     @property
     def shown_size(self) -> tuple[int, int]:
-        """(width, height) with the orientation applied."""
+        """The (width, height) with the orientation applied."""
         return self.size[::-1] if self.orientation in (5, 6, 7, 8) else self.size
 
 
 def read_header(content: bytes | str, name: str) -> Header | None:
-    """Read the header of a picture, and refuse one that promises too many pixels.
+    """Read the header of a picture, and refuse a picture with too many pixels.
 
     Args:
         content: The file's bytes, or its path.
-        name: Of the picture, for messages.
+        name: Name of the picture in messages.
 
     Returns:
-        The header, or None where Pillow does not know the format; another decoder may.
+        The header, or None if Pillow does not know the format, which another decoder may know.
 
     Raises:
-        ValueError: Where it promises more pixels than are decoded: 178,956,970, or what the
-            environment's ``CONVNEXT_DENSE_MAX_PIXELS`` says.
-        OSError: Where there is no such file, or it may not be read.
+        ValueError: If there are more than 178,956,970 pixels, or more than the environment variable
+            ``CONVNEXT_DENSE_MAX_PIXELS`` allows.
+        OSError: If the file does not exist or may not be read.
     """
     try:
         picture = _open(content)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except Exception:  # whatever Pillow's readers raise for bytes that they do not know
+    except Exception:  # Pillow's readers can raise anything for unknown bytes
         return None
     with picture:
         size = _stored_size(picture)
@@ -98,14 +99,14 @@ def read_header(content: bytes | str, name: str) -> Header | None:
 def decode(
     content: bytes, name: str, flag: str = "color", backend: str | None = None
 ) -> np.ndarray:
-    """Decode a picture as mmcv does, and refuse one that the decoder finds damaged.
+    """Decode a picture as mmcv does, and refuse a picture that the decoder finds damaged.
 
-    libjpeg decodes whatever it is given and only warns; OpenCV passes the warning on to the
-    process's error output, Pillow drops it. So OpenCV is listened to.
+    libjpeg decodes damaged files and only warns. Pillow drops the warning, OpenCV writes it to the
+    error output of the process, where this function reads it.
 
     Args:
         content: The file's bytes.
-        name: Of the picture, for messages.
+        name: Name of the picture in messages.
         flag: ``color_type`` of mmcv's LoadImageFromFile.
         backend: ``imdecode_backend`` of the same.
 
@@ -113,7 +114,7 @@ def decode(
         (H, W) or (H, W, C).
 
     Raises:
-        ValueError: Where it is damaged, cut off, or of no format that the decoder knows.
+        ValueError: If it is damaged, cut off, or of a format that the decoder does not know.
     """
     import mmcv
 
@@ -138,7 +139,7 @@ def decode(
     else:
         image = read()
         if image is not None and content.startswith(_JPEG):
-            # All of the bytes are decoded, but few of the pixels computed.
+            # OpenCV decodes all bytes again for its warnings, but computes few pixels.
             small = cv2.IMREAD_REDUCED_GRAYSCALE_8
             _, said = listen(lambda: cv2.imdecode(np.frombuffer(content, np.uint8), small))
     if content.startswith(_JPEG) and not said and has_zeroed_bytes(content):
@@ -149,12 +150,12 @@ def decode(
 
 
 def listen(decoder: Callable[[], np.ndarray | None]) -> tuple[np.ndarray | None, str]:
-    """Call a decoder, and collect what it writes of damage to the process's error output.
+    """Call a decoder, and collect the warnings of damage that it writes to the error output.
 
-    Whatever else is written meanwhile is passed on. One thread at a time listens.
+    Other text that is written in the meantime is passed on. Only one thread at a time does this.
 
     Returns:
-        What the decoder gives, and its words, empty for a whole picture.
+        The result of the decoder, and its first warning, empty for a whole picture.
     """
     with _LISTENING:
         try:
@@ -175,7 +176,8 @@ def listen(decoder: Callable[[], np.ndarray | None]) -> tuple[np.ndarray | None,
     lines = written.splitlines(keepends=True)
     damage = [found[0] for found in map(_DAMAGE.search, lines) if found]
     others = "".join(line for line in lines if not _DAMAGE.search(line))
-    # A decoder may repeat what a file says; a progress bar of another thread must stay as it is.
+    # Escape text of decoders, which may contain text from the file. Other text, such as a progress
+    # bar of another thread, stays unchanged.
     others = printable(others, lines=True) if _OF_DECODERS.search(others) else others
     if others:
         os.write(2, others.encode())
@@ -184,7 +186,7 @@ def listen(decoder: Callable[[], np.ndarray | None]) -> tuple[np.ndarray | None,
 
 @contextmanager
 def any_size() -> Iterator[None]:
-    """Lift Pillow's own limit of pixels, for a picture whose header was read before."""
+    """Switch off Pillow's own limit of pixels, for a picture whose header was checked before."""
     with _OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -201,26 +203,26 @@ def _open(content: bytes | str) -> ImageFile.ImageFile:
 def _problem(content: bytes, name: str, said: str) -> str:
     header = read_header(content, name)
     if header is None:
-        return f"{name} is no picture that can be decoded"
+        return f"{name} cannot be decoded as a picture"
     if header.bits > 16 and not said:
         return (
-            f"{name}: it holds values of {header.bits} bits, which color_type='unchanged' alone "
+            f"{name}: it holds values of {header.bits} bits, which only color_type='unchanged' "
             "reads"
         )
     if not said and _pillow_reads(content):
         return (
-            f"{name}: OpenCV does not decode it, Pillow does: save it anew, or where many are of "
-            "its kind set imdecode_backend='pillow' in LoadImageFromFile"
+            f"{name}: OpenCV cannot decode it, but Pillow can: save it again, or for many such "
+            "files set imdecode_backend='pillow' in LoadImageFromFile"
         )
     words = f" ({said})" if said else ""
-    return f"{name}: the picture is damaged or cut off{words}: fetch or save it anew"
+    return f"{name}: the picture is damaged or cut off{words}: get it or save it again"
 
 
 def _pillow_reads(content: bytes) -> bool:
     try:
         with _open(content) as picture:
             picture.load()
-    except Exception:  # whatever its decoders raise
+    except Exception:  # Pillow's decoders can raise anything
         return False
     return True
 
@@ -233,28 +235,28 @@ def _refuse_bomb(size: tuple[int, int], name: str) -> None:
     most = int(given or _MOST_PIXELS)
     if width * height > most:
         raise ValueError(
-            f"{name}: its header promises {width} x {height} pixels, more than the {most:,} that "
-            f"are decoded: take it out, cut it into tiles, or set {LIMIT_VARIABLE}"
+            f"{name}: its header states {width} x {height} pixels, more than the {most:,} that "
+            f"are allowed: remove it, cut it into tiles, or set {LIMIT_VARIABLE}"
         )
 
 
 def _stored_size(picture: Image.Image) -> tuple[int, int]:
-    """Return the size without the orientation, which Pillow applies to that of a TIFF."""
+    """Return the size as stored; Pillow applies the orientation to the size of a TIFF."""
     tags = getattr(picture, "tag_v2", {})
     return tags.get(_TIFF_WIDTH, picture.width), tags.get(_TIFF_HEIGHT, picture.height)
 
 
 def _orientation(picture: Image.Image) -> int:
-    if picture.format == "AVIF":  # which decoders turn by a field of its own
+    if picture.format == "AVIF":  # its decoders apply another field for the orientation
         return 1
     if picture.format == "PNG" and "exif" not in picture.info:
-        return 1  # Pillow would decode it to look behind the pixels
+        return 1  # Pillow would decode the pixels to look for EXIF after them
     found = picture.getexif().get(ExifTags.Base.Orientation, 1)
     return found if found in range(1, 9) else 1
 
 
 def _bits(picture: ImageFile.ImageFile) -> int:
-    """Return the bits of a value; those that Pillow does not say are taken for 8."""
+    """Return the bits of a value; 8 if Pillow does not tell."""
     tags = getattr(picture, "tag_v2", {}).get(_TIFF_BITS)
     if tags:
         return max(tags)

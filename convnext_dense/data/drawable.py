@@ -1,4 +1,4 @@
-"""Pictures of any channels and values as something that can be drawn into."""
+"""Convert pictures of any channels and values so that they can be drawn on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _BRIGHTEST = 255
 
 
 def as_drawable(picture: np.ndarray) -> np.ndarray:
-    """Show the first three bands of a picture as its blue, green and red.
+    """Return the first three bands of a picture as blue, green and red.
 
     Args:
-        picture: (H, W) or (H, W, C). One band is shown as grey, two as blue and green.
+        picture: (H, W) or (H, W, C). One band becomes grey, two become blue and green.
 
     Returns:
         (H, W, 3) uint8. Values of more than 8 bits, and fractions up to 1, are stretched.
@@ -20,7 +20,7 @@ def as_drawable(picture: np.ndarray) -> np.ndarray:
     if bands.dtype != np.uint8:
         bands = np.nan_to_num(bands.astype(np.float32))
         highest = bands.max(initial=0)
-        # Augmentation may go a little beyond 255, which is no other range.
+        # Augmentation may exceed 255 a little, which does not mean another range.
         if highest > 2 * _BRIGHTEST or (highest <= 1 and np.any(abs(bands - bands.round()) > 0.01)):
             lowest = bands.min()
             bands = (bands - lowest) * (_BRIGHTEST / max(highest - lowest, 1e-6))

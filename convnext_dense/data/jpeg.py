@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from PIL.JpegImagePlugin import JpegImageFile
 
 _JPEG_BEGINS, _JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
-# Zero bits stand for real content only where the shortest code says "nothing more in this block",
-# which is looked for in the tables.
+# Real content can be coded as many zero bits only if the code of zeros means "nothing more in this
+# block". The tables tell its meaning.
 _ZEROS = bytes(64)
 _SCAN_ENDS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _START_OF_SCAN, _TABLES, _PROGRESSIVE, _END = 0xDA, 0xC4, 0xC2, 0xD9
@@ -19,35 +19,35 @@ _START_OF_SCAN, _TABLES, _PROGRESSIVE, _END = 0xDA, 0xC4, 0xC2, 0xD9
 def refuse_cut_off(content: bytes, name: str) -> None:
     """Refuse a JPEG that ends before its last pixel.
 
-    OpenCV before 4.12 decodes it all the same, without a warning; other formats it refuses itself.
-    Nearly every JPEG ends with its end marker. Only one that does not, since it is cut off or other
-    data follows, is decoded by Pillow, which tells the two apart.
+    OpenCV before 4.12 decodes it without a warning; it refuses other formats that are cut off. A
+    JPEG without the end marker at its end is cut off, or other data follows the picture. Only such
+    a file is decoded by Pillow, which finds out.
 
     Args:
-        content: Of a picture of any format.
-        name: Of the picture, for the message.
+        content: A picture of any format.
+        name: Name of the picture in the message.
 
     Raises:
-        ValueError: Where it is cut off.
+        ValueError: If it is cut off.
     """
     if not content.startswith(_JPEG_BEGINS) or content.endswith(_JPEG_ENDS):
         return
     try:
-        # Image.open has a limit of pixels, which these files of the user's own need not keep.
+        # Image.open has its own limit of pixels; the limit here was checked before.
         with JpegImageFile(io.BytesIO(content)) as picture:
             picture.load()
-    except Exception as error:  # whatever the decoder raises
+    except Exception as error:  # the decoder can raise anything
         raise ValueError(
-            f"{name}: the picture is cut off ({str(error) or type(error).__name__}): fetch or save "
-            "it anew"
+            f"{name}: the picture is cut off ({str(error) or type(error).__name__}): get it or "
+            "save it again"
         ) from error
 
 
 def has_zeroed_bytes(content: bytes) -> bool:
-    """Whether the pixels of a JPEG hold a run of zeros that no encoder writes.
+    """Whether the coded pixels of a JPEG hold a run of zeros that no encoder writes.
 
-    Args:
-        content: Of the file.
+    A damaged disk or a broken download leaves such zeros. libjpeg decodes them as other bits, and
+    warns only if they change the number of blocks.
     """
     if _ZEROS not in content:
         return False
@@ -55,7 +55,7 @@ def has_zeroed_bytes(content: bytes) -> bool:
 
 
 def _scans_without_zeros(content: bytes) -> Iterator[bytes]:
-    """Yield the coded pixels of each scan whose tables give zeros another meaning than an end."""
+    """Yield the coded pixels of each scan in which a code of zeros does not end a block."""
     shortest: dict[int, int] = {}
     progressive, position = False, 2
     while position + 4 <= len(content) and content[position] == 0xFF:
@@ -79,15 +79,15 @@ def _scans_without_zeros(content: bytes) -> Iterator[bytes]:
             tables = [
                 0x10 | (segment[2 + 2 * i] & 15) for i in range(min(number, len(segment) // 2))
             ]
-            # The mean values of a flat picture are coded as zeros where they are alone in a scan.
+            # A scan with only the mean values of blocks codes those of a flat picture as zeros.
             means_alone = progressive and segment[1 + 2 * number : 2 + 2 * number] == b"\0"
-            # The low half is the size of what follows a code: 0 for an end or a run of zeros.
+            # The low 4 bits are the number of bits after a code: 0 for an end or a run of zeros.
             if not means_alone and any(shortest.get(table, 0) & 15 for table in tables):
                 yield content[start:position]
 
 
 def _shortest_codes(segment: bytes) -> dict[int, int]:
-    """Return the symbol of each Huffman table's first code, which is all zeros, by the table."""
+    """Return the symbol of the first code, which is all zeros, of each Huffman table."""
     found, position = {}, 0
     while position + 17 < len(segment):
         found[segment[position]] = segment[position + 17]

@@ -1,4 +1,4 @@
-"""A label map: one channel that holds the class of each pixel, in the 8 bits that mmseg reads."""
+"""Read label maps: pictures with one channel of 8 bits that holds the class of each pixel."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from mmseg.datasets import BaseSegDataset
 
 IGNORED = 255
-# Of Pillow: one channel of whole numbers.
+# Pillow's modes with one channel of whole numbers.
 _ONE_CHANNEL = ("1", "L", "P", "I")
 
 
 def check_number_of_classes(classes: Sequence[str], reduce_zero_label: bool, owner: str) -> None:
-    """Refuse more classes than 8 bits tell apart beside the label that is ignored.
+    """Refuse more classes than 8 bits can hold beside the ignored label.
 
     Args:
-        classes: Their names.
+        classes: Names of the classes.
         reduce_zero_label: Whether 0 means unlabelled in the maps.
-        owner: Who has them, for the message.
+        owner: Beginning of the message: what has the classes.
 
     Raises:
-        ValueError: Where there are more than 255, or 254 where 0 means unlabelled.
+        ValueError: If there are more than 255 classes, or 254 if 0 means unlabelled.
     """
     most = IGNORED - int(reduce_zero_label)
     if len(classes) > most:
         unlabelled = "0 means unlabelled and " if reduce_zero_label else ""
         raise ValueError(
             f"{owner} has {len(classes)} classes, but the 8 bits of a label map, as mmseg reads "
-            f"it, tell {most} apart: {unlabelled}{IGNORED} is ignored; join classes, or train a "
+            f"it, can hold {most}: {unlabelled}{IGNORED} is ignored; merge classes, or train a "
             "model for each part of them"
         )
 
 
 def check_label_header(header: Header | None, path: str) -> Header:
-    """Return the header of a label map, or refuse the file by it.
+    """Return the header of a label map, or refuse the file because of its header.
 
     Raises:
-        ValueError: Where it is no picture, or one of colours or of fractions.
+        ValueError: If it is not a picture, or holds colours or fractions.
     """
     if header is None:
-        raise ValueError(f"label map {path} is {no_whole_picture(path)}")
+        raise ValueError(not_whole(path))
     if header.mode == "F":
         raise ValueError(f"label map {path} holds fractions: a label is a whole number")
     if not is_one_channel(header):
@@ -57,10 +57,10 @@ def check_label_header(header: Header | None, path: str) -> Header:
     return header
 
 
-def no_whole_picture(path: str, error: Exception | None = None) -> str:
-    """Return what a label map is that is damaged, cut off or another file: "no whole PNG"."""
+def not_whole(path: str, error: Exception | None = None) -> str:
+    """Return the message for a label map that is damaged, cut off or not a picture."""
     reason = " ".join(str(error or "it cannot be decoded").split())
-    return f"no whole {Path(path).suffix[1:].upper() or 'picture'}: {reason}"
+    return f"label map {path} is not a whole {Path(path).suffix[1:].upper() or 'picture'}: {reason}"
 
 
 def is_one_channel(header: Header) -> bool:
@@ -69,17 +69,17 @@ def is_one_channel(header: Header) -> bool:
 
 
 def read_label_map(content: bytes, path: str) -> np.ndarray:
-    """Read a label map as mmseg does, and refuse what would become another label in its 8 bits.
+    """Read a label map as mmseg does, and refuse labels that do not fit in its 8 bits.
 
     Args:
         content: The file's bytes.
-        path: The file, for messages.
+        path: Path of the file, for messages.
 
     Returns:
-        (H, W) uint8: the labels as they are in the file.
+        (H, W) uint8: the labels in the file.
 
     Raises:
-        ValueError: Where it cannot be read, is no label map, or a label is not from 0 to 255.
+        ValueError: If it cannot be read, is not a label map, or a label is not from 0 to 255.
     """
     import mmcv
 
@@ -88,20 +88,20 @@ def read_label_map(content: bytes, path: str) -> np.ndarray:
         with any_size():
             labels = mmcv.imfrombytes(content, flag="unchanged", backend="pillow")
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"label map {path} is {no_whole_picture(path, error)}") from error
+        raise ValueError(not_whole(path, error)) from error
     if labels.dtype not in (np.uint8, np.bool_):
         wide = np.unique(labels[(labels < 0) | (labels > IGNORED)])
         if wide.size:
             raise ValueError(
-                f"label map {path} holds label {wide[0]}: mmseg reads 8 bits, in which a label "
-                f"above {IGNORED} becomes another one; write labels from 0 to {IGNORED}, where "
-                f"{IGNORED} is ignored"
+                f"label map {path} holds label {wide[0]}: mmseg reads only 8 bits, in which a "
+                f"label above {IGNORED} becomes another one; write labels from 0 to {IGNORED}, "
+                f"where {IGNORED} is ignored"
             )
     return labels.astype(np.uint8)
 
 
 def learned_labels(dataset: BaseSegDataset) -> dict[int, int]:
-    """Return the label that mmseg's LoadAnnotations makes of each value of a uint8 label map."""
+    """Return the label that mmseg's LoadAnnotations makes from each value of a label map."""
     labels = {value: value for value in range(256)}
     if dataset.reduce_zero_label:
         labels = {value: value - 1 for value in labels}

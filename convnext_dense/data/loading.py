@@ -1,7 +1,7 @@
-"""The loading of pictures in a run: mmcv's, which refuses what would be learned or scored wrongly.
+"""Load pictures in a run as mmcv does, but refuse those that would be learned or scored wrongly.
 
-Training, test, ``data check``, ``data show`` and prediction load through :class:`LoadPicture`, so
-that all of them say the same of a file.
+Training, test, ``data check``, ``data show`` and prediction all load with :class:`LoadPicture`, so
+that they report the same about a file.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from mmengine.registry import TRANSFORMS
 from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.download import fetch_picture
 
-# What is said once of the pictures of a pipeline.
+# Remarks that are logged once for each pipeline.
 DEPTH = (
     "holds {bits} bits per value, of which LoadImageFromFile keeps 8: its color_type='unchanged' "
     "with imdecode_backend='cv2', and ScaleValues behind it, keep all"
 )
-FRAMES = "holds several pages or frames, of which the first alone is used"
+FRAMES = "holds several pages or frames, of which only the first is used"
 TURNED = (
-    "is turned or mirrored by its EXIF orientation {orientation}: look whether its annotations "
-    "are, too; color_type='color_ignore_orientation' leaves pictures as they are stored"
+    "is turned or mirrored by its EXIF orientation {orientation}: check that its annotations are "
+    "too; color_type='color_ignore_orientation' leaves pictures as they are stored"
 )
 REMARKS = (DEPTH, FRAMES, TURNED)
 
 
 @TRANSFORMS.register_module()
 class LoadPicture(LoadImageFromFile):
-    """mmcv's LoadImageFromFile, which looks at what it loads.
+    """mmcv's LoadImageFromFile with checks of each picture.
 
-    A picture that is damaged, cut off, of too many pixels or of another size than annotated is
-    refused. What the loader leaves out of a picture is logged once.
+    A picture is refused if it is damaged, cut off, has too many pixels or another size than
+    annotated. What the loader leaves out of a picture is logged once.
 
     Args:
-        kwargs: Those of LoadImageFromFile.
+        kwargs: Arguments of LoadImageFromFile.
     """
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        # Shared with the loader's worker processes, so that one of them alone speaks.
+        # Shared by the loader's worker processes, so that only one of them logs.
         self._said = torch.zeros(len(REMARKS), dtype=torch.bool).share_memory_()
 
     def transform(self, results: dict) -> dict | None:
         """Load ``results['img_path']``.
 
         Args:
-            results: With ``height`` and ``width`` where the annotations say them.
+            results: The sample, with ``height`` and ``width`` if the annotations state them.
 
         Returns:
-            The same with ``img``, ``img_shape`` and ``ori_shape``; None where the picture cannot
-            be read and ``ignore_empty`` is set.
+            The sample with ``img``, ``img_shape`` and ``ori_shape``; None if the picture cannot be
+            read and ``ignore_empty`` is set.
 
         Raises:
-            OSError: Where there is no such file.
-            ValueError: Where the picture cannot be used, naming it.
+            OSError: If there is no such file.
+            ValueError: If the picture cannot be used; the message names it.
         """
         path = results["img_path"]
         try:
@@ -85,7 +85,7 @@ class LoadPicture(LoadImageFromFile):
         return results
 
     def _read(self, path: str) -> bytes:
-        if path.startswith(("http://", "https://")):  # mmengine waits for ever, and for all of it
+        if path.startswith(("http://", "https://")):  # mmengine has no time-out and no size limit
             return fetch_picture(path)
         if self.file_client_args is not None:
             return fileio.FileClient.infer_client(self.file_client_args, path).get(path)
@@ -97,28 +97,28 @@ class LoadPicture(LoadImageFromFile):
             return
         self._said[index] = True
         words = remark.format(bits=header.bits, orientation=header.orientation)
-        message = f"{path} {words} (said once; `audit_data` names all of them)"
+        message = f"{path} {words} (logged once; `audit_data` names all such pictures)"
         print_log(message, logger="current", level=logging.WARNING)
 
 
 @TRANSFORMS.register_module()
 class ScaleValues(BaseTransform):
-    """Scale the values of a picture to 0 to 255 and give it three channels if it has one.
+    """Scale the values of a picture to 0 to 255, and repeat a single channel three times.
 
-    For pictures of 12 or 16 bits, behind ``LoadImageFromFile`` with ``color_type='unchanged'``:
-    mean, standard deviation and pretrained weights for pictures of 8 bits then serve.
+    For pictures of 12 or 16 bits, after ``LoadImageFromFile`` with ``color_type='unchanged'``: then
+    mean, standard deviation and pretrained weights for pictures of 8 bits can be used.
 
     Args:
-        high: The value that becomes 255; higher ones do, too.
-        low: The value that becomes 0.
+        high: The value that becomes 255, as all higher values do.
+        low: The value that becomes 0, as all lower values do.
 
     Raises:
-        ValueError: Where ``high`` is not above ``low``.
+        ValueError: If ``high`` is not above ``low``.
     """
 
     def __init__(self, high: float, low: float = 0) -> None:
         if not high > low:
-            raise ValueError(f"ScaleValues: high is above low, got high={high}, low={low}")
+            raise ValueError(f"ScaleValues: high must be above low, got high={high}, low={low}")
         self.high, self.low = high, low
 
     def transform(self, results: dict) -> dict:
@@ -133,29 +133,29 @@ class ScaleValues(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CheckChannels(BaseTransform):
-    """Refuse a picture whose channels the model does not take, and name what changed them.
+    """Refuse a picture with wrong channels for the model, and name the transform that changed them.
 
-    One stands behind each transform of a pipeline. A transform may bring a picture to the model's
-    channels, and none may take it away from them.
+    A pipeline has one of these after each transform. A transform may change a picture to the
+    model's number of channels, but not away from it.
 
     Args:
-        channels: How many the model takes.
+        channels: Number of channels that the model takes.
         after: The transform before this one, for the message.
-        last: Whether no other comes before the picture is packed.
+        last: Whether this is the last one before the picture is packed.
     """
 
     def __init__(self, channels: int, after: str, last: bool) -> None:
         self.channels, self.after, self.last = channels, after, last
 
     def transform(self, results: dict) -> dict:
-        """Look at ``results['img']``."""
+        """Check ``results['img']``."""
         found = channels_of(results["img"])
         if found == self.channels:
             results["channels_fit"] = True
         elif results.get("channels_fit"):
             raise ValueError(
-                f"{results.get('img_path')}: {self.after} makes {found} channels of "
-                f"{self.channels}, which model.backbone.in_channels wants: take it out of the "
+                f"{results.get('img_path')}: {self.after} changes {self.channels} channels to "
+                f"{found}, but model.backbone.in_channels is {self.channels}: remove it from the "
                 "pipeline"
             )
         elif self.last:
@@ -178,13 +178,13 @@ def remarks(
     """List what the loader leaves out of a picture, or changes in it.
 
     Args:
-        header: The picture's.
-        image: As the loader gives it; None where the header alone was read.
-        color_type: The loader's.
-        is_annotated: Whether there are annotations that could be meant otherwise.
+        header: Header of the picture.
+        image: The loaded picture; None if only the header was read.
+        color_type: The loader's ``color_type``.
+        is_annotated: Whether the picture has annotations, which may fit another orientation.
 
     Returns:
-        Those of :data:`REMARKS` that hold.
+        The items of :data:`REMARKS` that apply.
     """
     found = []
     is_cut = color_type != "unchanged" if image is None else image.dtype == np.uint8
@@ -192,7 +192,7 @@ def remarks(
         found.append(DEPTH)
     if header.has_frames:
         found.append(FRAMES)
-    # Where the sizes differ, that of the annotations tells which way they are meant.
+    # If the sizes differ, the annotated size tells which orientation is meant.
     if is_annotated and is_turned(header, color_type) and header.shown_size == header.size:
         found.append(TURNED)
     return found
@@ -206,13 +206,13 @@ def is_turned(header: Header, color_type: str) -> bool:
 def other_size(
     path: str, size: tuple[int, int], annotated: tuple[int, int], header: Header | None
 ) -> str:
-    """Say that a picture is of another size than annotated, and what may be the cause.
+    """Return the message that a picture has another size than annotated.
 
     Args:
-        path: Of the picture.
-        size: (width, height) as it is loaded.
-        annotated: The same in its annotations.
-        header: The picture's, if it is known.
+        path: Path of the picture.
+        size: (width, height) of the loaded picture.
+        annotated: (width, height) in its annotations.
+        header: Header of the picture, if it is known.
     """
     message = f"{path}: {size[0]} x {size[1]}, annotated {annotated[0]} x {annotated[1]}"
     turned = _is_meant_unturned(size, annotated, header)
@@ -228,8 +228,8 @@ def _remedy(size: tuple[int, int], annotated: tuple[int, int], header: Header | 
     if size == annotated[::-1]:
         return "width and height are exchanged, correct them in the annotations"
     return (
-        "the annotations are those of another picture, or of this one before it was resized; "
-        "correct them"
+        "the annotations belong to another picture, or to this one before it was resized; correct "
+        "them"
     )
 
 

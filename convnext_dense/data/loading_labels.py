@@ -1,4 +1,4 @@
-"""The loading of label maps in a run: mmseg's, which refuses what it would change in silence."""
+"""Load label maps in a run as mmseg does, but refuse those that mmseg would misread silently."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from convnext_dense.data.decoding import any_size, read_header
 from convnext_dense.data.label_maps import (
     IGNORED,
     check_label_header,
-    no_whole_picture,
+    not_whole,
     read_label_map,
 )
 
 
 @TRANSFORMS.register_module()
 class LoadLabelMap(LoadAnnotations):
-    """mmseg's LoadAnnotations, which looks at the map that it loads.
+    """mmseg's LoadAnnotations with checks of each label map.
 
-    A map that is damaged, holds colours or labels that are no class, or is of another size than its
-    image is refused.
+    A map is refused if it is damaged, holds colours or labels that are not classes, or has another
+    size than its image.
 
     Args:
-        num_classes: Of the data set.
-        ignored: A label that the model's loss leaves out, beside 255.
-        kwargs: Those of LoadAnnotations.
+        num_classes: Number of classes of the data set.
+        ignored: A further label, beside 255, that the model's loss ignores.
+        kwargs: Arguments of LoadAnnotations.
     """
 
     def __init__(self, num_classes: int, ignored: int = IGNORED, **kwargs: object) -> None:
@@ -38,11 +38,11 @@ class LoadLabelMap(LoadAnnotations):
         """Load ``results['seg_map_path']``.
 
         Raises:
-            OSError: Where there is no such file.
-            ValueError: Where the map cannot be used, naming it.
+            OSError: If there is no such file.
+            ValueError: If the map cannot be used; the message names it.
         """
         path = results["seg_map_path"]
-        if self.imdecode_backend != "pillow":  # another format, of which Pillow knows no header
+        if self.imdecode_backend != "pillow":  # a format whose headers Pillow may not know
             super()._load_seg_map(results)
         else:
             content = fileio.get(path, backend_args=self.backend_args)
@@ -53,7 +53,7 @@ class LoadLabelMap(LoadAnnotations):
                 with any_size():
                     super()._load_seg_map(results)
             except (OSError, SyntaxError) as error:
-                raise ValueError(f"label map {path} is {no_whole_picture(path, error)}") from error
+                raise ValueError(not_whole(path, error)) from error
         labels = results["gt_seg_map"]
         if labels.shape != results["ori_shape"]:
             (height, width), (image_height, image_width) = labels.shape, results["ori_shape"]

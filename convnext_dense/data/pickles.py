@@ -1,4 +1,4 @@
-"""Data in pickles, which can run any code when they are loaded."""
+"""Refuse data in pickles, which can run any code when they are loaded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from mmengine.config import Config
 from convnext_dense.config_tree import all_datasets, evaluators, walk
 from convnext_dense.upstream.file_handlers import trust_pickles
 
-# Of annotations, proposals and RefCOCO's splits.
+# Endings of pickled annotations, proposals and RefCOCO's splits.
 _SUFFIXES = (".pkl", ".pickle", ".p")
-# Keys of evaluators that dump what they collect.
+# Keys of evaluators for pickles that are written, not read.
 _WRITTEN = ("out_file_path", "proposals_file")
 
 
@@ -20,7 +20,7 @@ def refuse_untrusted_pickles(cfg: Config) -> None:
         cfg: A config of mmdet or mmseg.
 
     Raises:
-        ValueError: Naming the key and the file.
+        ValueError: If data is in a pickle; the message names the key and the file.
     """
     if cfg.get("trust_pickles") is True:
         trust_pickles()

@@ -1,4 +1,4 @@
-"""What a config says of the pictures and labels that its pipelines load."""
+"""Read from a config which pictures and labels its pipelines load."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _CHANGING = ("ScaleValues", "RGB2Gray", "Albu", "ConcatCDInput")
 
 
 def ignored_label(cfg: Config) -> int:
-    """Return the label that a segmenter's loss leaves out."""
+    """Return the label that a segmenter's loss ignores."""
     for _, head, _ in classifying_heads(cfg.model):
         return head.get("ignore_index", IGNORED)
     return IGNORED
 
 
 def model_channels(model: ConfigDict) -> int:
-    """Return the channels of the pictures that a model takes."""
+    """Return the number of channels of the pictures that a model takes."""
     owner = backbone_owner(model.get("module", model))
     return (owner[1].backbone.get("in_channels") if owner else None) or RGB
 
 
 def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
-    """Whether a pipeline has a transform that is made to change a picture's channels, or may be.
+    """Whether a pipeline has a transform that may change a picture's channels.
 
     Args:
-        pipeline: Of a data set.
-        scope: Where its transforms are looked for.
+        pipeline: Pipeline of a data set.
+        scope: Scope in which its transforms are looked up.
     """
     from mmengine.registry import TRANSFORMS
 

@@ -1,8 +1,8 @@
-"""The demo's data set: overlapping shapes on textured grounds, annotated in COCO's format.
+"""Make the demo's data set: overlapping shapes on textures, annotated in COCO's format.
 
-Five classes, told apart by their form and helped by a favourite hue; objects of 16 to 130 pixels
-that hide parts of each other (masks are the visible part); in some images a crowd of tiny shapes
-under one annotation. The same parameters give the same bytes.
+There are five classes, which differ in form and usually in hue. Objects have 16 to 130 pixels and
+hide parts of each other; masks cover the visible part. Some images have a crowd of tiny shapes with
+one annotation. The same parameters make the same bytes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 CLASSES = ("circle", "square", "triangle", "star", "ring")
 RECORD = "made_with.txt"  # in the data set's folder: what it was made with
 _FAVOURITE_HUES = (0, 36, 72, 108, 144)  # of OpenCV's 180
-_HUE_SPREAD = 7.0  # standard deviation: some objects wear another class's hue
+_HUE_SPREAD = 7.0  # standard deviation: some objects have the hue of another class
 _CROWD_CHANCE = 0.15
 _SMALL_CHANCE = 0.15
-_VISIBLE_AT_LEAST = 0.5  # of every object, or it could not be learned
+_VISIBLE_AT_LEAST = 0.5  # share of every object that stays visible, so that it can be learned
 _CONTOUR_SCALE = 4  # contours run through pixel centres: the finer the grid, the less they cut off
 _JPEG_QUALITY = 92
 
@@ -33,23 +33,23 @@ _JPEG_QUALITY = 92
 def make_shapes(
     out: str | Path, train: int = 200, val: int = 40, size: int = 288, seed: int = 0
 ) -> bool:
-    """Make the data set, or leave it where it is there already.
+    """Make the data set, unless it exists already.
 
     Args:
-        out: Its folder, which gets ``train/``, ``val/`` and
-            ``annotations/instances_{train,val}.json``.
+        out: Its folder, in which ``train/``, ``val/`` and
+            ``annotations/instances_{train,val}.json`` are made.
         train: Number of training images.
         val: Number of validation images.
         size: Side of the square images in pixels, at least 96.
-        seed: Same seed, same data.
+        seed: Seed of the random numbers.
 
     Returns:
-        False where ``out`` holds the data set of these parameters already.
+        False if ``out`` holds the data set of these parameters already.
 
     Raises:
-        FileExistsError: Where ``out`` holds anything else.
-        ValueError: Where a number is too small.
-        WriteError: Where the data set cannot be written.
+        FileExistsError: If ``out`` holds anything else.
+        ValueError: If a number is too small.
+        WriteError: If the data set could not be written.
     """
     from rich.progress import Progress
 
@@ -88,7 +88,7 @@ def _make_split(
     (folder / "annotations").mkdir(exist_ok=True)
     images, annotations = [], list[dict]()
     for index in range(number):
-        # An image depends on its own number alone, not on how many there are.
+        # An image depends only on its own number, not on the number of images.
         picture, objects = draw_scene(np.random.default_rng((*seed, index)), size)
         name = f"{index:06d}.jpg"
         _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
@@ -114,12 +114,12 @@ def draw_scene(
     """Draw one image.
 
     Args:
-        rng: Decides everything.
+        rng: Source of all random numbers.
         size: Side in pixels.
 
     Returns:
-        The image (size, size, 3) in BGR as uint8, and per object its class, the mask of what is
-        visible of it (size, size) as bool, and whether it is a crowd.
+        The image (size, size, 3) in BGR as uint8, and for each object its class, the mask of its
+        visible part (size, size) as bool, and whether it is a crowd.
     """
     picture = _ground(rng, size)
     owner = np.full((size, size), -1)  # the object that is on top, per pixel
@@ -133,7 +133,7 @@ def draw_scene(
         whole_areas.append(int(mask.sum()))
         kinds.append((label, True))
     wanted = len(kinds) + int(rng.integers(3, 8))
-    for _ in range(200):  # places that would hide too much are drawn again
+    for _ in range(200):  # an object that would hide too much is drawn again at another place
         if len(kinds) == wanted:
             break
         label = int(rng.integers(len(CLASSES)))
@@ -174,7 +174,7 @@ def _paint(rng: np.random.Generator, picture: np.ndarray, mask: np.ndarray, labe
 
 
 def _shape(rng: np.random.Generator, size: int, label: int, radius: float) -> np.ndarray:
-    """Return the mask of one shape, turned and placed at random, wholly in the image."""
+    """Return the mask of one shape at a random place and angle, completely in the image."""
     centre = rng.uniform(radius + 1, size - radius - 1, 2)
     return _mask(size, label, centre, radius, rng.uniform(0, 2 * np.pi))
 
@@ -209,9 +209,9 @@ def _mask(size: int, label: int, centre: np.ndarray, radius: float, angle: float
 
 
 def annotate(mask: np.ndarray, is_crowd: bool) -> dict:
-    """Describe a mask as COCO does.
+    """Return the annotation of a mask in COCO's format.
 
-    Polygons cannot have holes: crowds, rings and what is hidden in its middle become run lengths.
+    Polygons cannot have holes: crowds, rings and objects with a hidden middle become run lengths.
 
     Args:
         mask: (H, W) as bool.
@@ -236,7 +236,7 @@ def annotate(mask: np.ndarray, is_crowd: bool) -> dict:
 
 
 def _polygons(mask: np.ndarray) -> list[list[float]] | None:
-    """Trace the parts of a mask; None where one has a hole."""
+    """Trace the parts of a mask; None if one has a hole."""
     fine = mask.astype(np.uint8).repeat(_CONTOUR_SCALE, 0).repeat(_CONTOUR_SCALE, 1)
     contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if (hierarchy[0, :, 3] >= 0).any():

@@ -284,7 +284,7 @@ def _example(task: Task[Any, Kept], key: Id, found: Kept, score: float) -> Examp
     path = task.paths[key]
     picture = cv2.imread(str(path))
     if picture is None:
-        raise ValueError(f"{path} is no picture that can be decoded, or is not there")
+        raise ValueError(f"{path} cannot be decoded as a picture, or does not exist")
     truth, prediction = (data_uri(drawn) for drawn in task.draw(picture, key, found))
     return Example(path.name, score, truth, prediction)
 

@@ -138,7 +138,7 @@ def test_pictures_that_cannot_be_read_come_at_their_place(detector, photos, tmp_
     unreadable = [one.result.reason for one in seen if isinstance(one.result, Unreadable)]
     assert len(unreadable) == 3
     assert all(path in reason for path, reason in zip(bad, unreadable, strict=True))
-    assert unreadable[:2] == [f"{path} is no picture that can be decoded" for path in bad[:2]]
+    assert unreadable[:2] == [f"{path} cannot be decoded as a picture" for path in bad[:2]]
     assert seen[0].picture.shape == (96, 96, 3)
     with pytest.raises(ValueError, match=r"text\.jpg"):
         detector(given)

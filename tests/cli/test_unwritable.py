@@ -31,7 +31,7 @@ def test_a_test_is_refused(cli, trained, file, flag, below):
 
 def test_a_training_is_refused(cli, file):
     argv = cli.argv("seg", "--weights", "none", "--work-dir", file)
-    assert cli.refused("train", argv).startswith(f"could not write {file}: {file} is a file and no")
+    assert cli.refused("train", argv).startswith(f"could not write {file}: {file} is a file, not a")
 
 
 def test_a_result_for_a_full_disk_leaves_the_earlier_one(cli, trained, tmp_path, monkeypatch):

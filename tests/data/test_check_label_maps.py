@@ -57,7 +57,7 @@ def test_no_images(cfg_on, label_maps):
     cfg = cfg_on(root)
     for image in (root / "images" / "training").iterdir():
         image.unlink()
-    with pytest.raises(ValueError, match=r"holds no image that ends in \.jpg: `ann_train` names"):
+    with pytest.raises(ValueError, match=r"has no image that ends in \.jpg: `ann_train` names"):
         check_data(cfg)
 
 
@@ -103,7 +103,7 @@ def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
     root = label_maps()
     names = [f"c{number}" for number in range(256)]
     check_data(cfg_on(root, classes=names[:254]))
-    with pytest.raises(ValueError, match=r"has 255 classes, but .* tell 254 apart: 0 means"):
+    with pytest.raises(ValueError, match=r"has 255 classes, but .* can hold 254: 0 means"):
         check_data(cfg_on(root, classes=names[:255]))
     for number in (255, 256):
         cfg = cfg_on(root, classes=names[:number])
@@ -111,7 +111,7 @@ def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
         if number == 255:
             check_data(cfg, ("train",))
             continue
-        with pytest.raises(ValueError, match=r"has 256 classes, but .* tell 255 apart: 255 is"):
+        with pytest.raises(ValueError, match=r"has 256 classes, but .* can hold 255: 255 is"):
             check_data(cfg, ("train",))
 
 

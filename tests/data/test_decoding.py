@@ -169,7 +169,7 @@ def png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(60_000, 60_000), (2**31 - 1, 1), (15_000, 15_000)])
 def test_a_decompression_bomb_is_refused_by_its_header(size, tmp_path):
     width, height = size
-    message = f"a.png: its header promises {width} x {height} pixels"
+    message = f"a.png: its header states {width} x {height} pixels"
     with pytest.raises(ValueError, match=message):
         read_header(png(*size), "a.png")
     path = tmp_path / "a.png"

@@ -98,9 +98,9 @@ def test_a_picture_that_is_turned_and_its_annotations_are_not(save):
     ("options", "words"),
     [
         (dict(dtype=np.uint16), "holds 16 bits per value, of which LoadImageFromFile keeps 8"),
-        (dict(name="a.tiff", frames=2), "the first alone is used"),
-        (dict(name="a.gif", frames=2), "the first alone is used"),
-        (dict(name="a.webp", frames=2), "the first alone is used"),
+        (dict(name="a.tiff", frames=2), "only the first is used"),
+        (dict(name="a.gif", frames=2), "only the first is used"),
+        (dict(name="a.webp", frames=2), "only the first is used"),
         (dict(name="a.jpg", orientation=3), "EXIF orientation 3"),
     ],
 )
@@ -301,7 +301,7 @@ def test_labels_that_begin_at_one(label_map):
 
 
 def test_a_label_map_that_is_cut_off(label_map):
-    with pytest.raises(ValueError, match=r"a\.png is no whole PNG: "):
+    with pytest.raises(ValueError, match=r"a\.png is not a whole PNG: "):
         label_map(filled(2), spoil=lambda content: content[: len(content) // 2])
 
 

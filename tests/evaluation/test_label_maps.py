@@ -140,7 +140,7 @@ def test_refuses_maps_that_cannot_be_compared(folders):
     write(pred, {"a.png": np.zeros((2, 4, 3))})
     assert "a map of labels has one channel" in refused(ValueError, pred, gt)
     (pred / "a.png").write_bytes((gt / "a.png").read_bytes()[:50])
-    assert f"{pred / 'a.png'} is no whole PNG" in refused(ValueError, pred, gt)
+    assert f"{pred / 'a.png'} is not a whole PNG" in refused(ValueError, pred, gt)
 
 
 def test_a_forgotten_flag_is_named(folders):
@@ -176,5 +176,5 @@ def test_a_truth_without_a_labelled_pixel_has_no_figures(folders):
 
 
 def test_more_classes_than_a_label_map_tells_apart(folders):
-    with pytest.raises(ValueError, match=r"has 300 classes, but .* tell 255 apart"):
+    with pytest.raises(ValueError, match=r"has 300 classes, but .* can hold 255"):
         evaluate_label_maps(*folders, tuple(map(str, range(300))))

@@ -107,7 +107,7 @@ def test_pictures_of_16_bits_are_scaled(segmenter, tmp_path):
 
 
 def test_more_classes_than_a_label_map_tells_apart(segmenter):
-    with pytest.raises(ValueError, match=r"has 300 classes, but .* tell 255 apart"):
+    with pytest.raises(ValueError, match=r"has 300 classes, but .* can hold 255"):
         Predictor(*segmenter(classes=tuple(map(str, range(300)))), device="cpu")
 
 

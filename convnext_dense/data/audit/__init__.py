@@ -1,4 +1,4 @@
-"""The thorough check of a config's data: everything that is wrong, counted and named."""
+"""Check a config's data thoroughly, and count and name everything that is wrong."""
 
 from convnext_dense.data.audit.audit import Audit, audit_data
 from convnext_dense.data.rules.findings import Finding

@@ -1,4 +1,4 @@
-"""Walks the data sets of a config, checks each once, and compares training with validation."""
+"""Check each data set of a config once, and compare training with validation."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
 
-# Of a finding, into a JSON file.
+# Fields of a finding that are written to JSON.
 _WRITTEN = ("level", "where", "source", "what", "count", "places")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One data set as it was counted.
+    """Counts of one data set.
 
     Attributes:
         where: The splits that read it, such as ``val, test``.
-        key: Its dotted key in the config, that of the first split.
+        key: Its dotted key in the config, in the first of these splits.
         source: The annotation file or the folder of label maps.
-        images: How many images it has on the disk.
-        rows: A dict per class with its counts.
+        images: Number of its images on the disk.
+        rows: A dict with counts for each class.
     """
 
     where: str
@@ -62,11 +62,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the check of a config's data gave.
+    """Result of the check of a config's data.
 
     Attributes:
         checked: Each data set once, in the order of the splits.
-        findings: What was found, errors first.
+        findings: All findings, errors first.
     """
 
     checked: list[Checked]
@@ -77,7 +77,7 @@ class Audit:
         return sum(finding.level == level for finding in self.findings)
 
     def as_dict(self) -> dict:
-        """Return all of it, every place included, as JSON holds it."""
+        """Return everything, with all places, in types that JSON can hold."""
         findings = [
             {name: getattr(finding, name) for name in _WRITTEN} for finding in self.findings
         ]
@@ -87,20 +87,20 @@ class Audit:
 def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -> Audit:
     """Check all data that a config names, and count it.
 
-    COCO files and folders of label maps are looked into, the pictures included; of other data sets
-    of mmdet what their own reader gives. No model is built.
+    COCO files and folders of label maps are checked with their pictures. Of other data sets of
+    mmdet, the check covers what their own reader returns. No model is built.
 
     Args:
         cfg: A config of mmdet or mmseg.
-        fast: Read the pictures' headers alone: what is cut off behind, labels out of range and
-            equal pictures are not found.
-        workers: Processes that open pictures; None for one per core.
+        fast: Whether to read only the headers of pictures. Then pictures that are cut off, labels
+            out of range and equal pictures are not found.
+        workers: Number of processes that open pictures; None for one per core.
 
     Returns:
         Counts and findings.
 
     Raises:
-        ValueError: Where the config has no data set.
+        ValueError: If the config has no data set.
     """
     refuse_untrusted_pickles(cfg)
     groups = _groups(cfg)
@@ -163,11 +163,11 @@ def _audit_one(
     else:
         content, has_instances = content_of(built)
         findings.add_remark(
-            f"{key} is a {type_name(dataset)}: beside the images "
-            + ("the boxes that its reader gives" if has_instances else "nothing")
-            + " was checked"
+            f"{key} is a {type_name(dataset)}: only the images"
+            + (" and the boxes that its reader returns" if has_instances else "")
+            + " were checked"
         )
-        built.data_prefix = dict(built.data_prefix, img="")  # content_of gives whole paths
+        built.data_prefix = dict(built.data_prefix, img="")  # content_of returns whole paths
         rows, pictures = audit_content(findings, split, built, content, has_instances)
         del content  # before workers are forked
     check = functools.partial(
@@ -180,19 +180,19 @@ def _audit_one(
 
 
 def _channels(cfg: Config, dataset: ConfigDict) -> int | None:
-    """Return the channels that every picture must have; None where the pipeline may change them."""
+    """Return the channels that every picture must have, or None if the pipeline may change them."""
     pipeline = dataset.get("pipeline") or []
     is_fixed = not may_change_channels(pipeline, cfg.get("default_scope"))
     return model_channels(cfg.model) if is_fixed else None
 
 
 def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:
-    """List the data sets with the splits that read them alike."""
+    """List the data sets, each with all splits that read it in the same way."""
     groups: dict[str, tuple[list[str], str, ConfigDict]] = {}
     for split in SPLITS:
         for key, dataset in datasets(cfg, split):
             alike = {k: v for k, v in dataset.items() if k not in ("pipeline", "test_mode")}
-            # Training leaves out other images, and a hidden truth or masks may not be read.
+            # Splits may differ in the images that they leave out, and in reading truth and masks.
             read = split == "train", truth_is_hidden(cfg, split), wants_masks(cfg, split)
             splits, *_ = groups.setdefault(repr((alike, read)), ([], key, dataset))
             if split not in splits:
@@ -201,7 +201,7 @@ def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:
 
 
 def _leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
-    """Find pictures that both training and validation or test read."""
+    """Find pictures of training that are in validation or test too."""
     train, test = identities.get("train", {}), identities.get("test", {})
     both = Findings("train, val, test")
     both.add_warning(

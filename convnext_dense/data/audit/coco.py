@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a COCO file, counted."""
+"""Check a COCO file thoroughly, and count its objects."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ SMALL, MEDIUM = 32**2, 96**2
 def audit_coco(
     findings: Findings, cfg: Config, key: str, split: str, dataset: BaseDataset
 ) -> tuple[list[dict], list[Picture]]:
-    """Check a data set in COCO's format, all but the pictures' content, and count it.
+    """Check a data set in COCO's format, except the content of its pictures, and count its objects.
 
     Args:
-        findings: Where to report.
+        findings: Collects the report.
         cfg: The config.
         key: The data set's dotted key in it, for messages.
         split: ``train``, ``val`` or ``test``.
         dataset: The data set, built with ``lazy_init``.
 
     Returns:
-        A row per class with its counts, see :func:`count_objects`, and the pictures to look at.
+        A row with counts for each class, see :func:`count_objects`, and the pictures to check.
 
     Raises:
-        FileNotFoundError: Where the file is missing.
-        ValueError: Where it is not in COCO's format or lists no images.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not in COCO's format or lists no images.
     """
     checked = check_coco(findings, cfg, key, split, dataset)
     pictures = list_pictures(findings, split, dataset, checked.content, checked.missing)
@@ -51,7 +51,7 @@ def audit_coco(
 def audit_content(
     findings: Findings, split: str, dataset: BaseDataset, content: dict, has_instances: bool
 ) -> tuple[list[dict], list[Picture]]:
-    """Check what another reader than COCO's gives, see :func:`content_of`, and count it.
+    """Check a data set with another reader than COCO's, see :func:`content_of`.
 
     Returns:
         As :func:`audit_coco`.
@@ -70,7 +70,7 @@ def audit_content(
 def list_pictures(
     findings: Findings, split: str, dataset: BaseDataset, content: dict, missing: Sequence[str]
 ) -> list[Picture]:
-    """List the pictures that are there, and say which of them training leaves out."""
+    """List the pictures that exist, and report those that training leaves out."""
     images = content["images"]
     smallest = smallest_side(split, dataset)
     findings.add_note(
@@ -92,17 +92,17 @@ def list_pictures(
 def describe_objects(
     findings: Findings, split: str, dataset: BaseDataset, content: dict, kept: np.ndarray
 ) -> list[dict]:
-    """Count the objects, and say what there are none of.
+    """Count the objects, and report images and classes without objects.
 
     Args:
-        findings: Where to report.
+        findings: Collects the report.
         split: ``train``, ``val`` or ``test``.
         dataset: The data set, built with ``lazy_init``.
-        content: Of the annotation file, its records whole.
+        content: The valid records of the annotation file.
         kept: (N,) bool: which annotations mmdet keeps.
 
     Returns:
-        A row per class, see :func:`count_objects`.
+        A row for each class, see :func:`count_objects`.
     """
     classes = dataset.metainfo["classes"]
     images, annotations = content["images"], content["annotations"]
@@ -111,15 +111,15 @@ def describe_objects(
     labels = np.array([labels_of.get(a["category_id"], -1) for a in annotations], np.int64)
     others = Counter(a["category_id"] for a in annotations)
     findings.add_warning(
-        "categories of the file that are no class of the config: they are left out",
+        "categories of the file that are not classes of the config: they are left out",
         (
             f"{c['name']} ({others[c['id']]} annotations)"
             for c in content["categories"]
             if c["name"] not in label_of
         ),
     )
-    if not findings.has_error():  # which may have taken the objects away
-        # As mmdet filters: by the categories alone, whatever their boxes are.
+    if not findings.has_error():  # an error may be the reason for missing objects
+        # As in mmdet, only the categories count here, not the boxes.
         occupied = {
             a["image_id"] for a, label in zip(annotations, labels, strict=True) if label >= 0
         }
@@ -143,17 +143,18 @@ _EMPTY = {
 def count_objects(
     classes: Sequence[str], annotations: list[dict], labels: np.ndarray, kept: np.ndarray
 ) -> list[dict]:
-    """Count the objects of each class as mmdet keeps them.
+    """Count the objects of each class that mmdet keeps.
 
     Args:
-        classes: Their names.
-        annotations: In COCO's format.
-        labels: (N,) of each annotation, -1 for none.
-        kept: (N,) bool.
+        classes: Names of the classes.
+        annotations: N annotations in COCO's format.
+        labels: (N,) label of each annotation, -1 for none.
+        kept: (N,) bool: which annotations mmdet keeps.
 
     Returns:
-        A dict per class: ``class``, ``images``, ``objects``, of those ``small`` (an area below
-        32x32), ``medium`` and ``large`` (from 96x96), and ``crowds``, which are not objects.
+        A dict for each class: ``class``, ``images``, ``objects``, how many objects are ``small``
+        (area below 32x32), ``medium`` or ``large`` (from 96x96), and ``crowds``, which are not
+        objects.
     """
     crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
     areas = np.array([a["area"] for a in annotations], np.float64)
@@ -182,21 +183,21 @@ def count_objects(
 
 
 def content_of(dataset: BaseDataset) -> tuple[dict, bool]:
-    """Return what any data set of mmdet or mmseg reads as a COCO file would have it.
+    """Return the entries of any data set of mmdet or mmseg in COCO's format.
 
     Args:
-        dataset: Built with ``lazy_init``.
+        dataset: The data set, built with ``lazy_init``.
 
     Returns:
-        The content, and whether there are instances in it.
+        The content, and whether it has instances.
 
     Raises:
-        ValueError: Where its entries are no images.
+        ValueError: If its entries are not images.
     """
     entries = dataset.load_data_list()
     if not entries or not all("img_path" in entry for entry in entries):
         raise ValueError(
-            f"a {type(dataset).__name__} gives {len(entries)} entries, not all with an img_path"
+            f"a {type(dataset).__name__} has {len(entries)} entries, not all with an img_path"
         )
     images, annotations = [], list[dict]()
     for index, entry in enumerate(entries):

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a segmenter's images and label maps, counted."""
+"""Check a segmenter's images and label maps thoroughly, and count the pixels of each class."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from convnext_dense.data.rules.findings import Findings
 if TYPE_CHECKING:
     from mmseg.datasets import BaseSegDataset
 
-# Of all pixels, from which on a set that is left out is worth a word.
+# Share of ignored pixels above which a data set gets a warning.
 _NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
 class LabelMapCheck:
-    """What a look at a label map gave.
+    """Result of the check of a label map.
 
     Attributes:
-        image: The look at its image.
+        image: The check of its image.
         problem: Why it cannot be read, or None.
         colours: Whether it has several channels.
         size: (width, height).
-        counts: Pixels by the value in the file; empty where only headers are read.
+        counts: Number of pixels by the value in the file; None if only headers are read.
     """
 
     image: PictureCheck
@@ -69,27 +69,27 @@ def audit_label_maps(
     fast: bool,
     workers: int | None,
 ) -> tuple[list[dict], list[Picture], list[PictureCheck]]:
-    """Check a data set of images and label maps, the files' content included.
+    """Check a data set of images and label maps, including the content of the files.
 
     Args:
-        findings: Where to report.
+        findings: Collects the report.
         key: The data set's dotted key in the config, for messages.
         split: ``train``, ``val`` or ``test``.
         config: The data set's dict.
         dataset: The data set, built with ``lazy_init``.
-        ignored: The label that the head leaves out of its loss.
-        channels: That each picture must have, see
+        ignored: The label that the head's loss ignores.
+        channels: Channels that each picture must have, see
             :func:`~convnext_dense.data.audit.pictures.report_pictures`.
-        fast: Read headers alone: nothing is said about labels.
+        fast: Whether to read only headers. Then labels are not checked.
         workers: See :func:`~convnext_dense.data.audit.pictures.map_in_workers`.
 
     Returns:
-        A row per class: ``class``, ``images``, ``pixels`` and ``share`` of all labelled pixels in
-        percent; none where ``fast``. The pictures, and the looks at them.
+        A row for each class with ``class``, ``images``, ``pixels`` and their ``share`` of all
+        labelled pixels in percent, no rows if ``fast``; the pictures; and their checks.
 
     Raises:
-        FileNotFoundError: Where a folder or list is missing.
-        ValueError: Where there are no images, or some that mmseg would not read.
+        FileNotFoundError: If a folder or list is missing.
+        ValueError: If there are no images, or some that mmseg would not read.
     """
     if None in dataset.data_prefix.values():
         findings.add_remark("the truth is not public: there are no label maps to check")
@@ -118,7 +118,7 @@ def audit_label_maps(
 
 
 def check_zero_label(key: str, config: ConfigDict, dataset: BaseSegDataset) -> None:
-    """Refuse a pipeline that contradicts its data set, at which mmseg would stop."""
+    """Refuse a pipeline whose ``reduce_zero_label`` differs from its data set's."""
     for path, node in walk(config.get("pipeline"), f"{key}.pipeline"):
         said = node.get("reduce_zero_label") if type_name(node) == "LoadAnnotations" else None
         if said not in (None, dataset.reduce_zero_label):
@@ -136,12 +136,12 @@ def check_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Labe
     try:
         header = read_header(file, f"label map {file}")
         if header is None:
-            raise ValueError("no picture that can be decoded")
+            raise ValueError("it cannot be decoded as a picture")
         size, colours = header.size, not is_one_channel(header)
         if fast or colours:
             return LabelMapCheck(image, colours=colours, size=size)
         labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
-    except Exception as error:  # whatever a decoder raises
+    except Exception as error:  # decoders can raise anything
         return LabelMapCheck(image, problem=str(error) or type(error).__name__)
     if labels.dtype == np.uint8:
         counts = np.bincount(labels.ravel())
@@ -154,7 +154,7 @@ def check_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Labe
 
 
 def report_maps(findings: Findings, maps: Sequence[str], checks: Sequence[LabelMapCheck]) -> None:
-    """Say which label maps cannot be read, hold colours, or are of another size."""
+    """Report label maps that cannot be read, hold colours, or have another size."""
     pairs = list(zip(maps, checks, strict=True))
     findings.add_error(
         "label maps that cannot be read", (f"{f}: {k.problem}" for f, k in pairs if k.problem)
@@ -180,7 +180,7 @@ def count_pixels(
     dataset: BaseSegDataset,
     ignored: int,
 ) -> list[dict]:
-    """Report labels that are no class and count the pixels of those that are."""
+    """Count the pixels of each class, and report labels that are not classes."""
     classes = dataset.metainfo["classes"]
     label_of = learned_labels(dataset)
     pixels, images = np.zeros(len(classes), np.int64), np.zeros(len(classes), np.int64)
@@ -229,7 +229,7 @@ def count_pixels(
 def _hint_at_ignored(
     findings: Findings, checks: Sequence[LabelMapCheck], label_of: dict[int, int], ignored: int
 ) -> None:
-    """Say where nearly nothing is labelled, or the maps look like masks of black and white."""
+    """Report maps in which nearly nothing is labelled, or that look like black and white masks."""
     total: Counter[int] = Counter()
     for check in checks:
         total.update(check.counts or {})
@@ -237,25 +237,25 @@ def _hint_at_ignored(
     share = left_out / max(1, total.total())
     if total and set(total) <= {0, IGNORED} and IGNORED in total:
         findings.add_warning(
-            f"the label maps hold 0 and {IGNORED} alone{_binary_hint(checks)}", [f"{share:.1%}"]
+            f"the label maps hold only 0 and {IGNORED}{_binary_hint(checks)}", [f"{share:.1%}"]
         )
     elif share > _NEARLY_ALL:
-        findings.add_warning("of the label maps' pixels nearly all are left out", [f"{share:.1%}"])
+        findings.add_warning("nearly all pixels of the label maps are ignored", [f"{share:.1%}"])
 
 
 def _binary_hint(checks: Sequence[LabelMapCheck]) -> str:
     values = {value for check in checks for value in check.counts or {}}
     if values <= {0, IGNORED} and IGNORED in values:
         return (
-            f": {IGNORED} is ignored, so masks of black and white teach nothing; write the number "
-            f"of the class in the place of {IGNORED}"
+            f": {IGNORED} is ignored, so black and white masks teach nothing; write the number of "
+            f"the class instead of {IGNORED}"
         )
     return ""
 
 
 def _without_image(dataset: BaseSegDataset, pairs: list[dict]) -> list[str]:
     if dataset.ann_file:
-        return []  # the list names a part of what is there
+        return []  # the list selects some of the files
     used = {pair["seg_map_path"] for pair in pairs}
     folder = Path(dataset.data_prefix["seg_map_path"])
     found = (str(path) for path in folder.rglob(f"*{dataset.seg_map_suffix}"))

@@ -1,4 +1,4 @@
-"""Every picture opened, as training would: is it there, whole and of the size that is annotated?"""
+"""Open every picture as training does, and check that it is whole and of the annotated size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.data.pipelines import LOADERS, PACKAGES
 from convnext_dense.data.rules.findings import Findings
 
-# Fewer are looked at sooner than worker processes start.
+# Fewer pictures are checked faster without worker processes.
 _WORTH_WORKERS = 200
 _BATCH = 16
 _MOST_WORKERS = 16
-_UNKNOWN = "no picture that can be decoded"
+_UNKNOWN = "it cannot be decoded as a picture"
 
 
 Item = TypeVar("Item")
@@ -30,11 +30,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that a data set names.
+    """A picture of a data set.
 
     Attributes:
-        path: Its file, which is there.
-        size: (width, height) as annotated, or None where the annotations do not say.
+        path: Its file, which exists.
+        size: (width, height) as annotated, or None if it is not annotated.
     """
 
     path: str
@@ -43,16 +43,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class PictureCheck:
-    """What a look at a picture gave.
+    """Result of the check of a picture.
 
     Attributes:
         problem: Why it cannot be read, or None.
-        size: (width, height) as training sees it.
-        header: What its header says, or None where Pillow does not know the format.
-        channels: As training loads them; None where only headers are read.
-        remarks: What training leaves out of it or changes, of
+        size: (width, height) in training.
+        header: Its header, or None if Pillow does not know the format.
+        channels: Number of channels in training; None if only headers are read.
+        remarks: What training leaves out or changes, from
             :data:`~convnext_dense.data.loading.REMARKS`.
-        identity: Equal for equal files; the path where only headers are read.
+        identity: Equal for equal files; the path if only headers are read.
     """
 
     problem: str | None
@@ -67,12 +67,12 @@ def image_loader(dataset: ConfigDict, scope: str | None = None) -> Callable[[dic
     """Build the transform that loads a data set's images.
 
     Args:
-        dataset: Its dict.
-        scope: Where a transform of the user's own is looked for.
+        dataset: The data set's dict.
+        scope: Scope in which a transform of the user's own is looked up.
 
     Returns:
-        That which checks them in the place of mmcv's, or the user's own; None for others of the
-        OpenMMLab packages, which load from no single file.
+        Our checked version of mmcv's transform, or the user's own; None for other transforms of the
+        OpenMMLab packages, which do not load from a single file.
     """
     from mmengine.registry import TRANSFORMS
 
@@ -92,12 +92,12 @@ def image_loader(dataset: ConfigDict, scope: str | None = None) -> Callable[[dic
 
 
 def check_picture(path: str, load: Callable[[dict], dict] | None, fast: bool) -> PictureCheck:
-    """Open a picture.
+    """Open a picture and check it.
 
     Args:
         path: Its file.
-        load: Training's own loading, see :func:`image_loader`.
-        fast: Read the header alone.
+        load: The loading transform of the training, see :func:`image_loader`.
+        fast: Whether to read only the header.
     """
     from convnext_dense.data.loading import channels_of, is_turned, remarks
 
@@ -117,7 +117,7 @@ def check_picture(path: str, load: Callable[[dict], dict] | None, fast: bool) ->
             size = image.shape[1::-1]
     except ValueError as error:
         return PictureCheck(_one_line(error, path))
-    except Exception as error:  # whatever a loader raises that is not ours
+    except Exception as error:  # loaders of others can raise anything
         return PictureCheck(_UNKNOWN if header is None else _one_line(error, path))
     said = () if header is None else remarks(header, image, color_type, is_annotated=True)
     return PictureCheck(
@@ -136,13 +136,13 @@ def report_pictures(
     checks: Sequence[PictureCheck],
     channels: int | None = None,
 ) -> None:
-    """Say which pictures cannot be used, and what training leaves out of others.
+    """Report pictures that cannot be used, and what training leaves out of others.
 
     Args:
-        findings: Where to report.
-        pictures: What was looked at.
-        checks: What each look gave.
-        channels: That each picture must have; None where the pipeline may change them.
+        findings: Collects the report.
+        pictures: The pictures.
+        checks: The check of each picture.
+        channels: Channels that each picture must have; None if the pipeline may change them.
     """
     from convnext_dense.data.loading import DEPTH, FRAMES, TURNED, other_size
 
@@ -170,7 +170,7 @@ def report_pictures(
         (f"{p.path}: {k.header.bits} bits" for p, k in read if k.header and DEPTH in k.remarks),
     )
     findings.add_warning(
-        "images that training turns or mirrors by their EXIF orientation: look whether the "
+        "images that training turns or mirrors by their EXIF orientation: check that the "
         "annotations agree, which `draw_samples` shows",
         (
             f"{p.path}: orientation {k.header.orientation}"
@@ -179,7 +179,7 @@ def report_pictures(
         ),
     )
     findings.add_warning(
-        "images of several pages or frames, of which the first alone is used",
+        "images of several pages or frames, of which only the first is used",
         (p.path for p, k in read if FRAMES in k.remarks),
     )
 
@@ -187,13 +187,13 @@ def report_pictures(
 def map_in_workers(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int | None, title: str
 ) -> Iterator[Result]:
-    """Call a function on each item in worker processes, with a bar where someone watches.
+    """Call a function on each item in worker processes, with a progress bar on a terminal.
 
     Args:
-        function: The function; it and its results travel between processes.
-        items: What to call it on.
-        workers: How many processes; None for one per core where there are many items.
-        title: What the bar says.
+        function: The function, which can be pickled, as its results can.
+        items: Arguments of the calls.
+        workers: Number of processes; None for one per core if there are many items.
+        title: Text of the progress bar.
 
     Yields:
         The results in the order of the items.
@@ -230,7 +230,7 @@ def _digest(path: str) -> str:
 
 
 def _one_line(error: Exception, path: str) -> str:
-    """Put an error into one line without the path, which stands before it."""
+    """Return an error in one line without the picture's path."""
     return (
         " ".join(str(error).replace(path, "").split()).strip(" :").removeprefix("is ")
         or type(error).__name__

@@ -1,4 +1,4 @@
-"""The rules that annotations must keep: one set, for the check and before every run."""
+"""The rules for annotations, for the thorough check and for the check before every run."""
 
 from convnext_dense.data.rules.annotations import check_annotations
 from convnext_dense.data.rules.coco_file import read_lists

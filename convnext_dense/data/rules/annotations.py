@@ -1,4 +1,4 @@
-"""The rules of a COCO file's annotations, whose records are whole."""
+"""Check the annotations of a COCO file, after their single fields have been checked."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def check_annotations(
     masks: bool,
     wanted: Container[Id] | None = None,
 ) -> np.ndarray:
-    """Check annotations whose fields are right by themselves: boxes, masks, what is not heeded.
+    """Check the boxes and masks of annotations, and report fields that are ignored.
 
     Args:
-        findings: Where to report.
-        content: As :func:`~convnext_dense.data.rules.records.check_records` returns it.
+        findings: Collects the report.
+        content: Result of :func:`~convnext_dense.data.rules.records.check_records`.
         evaluated: Whether they are compared with predictions, not trained on.
-        masks: Whether segmentations are drawn, where there are any.
+        masks: Whether segmentations are used.
         wanted: The ids of the categories that count, or None for all.
 
     Returns:
-        (N,) bool: which annotations are used, of whatever category.
+        (N,) bool: which annotations are used, of all categories.
     """
     annotations = content["annotations"]
     sizes = {i["id"]: (i["width"], i["height"]) for i in content["images"] if has_size(i)}
@@ -47,28 +47,28 @@ def check_annotations(
 def _check_unused(
     findings: Findings, annotations: Sequence[dict], *, evaluated: bool
 ) -> np.ndarray:
-    """Report annotations that are ignored, and rotations that are.
+    """Report annotations with ``ignore``, and boxes with a rotation.
 
     Args:
-        findings: Where to report.
-        annotations: N whole ones.
-        evaluated: Whether they are compared with predictions: then ``ignore`` counts for nothing.
+        findings: Collects the report.
+        annotations: N valid annotations.
+        evaluated: Whether they are compared with predictions, where ``ignore`` has no effect.
 
     Returns:
         (N,) bool: which annotations are used.
     """
     ignored = np.array([bool(annotation.get("ignore")) for annotation in annotations], bool)
     findings.add_warning(
-        "annotations with ignore: 1, which COCO's evaluation counts as any others though mmdet "
-        "does not train on such: delete them, or let iscrowd be 1"
+        "annotations with ignore: 1, which COCO's evaluation counts as all others, though mmdet "
+        "does not train on them: delete them, or set iscrowd to 1"
         if evaluated
         else "annotations with ignore: 1, which mmdet leaves out of training: delete the field to "
         "train on them",
         (name_of("annotations", annotations[i]) for i in np.flatnonzero(ignored).tolist()),
     )
     findings.add_warning(
-        "boxes with a rotation in their attributes (CVAT), which is not heeded: bbox is taken as "
-        "it stands; annotate rotated objects as polygons",
+        "boxes with a rotation in their attributes (CVAT), which is ignored: bbox is used without "
+        "it; annotate rotated objects as polygons",
         (
             f"{name_of('annotations', annotation)}: attributes.rotation is {as_json(rotation)}"
             for annotation in annotations
@@ -79,7 +79,7 @@ def _check_unused(
 
 
 def _rotation(annotation: dict) -> float:
-    """Return the rotation of a box in degrees, 0 where it has none or a whole turn."""
+    """Return the rotation of a box in degrees; 0 for none or a full turn."""
     attributes = annotation.get("attributes")
     rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
     return rotation if is_number(rotation) and rotation % 360 else 0

@@ -1,4 +1,4 @@
-"""Boxes: do they lie in their images, and do they fit the masks?"""
+"""Check that boxes lie in their images and fit their masks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from convnext_dense.data.rules.field_kinds import Id, as_json
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
 
-_BEYOND = 1.0  # pixels by which a box may reach out of its image: rounding
-# A box fits a mask where they overlap so much, or where no side is farther off than so many pixels.
+_BEYOND = 1.0  # pixels by which a box may exceed its image, because of rounding
+# A box fits a mask if their overlap has this IoU, or if no side differs by more than these pixels.
 _FITTING_IOU, _FITTING_PIXELS = 0.5, 2.0
-# What boxes are taken for where [x, y, width, height] does not fit, as x1, y1, x2, y2.
+# Other meanings of a box that are tried if [x, y, width, height] does not fit.
 _READINGS = {
     "[x1, y1, x2, y2]": lambda b: b,
     "[centre x, centre y, width, height]": lambda b: np.concatenate(
@@ -31,12 +31,12 @@ def check_boxes(
     """Report boxes that lie outside of their images, or that mmdet leaves out.
 
     Args:
-        findings: Where to report.
-        annotations: N whole ones.
+        findings: Collects the report.
+        annotations: N valid annotations.
         sizes: (width, height) of the images by their id.
 
     Returns:
-        (N,) bool: which annotations mmdet keeps, of whatever category.
+        (N,) bool: which annotations mmdet keeps, of all categories.
     """
     boxes = as_boxes(annotations)
     areas = np.array([annotation["area"] for annotation in annotations], np.float64)
@@ -60,7 +60,7 @@ def check_boxes(
 
     findings.add_error("boxes wholly outside of their image", box_at(outside))
     findings.add_warning(
-        f"boxes that reach out of their image by more than {_BEYOND:g} px, where they are cut off",
+        f"boxes that exceed their image by more than {_BEYOND:g} px: they are cut at its border",
         box_at(beyond),
     )
     findings.add_warning("boxes with a side below 1 px: mmdet leaves them out", box_at(thin))
@@ -77,10 +77,10 @@ def compare_with_masks(
     """Compare the boxes with what their masks cover.
 
     Args:
-        findings: Where to report: an error where most of them differ.
-        annotations: N whole ones.
-        extents: (N, 4) x1, y1, x2, y2 of their masks; NaN where there is none.
-        flat: (N,) bool: masks without area, which say nothing.
+        findings: Collects the report: an error if most of them differ, else a warning.
+        annotations: N valid annotations.
+        extents: (N, 4) x1, y1, x2, y2 of their masks; NaN for none.
+        flat: (N,) bool: masks without area, which are not compared.
     """
     known = np.flatnonzero(np.isfinite(extents).all(1) & ~flat).tolist()
     if not len(known):
@@ -100,19 +100,19 @@ def compare_with_masks(
     best = max(readings, key=lambda name: readings[name])
     hint = f"; as {best} they would fit" if readings[best] > 0.5 else ""
     findings.add_error(
-        "boxes that do not fit their masks, most of those that have one: COCO's format wants "
+        "boxes that do not fit their masks, which are most of the boxes: COCO's format wants "
         f"[x, y, width, height]{hint}",
         places,
     )
 
 
 def as_boxes(annotations: Sequence[dict]) -> np.ndarray:
-    """Return the boxes of whole annotations as (N, 4) float64."""
+    """Return the boxes of valid annotations as (N, 4) float64."""
     return np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
 
 
 def _fit(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
-    """Return which boxes fit, all as x1, y1, x2, y2."""
+    """Return which boxes fit their masks' extents; both are x1, y1, x2, y2."""
     low = np.maximum(boxes[:, :2], extents[:, :2])
     high = np.minimum(boxes[:, 2:], extents[:, 2:])
     shared = (high - low).clip(0).prod(1)

@@ -1,4 +1,4 @@
-"""Does a COCO file have the classes of a config, and if not, what would help?"""
+"""Check that a COCO file has the classes of a config."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PLAIN = {
 
 
 def check_names(findings: Findings, content: dict, classes: Sequence[str] | None = None) -> None:
-    """Report categories that share a name, by which alone mmdet and the tables tell them apart.
+    """Report categories that share a name, since mmdet identifies classes by their names.
 
     Args:
-        findings: Where to report.
-        content: Of the file, its records whole.
+        findings: Collects the report.
+        content: The valid records of the file.
         classes: The names that matter, or None for all.
     """
     counts = Counter(category["name"] for category in content["categories"])
@@ -34,13 +34,13 @@ def check_names(findings: Findings, content: dict, classes: Sequence[str] | None
         ids = [c["id"] for c in content["categories"] if c["name"] == name]
         unused = [own for own in ids if own not in used]
         if len(unused) == len(ids) - 1:
-            way_out = (
+            remedy = (
                 f"no annotation has id {', '.join(map(str, unused))} (Roboflow writes its root "
                 "so): delete that entry from the list categories"
             )
         else:
-            way_out = "give them different names, or let all their annotations have one id"
-        findings.add_error(f"categories of one name; {way_out}", [f"{name!r}: ids {_list(ids)}"])
+            remedy = "give them different names, or give all their annotations one id"
+        findings.add_error(f"categories of one name; {remedy}", [f"{name!r}: ids {_list(ids)}"])
 
 
 def check_classes(
@@ -52,18 +52,18 @@ def check_classes(
 ) -> None:
     """Compare a file's categories with the classes of a config.
 
-    The file may have further categories, which are then not learned. The order counts, because
-    mmdet numbers the classes in the order of the file.
+    The file may have further categories, which are not learned. The order matters, because mmdet
+    numbers the classes in the order of the file.
 
     Args:
         file: The annotation file.
         key: The data set's dotted key in the config.
-        names: Of the categories, those of the classes each once.
-        classes: Of the config.
-        orders: Returns the names of the categories of each file of the config, to compare orders.
+        names: Names of the categories, those of classes only once.
+        classes: Classes of the config.
+        orders: Function that returns the names of the categories in each file of the config.
 
     Raises:
-        ValueError: Where a class is not there, or the order is another.
+        ValueError: If a class is missing, or the order differs.
     """
     chosen = [name for name in names if name in set(classes)]
     if chosen == list(classes):
@@ -89,15 +89,15 @@ def check_classes(
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Return which of the names is nearly the one that is absent, and in what they differ.
+    """Find a name that differs from a missing one only in ways that are easily overlooked.
 
     Returns:
-        A clause for a message, or nothing.
+        A clause for a message, or an empty text.
     """
     for other in names:
         if _plain(other) == _plain(name):
             differs = [one for one in _PLAIN if _plain(other, but=one) != _plain(name, but=one)]
-            # A no-break space is of two kinds.
+            # Such as two kinds of no-break space.
             what = " and ".join(differs) or "how it is encoded"
             return f"{other!a} of the file differs from {name!a} only in {what}: write both alike"
     return ""
@@ -113,7 +113,7 @@ def _list(names: Sequence[object]) -> str:
 
 
 def _plain(name: str, but: str = "") -> str:
-    """Return a name without what the eye overlooks."""
+    """Return a name without differences that are easily overlooked, except those in ``but``."""
     for what, step in _PLAIN.items():
         name = name if what == but else step(name)
     return name

@@ -1,4 +1,4 @@
-"""Reads a COCO file as far as its lists."""
+"""Read a COCO file, without checks of its records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGE = 50_000_000
 
 @contextmanager
 def announce_large_file(file: str) -> Iterator[None]:
-    """Say on stderr that a file is read and checked, where it is large."""
+    """Show on stderr that a file is being read and checked, if it is large."""
     size = Path(file).stat().st_size
     if size < _LARGE:
         yield
@@ -32,18 +32,18 @@ def announce_large_file(file: str) -> Iterator[None]:
 
 
 def read_lists(file: str, key: str) -> dict:
-    """Read a COCO file without a look at the records of its lists.
+    """Read a COCO file, and check that it has the lists of COCO's format.
 
     Args:
         file: The file.
-        key: What names it, such as its dotted key in a config, for messages.
+        key: The dotted key or the argument that names the file, for messages.
 
     Returns:
         Its content with the lists ``images``, ``categories`` and ``annotations``; the last is
-        empty where the file has none.
+        empty if the file lacks it.
 
     Raises:
-        ValueError: Where it is not JSON or lacks a list.
+        ValueError: If it is not JSON or lacks a list.
     """
     try:
         content = read_json(file)
@@ -61,10 +61,10 @@ def read_lists(file: str, key: str) -> dict:
 
 
 def read_json(file: str) -> object:
-    """Read a JSON file where pycocotools can.
+    """Read a JSON file if pycocotools can read it too.
 
     Raises:
-        ValueError: Where it is not JSON in UTF-8, or begins with a byte order mark.
+        ValueError: If it is not JSON in UTF-8, or begins with a byte order mark.
     """
     text = Path(file).read_text(encoding="utf-8")
     if text.startswith("\ufeff"):

@@ -1,4 +1,4 @@
-"""What a check finds: how bad it is, what it is and where."""
+"""Collect what a check finds: its level, what it is and where it is."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
-# What the data sets of mmdet and mmseg, and the checks before a run, raise for bad data.
+# Errors that the data sets of mmdet and mmseg, and our checks, raise for bad data.
 _REFUSALS = (ValueError, OSError, AssertionError, KeyError, TypeError, ImportError)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or worth knowing, however often it occurs.
+    """One kind of fault or remark, with all places where it occurs.
 
     Attributes:
-        level: ``error`` where training would fail or be wrong, ``warning`` where it would run but
-            probably not as meant, ``note`` for what is as usual but good to know.
+        level: ``error`` if training would fail or be wrong, ``warning`` if it would run but
+            probably not as intended, ``note`` for something normal that is good to know.
         where: The splits that it concerns, such as ``train`` or ``val, test``.
         what: What it is, and what to do.
-        places: The files, or the records with the field and its value; none where ``what`` names
-            the place.
-        source: The annotation file, or nothing where the places are files.
-        refusal: The exception with which a run is refused for it.
+        places: The files, or the records with the field and its value; empty if ``what`` names the
+            place.
+        source: The annotation file; empty if the places are files.
+        refusal: The type of the exception that refuses a run because of it.
     """
 
     level: str
@@ -35,12 +35,12 @@ class Finding:
 
     @property
     def count(self) -> int:
-        """How often it occurs."""
+        """The number of places, at least 1."""
         return len(self.places) or 1
 
     @property
     def sentence(self) -> str:
-        """What a run says of it: the file, the first place, what it is, and how often it occurs."""
+        """The message of a run: the file, the first place, what it is, and how often it occurs."""
         if not self.places:
             return self.what
         source = f"annotation file {self.source}: " if self.source else ""
@@ -55,7 +55,7 @@ class Findings:
     Attributes:
         where: The splits that read the data set.
         source: The annotation file, where it has one.
-        found: In the order of their discovery.
+        found: The findings, in the order in which they were added.
     """
 
     where: str
@@ -65,15 +65,15 @@ class Findings:
     def add_error(
         self, what: str, places: Iterable[object], refusal: type[Exception] = ValueError
     ) -> None:
-        """Add an error, unless there are no places of it."""
+        """Add an error, unless ``places`` is empty."""
         self._add(ERROR, what, places, refusal)
 
     def add_warning(self, what: str, places: Iterable[object]) -> None:
-        """Add a warning, unless there are no places of it."""
+        """Add a warning, unless ``places`` is empty."""
         self._add(WARNING, what, places)
 
     def add_note(self, what: str, places: Iterable[object]) -> None:
-        """Add a note, unless there are no places of it."""
+        """Add a note, unless ``places`` is empty."""
         self._add(NOTE, what, places)
 
     def _add(
@@ -92,11 +92,11 @@ class Findings:
         self.found.append(Finding(NOTE, self.where, what))
 
     def has_error(self) -> bool:
-        """Return whether an error was found so far."""
+        """Whether an error was found so far."""
         return bool(self.of_level(ERROR))
 
     def of_level(self, level: str) -> list[Finding]:
-        """Return what was found of a level so far."""
+        """Return the findings of a level so far."""
         return [finding for finding in self.found if finding.level == level]
 
     def raise_first(self) -> None:
@@ -106,7 +106,7 @@ class Findings:
 
     @contextmanager
     def catch_refusals(self) -> Iterator[None]:
-        """Turn what is raised inside into an error, and go on behind."""
+        """Catch an exception that the block raises for bad data, and add it as an error."""
         try:
             yield
         except _REFUSALS as error:

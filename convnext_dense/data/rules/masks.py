@@ -1,4 +1,4 @@
-"""Segmentations: can they be drawn, and do the boxes fit them?"""
+"""Check that segmentations can be drawn, and find their extents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
 from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 
-_CHUNK = 20000  # annotations whose coordinates are looked at together
+_CHUNK = 20000  # annotations whose coordinates are checked together
 _RECTANGLE = (
     "polygons of four numbers, which labelme writes for a rectangle and pycocotools takes for "
     "[x, y, width, height]: write the corners x1, y1, x2, y1, x2, y2, x1, y2"
@@ -28,16 +28,16 @@ _NO_RUNS = "run lengths (RLE) whose counts cannot be decoded or do not sum to he
 
 
 class Segmentations:
-    """What the segmentations of annotations are.
+    """Problems and extents of the segmentations of annotations.
 
     Args:
-        annotations: N, with ``image_id``.
+        annotations: N annotations with ``image_id``.
         sizes: (width, height) of the images by their id.
 
     Attributes:
-        problems: What is wrong with those that cannot be drawn, by the place of the annotation.
-        extents: (N, 4) float64, x1, y1, x2, y2 of those that can be drawn; NaN for the others.
-        flat: (N,) bool: those that can be drawn, but have no area.
+        problems: Why a segmentation cannot be drawn, by the index of the annotation.
+        extents: (N, 4) float64, x1, y1, x2, y2 of segmentations that can be drawn; else NaN.
+        flat: (N,) bool: segmentations that can be drawn, but have no area.
     """
 
     def __init__(self, annotations: Sequence[dict], sizes: dict[Id, tuple[int, int]]) -> None:
@@ -114,12 +114,12 @@ class Segmentations:
 
 
 def check_masks(findings: Findings, annotations: Sequence[dict], found: Segmentations) -> None:
-    """Report segmentations that cannot be drawn, or that are drawn as nothing.
+    """Report segmentations that cannot be drawn, or that have no area.
 
     Args:
-        findings: Where to report.
-        annotations: Those whose masks count.
-        found: Of these annotations.
+        findings: Collects the report.
+        annotations: Annotations whose masks are used.
+        found: Their segmentations.
     """
     by_problem = defaultdict(list)
     for index, problem in sorted(found.problems.items()):
@@ -146,12 +146,12 @@ def _shape_problem(segmentation: list) -> str | None:
 
 
 def _as_floats(polygons: list[list]) -> np.ndarray:
-    """Return all coordinates in a row, NaN in the place of what is none."""
+    """Return all coordinates in one array, with NaN for values that are not coordinates."""
     values: Any = list(chain.from_iterable(polygons))
     try:
         if set(map(type, values)) <= {int, float}:
             return np.array(values, np.float64)
-    except OverflowError:  # a whole number beyond float's range
+    except OverflowError:  # a whole number that is too large for a float
         pass
     return np.array([value if is_coordinate(value) else np.nan for value in values], np.float64)
 
@@ -162,14 +162,14 @@ def polygon_areas(
     """Return the areas of polygons, in square pixels.
 
     Args:
-        x: (P,) of all points.
-        y: (P,) likewise.
-        starts: (N,) where each polygon begins in them.
-        lengths: (N,) how many points each has, at least one.
+        x: (P,) x of all points.
+        y: (P,) y of all points.
+        starts: (N,) index of each polygon's first point.
+        lengths: (N,) number of each polygon's points, at least one.
     """
     following = np.arange(1, len(x) + 1)
     following[starts + lengths - 1] = starts
-    # From the first corner, so that far from the origin no digits are lost.
+    # Relative to the first corner, so that no digits are lost far from the origin.
     first = np.repeat(starts, lengths)
     x, y = x - x[first], y - y[first]
     return np.abs(np.add.reduceat(x * y[following] - x[following] * y, starts)) / 2

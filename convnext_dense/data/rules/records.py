@@ -1,4 +1,4 @@
-"""The records of a COCO file: their fields, and what their ids say belongs to what."""
+"""Check the records of a COCO file: their fields, and the ids that connect them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convnext_dense.data.rules.field_kinds import (
 from convnext_dense.data.rules.findings import Findings
 
 SINGULAR = {"images": "image", "categories": "category", "annotations": "annotation"}
-# Without these a record belongs nowhere. pycocotools takes only numbers as an annotation's id.
+# Fields without which a record cannot be used. pycocotools needs numbers as ids of annotations.
 _BELONGS = {
     "images": {"id": ID, "file_name": TEXT},
     "categories": {"id": ID, "name": TEXT},
@@ -31,23 +31,23 @@ _OTHERS = {
     "categories": {},
     "annotations": {"bbox": BOX, "area": AREA, "iscrowd": FLAG, "ignore": FLAG},
 }
-# By what an annotation names them.
+# The fields by which annotations refer to images and categories.
 LINKS = {"images": "image_id", "categories": "category_id"}
 
 
 def check_records(findings: Findings, content: dict, *, evaluated: bool) -> dict:
-    """Check the records of a COCO file one by one, and how they belong together.
+    """Check the fields of the records of a COCO file, and the ids that connect them.
 
     Args:
-        findings: Where to report.
-        content: The file's, as :func:`~convnext_dense.data.rules.coco_file.read_lists` reads it.
+        findings: Collects the report.
+        content: Result of :func:`~convnext_dense.data.rules.coco_file.read_lists`.
         evaluated: Whether it is compared with predictions, for which pycocotools needs ``iscrowd``.
-            Training takes an annotation without it for one that is no crowd.
+            In training, an annotation without it is not a crowd.
 
     Returns:
-        The content with those records that are whole, so that the others do not hide what else is
-        wrong. An image whose size is wrong is kept. With an image or a category that is left out
-        its annotations are, too.
+        The content with only the valid records, so that further checks can find other faults. An
+        image with a wrong size is kept. If an image or a category is left out, its annotations are
+        left out too.
     """
     optional = {"ignore"} if evaluated else {"ignore", "iscrowd"}
     whole, gone = {}, {}
@@ -70,13 +70,13 @@ def check_records(findings: Findings, content: dict, *, evaluated: bool) -> dict
 
 
 def name_of(kind: str, record: dict) -> str:
-    """Return what to call a record that has an id, such as ``annotation 17``."""
+    """Return the name of a record with an id, such as ``annotation 17``."""
     own = record["id"]
     return f"{SINGULAR[kind]} {as_json(own) if isinstance(own, str) else own}"
 
 
 def has_size(image: dict) -> bool:
-    """Return whether an image has a width and a height."""
+    """Whether an image has a valid width and height."""
     return SIDE.holds(image.get("width")) and SIDE.holds(image.get("height"))
 
 
@@ -87,7 +87,7 @@ def _check_fields(
     fields: dict[str, Kind],
     optional: Container[str] = (),
 ) -> set[int]:
-    """Report fields that are missing or wrong, and return the places of their records."""
+    """Report fields that are missing or wrong, and return the indices of their records."""
     broken = [index for index, record in enumerate(records) if not isinstance(record, dict)]
     findings.add_error(
         f"COCO's format wants {{...}} as each of the {kind}",
@@ -132,7 +132,7 @@ def _without(records: list, places: set[int]) -> list:
 
 
 def _check_ids(findings: Findings, content: dict) -> None:
-    """Report ids that clash, or that annotations name and no image or category has."""
+    """Report ids that are used twice, and ids in annotations that no image or category has."""
     for kind in SINGULAR:
         counts = Counter(record["id"] for record in content[kind])
         findings.add_error(

@@ -1,11 +1,11 @@
-"""Run lengths (RLE), checked without decoding them to pixels.
+"""Check run lengths (RLE) without decoding them to pixels.
 
-pycocotools decodes what it is given: counts that do not sum to the size of the mask let it read and
-write memory that is not the mask's, or run for minutes.
+pycocotools decodes without checks: if counts do not sum to the size of the mask, it may read and
+write memory outside of the mask, or run for minutes.
 
 Source: ``rleFrString`` of pycocotools' ``maskApi.c``. A number is written as groups of 5 bits, the
-lowest first, each as the character 48 + group, with 32 added where another group follows. From the
-fourth number on the difference to the last but one is written.
+lowest first, each as the character 48 + group, plus 32 if another group follows. From the fourth
+number on, the difference to the number two places before is written.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 from convnext_dense.data.rules.field_kinds import SIDE
 
 _FIRST, _MORE, _SIGN, _BITS = 48, 32, 16, 5
-# Groups of a number: with more pycocotools shifts bits out of an int.
+# The most groups of a number: with more, pycocotools shifts bits out of an int.
 _MOST_GROUPS = 7
-_CHUNK = 20000  # masks whose characters are held in memory as numbers together
+_CHUNK = 20000  # masks that are decoded to numbers together
 
 
 def rle_problem(rle: object, size: tuple[int, int] | None) -> str | None:
-    """Return what is wrong with run lengths but for compressed counts, or None.
+    """Return what is wrong with run lengths, or None; compressed counts are not checked.
 
     Args:
-        rle: Of JSON.
-        size: (height, width) of the image, or None where it is not known.
+        rle: The segmentation from the JSON file.
+        size: (height, width) of the image, or None if it is not known.
     """
     if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
         return "segmentations that are neither polygons nor run lengths (RLE) with size and counts"
@@ -62,7 +62,7 @@ def counts_fill_masks(counts: Sequence[str | bytes], pixels: Sequence[int]) -> n
 
 
 def _fill(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    # What is not ASCII becomes bytes that stand for no group.
+    # Characters outside of ASCII become bytes that are not valid groups.
     encoded = [c if isinstance(c, bytes) else c.encode("utf-8", "surrogatepass") for c in counts]
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
     fits = lengths > 0
@@ -86,11 +86,17 @@ def _fill(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
 
 
 def _sum_to(numbers: np.ndarray, owners: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return which masks' numbers, differences as they are written, are runs that sum to a size."""
+    """Return which masks have runs of lengths that sum to the mask's size.
+
+    Args:
+        numbers: (M,) written numbers of all masks, which are differences.
+        owners: (M,) mask of each number.
+        pixels: (N,) size of each mask.
+    """
     every = np.arange(len(pixels))
     nth = np.arange(len(owners)) - np.searchsorted(owners, every)[owners]
     fits, sums = np.ones(len(pixels), bool), np.zeros(len(pixels), np.int64)
-    # The first number stands alone. Of the others every second one continues the one before it.
+    # The first number is a run. Each other one is the difference to the number two places before.
     for chain in (nth == 0, nth % 2 == 1, (nth % 2 == 0) & (nth > 0)):
         own = owners[chain]
         totals = np.concatenate([[0], np.cumsum(numbers[chain])])

@@ -188,7 +188,7 @@ def test_errors(audited, spoil, what, place):
                 bbox=[50, 4, 20, 10],
                 segmentation=[[50, 4, 70, 4, 70, 14, 50, 14]],
             ),
-            "boxes that reach out of their image by more than 1 px",
+            "boxes that exceed their image by more than 1 px",
             "annotation 1: [50, 4, 20, 10] in 64 x 48",
         ),
         (

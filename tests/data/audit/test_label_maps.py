@@ -215,7 +215,7 @@ def test_hidden_truth_is_said(cfg_on, label_maps):
     cfg.test_dataloader.dataset.data_prefix.pop("seg_map_path")
     (note,) = audit_data(cfg).findings
     assert (note.level, note.where) == ("note", "test")
-    assert note.what.endswith("is a BaseSegDataset: beside the images nothing was checked")
+    assert note.what.endswith("is a BaseSegDataset: only the images were checked")
     (root / "images" / "validation" / "1.jpg").write_bytes(b"")
     errors = [finding.where for finding in audit_data(cfg).findings if finding.level == "error"]
     assert errors == ["val", "test"]
@@ -250,7 +250,7 @@ def test_nearly_nothing_is_labelled(audited):
 
     (warning,) = audited(spoil).findings
     assert (warning.level, warning.places) == ("warning", ("100.0%",))
-    assert warning.what == "of the label maps' pixels nearly all are left out"
+    assert warning.what == "nearly all pixels of the label maps are ignored"
 
 
 def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
@@ -276,4 +276,4 @@ def test_a_label_map_that_is_a_decompression_bomb(audited, monkeypatch):
     monkeypatch.setenv("CONVNEXT_DENSE_MAX_PIXELS", str(48 * 64))
     (error,) = audited(save_map(filled(1, shape=(48, 65)))).findings
     assert error.what == "label maps that cannot be read"
-    assert "promises 65 x 48 pixels" in error.places[0]
+    assert "states 65 x 48 pixels" in error.places[0]
