@@ -1,1 +1,1 @@
-"""Configs before a run: how they are read, the keys that they have, the values that keys take."""
+"""Read, check and change configs before a run."""

@@ -1,4 +1,4 @@
-"""Lets the loaders of a config check each picture and label map that they read."""
+"""Make the loaders of a config check each picture and label map that they read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from convnext_dense.config_tree import (
 )
 from convnext_dense.data.pipelines import LOADERS, RGB, ignored_label, model_channels
 
-# By way of hue and saturation, which leaves no fourth channel.
+# Transforms that convert to hue and saturation, which needs three channels.
 _FOR_COLOUR = ("PhotoMetricDistortion", "YOLOXHSVRandomAug")
-# Behind these a sample is no dict with one picture any more.
+# After these transforms, a sample is no longer a dict with one picture.
 _PACKING = ("Pack", "TestTimeAug", "MultiBranch", "ImageToTensor", "Collect")
 
 
 def use_checked_loading(cfg: Config) -> None:
-    """Put our loading transforms in the place of mmcv's and mmseg's.
+    """Replace the loading transforms of mmcv and mmseg by our checked ones.
 
     Args:
         cfg: Changed in place: the pipelines of all loaders, and of hooks that switch them.
 
     Raises:
-        ValueError: Where the data preprocessor or a transform does not take the model's channels.
+        ValueError: If the data preprocessor or a transform does not accept the model's channels.
     """
     channels = model_channels(cfg.model)
     check_preprocessor(cfg.model, channels)
@@ -44,7 +44,7 @@ def use_checked_loading(cfg: Config) -> None:
 
 
 def check_pictures(node: ConfigDict) -> None:
-    """Let a transform that loads pictures check them; others stay as they are."""
+    """Replace a transform that loads pictures by our checked one; others are not changed."""
     if type_name(node) == "LoadImageFromFile":
         from convnext_dense.data import loading  # noqa: F401  registers itself
 
@@ -74,13 +74,13 @@ def _loads_label_maps(node: ConfigDict) -> bool:
 
 
 def check_preprocessor(model: ConfigDict, channels: int) -> None:
-    """Refuse a data preprocessor for pictures of three channels where the model takes others.
+    """Refuse a data preprocessor that does not fit the number of the model's channels.
 
     Raises:
-        ValueError: Naming its key.
+        ValueError: If it does not fit; the message names its key.
     """
     preprocessor = model.get("module", model).get("data_preprocessor") or {}
-    # mmseg's swaps three channels and leaves others alone.
+    # mmseg's preprocessor swaps channels only if there are three.
     swaps = [key for key in ("bgr_to_rgb", "rgb_to_bgr") if preprocessor.get(key)]
     if channels != RGB and swaps and type_name(preprocessor) != "SegDataPreProcessor":
         raise ValueError(
@@ -98,16 +98,16 @@ def check_preprocessor(model: ConfigDict, channels: int) -> None:
 
 
 def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
-    """Let a pipeline check after each transform that the model's channels are kept.
+    """Add a check after each transform that the picture keeps the model's number of channels.
 
-    Pictures that are loaded in colour for a model of three channels need no such check.
+    Pictures that are loaded in colour for a model with three channels need no check.
 
     Args:
         pipeline: Changed in place.
-        channels: How many the model takes.
+        channels: Number of channels that the model takes.
 
     Raises:
-        ValueError: Where a transform is for pictures of three channels alone.
+        ValueError: If a transform works only on pictures with three channels.
     """
     loads = [n.get("color_type", "color") for n in pipeline if type_name(n) in LOADERS]
     is_plain = not loads or all(flag.startswith("color") for flag in loads)
@@ -119,8 +119,8 @@ def check_channels(pipeline: list[ConfigDict], channels: int) -> None:
     colourful = next((kind for kind in kinds if kind in _FOR_COLOUR), None)
     if channels != RGB and colourful:
         raise ValueError(
-            f"{colourful} takes pictures of three channels, but model.backbone.in_channels is "
-            f"{channels}: take it out of the pipeline"
+            f"{colourful} works on pictures with three channels, but model.backbone.in_channels is "
+            f"{channels}: remove it from the pipeline"
         )
     kinds = [type_name(node) for node in pipeline]
     end = next((i for i, kind in enumerate(kinds) if kind.startswith(_PACKING)), len(kinds))

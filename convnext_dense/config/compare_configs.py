@@ -1,4 +1,4 @@
-"""A run's config beside its recipe, and beside those of other runs."""
+"""Compare a run's config with its recipe and with the configs of other runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmengine.config import Config
 
 from convnext_dense.config.shared_parts import GUARDS
 
-# The checkout's, wherever one stands; a wheel has none.
+# The recipes in the current folder or the checkout; a wheel has none.
 CONFIGS = (Path("configs"), Path(__file__).parents[2] / "configs")
 ABSENT = "(none)"
 _LONGEST = 400
-# What the tools set in every run, and what only names its place.
+# Keys that the tools set in every run, or that only name its place.
 _ALWAYS = {
     "work_dir",
     "launcher",
@@ -28,11 +28,11 @@ _ALWAYS = {
 
 @dataclass(frozen=True)
 class ConfigDifference:
-    """A value that configs differ in.
+    """A value that differs between configs.
 
     Attributes:
-        keys: The dotted keys of the places where it stands, with the same values in each.
-        values: As text, one per config; :data:`ABSENT` where the key is missing.
+        keys: Dotted keys that differ in the same way.
+        values: Text of the value in each config; :data:`ABSENT` if the key is missing.
     """
 
     keys: list[str]
@@ -40,7 +40,7 @@ class ConfigDifference:
 
 
 def find_recipe(name: str) -> Path | None:
-    """Find the recipe of a name below ``configs``, or None."""
+    """Return the path of a recipe in ``configs`` by its name, or None."""
     found = [
         file
         for folder in CONFIGS
@@ -51,10 +51,10 @@ def find_recipe(name: str) -> Path | None:
 
 
 def config_differences(configs: Sequence[Config]) -> list[ConfigDifference]:
-    """List what configs differ in.
+    """List the differences between configs.
 
-    What the tools set in every run is left out. Places whose last key and values are the same make
-    one entry, such as the data root of all loaders.
+    Keys that the tools set in every run are left out. Keys with the same last part and the same
+    values are one entry, such as the data root of all loaders.
 
     Example:
         >>> one, two = Config(dict(a=dict(lr=1), b=2)), Config(dict(a=dict(lr=3), b=2))

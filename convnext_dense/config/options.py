@@ -1,4 +1,4 @@
-"""What is asked of a run beside its config: the flags of a command line, or a Python user's."""
+"""The options of a run beside its config, from a command line or from Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from mmengine.config import Config
 
-# What an option without a value stands for.
+# Special values of options.
 AUTO = "auto"
 NONE = "none"
 PUBLISHED = "published"
@@ -20,50 +20,50 @@ LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is asked of a training, a test or another use of a config.
+    """Options of a training, a test or another use of a config.
 
-    What is None, False or empty leaves the config as it is. An option that concerns nothing in the
-    config is refused.
+    An option that is None, False or empty does not change the config. An option that has nothing to
+    change in the config is refused.
 
     Args:
         config: A config, its path, or the name of one of mmdet's or mmseg's: ``mmdet::...``.
-        data_root: Folder of the data set, in every loader.
-        classes: Class names, or one string with commas. Their order is that of the COCO file's
-            categories, or of the labels in the label maps.
+        data_root: Folder of the data set, for every loader.
+        classes: Class names, or one string with commas, in the order of the COCO file's categories,
+            or of the labels in the label maps.
         img_size: Short side, or crop, in pixels; see
             :func:`~convnext_dense.config.data.image_size.set_image_size`.
         ann_train: A COCO file, or a segmenter's folder of label maps, absolute or relative to the
-            data root. The images' folder is looked for.
+            data root. The folder of the images is found automatically.
         ann_val: The same for validation and test.
         batch_size: Training images per process.
-        box_only: Whether to train and evaluate boxes alone.
-        backbone: An arch of ConvNeXt that takes the place of the config's backbone, or ``same``.
-        recipe: With ``backbone``: ``keep`` the config's optimizer, or take the published one of
+        box_only: Whether to train and evaluate only boxes.
+        backbone: An arch of ConvNeXt that replaces the config's backbone, or ``same``.
+        recipe: With ``backbone``: ``keep`` the config's optimizer, or use the published one of
             ``convnext``.
         mode: With ``backbone``: ``auto``, ``native`` or ``adapter``; see
             :func:`~convnext_dense.swap_backbone`.
         backbone_options: With ``backbone``: further arguments of :class:`~convnext_dense.ConvNeXt`.
-        weights: What the backbone starts from: a file, URL or hub id, a name of
-            :data:`convnext_dense.zoo.WEIGHTS` for those published for its arch, or ``none``.
-        amp: ``float16`` or ``bfloat16``: mixed precision.
-        launcher: What started the processes: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        weights: Initial weights of the backbone: a file, URL or hub id, a name in
+            :data:`convnext_dense.zoo.WEIGHTS` for the published weights of its arch, or ``none``.
+        amp: Mixed precision: ``float16`` or ``bfloat16``.
+        launcher: Launcher of the processes: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         accumulate: Batches per optimizer step.
-        auto_scale_lr: Whether the learning rate is scaled with the images of a step.
-        seed: From 0 to 2**32 - 1; makes a run repeatable.
-        deterministic: Whether to choose deterministic kernels, which are slower.
-        ema: Whether to evaluate and keep averaged weights.
+        auto_scale_lr: Whether to scale the learning rate with the number of images per step.
+        seed: Seed from 0 to 2**32 - 1, which makes a run repeatable.
+        deterministic: Whether to use deterministic kernels, which are slower.
+        ema: Whether to evaluate and save averaged weights.
         tensorboard: Whether to log for TensorBoard too.
-        resume: A checkpoint that the training goes on from, or ``auto`` for the newest whole one of
+        resume: A checkpoint to resume the training from, or ``auto`` for the newest whole one in
             its work directory.
-        work_dir: Where the run writes; by default ``work_dirs/<name of the config>``.
-        cfg_options: Values by dotted key. They are set last and win over all other options but
+        work_dir: Folder that the run writes to; by default ``work_dirs/<name of the config>``.
+        cfg_options: Values by dotted key. They are set last and override all other options except
             ``weights``.
-        force_keys: Keys that ``cfg_options`` may set although nothing is known to read them.
-        checkpoint: Of a test: path or URL of a whole model, or ``published``.
-        out: Of a test: where the predictions are kept; see
+        force_keys: Keys that ``cfg_options`` may set although they are unknown.
+        checkpoint: For a test: path or URL of a whole model, or ``published``.
+        out: For a test: file or folder of the predictions; see
             :func:`~convnext_dense.config.steps.outputs.keep_predictions`.
-        show_dir: Of a test: a folder for pictures of truth and prediction.
-        tta: Of a test: whether to run the published scales and flips.
+        show_dir: For a test: folder for pictures of truth and prediction.
+        tta: For a test: whether to use the published scales and flips.
     """
 
     config: str | Path | Config

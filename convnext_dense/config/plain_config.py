@@ -1,4 +1,4 @@
-"""A config of a work directory, read without running it: who sent it is not known."""
+"""Read a config of a work directory without running it, since its sender may not be trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-# mmengine writes floats of these values by their names.
+# mmengine writes these floats as names.
 _NAMES = {"inf": float("inf"), "nan": float("nan")}
 
 
@@ -19,8 +19,8 @@ def read_plain_config(file: Path) -> Config:
         file: A Python config without ``_base_``, imports or calls other than ``dict(...)``.
 
     Raises:
-        ValueError: Where it would have to be run to be read; names the line.
-        OSError: Where it could not be read.
+        ValueError: If it is not plain data; the message names the line.
+        OSError: If it could not be read.
     """
     try:
         return Config(
@@ -35,22 +35,22 @@ def parse_plain_config(text: str, file: str | Path) -> dict:
 
     Args:
         text: The config.
-        file: How messages call it.
+        file: Name of the config in messages.
 
     Raises:
-        ValueError: Where it would have to be run to be read; names the line.
+        ValueError: If it is not plain data; the message names the line.
     """
     content = {}
     try:
         for node in ast.parse(text, str(file)).body:
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                continue  # the text at the top of a file
+                continue  # a docstring
             if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
                 raise _Unplain(node)
             content[node.targets[0].id] = _value(node.value)
         if "_base_" in content:
             raise ValueError("it inherits from other configs by _base_")
-        Config(content)  # refuses what no config may hold
+        Config(content)  # raises an error for reserved keys
         return content
     except _Unplain as error:
         line = getattr(error.node, "lineno", "?")
@@ -62,7 +62,7 @@ def parse_plain_config(text: str, file: str | Path) -> dict:
 
 
 class _Unplain(Exception):
-    """Carries a node of the syntax tree that would have to be run."""
+    """A node of the syntax tree is not plain data."""
 
     def __init__(self, node: ast.AST) -> None:
         self.node = node
@@ -84,7 +84,7 @@ def _value(node: ast.AST) -> object:
             return tuple(map(_value, items))
         case ast.Set(elts=items) if all(isinstance(item, ast.Constant) for item in items):
             return {_value(item) for item in items}
-        case ast.Dict(keys=keys, values=values) if None not in keys:  # which is that of **
+        case ast.Dict(keys=keys, values=values) if None not in keys:  # None is the key of **
             named = (_value(key) for key in keys if key)
             return _dict(zip(named, values, strict=True))
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(

@@ -1,4 +1,4 @@
-"""The way of a config into a run: a list of steps, in the order in which they are taken.
+"""Plan a run: change its config in a list of steps.
 
 >>> from convnext_dense.config.options import RunOptions
 >>> recipe = "configs/det/mask_rcnn_convnext_t_coco.py"
@@ -41,9 +41,9 @@ class Task:
     """The steps of one use of a config.
 
     Attributes:
-        steps: Those that need the config and this machine alone.
-        joined: Those after the processes of the run have joined, so that one decides for all.
-        splits: Which of ``train``, ``val`` and ``test`` it loads data of.
+        steps: Steps that need only the config and this machine.
+        joined: Steps after the processes of the run have joined, in which one decides for all.
+        splits: The splits (``train``, ``val``, ``test``) whose data is loaded.
     """
 
     steps: tuple[Step, ...]
@@ -87,31 +87,31 @@ TEST = Task(
     joined=(check_run_data,),
     splits=("test",),
 )
-# Pictures, and a look at the data.
+# Prediction on pictures, and views of the data.
 USE = Task(COMMON)
-# What is counted or timed without data.
+# Counting and timing a model without data.
 MODEL = Task((read, set_overrides))
 SWAP = Task((read, put_backbone))
-# Of a config that is ready: another task has planned it, or it is taken as it is.
+# For a config that needs no changes, or that another task has planned.
 PREDICT = Task((read,))
 
 
 def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None = None) -> Plan:
-    """Read the config that is asked for, and make it the config of a run.
+    """Read a config, and make it the config of a run.
 
     Args:
-        options: What is asked for.
-        task: What it is for.
-        tell: Called with what the user should know, as soon as it is known.
+        options: The options of the run, with the config.
+        task: The task that the config is used for.
+        tell: Function that is called at once with each note for the user.
 
     Returns:
-        The plan, with the config and all that was told.
+        The plan, with the config and all notes.
 
     Raises:
-        FileNotFoundError: Where the config, data, weights or a checkpoint are missing.
-        ImportError: Where the config inherits from a package that is not installed.
-        ValueError: Where an option, a key or a value makes no sense.
-        RuntimeError: Where the config's code fails, or a device is asked for that is not there.
+        FileNotFoundError: If the config, data, weights or a checkpoint are missing.
+        ImportError: If the config inherits from a package that is not installed.
+        ValueError: If an option, a key or a value makes no sense.
+        RuntimeError: If the config's code fails, or a requested device does not exist.
     """
     return take_steps(Plan(options, splits=task.splits), task.steps, tell)
 
@@ -119,7 +119,7 @@ def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None
 def take_steps(
     plan: Plan, steps: Sequence[Step], tell: Callable[[str], None] | None = None
 ) -> Plan:
-    """Take further steps, such as those of a task whose processes have joined."""
+    """Take further steps of a plan, such as those after the processes have joined."""
     for step in steps:
         known = len(plan.notes)
         plan = step(plan)

@@ -1,4 +1,4 @@
-"""A config file read, or an error that names the file and the line."""
+"""Read a config file, with errors that name the file and the line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
 
     Args:
         name: The path or name.
-        import_custom_modules: Import what the config's ``custom_imports`` names.
+        import_custom_modules: Whether to import the modules in the config's ``custom_imports``.
 
     Raises:
-        FileNotFoundError: Where there is no such config, or none that it inherits from.
-        ImportError: Where the config needs a package that is not installed.
-        ValueError: Where it is no config, naming the file and the line.
-        RuntimeError: Where its code fails, naming the file and the line.
+        FileNotFoundError: If the config, or one that it inherits from, does not exist.
+        ImportError: If the config needs a package that is not installed.
+        ValueError: If it is not a config; the message names the file and the line.
+        RuntimeError: If its code fails; the message names the file and the line.
     """
     name = str(name)
     path = _installed_config(name) if "::" in name else Path(name)
@@ -48,11 +48,11 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
                 "pip install 'convnext-dense[lite]', or the package itself"
             ) from error
         except ImportError as error:
-            # mmengine's lists sys.path; its cause names what is missing.
+            # mmengine's message lists sys.path; its cause names the missing module.
             raise ImportError(
                 f"config {name}, custom_imports: {error.__cause__ or error}"
             ) from error
-        except (Exception, SystemExit) as error:  # whatever its code, or that of a base, raises
+        except (Exception, SystemExit) as error:  # code of configs can raise anything
             raise RuntimeError(f"{_place(error, name)}: {_said(error)}") from error
 
 
@@ -79,7 +79,7 @@ def _check_file(path: Path, heirs: tuple[Path, ...]) -> None:
 
 
 def _bases(path: Path) -> list[str]:
-    """Return what a config names as its ``_base_``, as far as it can be read without running it."""
+    """Return the ``_base_`` of a config; an empty list if it must be run to be known."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -110,7 +110,7 @@ def _bases(path: Path) -> list[str]:
         except Exception as error:  # of the JSON or YAML reader
             raise ValueError(f"config {path} could not be read: {_said(error)}") from error
         if not isinstance(content, dict):
-            raise ValueError(f"config {path} holds no keys but a {type(content).__name__}")
+            raise ValueError(f"config {path} is not a dict but a {type(content).__name__}")
         named = content.get("_base_") or []
     named = [named] if isinstance(named, str) else named
     named = list(named) if isinstance(named, tuple) else named
@@ -120,7 +120,7 @@ def _bases(path: Path) -> list[str]:
 
 
 def _place(error: BaseException, name: str) -> str:
-    """Name the line of a config at which an error was raised, or the config."""
+    """Return the file and line of a config that raised an error, or only the config."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,7 @@
-"""The config that mmengine's runner is built from, beside the one that the run leaves to others.
+"""Make the config that mmengine's runner is built from.
 
-It names what only this process needs: loaders that check what they read, files that are written
-whole, and the checkpoint to go on from.
+Unlike the config that a run saves, it has settings that only this process needs: loaders that check
+what they read, files that are written completely, and the checkpoint to resume from.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from convnext_dense.config.shared_parts import default_visualizer, set_initial_w
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import type_name
 
-# Of convnext_dense.training.
+# The backend of convnext_dense.training that writes files completely or not at all.
 WHOLE_FILES = "WholeLocalVisBackend"
 
 
 def config_of_runner(plan: Plan) -> Config:
-    """Return the config that the runner of a plan is built from, which its checkpoints hold.
+    """Return the config of a plan's runner, which its checkpoints contain too.
 
     Raises:
-        ValueError: Where the pipelines do not keep the model's channels.
+        ValueError: If the pipelines do not keep the model's channels.
     """
     cfg = plan.copy_config()
     cfg.visualizer = cfg.get("visualizer") or default_visualizer()
@@ -31,7 +31,7 @@ def config_of_runner(plan: Plan) -> Config:
     if plan.checkpoint is not None:
         cfg.resume, cfg.load_from = True, plan.checkpoint
     if cfg.get("resume"):
-        # The checkpoint holds the backbone; its first weights need not even be reachable.
+        # The checkpoint contains the backbone, so its initial weights are not needed.
         set_initial_weights(cfg, None)
     use_checked_loading(cfg)
     return cfg

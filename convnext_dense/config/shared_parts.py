@@ -21,16 +21,16 @@ GUARDS = (
 
 
 def default_visualizer() -> ConfigDict:
-    """Return the visualizer that mmengine takes where a config has none."""
+    """Return the visualizer that mmengine uses if a config has none."""
     return ConfigDict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
 
 
 def set_initial_weights(cfg: Config, init_cfg: Mapping | None) -> None:
-    """Let the backbone, if there is one, start from these weights, None for random ones.
+    """Set the initial weights of the backbone, if the model has one.
 
     Args:
         cfg: Changed in place.
-        init_cfg: As for :class:`~convnext_dense.ConvNeXt`.
+        init_cfg: As for :class:`~convnext_dense.ConvNeXt`; None for random weights.
     """
     owner = backbone_owner(cfg.model)
     if owner is not None:

@@ -1,4 +1,4 @@
-"""A plan on its way: what a step gets, and what it returns."""
+"""The plan of a run, which each step takes and returns."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from convnext_dense.swap import Swap
 
 @dataclass(frozen=True)
 class Plan:
-    """A run as far as it is planned.
+    """The plan of a run.
 
     Attributes:
-        options: What is asked for.
+        options: The options of the run.
         config: The config of the run. A step changes a copy of it; see :meth:`copy_config`.
-        notes: What the user should know, such as what was not done as the config says.
-        splits: Which of ``train``, ``val`` and ``test`` the run loads.
-        swap: How the backbone was put under the config, if it was.
-        checkpoint: The checkpoint that a training goes on from, or None.
+        notes: What the user should know, such as settings that do not apply here.
+        splits: The splits (``train``, ``val``, ``test``) whose data is loaded.
+        swap: Result of the swap, if the backbone was replaced.
+        checkpoint: The checkpoint to resume a training from, or None.
     """
 
     options: RunOptions

@@ -168,7 +168,7 @@ def test_an_unknown_key_can_be_forced(cli):
     tool = cli.load_tool("train")
     argv = [str(cli.config["seg"]), "--cfg-options", "mine.a=1", "yours=2"]
     message = cli.refused("train", argv)
-    assert message.endswith("--force-key mine.a sets it all the same")
+    assert message.endswith("--force-key mine.a sets it anyway")
     cfg = planned(tool, [*argv, "--force-key", "mine", "--force-key", "yours"])
     assert (cfg.mine.a, cfg.yours) == (1, 2)
 

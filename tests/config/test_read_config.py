@@ -24,7 +24,7 @@ BROKEN = {
         '{"model": ',
         "{file} could not be read: JSONDecodeError: Expecting value",
     ),
-    "list.json": ("[1]", "{file} holds no keys but a list"),
+    "list.json": ("[1]", "{file} is not a dict but a list"),
     "cut.yaml": ("a: b: c", "{file} could not be read: ValueError: the file is not YAML"),
     "imports.py": (
         "custom_imports = dict(imports=['no_such_module'])\n",

@@ -119,7 +119,7 @@ def test_the_classes_to_give_are_quoted(checked):
 @pytest.mark.parametrize("name", ["cup, mug", " cat"])
 def test_names_that_the_argument_cannot_give(checked, name):
     with pytest.raises(
-        ValueError, match=rf": `classes` cannot state the name '{name}', .*metainfo\.classes"
+        ValueError, match=rf": `classes` cannot state the name '{name}': .*metainfo\.classes"
     ):
         checked(spoil=lambda content: rename_cat(content, name))
 

@@ -120,7 +120,9 @@ def test_labels_beyond_8_bits(cfg_on, label_maps):
     labels = np.full((48, 64), 1, np.uint16)
     labels[0, 0] = 257  # 1 in its lower 8 bits
     Image.fromarray(labels).save(root / "annotations" / "training" / "1.png")
-    with pytest.raises(ValueError, match=r"training/1\.png holds label 257: mmseg reads 8 bits"):
+    with pytest.raises(
+        ValueError, match=r"training/1\.png holds label 257: mmseg reads only 8 bits"
+    ):
         check_data(cfg_on(root))
 
 

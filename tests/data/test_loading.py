@@ -189,7 +189,9 @@ class DropChannels(BaseTransform):
 def test_a_transform_for_colours_is_named_before_the_run(kind):
     pipeline = [ConfigDict(type="LoadImageFromFile"), ConfigDict(type=kind)]
     check_channels(pipeline, 3)
-    with pytest.raises(ValueError, match=rf"{kind.rpartition('.')[2]} takes pictures of three"):
+    with pytest.raises(
+        ValueError, match=rf"{kind.rpartition('.')[2]} works on pictures with three"
+    ):
         check_channels(pipeline, 4)
 
 
@@ -201,7 +203,7 @@ def test_a_transform_that_drops_channels_is_named(channels):
         drop,
         dict(type="PackInputs"),
     ]
-    with pytest.raises(ValueError, match=rf"a\.png: DropChannels makes 3 channels of {channels}"):
+    with pytest.raises(ValueError, match=rf"a\.png: DropChannels changes {channels} channels to 3"):
         run_channels(pipeline, np.zeros((8, 8, channels), np.uint8), channels)
 
 
@@ -281,8 +283,8 @@ def test_good_label_maps(label_map, dtype, value):
     ("labels", "words"),
     [
         (filled(3), "holds label 3, but the classes are 0 to 2, and 255 is ignored"),
-        (filled(256, np.uint16), "holds label 256: mmseg reads 8 bits"),
-        (filled(65535, np.uint16), "holds label 65535: mmseg reads 8 bits"),
+        (filled(256, np.uint16), "holds label 256: mmseg reads only 8 bits"),
+        (filled(65535, np.uint16), "holds label 65535: mmseg reads only 8 bits"),
         (np.zeros((40, 60, 3), np.uint8), r"is a colour picture \(mode RGB\)"),
         (np.zeros((40, 60, 4), np.uint8), r"is a colour picture \(mode RGBA\)"),
         (np.ones((60, 40), np.uint8), "measures 40 x 60, but its image a.jpg 60 x 40"),

@@ -1,1 +1,1 @@
-"""Whether the keys and values of a config make sense."""
+"""Check that the keys and values of a config make sense."""

@@ -1,4 +1,4 @@
-"""Keys that a user sets in a config: the known ones, and the nearest to one that is not."""
+"""Check the keys that a user sets in a config, and suggest a similar key for an unknown one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from convnext_dense.config.checks.known_keys import EVERYWHERE, FREE, known_keys
 from convnext_dense.config.checks.signatures import Arguments, arguments_of_type, registered_names
 from convnext_dense.config_tree import walk
 
-# How like two names are, from 0 to 1, before one is taken for the other misspelt; and before an
-# argument that a class does not name, but would take, is.
+# Similarity of two names, from 0 to 1, above which one is suggested for the other; and above which
+# an argument is refused as misspelt although the class takes any argument.
 _ALIKE, _MISSPELT = 0.6, 0.85
 
 
 class UnknownKeyError(ValueError):
-    """A key that neither the config nor the class that would read it knows.
+    """A key is unknown to the config and to the class that would read it.
 
     Attributes:
         key: The dotted key.
@@ -29,23 +29,23 @@ class UnknownKeyError(ValueError):
 
 
 def check_keys(cfg: Config, options: Mapping[str, object], forced: Iterable[str] = ()) -> None:
-    """Check that a config knows the keys that are to be set in it.
+    """Check that the keys that will be set in a config are known.
 
-    A key is known where the config has it, where the class that the ``type`` beside it names takes
-    it, and where it is listed in :mod:`convnext_dense.config.checks.known_keys`. Below a dict
-    that is new and has no ``type``, any key is.
+    A key is known if the config has it, if the class named by the ``type`` beside it takes it, or
+    if it is listed in :mod:`convnext_dense.config.checks.known_keys`. In a new dict without
+    ``type``, all keys are known.
 
     Args:
-        cfg: The config before they are set.
-        options: Values by dotted key, as ``Config.merge_from_dict`` takes them.
-        forced: Keys that are let through with all that is below them.
+        cfg: The config before the keys are set.
+        options: Values by dotted key, as for ``Config.merge_from_dict``.
+        forced: Keys that are allowed, with all keys below them.
 
     Raises:
-        UnknownKeyError: Where a key is not known, with the nearest one that is.
-        ValueError: Where a key cannot be set at its place.
+        UnknownKeyError: If a key is unknown; the message names the most similar known key.
+        ValueError: If a key cannot be set at its place.
     """
     options = dict(_flat(options))
-    # A whole that is set after its parts takes their place; mmengine cannot do the reverse.
+    # A dict may be set after its parts, and replaces them; mmengine cannot do it the other way.
     keys = list(options)
     for place, key in enumerate(keys):
         for part in keys[place + 1 :]:
@@ -68,7 +68,7 @@ def _flat(options: Mapping[str, object], path: str = "") -> Iterator[tuple[str, 
 
 
 def _check_key(cfg: Config, key: str, options: Mapping[str, object]) -> None:
-    """Go down a dotted key as far as the config has it, and check the part that is new."""
+    """Follow a dotted key as far as the config has it, and check its first new part."""
     node: object = cfg._cfg_dict
     is_new = False
     parts = key.split(".")
@@ -95,11 +95,11 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, object]) -> None:
     value = options[key]
     is_built = isinstance(node, dict) and "type" in node
     if is_built and not (value is None or isinstance(value, (dict, list, tuple))):
-        raise ValueError(f"{key} is a dict, and {value!r} is none: set its keys, or None")
+        raise ValueError(f"{key} is a dict, but {value!r} is not: set its keys, or None")
 
 
 def _check_class(cfg: Config, key: str, node: Mapping, name: object) -> None:
-    """Check that there is a class of a name, where there is one of the name before."""
+    """Check that a new ``type`` names a known class, if the old ``type`` does."""
     scope = node.get("_scope_") or cfg.get("default_scope")
     before = node.get("type")
     if before is None or arguments_of_type(before, scope) is None:  # no registry has it
@@ -115,12 +115,12 @@ def _check_class(cfg: Config, key: str, node: Mapping, name: object) -> None:
 
 
 def _entry(node: list | tuple, key: str, index: int) -> object:
-    """Return the entry of a list that a part of a key names by its index."""
+    """Return the entry of a list whose index is a part of a key."""
     parts = key.split(".")
     here, part = ".".join(parts[:index]), parts[index]
     if not (part.isdecimal() and int(part) < len(node)):
         raise ValueError(
-            f"{key} cannot be set: {here} is a list of {len(node)}, and has no entry {part!r}: "
+            f"{key} cannot be set: {here} is a list of length {len(node)} without entry {part!r}: "
             + (f"give an index from 0 to {len(node) - 1}" if node else "give the whole list")
         )
     if isinstance(node, tuple) or index == len(parts) - 1:
@@ -136,7 +136,7 @@ def _check_new(
     options: Mapping[str, object],
     is_new: bool,
 ) -> None:
-    """Check a part of a key which its dict does not have."""
+    """Check a part of a key that its dict does not have yet."""
     here, part = ".".join(parts[:index]), parts[index]
     place = ".".join(name for name in parts[:index] if not name.isdecimal())
     listed = known_keys(place)
@@ -147,7 +147,7 @@ def _check_new(
     taken = arguments_of_type(kind, scope) if kind is not None and here else None
     is_read_by = f": {_named(kind)} takes no {part!r}" if taken else ""
     if taken is None:
-        # What reads it is not known: neither are all of its keys, unless they are listed.
+        # The reader of the dict is not known, so any key may be right, unless all are listed.
         is_open = (kind is not None or is_new) and len(listed) == len(EVERYWHERE)
         taken = Arguments(frozenset(), is_open)
     if part in taken.names:
@@ -169,14 +169,14 @@ def _named(kind: object) -> str:
 def _nearest(
     cfg: Config, parts: list[str], index: int, beside: set[str], listed: Iterable[str]
 ) -> str | None:
-    """Find the key that was most likely meant."""
+    """Return the known key that was most likely meant, or None."""
     key, here, rest = ".".join(parts), parts[:index], parts[index + 1 :]
     all_keys = [
         f"{path}.{name}" if path else str(name)
         for path, node in walk(cfg._cfg_dict)
         for name in node
     ]
-    # A key that lacks its beginning, such as max_epochs.
+    # The beginning of the key may be missing, as in max_epochs.
     whole = [known for known in all_keys if known.endswith(f".{key}")]
     if whole:
         return min(whole, key=len)

@@ -1,4 +1,4 @@
-"""Keys that no signature names: those of dicts without a ``type``, and ours."""
+"""List known keys that are in no signature: those of dicts without a ``type``, and ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convnext_dense.backbone.convnext import WEIGHT_OPTIONS
 from convnext_dense.config.checks.signatures import arguments_of
 from convnext_dense.config_tree import SPLITS
 
-# In any dict.
+# Keys that any dict may have.
 EVERYWHERE = ("type", "_delete_", "_scope_")
 # Dicts whose keys are the user's own names.
 FREE = ("custom_keys", "default_hooks", "metainfo", "data_prefix", "custom_cfg")
@@ -60,7 +60,7 @@ _IN_ANY_PLACE = {
 
 @cache
 def known_keys(place: str) -> frozenset[str]:
-    """Return the keys that are known in a dict beside those of its class.
+    """Return the known keys of a dict, without those of its class.
 
     Args:
         place: The dict's dotted key without indices; empty for the whole config.

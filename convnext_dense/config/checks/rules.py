@@ -1,4 +1,4 @@
-"""What a number or a switch of a config may be, by its key."""
+"""Rules for the values of numbers and switches in a config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeGuard
 
 
 class Rule(NamedTuple):
-    """Which values are right, and how that is said."""
+    """A check of a value, and its description for messages."""
 
     is_right: Callable[[object], bool]
     meaning: str
@@ -26,7 +26,7 @@ def is_whole(value: object) -> TypeGuard[int]:
 
 
 def whole(least: int) -> Rule:
-    """Return the rule of a whole number that is not below another."""
+    """Return the rule for whole numbers from ``least`` on."""
     return Rule(lambda value: is_whole(value) and value >= least, f"a whole number from {least}")
 
 
@@ -42,14 +42,14 @@ POSITIVE = Rule(lambda value: is_number(value) and value > 0, "a finite number a
 NOT_NEGATIVE = Rule(lambda value: is_number(value) and value >= 0, "a finite number from 0")
 PIXELS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of pixels from 1")
 SEED = Rule(lambda value: is_whole(value) and 0 <= value < 2**32, "from 0 to 2**32 - 1")
-# Any text counts as true where it is asked.
+# Only booleans, since Python treats any text as true.
 SWITCH = Rule(lambda value: isinstance(value, bool), "True or False")
 LOSS_SCALE = Rule(
     lambda value: value == "dynamic" or POSITIVE.is_right(value),
     "'dynamic', a dict or a finite number above 0",
 )
 
-# Patterns of dotted keys. An entry of a list of numbers has the list's key.
+# Rules by patterns of dotted keys. Numbers in a list have the key of the list.
 RULES: dict[str, Rule] = {
     r"train_cfg\.(max_epochs|max_iters|val_interval)": whole(1),
     r"train_cfg\.val_begin": whole(0),

@@ -1,4 +1,4 @@
-"""The arguments that the class takes which a config's ``type`` names."""
+"""Find the arguments of the class that a config's ``type`` names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from convnext_dense.registry import class_of
 
-# Those that dicts of a config are built by.
+# The registries that build dicts of a config.
 _REGISTRIES = (
     registry.MODELS,
     registry.DATASETS,
@@ -36,7 +36,7 @@ _REGISTRIES = (
     registry.LOG_PROCESSORS,
 )
 
-# What the builders of these take out of the dict before the class sees the rest.
+# Keys that builders remove from a dict before they pass the rest to the class.
 _TAKEN_BEFORE = {
     Hook: ("priority",),
     OptimWrapper: ("constructor", "paramwise_cfg"),
@@ -47,11 +47,11 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a class or function can be given by name.
+    """The arguments of a class or function that can be passed by name.
 
     Attributes:
-        names: The arguments that its signature names.
-        is_open: Whether it takes others too, and does not say which.
+        names: The arguments in its signature.
+        is_open: Whether it accepts other arguments too.
     """
 
     names: frozenset[str]
@@ -59,14 +59,14 @@ class Arguments:
 
 
 def arguments_of_type(kind: object, scope: str | None) -> Arguments | None:
-    """Return the arguments of what a config's ``type`` names.
+    """Return the arguments of the class or function that a config's ``type`` names.
 
     Args:
         kind: The ``type``: a name, with or without scope, or the class itself.
         scope: The config's default scope.
 
     Returns:
-        The arguments, or None where nothing of that name is known.
+        The arguments, or None if the name is not known.
     """
     found = [kind] if callable(kind) else list(_registered(kind, scope))
     if not found:
@@ -76,12 +76,12 @@ def arguments_of_type(kind: object, scope: str | None) -> Arguments | None:
 
 
 def _registered(name: object, scope: str | None) -> Iterator[Callable]:
-    """Yield what the registries have under a name: mostly one class, for some names several."""
+    """Yield all classes that the registries have under a name, usually one."""
     if not isinstance(name, str):
         return
     with registry.DefaultScope.overwrite_default_scope(scope):
         for one in _REGISTRIES:
-            # A package that cannot be imported is named when something of it is built.
+            # If a package cannot be imported, building something from it raises the error.
             with contextlib.suppress(Exception), one.switch_scope_and_registry(None) as scoped:
                 found = scoped.get(name)
                 if found is not None:
@@ -89,7 +89,7 @@ def _registered(name: object, scope: str | None) -> Iterator[Callable]:
 
 
 def registered_names(scope: str | None) -> list[str]:
-    """Return the names of all classes that a scope, and those above it, have."""
+    """Return the names of all classes of a scope and of its parent scopes."""
     names: dict[str, None] = {}
     with registry.DefaultScope.overwrite_default_scope(scope):
         for one in _REGISTRIES:
@@ -103,7 +103,7 @@ def registered_names(scope: str | None) -> list[str]:
 def arguments_of(kind: Callable) -> Arguments:
     """Return the arguments of a class or function.
 
-    ``**kwargs`` of an ``__init__`` are those of the next base class, as they are passed on.
+    If an ``__init__`` has ``**kwargs``, the arguments of the next base class are included.
 
     Example:
         >>> class Base:
@@ -117,7 +117,7 @@ def arguments_of(kind: Callable) -> Arguments:
         return Arguments(*_named(kind))
     names = {key for base, keys in _TAKEN_BEFORE.items() if issubclass(kind, base) for key in keys}
     for cls in kind.__mro__:
-        if cls in (object, nn.Module):  # the class keeps for itself what it takes beside
+        if cls in (object, nn.Module):  # the last __init__ uses its **kwargs itself
             return Arguments(frozenset(names), is_open=names != set())
         if "__init__" in vars(cls):
             named, is_open = _named(vars(cls)["__init__"])

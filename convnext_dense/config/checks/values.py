@@ -1,4 +1,4 @@
-"""Values of a config that make no sense for a run, such as a learning rate of zero."""
+"""Refuse values of a config that make no sense for a run, such as a learning rate of zero."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from convnext_dense.config.checks.rules import RULES
 from convnext_dense.config_tree import SPLITS
 from convnext_dense.limits import check_parallel
 
-# Settings of a loader's processes, and the value of each where there are none.
+# Settings of a loader's worker processes, and their values without worker processes.
 _OF_WORKERS = {"persistent_workers": False, "prefetch_factor": None, "timeout": 0}
-# By the runner that the tools build.
+# The runner of the tools sets this in every run, so it is not the user's mistake.
 _SET_FOR_EVERY_RUN = ("train_dataloader", "persistent_workers")
 
 
 def check_values(cfg: Config, splits: Iterable[str] = ()) -> None:
-    """Check the numbers of a config that a run counts, waits or multiplies by.
+    """Check the numbers and switches of a config.
 
     Args:
-        cfg: A whole config.
-        splits: Which of ``train``, ``val`` and ``test`` have loaders whose processes will be
-            started on this machine.
+        cfg: A complete config.
+        splits: The splits (``train``, ``val``, ``test``) whose loaders will start their worker
+            processes on this machine.
 
     Raises:
-        ValueError: Naming the key and its value.
+        ValueError: If a value is wrong; the message names the key and the value.
     """
     for key, value in _leaves(cfg._cfg_dict):
         _check_value(key, value)
@@ -37,14 +37,14 @@ def check_values(cfg: Config, splits: Iterable[str] = ()) -> None:
 
 
 def check_sections(cfg: Config, sections: Iterable[str]) -> None:
-    """Check that a config has what a run is built from.
+    """Check that a config has the sections that a run needs.
 
     Args:
-        cfg: A whole config.
-        sections: Keys whose value is a dict.
+        cfg: A complete config.
+        sections: Keys whose values must be dicts.
 
     Raises:
-        ValueError: Naming the key that is missing or is not a dict.
+        ValueError: If a key is missing or is not a dict; the message names it.
     """
     name = cfg.filename or "the config"
     for key in sections:
@@ -54,7 +54,7 @@ def check_sections(cfg: Config, sections: Iterable[str]) -> None:
         if not isinstance(section, dict):
             raise ValueError(f"{name}: {key} is {section!r}, not a dict")
         if key == "model" and section and "type" not in section:
-            raise ValueError(f"{name}: model has no type, the class that it is built by")
+            raise ValueError(f"{name}: model has no type, which names its class")
 
 
 def _check_value(key: str, value: object) -> None:
@@ -66,7 +66,7 @@ def _check_value(key: str, value: object) -> None:
 
 
 def _check_workers(key: str, loader: dict, *, starts: bool) -> None:
-    """Check the processes of a loader: their number, and that there are some to be set."""
+    """Check the number of a loader's workers, and that settings of workers have workers."""
     workers = loader.get("num_workers", 0)
     if starts:
         check_parallel(f"{key}.num_workers", workers)
@@ -74,7 +74,7 @@ def _check_workers(key: str, loader: dict, *, starts: bool) -> None:
         if loader.get(name) and not workers and (key, name) != _SET_FOR_EVERY_RUN:
             raise ValueError(
                 f"{key}.{name} is {loader[name]!r}, but {key}.num_workers is 0: set it to {none}, "
-                "or take some workers"
+                "or set num_workers"
             )
 
 

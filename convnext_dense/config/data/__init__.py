@@ -1,1 +1,1 @@
-"""Where the data of a config is and what it shows: paths, classes, image size, masks."""
+"""Change the data of a config: its paths, classes, image size and masks."""

@@ -1,4 +1,4 @@
-"""The argument ``box_only``: a detector without its masks, for data that has none."""
+"""Apply ``box_only``: remove the masks of a detector, for data without masks."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from mmengine.config import Config
 
 from convnext_dense.config_tree import evaluators, transforms, walk
 
-# Others need their mask head to work at all.
+# RoI heads that work without a mask head.
 _MASK_IS_OPTIONAL = ("StandardRoIHead", "CascadeRoIHead")
 
 
 def drop_masks(cfg: Config) -> None:
-    """Train and evaluate boxes alone.
+    """Make a config train and evaluate only boxes.
 
     Args:
         cfg: Changed in place: mask head, pipelines, evaluators, the best checkpoint's metric.
 
     Raises:
-        ValueError: Where the model has no mask head, or cannot do without it.
+        ValueError: If the model has no mask head, or needs its mask head.
     """
     roi_head = cfg.model.get("roi_head", {})
     if not ("bbox_head" in roi_head and roi_head.get("mask_head")):
         raise ValueError(
-            f"`box_only`: the model {cfg.model.type} has no mask head beside a box head, so there "
-            "is nothing to drop: leave it out, or take a Mask R-CNN or a Cascade"
+            f"`box_only`: the model {cfg.model.type} has no mask head beside a box head to remove: "
+            "leave it out, or take a Mask R-CNN or a Cascade"
         )
     if roi_head.type not in _MASK_IS_OPTIONAL:
         raise ValueError(
-            f"`box_only`: a {roi_head.type} cannot do without its masks, but "
+            f"`box_only`: a {roi_head.type} cannot work without masks, but "
             f"{' or '.join(_MASK_IS_OPTIONAL)} can"
         )
     for key in ("mask_head", "mask_roi_extractor"):

@@ -1,4 +1,4 @@
-"""The argument ``classes``: names for the data sets and their number for the heads."""
+"""Apply ``classes``: set names in the data sets, and their number in the heads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def parse_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """Split and check class names.
 
     Args:
-        classes: Names, or one string with commas; blanks around a name do not count.
+        classes: Names, or one string with commas; blanks around a name are removed.
 
     Raises:
-        ValueError: Where a name is empty or occurs twice.
+        ValueError: If a name is empty or occurs twice.
 
     Example:
         >>> parse_classes('cat, dog')
@@ -44,17 +44,18 @@ def parse_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
-    """Set these classes in every data set and their number in every head.
+    """Set the classes in every data set and their number in every head.
 
-    A segmenter's data sets become ``BaseSegDataset``, since those of the benchmarks refuse other
-    classes; label 0 stays what it was, unlabelled where the pipelines say ``reduce_zero_label``.
+    A segmenter's data sets become ``BaseSegDataset``, since those of benchmarks refuse other
+    classes. Label 0 keeps its meaning: it is unlabelled if the pipelines have
+    ``reduce_zero_label``.
 
     Args:
         cfg: Changed in place.
         names: The classes.
 
     Raises:
-        ValueError: Where the data is panoptic, or the model has no head for classes.
+        ValueError: If the data is panoptic, or the model has no head with classes.
     """
     found = all_datasets(cfg)
     if not found:
@@ -64,15 +65,15 @@ def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
     for key, dataset in found:
         if "Panoptic" in type_name(dataset):
             raise ValueError(
-                f"`classes`: {key} is a {type_name(dataset)}, whose things and stuff one list "
-                "cannot tell apart: set its metainfo in a config"
+                f"`classes`: {key} is a {type_name(dataset)}, and one list does not tell which "
+                "classes are things and which stuff: set its metainfo in a config"
             )
         dataset.metainfo = dict(metainfo)
         if reads_label_maps(dataset):
             if len(names) < 2:
                 raise ValueError(
-                    f"`classes={names}`: a segmenter tells at least 2 classes apart: name the "
-                    "background too, and let the label maps hold it"
+                    f"`classes={names}`: a segmenter needs at least 2 classes: name the background "
+                    "too, and write it in the label maps"
                 )
             for name, ending in (("img_suffix", ".jpg"), ("seg_map_suffix", ".png")):
                 dataset.setdefault(name, _default_of(cfg, dataset, name) or ending)
@@ -82,7 +83,7 @@ def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
 
 
 def _default_of(cfg: Config, dataset: ConfigDict, argument: str) -> object:
-    """Return what a data set's class takes for an argument, or None where it is not known."""
+    """Return the default of an argument of a data set's class, or None if it is not known."""
     kind = dataset.get("type")
     if isinstance(kind, str):
         scope = dataset.get("_scope_") or cfg.get("default_scope")
@@ -96,17 +97,19 @@ def _default_of(cfg: Config, dataset: ConfigDict, argument: str) -> object:
 
 
 def set_num_classes(model: ConfigDict, number: int) -> None:
-    """Set the number of classes in all heads and losses of the data set's classes.
+    """Set the number of classes in all heads and losses for the data set's classes.
 
-    What has a number of its own keeps it: the RPN, and auxiliary heads for other things.
+    The RPN, and auxiliary heads for other classes, keep their own numbers.
 
     Raises:
-        ValueError: Where there is no such head, or a loss weighs the old classes one by one.
+        ValueError: If there is no such head, or a loss has a weight for each old class.
     """
     classifying = classifying_heads(model)
     panoptic = [node for path, node in heads(model) if path.rpartition(".")[2] in PANOPTIC_HEADS]
     if any(node.get("num_stuff_classes") for node in panoptic):
-        raise ValueError("`classes`: the model tells things and stuff apart: write a config for it")
+        raise ValueError(
+            "`classes`: the model has separate things and stuff: set their numbers in a config"
+        )
     if classifying:
         old = classifying[-1][2]
     elif panoptic:
@@ -124,15 +127,15 @@ def set_num_classes(model: ConfigDict, number: int) -> None:
         if isinstance(weights, (list, tuple)):
             if len(set(weights[:old])) > 1:
                 raise ValueError(
-                    f"`classes`: {path}.class_weight weighs the old {old} classes one by one: "
-                    "write a config with weights for yours"
+                    f"`classes`: {path}.class_weight has a weight for each of the old {old} "
+                    "classes: write a config with weights for yours"
                 )
-            # A weight beyond the classes is the background's.
+            # A further weight is for the background.
             node.class_weight = [weights[0]] * number + list(weights[old:])
 
 
 def distinct_colours(number: int) -> list[tuple[int, int, int]]:
-    """Return well separated colours, the same for the same number: RGB, 0 to 255."""
-    golden = 0.618034  # of the circle of hues, so that neighbours in the list lie far apart
+    """Return clearly different colours in RGB from 0 to 255, always the same for a number."""
+    golden = 0.618034  # step of the hue, so that neighbours in the list differ clearly
     colours = [colorsys.hsv_to_rgb(index * golden % 1, 0.75, 0.95) for index in range(number)]
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]

@@ -1,4 +1,4 @@
-"""The argument ``img_size``: every size in the pipelines and the model, by one factor."""
+"""Apply ``img_size``: scale every size in the pipelines and the model by one factor."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _SIZE_KEYS = (
 def set_image_size(cfg: Config, size: int) -> None:
     """Scale all image sizes of training, validation, test and test-time augmentation.
 
-    For a detector, ``size`` is the short side of the test images, 800 as published; the training
-    scales, the long side and the crops shrink or grow by the same factor. For a segmenter it is
-    the (short side of the) training crop, 512 or 640 as published; the resizing, the window of the
-    sliding test and its stride follow.
+    For a detector, ``size`` is the short side of the test images, 800 in the published recipes; the
+    training scales, the long side and the crops are scaled by the same factor. For a segmenter it
+    is the short side of the training crop, 512 or 640 in the published recipes; the resizing, and
+    the window and stride of a sliding test are scaled by the same factor.
 
     Args:
         cfg: Changed in place.
-        size: Pixels, at least 32, the deepest stride of the published models.
+        size: Pixels, at least 32, the largest stride of the published models.
 
     Raises:
-        ValueError: Where the size is too small or the config states none to start from.
+        ValueError: If the size is too small, or the config states no size to start from.
     """
     if size < 32:
         raise ValueError(f"`img_size` is at least 32 pixels, got {size}")
@@ -43,7 +43,7 @@ def set_image_size(cfg: Config, size: int) -> None:
     for _, node in walk(preprocessor):
         _scale(node, factor)
         if type_name(node) == "BatchFixedSizePad":
-            # The images come padded to the divisor, and a smaller canvas would not hold them.
+            # Images are padded to multiples of the divisor, so the fixed size must be one too.
             divisor = preprocessor.get("pad_size_divisor", 1)
             node["size"] = tuple(-(-side // divisor) * divisor for side in node["size"])
     test_cfg = ConfigDict() if cfg.model.get("test_cfg") is None else cfg.model.test_cfg
@@ -77,7 +77,7 @@ def _short_side(cfg: Config, split: str, kind: str, key: str) -> int:
 
 
 def _scale(node: ConfigDict, factor: float) -> None:
-    """Scale the sizes of a transform or preprocessor, those relative to the image aside."""
+    """Scale the sizes of a transform or preprocessor, unless they are relative to the image."""
     if str(node.get("crop_type", "")).startswith("relative"):
         return
     for key in _SIZE_KEYS:

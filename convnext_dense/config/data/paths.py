@@ -1,4 +1,4 @@
-"""Where the data is: ``data_root``, ``ann_train``, ``ann_val`` and CONVNEXT_DENSE_DATA."""
+"""Apply ``data_root``, ``ann_train``, ``ann_val`` and the variable CONVNEXT_DENSE_DATA."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convnext_dense.data.check_files import DATA_VARIABLE, IMAGE_SUFFIXES
 from convnext_dense.data.rules import Findings, check_records, read_lists
 from convnext_dense.data.rules.field_kinds import is_id, is_text
 
-# Where label maps lie in one of these folders, the images lie in the other of the pair.
+# Folders of images by the folders of their label maps.
 _IMAGE_FOLDERS = {
     "annotations": "images",
     "ann_dir": "img_dir",
@@ -32,14 +32,14 @@ _IMAGE_FOLDERS = {
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
-    """Move every data set, and the evaluators' files in it, to another folder.
+    """Replace the data root of every data set, and of the evaluators' files in it.
 
     Args:
         cfg: Changed in place.
         data_root: The new folder; ``~`` is the home.
 
     Raises:
-        ValueError: Where the config has no data root, or several that one folder cannot replace.
+        ValueError: If the config has no data root, or has several different ones.
     """
     roots = {key: Path(dataset.get("data_root") or "") for key, dataset in all_datasets(cfg)}
     if not roots or Path() in roots.values():
@@ -52,15 +52,15 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
 
 def apply_data_variable(cfg: Config, environ: Mapping[str, str] = os.environ) -> Config:
-    """Let CONVNEXT_DENSE_DATA stand for the leading ``data/`` of every data root.
+    """Replace the leading ``data/`` of every data root by the variable CONVNEXT_DENSE_DATA.
 
     With ``CONVNEXT_DENSE_DATA=/sets``, ``data/coco/`` becomes ``/sets/coco`` and
-    ``data/ade/ADEChallengeData2016`` ``/sets/ade/ADEChallengeData2016``; where there is no such
-    folder, ``/sets`` is the data set itself. Data roots elsewhere stay.
+    ``data/ade/ADEChallengeData2016`` becomes ``/sets/ade/ADEChallengeData2016``. If there is no
+    such folder, ``/sets`` is the data set itself. Other data roots are not changed.
 
     Args:
         cfg: Any config. It is not changed.
-        environ: The environment's variables.
+        environ: Variables of the environment.
 
     Returns:
         A new config.
@@ -81,12 +81,12 @@ def apply_data_variable(cfg: Config, environ: Mapping[str, str] = os.environ) ->
 
 
 def _move_roots(cfg: Config, moved: Callable[[str], str]) -> None:
-    """Replace each data root by ``moved(root)``, and what lies below it along with it."""
+    """Replace each data root by ``moved(root)``, also at the beginning of other paths."""
     rooted = [
         dataset for _, dataset in all_datasets(cfg) if Path(dataset.get("data_root") or "").parts
     ]
     roots = {dataset.data_root for dataset in rooted}
-    # Several data sets can lie below one root: an evaluator's path moves once.
+    # Several data sets can have the same root, but an evaluator's path must change only once.
     for split in ("val", "test"):
         for _, node in evaluators(cfg, split):
             _rebase(node, roots, moved)
@@ -99,7 +99,7 @@ def _move_roots(cfg: Config, moved: Callable[[str], str]) -> None:
 
 
 def _rebase(node: ConfigDict, roots: set[str], moved: Callable[[str], str]) -> None:
-    """Move the paths of a dict that lie below one of the data roots."""
+    """Change the paths in a dict that begin with one of the data roots."""
     for key, value in node.items():
         root = isinstance(value, str) and next(
             (root for root in roots if Path(root) in Path(value).parents), None
@@ -109,17 +109,17 @@ def _rebase(node: ConfigDict, roots: set[str], moved: Callable[[str], str]) -> N
 
 
 def set_annotations(cfg: Config, name: str, annotations: str) -> None:
-    """Read other annotations, and find the folder of their images.
+    """Set other annotations, and find the folder of their images.
 
     Args:
-        cfg: Changed in place: the training loader, or both others and their evaluators.
+        cfg: Changed in place: the training loader, or both other loaders and their evaluators.
         name: ``ann_train`` or ``ann_val``.
         annotations: A COCO file, or for a segmenter a folder of label maps; absolute or relative
             to the data root.
 
     Raises:
-        FileNotFoundError: Where there are no such annotations, or no images for them.
-        ValueError: Where the loader reads several data sets, or one of another layout.
+        FileNotFoundError: If the annotations or their images do not exist.
+        ValueError: If a loader reads several data sets, or a data set of another layout.
     """
     splits = {"ann_train": ("train",), "ann_val": ("val", "test")}[name]
     found = [(split, *place) for split in splits for place in datasets(cfg, split)]
@@ -148,14 +148,14 @@ def set_annotations(cfg: Config, name: str, annotations: str) -> None:
         elif reads_coco(dataset) and not _reads_semantic_maps(dataset):
             prefix = dataset.get("data_prefix", {}).get("img", "")
             known = (place, prefix, root)
-            if known not in image_folders:  # val and test mostly share one large file
+            if known not in image_folders:  # val and test usually share one large file
                 image_folders[known] = _image_folder_of_coco(name, *known)
             dataset.ann_file = annotations
             dataset.data_prefix = dict(img=image_folders[known])
         else:
             raise ValueError(
-                f"`{name}`: {key} is a {type_name(dataset)}, which reads neither COCO's "
-                "annotations alone nor a folder of label maps"
+                f"`{name}`: {key} is a {type_name(dataset)}, which reads neither only COCO's "
+                "annotations nor a folder of label maps"
             )
         if split != "train":
             for _, evaluator in evaluators(cfg, split):
@@ -164,7 +164,7 @@ def set_annotations(cfg: Config, name: str, annotations: str) -> None:
 
 
 def _image_folder_of_maps(name: str, annotations: str) -> str:
-    """Name the folder of images that belongs to a folder of label maps."""
+    """Return the folder of images that belongs to a folder of label maps."""
     parts = list(Path(annotations).parts)
     for index in reversed(range(len(parts))):
         if parts[index] in _IMAGE_FOLDERS:
@@ -172,13 +172,13 @@ def _image_folder_of_maps(name: str, annotations: str) -> str:
             return str(Path(*parts))
     pairs = ", ".join(f"{maps}/ with {images}/" for maps, images in _IMAGE_FOLDERS.items())
     raise ValueError(
-        f"`{name}={annotations!r}`: its images cannot be found by name; known are {pairs}, such as "
-        "annotations/training with images/training"
+        f"`{name}={annotations!r}`: its images cannot be found by name; known names are {pairs}, "
+        "such as annotations/training with images/training"
     )
 
 
 def _reads_semantic_maps(dataset: ConfigDict) -> bool:
-    """Return whether the ``seg`` prefix is read; instance recipes inherit it from panoptic ones."""
+    """Whether a data set's pipeline reads the ``seg`` prefix, which it may only have inherited."""
     return "seg" in dataset.get("data_prefix", {}) and any(
         node.get("with_seg") or type_name(node) == "LoadPanopticAnnotations"
         for _, node in walk(dataset.get("pipeline"))
@@ -204,17 +204,17 @@ def _image_folder_of_coco(name: str, file: str, configured: str, root: str) -> s
     folders = ", ".join(dict.fromkeys(str(Path(root, folder)) for folder in tried))
     raise FileNotFoundError(
         f"`{name}`: image {image} of {file} is in none of {folders}: put the images into one of "
-        "these folders, or let file_name be the path below the data root"
+        "these folders, or make file_name the path relative to the data root"
     )
 
 
 def first_annotated_image(name: str, file: str) -> str:
-    """Return the ``file_name`` of the first image of a COCO file that has an annotation.
+    """Return the ``file_name`` of the first image in a COCO file that has an annotation.
 
-    Records that break a rule are passed over: the check before the run names them.
+    Invalid records are skipped: the check before the run reports them.
 
     Raises:
-        ValueError: Where the file is not in COCO's format or annotates nothing.
+        ValueError: If the file is not in COCO's format or has no annotation.
     """
     try:
         content = read_lists(file, f"`{name}`")
@@ -238,11 +238,10 @@ def first_annotated_image(name: str, file: str) -> str:
 
 
 def match_suffixes(cfg: Config) -> None:
-    """Let every ``BaseSegDataset`` read the kind of files that its folders hold.
+    """Set the file suffixes of every ``BaseSegDataset`` to those in its folders.
 
     Args:
-        cfg: Changed in place. Folders that are missing or hold the kind that the config names
-            change nothing.
+        cfg: Changed in place, unless a folder is missing or has files with the stated suffix.
     """
     for _, dataset in all_datasets(cfg):
         if type_name(dataset) != "BaseSegDataset" or not reads_label_maps(dataset):

@@ -1,4 +1,4 @@
-"""Put a ConvNeXt in the place of the config's backbone."""
+"""Replace the config's backbone by a ConvNeXt."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from convnext_dense.swap import plan_swap
 
 
 def put_backbone(plan: Plan) -> Plan:
-    """Swap the backbone, where another is asked for. Of a test the checkpoint brings the weights.
+    """Swap the backbone if ``backbone`` is given.
 
     Raises:
-        SwapRefusedError: Where the config cannot have another backbone.
-        ValueError: Where an option makes no sense.
+        SwapRefusedError: If the config cannot have another backbone.
+        ValueError: If an option makes no sense.
     """
     asked = plan.options
     if asked.backbone is None:
@@ -26,10 +26,10 @@ def put_backbone(plan: Plan) -> Plan:
 
 
 def import_modules(plan: Plan) -> Plan:
-    """Import what a swapped config names; others were imported when they were read.
+    """Import the custom modules of a swapped config; reading imported those of other configs.
 
     Raises:
-        ImportError: Where a module cannot be imported.
+        ImportError: If a module cannot be imported.
     """
     if plan.swap:
         import_modules_from_strings(**plan.config.custom_imports)

@@ -1,4 +1,4 @@
-"""Set the batch of a training and the learning rate that belongs to it."""
+"""Set the batch of a training, and scale its learning rate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from convnext_dense.ranks import world_size
 
 
 def set_batch(plan: Plan) -> Plan:
-    """Apply ``accumulate`` and ``auto_scale_lr``, and state the batch that results.
+    """Apply ``accumulate`` and ``auto_scale_lr``, and report the resulting batch.
 
     Raises:
-        ValueError: Where the config does not say for which batch its learning rate is meant, or its
-            optimizer wants several processes.
+        ValueError: If the config does not state the batch of its learning rate, or its optimizer
+            needs several processes.
     """
     asked = plan.options
     cfg = plan.copy_config()
@@ -48,7 +48,7 @@ def set_batch(plan: Plan) -> Plan:
 
 
 def _require_processes(cfg: Config) -> None:
-    """Refuse an optimizer that shares its state among processes where there is one process."""
+    """Refuse an optimizer that shares its state among processes if there is only one process."""
     optimizer = cfg.optim_wrapper.get("optimizer") or {}
     if cfg.launcher == "none" and type_name(optimizer) == "ZeroRedundancyOptimizer":
         raise ValueError(

@@ -8,11 +8,11 @@ from convnext_dense.ranks import decided_by_rank_0
 
 
 def check_run_data(plan: Plan) -> Plan:
-    """Check the data that the run loads, in one process for all, and say what is worth a look.
+    """Check the data that the run loads, in one process for all, and add notes of warnings.
 
     Raises:
-        FileNotFoundError: Where a folder or file is missing.
-        ValueError: Where annotations cannot be read, break a rule or do not fit the config.
+        FileNotFoundError: If a folder or file is missing.
+        ValueError: If annotations cannot be read, break a rule or do not fit the config.
     """
     found = decided_by_rank_0(lambda: check_data(plan.config, plan.splits))
     notes = [f"{finding.where}: {finding.sentence}" for finding in found]

@@ -20,11 +20,11 @@ from convnext_dense.config.state import Plan
 
 
 def set_data(plan: Plan) -> Plan:
-    """Apply CONVNEXT_DENSE_DATA and what is asked for of the data; see :func:`retarget`.
+    """Apply CONVNEXT_DENSE_DATA and the options of the data; see :func:`retarget`.
 
     Raises:
-        ValueError: Where a value makes no sense or concerns nothing in the config.
-        FileNotFoundError: Where annotations or their images are not found.
+        ValueError: If a value makes no sense or has nothing to change in the config.
+        FileNotFoundError: If annotations or their images are not found.
     """
     asked = plan.options
     cfg = plan.config if asked.data_root is not None else apply_data_variable(plan.config)
@@ -55,28 +55,20 @@ def retarget(
 ) -> Config:
     """Point a detection or segmentation config at other data.
 
-    Every loader, evaluator, pipeline and head that an argument concerns follows it. One that
-    concerns nothing in the config is refused.
+    An argument changes all loaders, evaluators, pipelines and heads that it applies to. An argument
+    that has nothing to change in the config is refused.
 
     Args:
         cfg: A config of mmdet or mmseg. It is not changed.
-        data_root: The data set's folder.
-        classes: Names, or one string with commas. Their order is that of the COCO
-            file's categories, or of the labels in the label maps.
-        img_size: Short side, or crop, in pixels; see
-            :func:`~convnext_dense.config.data.image_size.set_image_size`.
-        ann_train: A COCO file, or a segmenter's folder of label maps, absolute or
-            relative to the data root. The images' folder is looked for.
-        ann_val: The same for validation and test.
-        batch_size: Training images per process.
-        box_only: Whether to train and evaluate boxes alone.
+        data_root, classes, img_size, ann_train, ann_val, batch_size, box_only: As for
+            :class:`~convnext_dense.config.options.RunOptions`.
 
     Returns:
         A new config.
 
     Raises:
-        ValueError: Where a value makes no sense or concerns nothing in the config.
-        FileNotFoundError: Where annotations or their images are not found.
+        ValueError: If a value makes no sense or has nothing to change in the config.
+        FileNotFoundError: If annotations or their images are not found.
 
     Example:
         >>> cfg = Config.fromfile('configs/det/mask_rcnn_convnext_t_coco.py')

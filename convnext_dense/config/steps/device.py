@@ -1,4 +1,4 @@
-"""Fit the config to the device at hand: its backend, and batch norm across processes."""
+"""Adapt the config to the device: its backend, and batch norm across processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convnext_dense.config.state import Plan
 from convnext_dense.upstream.cpu_distributed import wrapper_without_device
 
 BACKEND = "env_cfg.dist_cfg.backend"
-# The first variable that each launcher sets, and the programs that start through it.
+# A variable that each launcher sets, and the programs that start processes with it.
 _STARTED_BY = {
     "pytorch": ("RANK", "tools/dist_train.sh or torchrun"),
     "slurm": ("SLURM_PROCID", "srun"),
@@ -21,12 +21,12 @@ _STARTED_BY = {
 
 
 def fit_device(plan: Plan) -> Plan:
-    """Change what needs CUDA in a config where there is none.
+    """Change settings of a config that need CUDA if there is no CUDA.
 
-    The config's own values are defaults, those of ``cfg_options`` are wishes.
+    The config's own values are changed silently, but those in ``cfg_options`` are refused.
 
     Raises:
-        RuntimeError: Where a GPU is asked for that is not there, or a launcher's variables are not.
+        RuntimeError: If a requested GPU does not exist, or a launcher's variables are not set.
     """
     launcher = plan.config.launcher
     check_launch(launcher)
@@ -51,7 +51,7 @@ def fit_device(plan: Plan) -> Plan:
 
 
 def _refuse_cuda(launcher: str, asked: Mapping[str, object]) -> None:
-    """Refuse what asks for a GPU where torch sees none."""
+    """Refuse requests for a GPU if torch sees none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if any(device.strip() not in ("", "-1") for device in visible.split(",")):
         raise RuntimeError(
@@ -72,10 +72,10 @@ def _refuse_cuda(launcher: str, asked: Mapping[str, object]) -> None:
 
 
 def check_launch(launcher: str) -> None:
-    """Refuse a launcher whose variables are not there.
+    """Refuse a launcher whose variables are not set.
 
     Raises:
-        RuntimeError: Naming the variable, and what sets it.
+        RuntimeError: If a variable is not set; the message names it and the program that sets it.
     """
     variable, program = _STARTED_BY.get(launcher, ("", ""))
     if variable and variable not in os.environ:

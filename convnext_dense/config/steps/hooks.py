@@ -1,4 +1,4 @@
-"""Add the hooks that every run here has: whole checkpoints, and no other run's."""
+"""Add the hooks of every run, which keep checkpoints whole and apart from other runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from convnext_dense.config_tree import type_name
 
 
 def add_hooks(plan: Plan) -> Plan:
-    """Add the guards, and averaged weights if they are asked for."""
+    """Add the hooks of every run, and averaged weights for ``ema``."""
     cfg = plan.copy_config()
     notes = _average(cfg) if plan.options.ema else []
     arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
     guards = [dict(type=name, **arguments.get(name, {})) for name in GUARDS]
-    # The config that an earlier run left has that run's.
+    # The config that an earlier run saved has the hooks of that run.
     hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
     cfg.custom_hooks = [*guards, *hooks]
     _set_checkpoint_hook(cfg)
@@ -28,20 +28,20 @@ def add_hooks(plan: Plan) -> Plan:
 
 
 def _average(cfg: Config) -> list[str]:
-    """Average the weights, unless the config does already: two hooks would undo each other."""
+    """Add a hook that averages the weights, unless the config has one: two would conflict."""
     hooks = cfg.get("custom_hooks") or []
     if any(type_name(hook) == "EMAHook" for hook in hooks):
         return ["`ema`: the config has an EMAHook, which stays as it is"]
-    # Its momentum warms up, so that a short run does not average its random start.
+    # Its momentum starts low, so that a short run does not average its random start.
     ema = dict(type="EMAHook", ema_type="mmdet.ExpMomentumEMA", priority="NORMAL")
     cfg.custom_hooks = [*hooks, ema]
     return []
 
 
 def _set_checkpoint_hook(cfg: Config) -> None:
-    """Have checkpoints written whole or not at all, and old ones deleted last."""
+    """Write checkpoints completely or not at all, and delete old ones last."""
     hooks = cfg.get("default_hooks") or {}
-    # mmengine's default, where the config says nothing; None means that nothing is saved.
+    # A missing hook means mmengine's default, but None means that nothing is saved.
     hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
     if hook is not None:
         hook = dict(backend_args=dict(backend="atomic")) | hook
@@ -51,7 +51,7 @@ def _set_checkpoint_hook(cfg: Config) -> None:
 
 
 def _import_ours(cfg: Config) -> None:
-    """Have mmdet's and mmseg's own tools find the hooks in the config that a run leaves."""
+    """Import our package, so that mmdet's and mmseg's own tools find the hooks in saved configs."""
     stated = cfg.get("custom_imports") or {}
     modules = stated.get("imports") or []
     modules = [modules] if isinstance(modules, str) else list(modules)

@@ -9,10 +9,10 @@ from convnext_dense.config.state import Plan
 
 
 def set_logging(plan: Plan) -> Plan:
-    """Add TensorBoard to where the run logs, if it is asked for.
+    """Add TensorBoard to the logs of the run for ``tensorboard``.
 
     Raises:
-        ImportError: Where it is not installed.
+        ImportError: If TensorBoard is not installed.
     """
     if not plan.options.tensorboard:
         return plan

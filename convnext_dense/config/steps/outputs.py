@@ -1,4 +1,4 @@
-"""Set what a test leaves behind: the official figures, predictions and pictures."""
+"""Set the outputs of a test: the official figures, predictions and pictures."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from convnext_dense.data.check import build_without_annotations
 from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.files import ensure_folder, ensure_writable, path_inside
 
-# Of convnext_dense.evaluation, by the file that registers each.
+# Metrics of convnext_dense.evaluation.
 COCO = "mmdet.BenchmarkCocoMetric"
 IOU = "mmseg.BenchmarkIoUMetric"
 DETECTIONS = "mmdet.KeepDetSamples"
 SAMPLES = "mmengine.KeepSamples"
-# What COCO's figures are official of.
+# Kinds of predictions for which COCO has official figures.
 _TYPES = {"bbox", "segm"}
 
 
 def set_outputs(plan: Plan) -> Plan:
-    """Collect the official figures, and keep and draw predictions as asked for.
+    """Collect the official figures, and apply ``out`` and ``show_dir``.
 
     Raises:
-        ValueError: Where the model cannot write to ``out`` or ``show_dir``.
-        WriteError: Where these take no files.
+        ValueError: If the model cannot write to ``out`` or ``show_dir``.
+        WriteError: If no file can be written there.
     """
     cfg = plan.copy_config()
     use_benchmark_metrics(cfg)
@@ -38,9 +38,9 @@ def set_outputs(plan: Plan) -> Plan:
 
 
 def use_benchmark_metrics(cfg: Config) -> None:
-    """Let the test collect the official figures where its metric is COCO's or mmseg's IoU.
+    """Collect the official figures if the metric of the test is COCO's or mmseg's IoU.
 
-    Others, such as of proposals or with other thresholds, stay as they are.
+    Other metrics, such as those for proposals or with other thresholds, are not changed.
 
     Args:
         cfg: Changed in place: ``test_evaluator``.
@@ -59,8 +59,8 @@ def keep_predictions(cfg: Config, out: str) -> None:
             detector also a ``.json`` file in COCO's result format.
 
     Raises:
-        ValueError: Where the model cannot write to that, or a label map does not hold its classes.
-        WriteError: Where it could not be written.
+        ValueError: If the model cannot write to ``out``, or a label map cannot hold its classes.
+        WriteError: If ``out`` could not be written.
     """
     evaluators = evaluators_of_test(cfg)
     kinds = {evaluator.type for evaluator in evaluators}
@@ -85,7 +85,7 @@ def keep_predictions(cfg: Config, out: str) -> None:
     elif not segmenter and out.endswith(".json") and COCO in kinds:
         ensure_writable(out)
         coco = [evaluator for evaluator in evaluators if evaluator.type == COCO]
-        # The results of masks have boxes too.
+        # Results with masks contain boxes too.
         max(coco, key=lambda evaluator: "segm" in evaluator.get("metric", "bbox")).out = out
     else:
         wanted = "a folder for PNGs" if segmenter else "a .json file in COCO's result format"
@@ -105,14 +105,14 @@ def is_segmenter(cfg: Config) -> bool:
 
 
 def evaluators_of_test(cfg: Config) -> list[ConfigDict]:
-    """Return the evaluators of the test, of which a config has one or several."""
+    """Return the evaluators of the test as a list."""
     evaluators = cfg.test_evaluator
     return list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
 
 
 def _benchmark(evaluator: ConfigDict) -> ConfigDict:
     kind = type_name(evaluator)
-    # Ours too: the config that an earlier test left names it.
+    # A config that an earlier test saved names our metric already.
     if kind in ("IoUMetric", "BenchmarkIoUMetric"):
         return ConfigDict(evaluator, type=IOU)
     metrics = evaluator.get("metric", "bbox")
@@ -128,11 +128,11 @@ def draw_predictions(cfg: Config, show_dir: str) -> None:
 
     Args:
         cfg: Changed in place: ``default_hooks.visualization`` and ``visualizer``.
-        show_dir: A folder, made where it is missing.
+        show_dir: A folder, which is made if it is missing.
 
     Raises:
-        ValueError: Where the config has nothing that draws, or a link leads out of the folder.
-        WriteError: Where no file can be written there.
+        ValueError: If the config has nothing that draws, or a link leads out of the folder.
+        WriteError: If no file can be written there.
     """
     show_dir = str(Path(show_dir).resolve())
     ensure_folder(show_dir)

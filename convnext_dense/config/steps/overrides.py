@@ -1,4 +1,4 @@
-"""Set single keys of the config, and check the values that result."""
+"""Set single keys of the config, and check the resulting values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from convnext_dense.config.state import Plan
 
 
 def set_overrides(plan: Plan) -> Plan:
-    """Apply ``cfg_options``, after what else changes data and backbone, and check the config.
+    """Apply ``cfg_options``, after data and backbone were changed, and check the config.
 
     Raises:
-        ValueError: Where a key is not known or cannot be set, or a value makes no sense.
+        ValueError: If a key is not known or cannot be set, or a value makes no sense.
     """
     cfg = plan.copy_config()
     options = dict(plan.options.cfg_options)
@@ -19,14 +19,14 @@ def set_overrides(plan: Plan) -> Plan:
         check_keys(cfg, options, plan.options.force_keys)
     except UnknownKeyError as error:
         raise ValueError(
-            f"`cfg_options`: {error}. `force_keys={error.key!r}` sets it all the same"
+            f"`cfg_options`: {error}. `force_keys={error.key!r}` sets it anyway"
         ) from error
     except ValueError as error:
         raise ValueError(f"`cfg_options`: {error}") from error
     cfg.merge_from_dict(options)
     if "model" in cfg:
         check_sections(cfg, ["model"])
-    # What was asked for makes sense or not, also where this run does not use it.
+    # Options are checked even if this run does not use them.
     asked = {key.partition("_dataloader.")[0] for key in options}
     check_values(cfg, {*plan.splits, *asked})
     return plan.changed(cfg)

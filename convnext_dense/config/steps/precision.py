@@ -9,20 +9,20 @@ from convnext_dense.config.state import Plan
 
 
 def set_precision(plan: Plan) -> Plan:
-    """Apply ``amp``, and make a recipe of mixed precision run where there is no CUDA."""
+    """Apply ``amp``, and adapt a recipe with mixed precision if there is no CUDA."""
     cfg = plan.copy_config()
     return plan.changed(cfg, *use_precision(cfg, plan.options.amp))
 
 
 def use_precision(cfg: Config, amp: str | None) -> list[str]:
-    """Set the precision of a config for the device that is here.
+    """Set the precision of a config for the device of this machine.
 
     Args:
         cfg: Changed in place: ``optim_wrapper``.
-        amp: ``float16``, ``bfloat16`` or None for what the config says.
+        amp: ``float16``, ``bfloat16`` or None for the config's precision.
 
     Returns:
-        What is not done as it was asked for.
+        Notes about settings that do not apply here.
     """
     wrapper = cfg.optim_wrapper
     if torch.cuda.is_available():

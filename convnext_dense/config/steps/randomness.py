@@ -1,4 +1,4 @@
-"""Set where the random numbers of a training begin."""
+"""Set the seed of a training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from convnext_dense.config.state import Plan
 
 
 def set_randomness(plan: Plan) -> Plan:
-    """Apply ``seed`` and, as far as a config says it, ``deterministic``.
+    """Apply ``seed``, and the part of ``deterministic`` that a config can state.
 
     Raises:
-        ValueError: Where numpy takes no such seed.
+        ValueError: If numpy does not accept the seed.
     """
     seed = plan.options.seed
     cfg = plan.copy_config()

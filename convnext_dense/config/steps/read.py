@@ -11,16 +11,16 @@ from convnext_dense.config.state import Plan
 
 
 def read(plan: Plan) -> Plan:
-    """Read the config from its file, or copy the one that was given.
+    """Read the config from its file, or copy the given config.
 
-    What only the old backbone needs is not imported where another takes its place: mmpretrain for
-    its ConvNeXt.
+    If the backbone will be replaced, custom modules are not imported yet, since the old backbone
+    may need packages that are not installed.
 
     Raises:
-        FileNotFoundError: Where there is no such config.
-        ImportError: Where it inherits from a package that is not installed.
-        ValueError: Where it is no config.
-        RuntimeError: Where its code fails.
+        FileNotFoundError: If there is no such config.
+        ImportError: If it inherits from a package that is not installed.
+        ValueError: If it is not a config.
+        RuntimeError: If its code fails.
     """
     asked = plan.options
     if isinstance(asked.config, Config):

@@ -1,4 +1,4 @@
-"""Choose the checkpoint that a training goes on from."""
+"""Choose the checkpoint that a training is resumed from."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from convnext_dense.ranks import decided_by_rank_0
 
 
 def choose_checkpoint(plan: Plan) -> Plan:
-    """Choose the checkpoint that a run goes on from, for all its processes, and name it.
+    """Choose the checkpoint that a run is resumed from, for all its processes.
 
-    The config's ``resume`` and ``load_from`` count where ``resume`` is not among the options.
+    Without the option ``resume``, the config's ``resume`` and ``load_from`` decide.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        RuntimeError: Where training cannot go on from it, or from any in the folder.
+        FileNotFoundError: If there is no such file.
+        RuntimeError: If training cannot be resumed from it, or from any checkpoint in the folder.
     """
     cfg, resume = plan.config, plan.options.resume
     if resume is None and cfg.get("resume"):
@@ -32,7 +32,7 @@ def choose_checkpoint(plan: Plan) -> Plan:
     checkpoint, notes = decided_by_rank_0(lambda: _choose(cfg, resume))
     if checkpoint is None and cfg.get("resume"):
         cfg = plan.copy_config()
-        cfg.resume = False  # mmengine would look where last_checkpoint points to
+        cfg.resume = False  # otherwise mmengine would resume from the path in last_checkpoint
     return plan.changed(cfg, *notes, checkpoint=checkpoint)
 
 
@@ -63,5 +63,5 @@ def _choose(cfg: Config, resume: str | None) -> tuple[str | None, list[str]]:
 def _is_there(work_dir: str, folder: Path) -> str | None:
     try:
         return latest_checkpoint(work_dir, folder)
-    except RuntimeError:  # matters to those alone who resume
+    except RuntimeError:  # damaged checkpoints matter only for a resume
         return None

@@ -1,4 +1,4 @@
-"""Keep the settings of a checkpoint in a run that goes on from it with others."""
+"""Keep the settings of a checkpoint in a run that is resumed with another config."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
 from convnext_dense.ranks import decided_by_rank_0
 
-# A checkpoint's state holds these, so that mmengine goes on with the old ones, by the state.
+# Keys of a config whose values mmengine takes from a checkpoint's state, by the state's key.
 _KEPT = {
     "optimizer": ("optim_wrapper.optimizer", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
     "param_schedulers": ("param_scheduler",),
 }
-# Of the other keys of a config, those that matter to a training.
+# Other keys of a config that affect a training.
 _EFFECTIVE = (
     *("model", "optim_wrapper", "custom_hooks", "default_hooks"),
     *("train_dataloader", "train_cfg", "val_dataloader", "val_cfg", "val_evaluator"),
 )
-# The first weights; a run of others is refused.
+# The initial weights. A resume with other weights is refused elsewhere.
 _REFUSED = ("model.backbone.init_cfg",)
 _SHOWN = 12
 
 
 class _Trained(NamedTuple):
-    """What a checkpoint says of its training."""
+    """Information about the training that a checkpoint contains."""
 
     config: str | None
     seed: int | None
@@ -38,15 +38,14 @@ class _Trained(NamedTuple):
 
 
 def keep_settings(plan: Plan) -> Plan:
-    """Put the settings that a resumed run goes on with into its config, and say what differs.
+    """Copy the settings that stay in effect after a resume into the config, and report differences.
 
-    The learning rate and all else of the optimizer, the schedule and the seed are part of a
-    checkpoint's state. What a config asks for instead has no effect, so that the checkpoint's
-    values take its place: the config that the run leaves then says what ran. A checkpoint on the
-    web is not looked into.
+    The optimizer with its learning rate, the schedule and the seed are part of a checkpoint's
+    state, so other values in the config have no effect. The checkpoint's values replace them, so
+    that the config that the run saves tells what was run. A checkpoint on the web is not read.
 
     Raises:
-        RuntimeError: Where training cannot go on from the checkpoint.
+        RuntimeError: If training cannot be resumed from the checkpoint.
     """
     checkpoint = plan.checkpoint
     if checkpoint is None or "://" in checkpoint:

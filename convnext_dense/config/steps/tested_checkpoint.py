@@ -11,11 +11,11 @@ from convnext_dense.zoo import published_model
 
 
 def set_tested_checkpoint(plan: Plan) -> Plan:
-    """Let the test load its checkpoint, and nothing be resumed.
+    """Set the checkpoint that the test loads.
 
     Raises:
-        FileNotFoundError: Where there is no such checkpoint.
-        ValueError: Where ``published`` is asked of a config that is no published recipe, or the
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is ``published`` but the config is not a published recipe, or if the
             config has no test data.
     """
     cfg = plan.copy_config()

@@ -1,4 +1,4 @@
-"""Let a test run over the published scales and flips."""
+"""Let a test use the published scales and flips."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from convnext_dense.config_tree import type_name
 
 
 def set_tta(plan: Plan) -> Plan:
-    """Make the test run over the scales and flips of the config's ``tta_pipeline``, if asked to.
+    """Use the scales and flips of the config's ``tta_pipeline`` for ``tta``.
 
-    mmseg's pipelines give the scales as ratios of each picture; published are ratios of the test
-    size (2048 x 512 times 0.5 to 1.75), which is what this makes of them.
+    The scales in mmseg's pipelines are ratios of each picture's size, but the published ones are
+    ratios of the test size (2048 x 512 times 0.5 to 1.75). So they are changed to the latter.
 
     Raises:
-        ValueError: Where the config has no ``tta_model`` and ``tta_pipeline``.
+        ValueError: If the config has no ``tta_model`` and ``tta_pipeline``.
     """
     if not plan.options.tta:
         return plan

@@ -1,6 +1,6 @@
-"""What the model starts from, and the normalisation of the pictures that its weights expect.
+"""Set the initial weights of a model, and the normalisation that they expect.
 
-This is the one place that decides which weights a training begins with.
+Only this module decides which weights a training starts from.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from convnext_dense.zoo import WEIGHTS, published_model, published_weights
 
 
 def fetch_weights(plan: Plan) -> Plan:
-    """Download weights from the web first: what they hold tells which pictures they expect.
+    """Download weights first, since their content tells which normalisation they expect.
 
     Raises:
-        OSError: Where they cannot be had.
-        RuntimeError: Where they are damaged or refused.
+        OSError: If they could not be loaded.
+        RuntimeError: If they are damaged or refused.
     """
     weights = plan.options.weights
     if weights and "://" in weights and not plan.options.resume:
@@ -39,14 +39,14 @@ def fetch_weights(plan: Plan) -> Plan:
 
 
 def set_weights(plan: Plan) -> Plan:
-    """Let the backbone start from the weights that are asked for, and the model from its own.
+    """Apply ``weights``, and ``load_from=published``.
 
-    The normalisation follows the weights, but for keys that ``cfg_options`` set.
+    The normalisation is changed to that of the weights, unless ``cfg_options`` set it.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        ValueError: Where the model has no backbone to take the weights, there are none of that name
-            for its arch, or no published model of the config.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the model has no backbone, if there are no weights of that name for its arch,
+            or no published model for the config.
     """
     cfg = plan.copy_config()
     notes = []
@@ -67,7 +67,7 @@ def set_weights(plan: Plan) -> Plan:
         arch = backbone.get("arch", "tiny")
         init_cfg = backbone_arguments(cfg, arch, weights).get("init_cfg")
         set_initial_weights(cfg, init_cfg)
-        if init_cfg and not plan.swap:  # which has set it
+        if init_cfg and not plan.swap:  # a swap has set the normalisation already
             cfg, changes = _follow(cfg, weights, plan.options.cfg_options)
             notes += [f"`weights={weights!r}`: {change}" for change in changes]
     if cfg.get("load_from") == PUBLISHED:
@@ -76,7 +76,7 @@ def set_weights(plan: Plan) -> Plan:
 
 
 def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Config, list[str]]:
-    """Return a config whose normalisation is the weights', and what changed in it."""
+    """Return a config with the normalisation that weights expect, and a list of the changes."""
     edits = Edits(cfg)
     update_normalisation(edits, weights)
     if not edits.changes:
@@ -88,18 +88,18 @@ def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Con
 
 
 def find_backbone(cfg: Config) -> ConfigDict | None:
-    """Return the backbone of a model, or of the detector in a tracker or semi-supervised model."""
+    """Return the backbone of a model, or of the detector inside it, or None."""
     owner = backbone_owner(cfg.model)
     return owner[1]["backbone"] if owner else None
 
 
 def initial_weights(cfg: Config) -> str | None:
-    """Return the name of the file that the backbone's weights come from; None for random values."""
+    """Return the name of the file of the backbone's initial weights; None for random weights."""
     owner = backbone_owner(cfg.model)
     if owner is None:
         return None
     backbone = owner[1]["backbone"]
-    # mmseg's configs name them in the model, mmdet 2.x did in the backbone.
+    # mmseg's configs name them in the model, those of mmdet 2.x in the backbone.
     checkpoint = (backbone.get("init_cfg") or {}).get("checkpoint")
     checkpoint = checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
     return Path(checkpoint).name if checkpoint else None
@@ -108,16 +108,16 @@ def initial_weights(cfg: Config) -> str | None:
 def backbone_arguments(
     cfg: Config, arch: str | Mapping, weights: str | None, options: Mapping | None = None
 ) -> dict[str, Any]:
-    """Return the arguments of a backbone with the weights that are asked for.
+    """Return the arguments of a backbone that starts from given weights.
 
     Args:
-        cfg: The config, before the swap if there is one.
-        arch: The backbone's, or ``same``.
+        cfg: The config before a swap.
+        arch: The backbone's arch, or ``same``.
         weights: A path, URL, name of published weights, ``none`` or None.
         options: Further arguments.
 
     Raises:
-        ValueError: Where there are no such published weights, or ``same`` means no ConvNeXt.
+        ValueError: If there are no such published weights, or ``same`` is used without a ConvNeXt.
     """
     arguments = dict(options or {})
     if weights in WEIGHTS:
@@ -131,9 +131,9 @@ def backbone_arguments(
 
 
 def _weight_options(backbone: Mapping) -> dict:
-    """Return what a ConvNeXt's ``init_cfg`` asks for beside the weights, such as ``ema``.
+    """Return the options of the weights in a ConvNeXt's ``init_cfg``, such as ``ema``.
 
-    Another backbone's options are of its own weights.
+    Options of another backbone are left out, since they are for other weights.
     """
     init_cfg = backbone.get("init_cfg") or {}
     if isinstance(init_cfg, list):

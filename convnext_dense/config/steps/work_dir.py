@@ -1,4 +1,4 @@
-"""Say where the run writes, and what started its processes."""
+"""Set the folder that the run writes to, and the launcher of its processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def set_work_dir(plan: Plan) -> Plan:
     """Set the work directory and the launcher.
 
     Raises:
-        ValueError: Where the run's files could not lie in a folder of that name.
+        ValueError: If the name of the work directory is not valid.
     """
     cfg = plan.copy_config()
     name = Path(cfg.filename).stem if cfg.filename else "run"

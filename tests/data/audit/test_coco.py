@@ -209,7 +209,7 @@ def test_errors(audited, spoil, what, place):
         (polygon(4, 4, 14, 9, 24, 14), "polygons without area", "annotation 1"),
         (
             append_copy("categories", id=9, name="cow"),
-            "categories of the file that are no class of the config",
+            "categories of the file that are not classes of the config",
             "cow (0 annotations)",
         ),
         (append_copy("images", id=9), "files that several images share", "1.jpg"),

@@ -230,9 +230,7 @@ def test_masks_of_black_and_white(cfg_on, label_maps, reduce_zero_label):
             transform.pop("reduce_zero_label", None)
     for where in ("train", "val, test"):
         found = [f for f in audit_data(cfg).findings if f.where == where]
-        (masks,) = [
-            f for f in found if "write the number of the class in the place of 255" in f.what
-        ]
+        (masks,) = [f for f in found if "write the number of the class instead of 255" in f.what]
         if reduce_zero_label:
             assert masks.level == "error" and masks.what.startswith("no label map has a labelled")
         else:

@@ -81,7 +81,7 @@ def test_what_mmdet_ignores_is_said_and_not_counted(tools):
         "field to train on them"
     )
     (test,) = check_data(tools.cfg, ("test",))
-    assert "which COCO's evaluation counts as any others" in test.sentence
+    assert "which COCO's evaluation counts as all others" in test.sentence
     rows = [checked.rows[0]["objects"] for checked in audit_data(tools.cfg, fast=True).checked]
     assert rows == [1, 2]
 
@@ -189,7 +189,7 @@ def categories(*names):
     [
         ([1, 1], "no annotation has id 0 (Roboflow writes its root so): delete that entry"),
         ([0], "no annotation has id 1 (Roboflow writes its root so): delete that entry"),
-        ([0, 1], "give them different names, or let all their annotations have one id"),
+        ([0, 1], "give them different names, or give all their annotations one id"),
     ],
 )
 def test_two_categories_of_one_name(used, remedy):
