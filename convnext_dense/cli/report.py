@@ -27,7 +27,7 @@ from convnext_dense.text import printable
 if TYPE_CHECKING:
     from convnext_dense.report.page import RunView
     from convnext_dense.report.run import Run
-    from convnext_dense.report.validation import Options
+    from convnext_dense.report.validation import ReportOptions
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -75,10 +75,10 @@ def report_command(args: argparse.Namespace) -> None:
         OSError: If the page could not be written; an earlier one stays as it was.
     """
     from convnext_dense.inference.model import choose_device
-    from convnext_dense.report.missing import Missing
-    from convnext_dense.report.page import look, render
+    from convnext_dense.report.missing_parts import MissingPart
+    from convnext_dense.report.page import build_views, render_page
     from convnext_dense.report.run import read_runs
-    from convnext_dense.report.validation import Options
+    from convnext_dense.report.validation import ReportOptions
 
     out = Path(args.out)
     if not out.parent.is_dir():
@@ -88,7 +88,7 @@ def report_command(args: argparse.Namespace) -> None:
     ensure_writable(out)
     choose_device(args.device)
     runs = read_runs(args.work_dirs)
-    options = Options(
+    options = ReportOptions(
         args.pictures_from, not args.no_predict, args.device, args.data_root, args.trust
     )
     console = Console(stderr=True)
@@ -98,27 +98,27 @@ def report_command(args: argparse.Namespace) -> None:
     with silence_warnings(), progress:
         titles = {run.name: escape(printable(run.name)) for run in runs}
         tasks = {name: progress.add_task(title, total=None) for name, title in titles.items()}
-        views = look(
+        views = build_views(
             runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
         )
     views = [_with_commands(view, options) for view in views]
-    write_whole(out, render(views, with_flags))
+    write_whole(out, render_page(views, with_flags))
     for view in views:
-        if isinstance(view.validation, Missing):
+        if isinstance(view.validation, MissingPart):
             print_text(f"note: {view.run.name} has no pictures: {view.validation.why}")
     print_text(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
 
 
-def _with_commands(view: RunView, options: Options) -> RunView:
+def _with_commands(view: RunView, options: ReportOptions) -> RunView:
     """Add the commands that would give pictures to a page without them."""
-    from convnext_dense.report.missing import Missing
+    from convnext_dense.report.missing_parts import MissingPart
 
-    if not isinstance(view.validation, Missing):
+    if not isinstance(view.validation, MissingPart):
         return view
-    return replace(view, validation=Missing(view.validation.why, _commands(view.run, options)))
+    return replace(view, validation=MissingPart(view.validation.why, _commands(view.run, options)))
 
 
-def _commands(run: Run, options: Options) -> list[str]:
+def _commands(run: Run, options: ReportOptions) -> list[str]:
     """Return the command lines that would make predictions."""
     folder = str(run.folder)
     if not options.predict:

@@ -1,8 +1,8 @@
-"""One page about one run or several side by side: :func:`~convnext_dense.report.page.write_report`.
+"""Make one page about one run, or about several side by side.
 
 :mod:`~convnext_dense.report.run` reads a work directory, :mod:`~convnext_dense.report.validation`
-predicts and compares with the truth, :mod:`~convnext_dense.report.plots` draws,
-:mod:`~convnext_dense.report.page` puts it together.
+predicts and compares with the truth, :mod:`~convnext_dense.report.plots` draws, and
+:mod:`~convnext_dense.report.page` makes the page.
 """
 
 from convnext_dense.report.run import Run, read_run

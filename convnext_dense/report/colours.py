@@ -1,4 +1,4 @@
-"""The colours of classes, the same in pictures and in the page's legend."""
+"""Choose the colours of classes for the pictures and the legend of a page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from convnext_dense.config.data.classes import distinct_colours
 
 
 def class_colours(metainfo: Mapping) -> list[tuple[int, int, int]]:
-    """Return the colours of a data set's classes: its own, or some that differ.
+    """Return the colours of a data set's classes: its own, or distinct ones.
 
     Args:
-        metainfo: That of the data set: ``classes``, and ``palette`` of RGB from 0 to 255. One for
-            fewer classes, such as that of the benchmark, does not serve.
+        metainfo: The data set's: ``classes``, and perhaps ``palette`` of RGB from 0 to 255. A
+            palette for fewer classes, such as the benchmark's, is not used.
 
     Returns:
         RGB, one per class.

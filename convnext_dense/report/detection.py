@@ -1,4 +1,4 @@
-"""A detector's validation images: their truth, what was predicted, and how well it fits."""
+"""Compare a detector's predictions in validation images with the truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from convnext_dense.report.colours import class_colours
 if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval
 
-# Objects above this score are drawn, and count for the score of a picture.
+# Objects with a higher score are drawn, and count in the score of a picture.
 SHOWN_SCORE = 0.3
 TITLES = {"bbox": "boxes", "segm": "masks"}
 _IOU_HALF = 0
@@ -42,7 +42,7 @@ class Curves:
         recall: (101,) from 0 to 1.
         half: (101,) precision at IoU 0.50, the mean of the classes.
         mean: (101,) the mean over IoU 0.50 to 0.95.
-        per_class: (K, 101) precision at IoU 0.50; NaN where a class has no object.
+        per_class: (K, 101) precision at IoU 0.50; NaN if a class has no object.
     """
 
     kind: str
@@ -54,13 +54,13 @@ class Curves:
 
 @dataclass(frozen=True)
 class DetectionOutcome:
-    """How well predictions fit the truth.
+    """How well predictions and truth agree.
 
     Attributes:
-        figures: COCO's.
+        figures: COCO's figures.
         scores: F1 of each picture, by its id.
-        measure: What the scores are.
-        curves: Of boxes, and of masks where there are any.
+        measure: An explanation of the scores.
+        curves: Of boxes, and of masks if there are any.
         layout: The format of a score.
     """
 
@@ -80,8 +80,8 @@ class DetectionTask:
         dataset: That data set's dict.
 
     Raises:
-        FileNotFoundError: Where the data is not there.
-        ValueError: Where its annotations cannot be read or name none of the classes.
+        FileNotFoundError: If the data is missing.
+        ValueError: If its annotations cannot be read, or have none of the classes.
     """
 
     def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
@@ -94,7 +94,7 @@ class DetectionTask:
         # As CocoDataset numbers them.
         categories = [c for c in self._truth["categories"] if c["name"] in self.classes]
         if not categories:
-            raise ValueError(f"{self._file} names none of the classes {', '.join(self.classes)}")
+            raise ValueError(f"{self._file} has none of the classes {', '.join(self.classes)}")
         self._names = {category["id"]: category["name"] for category in categories}
         folder = Path(built.data_prefix.get("img") or "")
         self.paths: dict[Id, Path] = {
@@ -104,22 +104,22 @@ class DetectionTask:
         self._coco.dataset = self._truth
         with contextlib.redirect_stdout(io.StringIO()):
             self._coco.createIndex()
-        # Of a single class its name would only hide what is below it.
+        # The name of a single class would only cover the picture.
         several = len(self.classes) > 1
         self._draw_truth = Drawer(self.classes, self.colours, labels="name" if several else "none")
         self._draw_found = Drawer(self.classes, self.colours, labels="score" if several else "none")
 
-    def kept(
+    def find_kept(
         self, folder: Path, named: Collection[str] = ()
     ) -> tuple[Path, dict[Id, list[dict]]] | None:
-        """Return a file of COCO's results for all images in a folder.
+        """Return the newest file of COCO's results for all images, and its content.
 
         Args:
             folder: The work directory.
-            named: Names of files that the last test wrote, which come before newer ones.
+            named: Names of files of the last test, which are preferred to newer ones.
 
         Raises:
-            ValueError: Where it does not fit the annotations.
+            ValueError: If it does not fit the annotations.
         """
         files = [file for file in folder.glob("*.json") if file.name != METRICS_FILE]
         files = [file for file in files if _begins_with_array(file)]
@@ -131,8 +131,8 @@ class DetectionTask:
             found[result["image_id"]].append(result)
         return file, found
 
-    def keep(self, key: Id, result: Detections) -> list[dict]:
-        """Turn what the model found in a picture into COCO's results."""
+    def as_kept(self, key: Id, result: Detections) -> list[dict]:
+        """Convert the model's result of a picture to COCO's results."""
         ids = list(self._names)
         entries = []
         for index, (x1, y1, x2, y2) in enumerate(result.boxes.tolist()):
@@ -148,7 +148,7 @@ class DetectionTask:
         return entries
 
     def compare(self, found: Mapping[Id, list[dict]]) -> DetectionOutcome:
-        """Compare predictions with the truth of their images, by pycocotools or its equal."""
+        """Compare predictions with the truth of their images, by COCO's evaluation."""
         truth = dict(
             self._truth,
             images=[image for image in self._truth["images"] if image["id"] in found],
@@ -179,7 +179,7 @@ class DetectionTask:
     def draw(
         self, picture: np.ndarray, key: Id, found: list[dict]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and what was found into a picture, both (H, W, 3) uint8 in BGR order."""
+        """Draw the truth and the predictions into a picture, each (H, W, 3) uint8 in BGR order."""
         size = picture.shape[:2]
         true = [a for a in self._coco.imgToAnns[key] if a["category_id"] in self._names]
         shapes = [
@@ -217,7 +217,7 @@ def _begins_with_array(file: Path) -> bool:
 
 
 def _curves(kind: str, evaluated: COCOeval) -> Curves:
-    # IoU, recall, class, area, detections; -1 where a class has no object.
+    # IoU, recall, class, area, detections; -1 if a class has no object.
     precision = np.asarray(evaluated.eval["precision"])[:, :, :, 0, -1]
     precision = np.where(precision < 0, np.nan, precision)
     counted = ~np.isnan(precision).all((0, 1))
@@ -233,7 +233,7 @@ def _curves(kind: str, evaluated: COCOeval) -> Curves:
 
 
 def _f1(evaluated: COCOeval) -> dict[Id, float]:
-    """Return the F1 of each image at IoU 0.50; none for one without objects, true or found."""
+    """Return the F1 of each image at IoU 0.50; an image without any objects has none."""
     counts: dict[Id, np.ndarray] = {}
     everything = evaluated.params.areaRng[0]
     for one in evaluated.evalImgs:

@@ -1,4 +1,4 @@
-"""What mmengine's loggers leave behind: records of figures, the environment, an error."""
+"""Read mmengine's logs: records of figures, the environment, and the error that ended a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-# Of a log: its beginning holds the environment, its end the error. In bytes.
+# Bytes of a log to read: the environment is at the beginning, an error at the end.
 BEGINNING, END = 200_000, 100_000
 ERROR_LINES = 25
 _RULE = "-" * 60
@@ -20,10 +20,10 @@ _SAVED = re.compile(r"Saving checkpoint at (\d+) (?:epochs|iterations)")
 
 
 def read_records(file: Path) -> tuple[list[dict], int]:
-    """Read a file of one JSON object per line, as far as it is whole.
+    """Read the lines of a file that are whole JSON objects.
 
     Returns:
-        The records, and how many lines could not be read: a run that was killed leaves half a line.
+        The records, and how many lines could not be read: a killed run leaves half a line.
     """
     records, broken = [], 0
     for line in file.read_text(errors="replace").splitlines():
@@ -42,19 +42,19 @@ def read_records(file: Path) -> tuple[list[dict], int]:
 
 
 def is_training(record: dict) -> bool:
-    """Return whether a record is one of training, rather than of validation."""
+    """Whether a record is from training, not from validation."""
     return "iter" in record
 
 
-def in_order(starts: list[tuple[Path, list[dict]]]) -> list[tuple[Path, list[dict]]]:
-    """Order the starts of a run as their steps follow each other.
+def order_starts(starts: list[tuple[Path, list[dict]]]) -> list[tuple[Path, list[dict]]]:
+    """Sort the starts of a run by their steps.
 
-    Folders are called by the time, which is wrong where the clock was set back. A start whose first
-    step nothing before it reached comes after those that reach it, where there are any.
+    Folders are named by the time, which is wrong if the clock was set back. So a start comes after
+    those that reached its first step, if there are any.
 
     Args:
-        starts: The folder of each start and its records, with one of training at least; in the
-            order of their names.
+        starts: The folder and the records of each start, sorted by the folders' names. Each start
+            has at least one record of training.
     """
     steps = [[record["step"] for record in records if is_training(record)] for _, records in starts]
     gaps = [later - one for own in steps for one, later in pairwise(own)]
@@ -71,52 +71,49 @@ def in_order(starts: list[tuple[Path, list[dict]]]) -> list[tuple[Path, list[dic
     return ordered
 
 
-def join(parts: Iterable[list[dict]]) -> tuple[list[dict], list[dict]]:
+def join_records(parts: Iterable[list[dict]]) -> tuple[list[dict], list[dict]]:
     """Join the records of a run that was resumed.
 
     Args:
-        parts: The records of each start, in the order of the starts. Where two starts went through
-            the same steps, the later counts.
+        parts: The records of each start, in order. If two starts did the same steps, the later
+            one counts.
 
     Returns:
-        The records of training and those of validation, by step.
+        The records of training and those of validation, sorted by step.
     """
     train: dict[int, dict] = {}
     val: dict[int, dict] = {}
     for records in parts:
         begun = next((record for record in records if is_training(record)), None)
         if begun:
-            # In runs by epoch a validation's step is its epoch.
+            # If a run counts epochs, a validation's step is its epoch.
             position = begun.get("epoch", begun["step"])
             train = {step: record for step, record in train.items() if step < begun["step"]}
             val = {step: record for step, record in val.items() if step < position}
         for record in records:
-            # Also a start without training, which made up the last validation.
+            # This includes a start without training, which only ran a missing validation.
             (train if is_training(record) else val)[record["step"]] = record
     return [train[step] for step in sorted(train)], [val[step] for step in sorted(val)]
 
 
 def read_beginning(log: Path) -> str:
-    """Read where mmengine's log tells of environment and config."""
+    """Read the part of mmengine's log with the environment and the config."""
     with log.open("rb") as file:
         return file.read(BEGINNING).decode(errors="replace")
 
 
 def read_end(log: Path) -> str:
-    """Read where a log tells of the last steps and of an error."""
+    """Read the part of a log with the last steps and an error."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - END))
         return file.read().decode(errors="replace")
 
 
-def environment(text: str) -> dict[str, str]:
-    """Return what mmengine's log says of the machine and the versions, by name.
+def parse_environment(text: str) -> dict[str, str]:
+    """Return the machine and the versions in mmengine's log, by name; empty if it has none.
 
     Args:
         text: The beginning of the log.
-
-    Returns:
-        Nothing where the log has no such part.
     """
     found: dict[str, str] = {}
     heading = False
@@ -133,16 +130,16 @@ def environment(text: str) -> dict[str, str]:
 
 
 def last_saved(text: str) -> int:
-    """Return the epoch or iteration of the last checkpoint that a log tells of, or 0."""
+    """Return the epoch or iteration of the last checkpoint in a log, or 0."""
     return max(map(int, _SAVED.findall(text)), default=0)
 
 
 def error_lines(text: str) -> list[str]:
-    """Return the error that ended a run, with its traceback; nothing where there is none.
+    """Return the error that ended a run, with its traceback; empty if there is none.
 
     Args:
-        text: The end of what the run wrote to its log or to the console. An error after which the
-            log goes on is over.
+        text: The end of the run's log or console output. An error does not count if log lines
+            follow it.
     """
     lines = text.rstrip().splitlines()
     logged = [number for number, line in enumerate(lines) if _LOGGED in line]
@@ -155,6 +152,6 @@ def error_lines(text: str) -> list[str]:
     error = lines[begin:]
     if len(error) <= ERROR_LINES:
         return error
-    # What follows an error may be long, such as the same error of other processes.
+    # The text after an error may be long, such as the same error of other processes.
     end = max((n for n in begins if n > begin), default=len(lines) - 1)
     return lines[max(begin, end - ERROR_LINES + 1) : end + 1]

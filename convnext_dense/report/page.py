@@ -1,4 +1,4 @@
-"""The page: everything that is known of runs, in one HTML file that needs no other."""
+"""Make the page: everything that is known about runs, in one HTML file without other files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mmengine.config import Config
 from convnext_dense.config.compare_configs import ConfigDifference, config_differences, find_recipe
 from convnext_dense.report import plots, tables
 from convnext_dense.report.detection import DetectionOutcome
-from convnext_dense.report.missing import Missing, attempt, sentence
+from convnext_dense.report.missing_parts import MissingPart, make_part
 from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome
 from convnext_dense.report.svg import RUNS
-from convnext_dense.report.validation import Options, Validation, validate
-from convnext_dense.text import printable
+from convnext_dense.report.validation import ReportOptions, Validation, validate
+from convnext_dense.text import one_line, printable
 from convnext_dense.version import __version__
 
-# Pairs of pictures in a page, which keep it below 10 MB.
+# Most pairs of pictures in a page, so that it stays below 10 MB.
 MOST_PAIRS = 24
 MOST_ROWS = 25
 PROJECT = "convnext_dense"
@@ -32,18 +32,18 @@ class RunView:
     """A run as the page shows it.
 
     Attributes:
-        run: It.
+        run: The run.
         colour: The number of its colour.
-        validation: What was found in validation images, or why that is not known.
+        validation: The predictions in validation images, or why there are none.
         recipe: The path of its recipe, if there is one.
-        changes: The values that recipe and run differ in, or None where they cannot be compared.
+        changes: The values in which recipe and run differ, or None if they cannot be compared.
         config: Its config as text.
-        warnings: What is wrong with it.
+        warnings: Problems of the run.
     """
 
     run: Run
     colour: int
-    validation: Validation | Missing
+    validation: Validation | MissingPart
     recipe: str
     changes: list[ConfigDifference] | None
     config: str
@@ -51,56 +51,55 @@ class RunView:
 
     @property
     def found(self) -> Validation | None:
-        """What was found in validation images, if that is known."""
+        """The predictions in validation images, if there are any."""
         return self.validation if isinstance(self.validation, Validation) else None
 
     @property
     def published(self) -> dict | None:
-        """What a test set beside the published row of the recipe."""
+        """A test's comparison with the published row of the recipe."""
         return self.run.tested.about.get("published") if self.run.tested else None
 
 
-def look(
+def build_views(
     runs: Sequence[Run],
-    options: Options,
+    options: ReportOptions,
     progress: Callable[[str, int, int], None] = lambda run, done, of: None,
 ) -> list[RunView]:
     """Compare the predictions of runs with the truth, and their configs with the recipes.
 
     Args:
-        runs: As :func:`~convnext_dense.report.run.read_runs` gives them.
-        options: How to look at their validation images. Of many runs fewer pictures are shown.
-        progress: Called with a run's name, the number of predicted images, and how many there will
-            be.
+        runs: From :func:`~convnext_dense.report.run.read_runs`.
+        options: How to compare validation images. With many runs, fewer pictures of each are shown.
+        progress: Called with a run's name, the number of predicted images, and their final number.
 
     Returns:
-        What the page shows of each. A part that cannot be had is :class:`Missing`; the caller may
-        add commands that would give it.
+        What the page shows of each run. A part that cannot be made is a :class:`MissingPart`, to
+        which the caller may add commands.
     """
     shown = max(1, min(options.shown, MOST_PAIRS // (3 * len(runs))))
     options = replace(options, shown=shown)
     return [_view(number, run, options, progress) for number, run in enumerate(runs)]
 
 
-def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
+def render_page(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
     """Make the page of one run or several.
 
     Args:
-        views: As :func:`look` gives them.
-        words: Called with each reason or remark that names arguments, to name them otherwise.
+        views: From :func:`build_views`.
+        words: Called with each text that may name Python arguments, to replace them.
 
     Returns:
-        HTML that refers to nothing outside itself.
+        HTML that needs no other file.
     """
     runs = [view.run for view in views]
     names = [run.name for run in runs]
     evaluated = [
-        attempt(f"The figures of {view.run.name}", tables.evaluated, view.run, view.found)
+        make_part(f"The figures of {view.run.name}", tables.run_figures, view.run, view.found)
         for view in views
     ]
-    measured = [None if isinstance(one, Missing) else one for one in evaluated]
-    over_time = attempt("Figures over time", plots.metric_plots, runs)
-    metrics, more_metrics = ([over_time], []) if isinstance(over_time, Missing) else over_time
+    measured = [None if isinstance(one, MissingPart) else one for one in evaluated]
+    over_time = make_part("Figures over time", plots.metric_plots, runs)
+    metrics, more_metrics = ([over_time], []) if isinstance(over_time, MissingPart) else over_time
     configs = [run.config for run in runs if run.config]
     has_configs = len(configs) == len(runs) > 1
     environment = Environment(
@@ -119,7 +118,7 @@ def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
         project=PROJECT,
         views=views,
         names=names,
-        summary=attempt("The summary", tables.summary_table, runs),
+        summary=make_part("The summary", tables.summary_table, runs),
         training=_several("Figures of training", plots.training_plots, runs),
         has_memory=any("memory" in record for run in runs for record in run.train),
         losses=_several("Parts of the loss", plots.loss_plots, runs),
@@ -131,7 +130,7 @@ def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
         comparable=tables.are_comparable(measured),
         recall=_several("Precision over recall", _recall, views),
         confusion=[
-            attempt(
+            make_part(
                 f"The confusion of {view.run.name}",
                 _confusion,
                 number,
@@ -142,34 +141,34 @@ def render(views: Sequence[RunView], words: Callable[[str], str] = str) -> str:
             for number, view in enumerate(views)
             if (found := view.found) and isinstance(outcome := found.outcome, SegmentationOutcome)
         ],
-        between=attempt("What the runs differ in", config_differences, configs)
+        between=make_part("What the runs differ in", config_differences, configs)
         if has_configs
         else [],
-        environment=attempt("The environment", tables.environment_table, runs),
+        environment=make_part("The environment", tables.environment_table, runs),
         most_rows=MOST_ROWS,
     )
-    # JSON can hold halves of characters, which no file can.
+    # JSON may contain lone surrogates, which cannot be encoded.
     return html.encode(errors="replace").decode()
 
 
 def _shown(value: object) -> object:
-    # What is Markup is ours.
+    # Markup is made by this package; other text is from files.
     return printable(value, lines=True) if type(value) is str else value
 
 
 def _several(what: str, make: Callable[..., list], *args: object) -> list:
-    made = attempt(what, make, *args)
-    return [made] if isinstance(made, Missing) else made
+    made = make_part(what, make, *args)
+    return [made] if isinstance(made, MissingPart) else made
 
 
 def _view(
-    number: int, run: Run, options: Options, progress: Callable[[str, int, int], None]
+    number: int, run: Run, options: ReportOptions, progress: Callable[[str, int, int], None]
 ) -> RunView:
-    seen: Validation | Missing
+    seen: Validation | MissingPart
     try:
         seen = validate(run, options, lambda done, of: progress(run.name, done, of))
-    except Exception as error:  # whatever a model, its data or its modules come up with
-        seen = Missing(sentence(error))
+    except Exception as error:  # a model, its data or its modules may raise anything
+        seen = MissingPart(one_line(error))
     recipe = find_recipe(run.recipe)
     changes, problems = None, list(run.problems)
     if recipe and run.config:
@@ -177,7 +176,7 @@ def _view(
             original = Config.fromfile(recipe, import_custom_modules=False)
             changes = config_differences([original, run.config])
         except Exception as error:  # a config is Python
-            problems.append(f"the recipe {recipe} cannot be read: {sentence(error)}")
+            problems.append(f"the recipe {recipe} could not be loaded: {one_line(error)}")
     config = run.config_file.read_text(errors="replace") if run.config_file else ""
     return RunView(
         run,
@@ -193,10 +192,10 @@ def _view(
 def _warnings(run: Run) -> list[str]:
     losses = [(record["step"], record.get("loss")) for record in run.train]
     broken = [s for s, loss in losses if isinstance(loss, float) and not math.isfinite(loss)]
-    return [f"the loss is no finite number from iteration {broken[0]} on"] if broken else []
+    return [f"the loss is not a finite number from iteration {broken[0]} on"] if broken else []
 
 
-def _recall(views: Sequence[RunView]) -> list[plots.Plot | Missing]:
+def _recall(views: Sequence[RunView]) -> list[plots.Plot | MissingPart]:
     outcomes = [(view, view.found.outcome) for view in views if view.found]
     return plots.recall_plots(
         [
@@ -209,9 +208,9 @@ def _recall(views: Sequence[RunView]) -> list[plots.Plot | Missing]:
 
 def _confusion(
     number: int, name: str, outcome: SegmentationOutcome, classes: Sequence[str]
-) -> tuple[plots.Plot | Missing, tables.Table]:
+) -> tuple[plots.Plot | MissingPart, tables.Table]:
     confusion = outcome.confusion
-    plot = attempt(
+    plot = make_part(
         f"Confusion of {name}", plots.confusion_plot, confusion, classes, name, f"c{number}"
     )
     rows = [

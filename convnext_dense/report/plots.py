@@ -1,4 +1,4 @@
-"""The page's figures, drawn by matplotlib: curves over a run, precision over recall, confusion."""
+"""Draw the page's plots by matplotlib: curves over a run, precision over recall, confusion."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from convnext_dense.report.detection import TITLES, Curves
-from convnext_dense.report.missing import Missing, attempt
+from convnext_dense.report.missing_parts import MissingPart, make_part
 from convnext_dense.report.run import Run
-from convnext_dense.report.svg import RUNS, inline, run_colour, themed
+from convnext_dense.report.svg import RUNS, render_svg, run_colour, themed_figure
 
 SIZE = 4.4, 2.6
-# More would not be seen, and make the page large.
+# More points would not be visible, and would make the page large.
 MOST_POINTS = 400
 MOST_NAMES, MOST_NUMBERS = 40, 15
-# The first of a family is shown, the others on demand.
+# These metrics are shown at once, the others on demand.
 MAIN_METRICS = ("mAP", "mIoU", "mAcc", "aAcc")
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the page.
+    """A plot of the page.
 
     Attributes:
         title: What it shows.
-        svg: It.
-        note: What its lines mean, where the legend of runs does not say it.
+        svg: The plot.
+        note: The meaning of its lines, if the legend of runs does not explain them.
     """
 
     title: str
@@ -40,15 +40,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a figure.
+    """A line of a plot.
 
     Attributes:
-        name: What it is.
+        name: Its name.
         colour: The number of its run.
         x: (N,).
         y: (N,); NaN leaves a gap.
-        style: matplotlib's.
-        marker: matplotlib's.
+        style: As in matplotlib.
+        marker: As in matplotlib.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Line:
     marker: str = ""
 
 
-def training_plots(runs: Sequence[Run]) -> list[Plot | Missing]:
-    """Draw loss, learning rate, time and memory per iteration, as far as they were logged."""
+def training_plots(runs: Sequence[Run]) -> list[Plot | MissingPart]:
+    """Draw loss, learning rate, time and memory per iteration, if they were logged."""
     time_lines = _logged(runs, "time") + _logged(runs, "data_time", style=":")
     found = [
         _lines("loss", _logged(runs, "loss"), "iteration"),
@@ -73,23 +73,23 @@ def training_plots(runs: Sequence[Run]) -> list[Plot | Missing]:
     return [plot for plot in found if plot]
 
 
-def loss_plots(runs: Sequence[Run]) -> list[Plot | Missing]:
-    """Draw each part of the loss, and what else training logs of the model."""
+def loss_plots(runs: Sequence[Run]) -> list[Plot | MissingPart]:
+    """Draw each part of the loss, and other values of the model in the training log."""
     known = ("step", "iter", "epoch", "lr", "base_lr", "time", "data_time", "memory", "loss")
     names = {name: None for run in runs for record in run.train for name in record}
     found = [_lines(name, _logged(runs, name), "iteration") for name in names if name not in known]
     return [plot for plot in found if plot]
 
 
-def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot | Missing], list[Plot | Missing]]:
+def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot | MissingPart], list[Plot | MissingPart]]:
     """Draw the figures of the validations over time.
 
     Returns:
-        The main ones and the others.
+        The plots of the main figures, and of the others.
     """
     by_epoch = all(run.by_epoch for run in runs if run.val)
-    main: list[Plot | Missing] = []
-    others: list[Plot | Missing] = []
+    main: list[Plot | MissingPart] = []
+    others: list[Plot | MissingPart] = []
     names = {name: None for run in runs for name in run.metrics()}
     is_main = {name: name.endswith(MAIN_METRICS) for name in names}
     for name in names:
@@ -111,11 +111,11 @@ def metric_plots(runs: Sequence[Run]) -> tuple[list[Plot | Missing], list[Plot |
 
 def recall_plots(
     curves: Sequence[tuple[int, str, Sequence[Curves]]],
-) -> list[Plot | Missing]:
+) -> list[Plot | MissingPart]:
     """Draw precision over recall.
 
     Args:
-        curves: The number of a run, its name, its curves.
+        curves: The number, the name and the curves of each run.
     """
     found = []
     for kind, title in TITLES.items():
@@ -133,20 +133,20 @@ def recall_plots(
 
 
 def confusion_plot(confusion: np.ndarray, classes: Sequence[str], name: str, key: str) -> Plot:
-    """Draw which class the pixels of each class are taken for.
+    """Draw as which class the pixels of each true class are predicted.
 
     Args:
         confusion: (K, K + 1), see :class:`~convnext_dense.report.segmentation.SegmentationOutcome`.
         classes: K names.
-        name: That of the run.
-        key: Begins the ids of the SVG.
+        name: The name of the run.
+        key: The prefix of the SVG's ids.
     """
     if not confusion[:, -1].any():
         confusion = confusion[:, :-1]
     columns = [*classes, "unlabelled"][: confusion.shape[1]]
     shares = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
     side = 2.2 + 0.26 * min(len(classes), MOST_NAMES)
-    with themed(side, side) as figure:
+    with themed_figure(side, side) as figure:
         axes = figure.subplots()
         axes.grid(False)
         axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
@@ -167,7 +167,7 @@ def confusion_plot(confusion: np.ndarray, classes: Sequence[str], name: str, key
         f"{100 * right.mean():.0f} percent on average are predicted as that class"
     )
     note = "Each row: of the pixels of a true class, the percentage that is predicted as each class"
-    return Plot(f"Confusion of {name}", inline(figure, key, description), note)
+    return Plot(f"Confusion of {name}", render_svg(figure, key, description), note)
 
 
 def confusions(
@@ -176,7 +176,7 @@ def confusions(
     """List the most frequent confusions.
 
     Returns:
-        The true class, the predicted one, and the part of the truth's pixels; by falling part.
+        The true class, the predicted one, and the part of the true class's pixels; largest first.
     """
     names = [*classes, "unlabelled"]
     shares = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
@@ -206,12 +206,12 @@ def _values(records: Sequence[dict], name: str) -> np.ndarray:
 
 
 def validation_steps(run: Run, by_epoch: bool) -> np.ndarray:
-    """Return where a run's validations stand.
+    """Return the steps of a run's validations.
 
     Args:
-        run: It.
-        by_epoch: Whether to count epochs, else iterations: of a run by epoch, the last that was
-            logged before the validation.
+        run: The run.
+        by_epoch: Whether to count epochs instead of iterations. If the run counts epochs, its
+            iterations are the last that were logged before each validation.
 
     Returns:
         (N,) float64.
@@ -231,22 +231,22 @@ def _lines(
     zero: bool = False,
     unit: bool = False,
     note: str = "",
-) -> Plot | Missing | None:
-    """Draw lines; None where none of them has a value."""
+) -> Plot | MissingPart | None:
+    """Draw lines; return None if no line has a value."""
     lines = [line for line in lines if np.isfinite(line.y).any()]
     if not lines:
         return None
-    return attempt(title, _draw_lines, title, lines, xlabel, zero, unit, note)
+    return make_part(title, _draw_lines, title, lines, xlabel, zero, unit, note)
 
 
 def _draw_lines(
     title: str, lines: Sequence[Line], xlabel: str, zero: bool, unit: bool, note: str
 ) -> Plot:
-    with themed(*SIZE) as figure:
+    with themed_figure(*SIZE) as figure:
         axes = figure.subplots()
         for line in lines:
-            x, y = thin(line.x, line.y)
-            # Colours come again after the last; then dashes tell runs apart.
+            x, y = thin_out(line.x, line.y)
+            # After the last colour, the first one is used again, with dashes.
             style = "-." if line.colour >= RUNS and line.style == "-" else line.style
             marker = line.marker or ("o" if np.isfinite(y).sum() == 1 else "")
             axes.plot(x, y, style, color=run_colour(line.colour), marker=marker, lw=1.4, ms=4)
@@ -259,10 +259,10 @@ def _draw_lines(
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
     key = f"f{crc32(title.encode()):x}"
     description = f"{title} by {xlabel}: {'; '.join(map(_describe, lines[:RUNS]))}"
-    return Plot(title, inline(figure, key, description), note)
+    return Plot(title, render_svg(figure, key, description), note)
 
 
-def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def thin_out(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return at most :data:`MOST_POINTS` points, each the mean of its neighbours."""
     if len(x) <= MOST_POINTS:
         return x, y

@@ -1,4 +1,4 @@
-"""Reads what a run left in its work directory, whole or not."""
+"""Read a run from its work directory, even if files are missing or damaged."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from convnext_dense.csv_files import read_csv
 from convnext_dense.evaluation.figures import METRICS_FILE, PER_CLASS_FILE, Figures
 from convnext_dense.report import logs
 
-# A run that wrote nothing for longer is taken for stopped.
+# A run counts as stopped if it has written nothing for this long.
 SILENT_SECONDS = 300
 _CONSOLE = ("*.log", "*.out", "*.err", "*.txt")
-# Beside figures, a record of validation holds these.
+# The keys of a record of validation that are not figures.
 _NO_METRICS = ("step", "time", "data_time", "memory", "epoch", "iter")
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a run came.
+    """The state of a run.
 
     Attributes:
-        name: ``finished``, ``running``, ``stopped``, ``failed``, ``evaluated`` where only
-            a test ran, or ``not started``.
-        detail: What that was seen by.
-        error: The last lines of an error, if the run left one.
+        name: ``finished``, ``running``, ``stopped``, ``failed``, ``evaluated`` if there was only a
+            test, or ``not started``.
+        detail: The evidence for it.
+        error: The last lines of an error, if there is one.
     """
 
     name: str
@@ -40,11 +40,11 @@ class State:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """The figures that a test left.
+class TestFigures:
+    """The figures in the files of a test.
 
     Attributes:
-        figures: Of the benchmark.
+        figures: The figures.
         about: The other keys of ``metrics.json``.
     """
 
@@ -54,22 +54,22 @@ class Tested:
 
 @dataclass
 class Run:
-    """One run. Whatever a run may lack is None or empty.
+    """One run. What is missing is None or empty.
 
     Attributes:
         folder: The work directory.
-        name: What to call it beside others.
-        config: Its config, without the modules that the config imports.
-        config_file: Where that stands.
+        name: Its name in the page.
+        config: Its config; the modules that it imports are not imported.
+        config_file: The file of the config.
         starts: When it was started and resumed.
         train: Records of training by step: ``step``, ``lr``, ``loss``, ``time`` in seconds, ...
-        val: Records of validation by step, which is the epoch where ``by_epoch``.
+        val: Records of validation by step; the step is the epoch if ``by_epoch``.
         by_epoch: Whether the run counts epochs.
-        environment: What mmengine's log says of machine and versions.
-        checkpoint: The best, else the newest.
-        tested: What a test found.
-        state: How far it came.
-        problems: What could not be read, in sentences.
+        environment: The machine and the versions in mmengine's log.
+        checkpoint: The best one, else the newest.
+        tested: The figures of a test.
+        state: Its state.
+        problems: Sentences about files that could not be read.
     """
 
     folder: Path
@@ -82,13 +82,13 @@ class Run:
     by_epoch: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     checkpoint: Path | None = None
-    tested: Tested | None = None
+    tested: TestFigures | None = None
     state: State = State("not started", "no record of a training step")
     problems: list[str] = field(default_factory=list)
 
     @property
     def recipe(self) -> str:
-        """What the config is called."""
+        """The name of the newest config file in the work directory, without suffix."""
         newest = max(self.folder.glob("*.py"), key=modified, default=None)
         return newest.stem if newest else ""
 
@@ -109,11 +109,11 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
 
     Args:
         folder: The work directory.
-        name: What to call the run; the folder's name.
-        now: Seconds since 1970, to tell a run that is going on.
+        name: The run's name in the page; by default the folder's.
+        now: Seconds since 1970, to recognise a run that is still running; by default now.
 
     Raises:
-        FileNotFoundError: Where there is no such folder, or it holds no run.
+        FileNotFoundError: If there is no such folder, or it has no run.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -121,15 +121,15 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
     parts = sorted(path for path in folder.iterdir() if (path / "vis_data").is_dir())
     if not (parts or (folder / METRICS_FILE).is_file()):
         raise FileNotFoundError(
-            f"{folder} holds no run: tools/train.py leaves there a folder named by the time, such "
-            f"as 20260131_120000, with vis_data/scalars.json, and tools/test.py {METRICS_FILE}"
+            f"{folder} has no run: tools/train.py writes a folder named by the time, such as "
+            f"20260131_120000, with vis_data/scalars.json, and tools/test.py writes {METRICS_FILE}"
         )
     run = Run(folder, name or folder.resolve().name)
     trained = _read_records(run, parts)
     _read_config(run, [*parts, *trained])
     logs_of_run = [log for part in trained or parts for log in sorted(part.glob("*.log"))]
     if logs_of_run:
-        run.environment = logs.environment(logs.read_beginning(logs_of_run[-1]))
+        run.environment = logs.parse_environment(logs.read_beginning(logs_of_run[-1]))
     run.checkpoint = find_checkpoint(folder)
     run.tested = _read_tested(run)
     if run.tested and not run.train:
@@ -140,11 +140,11 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
-    """Read several work directories, and name them by as much of their paths as tells them apart.
+    """Read several work directories, and name them by the ends of their paths that differ.
 
     Raises:
         FileNotFoundError: As :func:`read_run`.
-        ValueError: Where a folder is given twice.
+        ValueError: If a folder is given twice.
     """
     paths = [Path(folder).resolve() for folder in folders]
     twice = [path for path in paths if paths.count(path) > 1]
@@ -158,7 +158,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 
 
 def _read_records(run: Run, parts: list[Path]) -> list[Path]:
-    """Read the records of all starts, and tell which folders hold a training."""
+    """Read the records of all starts, and return the folders of those that trained."""
     starts: list[tuple[Path, list[dict]]] = []
     made_up: list[tuple[Path, list[dict]]] = []
     for part in parts:
@@ -172,11 +172,11 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
             run.problems.append(f"{file.relative_to(run.folder)}: {lines} left out")
         if any(map(logs.is_training, found)):
             starts.append((part, found))
-        elif found:  # a start that made up the last validation
+        elif found:  # a start that only ran the missing validation
             made_up.append((part, found))
-    starts = logs.in_order(starts)
+    starts = logs.order_starts(starts)
     trained, records = [part for part, _ in starts], [found for _, found in starts]
-    # A start from the beginning leaves nothing of those before.
+    # A start from the beginning replaces all earlier ones.
     firsts = [next(filter(logs.is_training, found))["step"] for found in records]
     run.starts = [
         _time_of(part)
@@ -185,13 +185,13 @@ def _read_records(run: Run, parts: list[Path]) -> list[Path]:
     ]
     first = min(run.starts, default=datetime.min)
     records += [found for part, found in made_up if _time_of(part) >= first]
-    run.train, run.val = logs.join(records)
+    run.train, run.val = logs.join_records(records)
     run.by_epoch = any("epoch" in record for record in run.train)
     return trained
 
 
 def _read_config(run: Run, parts: list[Path]) -> None:
-    """Read the config of the last training, else that of the last test, else the folder's."""
+    """Read the config of the last training, else of the last test, else in the folder."""
     files = [part / "vis_data/config.py" for part in reversed(parts)]
     files += sorted(run.folder.glob("*.py"), key=modified, reverse=True)
     run.config_file = next((file for file in files if file.is_file()), None)
@@ -205,7 +205,7 @@ def _read_config(run: Run, parts: list[Path]) -> None:
 
 
 def modified(path: Path) -> float:
-    """Return when a file was written, in seconds since 1970; 0 where a running run removed it."""
+    """Return when a file was written, in seconds since 1970; 0 if a running run removed it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def find_checkpoint(folder: Path) -> Path | None:
     return max(every, key=lambda file: (_number(file), modified(file)), default=None)
 
 
-def _read_tested(run: Run) -> Tested | None:
+def _read_tested(run: Run) -> TestFigures | None:
     file, table = run.folder / METRICS_FILE, run.folder / PER_CLASS_FILE
     if not file.is_file():
         return None
@@ -232,7 +232,7 @@ def _read_tested(run: Run) -> Tested | None:
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         run.problems.append(f"{file} and {table.name} cannot be read: {error!r}")
         return None
-    return Tested(Figures(summary, rows), about)
+    return TestFigures(Figures(summary, rows), about)
 
 
 def _numbers(row: dict[str, str]) -> dict[str, str | float]:
@@ -252,17 +252,17 @@ def _state(run: Run, parts: list[Path], logs_of_run: list[Path], now: float) -> 
     error = _last_error(run.folder, logs_of_run, last)
     if error:
         return State("failed", f"last record {when}", error)
-    # Of files from the future, whose clock was set back, nothing is known.
+    # Files from the future show nothing: the clock was set back.
     if abs(silent) < SILENT_SECONDS:
         return State("running", f"wrote {max(0, round(silent))} s before this page was made")
     return State("stopped", f"before its {run.length or '?'} {unit}; nothing since {when}")
 
 
 def _reached(run: Run, logs_of_run: list[Path]) -> int:
-    """Return the last epoch or iteration that is known to be done."""
+    """Return the last epoch or iteration that is certainly done."""
     done = [logs.last_saved(logs.read_end(log)) for log in logs_of_run[-1:]]
     if run.by_epoch:
-        # A checkpoint of an earlier training in the same folder may be of a later epoch.
+        # A checkpoint of an earlier training in this folder may have a later epoch.
         begun = run.train[-1].get("epoch", 0) if run.train else 0
         kept = [_number(file) for file in run.folder.glob("epoch_*.pth")]
         done += [number for number in kept if number <= begun]
@@ -272,9 +272,9 @@ def _reached(run: Run, logs_of_run: list[Path]) -> int:
 
 
 def _last_error(folder: Path, logs_of_run: list[Path], last: float) -> list[str]:
-    """Find the error of the last start, in its log or in what the console was sent to."""
+    """Find the error of the last start, in its log or in a file of its console output."""
     consoles = [file for pattern in _CONSOLE for file in sorted(folder.glob(pattern))]
-    # An error is written at the end, or a little after it.
+    # An error is written at the end of a run, or shortly after.
     recent = [file for file in consoles if modified(file) >= last - 1]
     for file in [*recent, *logs_of_run[-1:]]:
         if error := logs.error_lines(logs.read_end(file)):

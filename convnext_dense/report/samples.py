@@ -1,4 +1,4 @@
-"""Samples after augmentation, as the network sees them, drawn into one picture."""
+"""Draw samples after augmentation, as the network gets them, into one picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from convnext_dense.inference.drawing import Drawer
 
-# Pixels: of a sample's longer side, between samples, of a line of text, of a legend's entry.
+# In pixels: a sample's longer side, the gap between samples, a line of text, a legend's entry.
 CELL, _GAP, _LINE, _LEGEND_WIDTH = 512, 8, 18, 150
 _TITLE_LINES, _TITLE_SIZE = 2, 8  # the size in points
 _DPI = 100
@@ -37,16 +37,16 @@ _GREY = (128, 128, 128)
 
 @dataclass(frozen=True)
 class Sample:
-    """What the network gets for one image, and its truth.
+    """The network's input for one image, and its truth.
 
     Attributes:
-        file: The image; of a mosaic the first one.
-        picture: (H, W, 3) uint8, BGR: the input with mean and standard deviation undone.
+        file: The image; in a mosaic the first one.
+        picture: (H, W, 3) uint8, BGR: the input without normalisation.
         size: (width, height) of the image in it; the rest is padding.
         boxes: (N, 4) float32: x1, y1, x2, y2; None for a segmenter.
         labels: (N,) int64 of the boxes, or (H, W) of the pixels.
         masks: (N, H, W) bool, or None.
-        ignored: (N,) bool: crowds, of which nothing is learned; None for a segmenter.
+        ignored: (N,) bool: crowds, which are not trained on; None for a segmenter.
     """
 
     file: str
@@ -65,16 +65,16 @@ def draw_samples(
 
     Args:
         cfg: A config of mmdet or mmseg.
-        number: How many, at least 1; fewer where the data set has fewer.
+        number: The number of samples, at least 1; fewer if the data set has fewer.
         split: ``train`` or ``val``.
-        seed: Of the choice and of the augmentation, from 0 to 2**32 - 1.
+        seed: The seed of the choice and the augmentation, from 0 to 2**32 - 1.
 
     Returns:
-        A PNG, and how many samples it shows.
+        A PNG, and the number of samples in it.
 
     Raises:
-        FileNotFoundError: Where a file is missing.
-        ValueError: Where a number is out of range, or the data does not fit the config.
+        FileNotFoundError: If a file is missing.
+        ValueError: If a number is out of range, or the data does not fit the config.
     """
     from mmengine.registry import DATASETS
 
@@ -93,12 +93,12 @@ def draw_samples(
         number = min(number, len(dataset))
         samples = list(islice(_samples(cfg, loader, training=split == "train"), number))
     if not samples:
-        raise ValueError(f"the {split}_dataloader gives no batch: see its batch_size and drop_last")
+        raise ValueError(f"the {split}_dataloader has no batch: see its batch_size and drop_last")
     return draw_grid(samples, dataset.metainfo), len(samples)
 
 
 def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLoader:
-    """Build a loader as the run would, in this process and shuffled."""
+    """Build a loader as a run would, but shuffled and without workers."""
     from mmengine.runner import Runner, set_random_seed
 
     cfg = copy.deepcopy(cfg)
@@ -114,15 +114,15 @@ def _build_loader(cfg: Config, split: str, seed: int) -> torch.utils.data.DataLo
     use_checked_loading(cfg)
     set_random_seed(seed)
     loader = Runner.build_dataloader(config, seed=seed)
-    if is_endless(loader):  # the end of a batch would be far off
+    if is_endless(loader):  # without this, filling a huge batch would take very long
         check_batch_size(f"{split}_dataloader", loader)
     return loader
 
 
 def load_truth_first(pipeline: Sequence[ConfigDict]) -> list[ConfigDict]:
-    """Move the truth's loading before the resizing, so that it is resized along.
+    """Move the loading of the truth before the resizing, so that the truth is resized too.
 
-    In validation pipelines it comes last, since predictions are brought to the image's own size.
+    In validation pipelines it comes last, since predictions are scaled to the image's own size.
     """
     kinds = [type_name(transform) for transform in pipeline]
     if "LoadImageFromFile" not in kinds or "LoadAnnotations" not in kinds:
@@ -134,15 +134,15 @@ def load_truth_first(pipeline: Sequence[ConfigDict]) -> list[ConfigDict]:
 
 
 def _samples(cfg: Config, loader: torch.utils.data.DataLoader, training: bool) -> Iterator[Sample]:
-    """Yield samples batch by batch: without end where the loader has none."""
+    """Yield samples batch by batch; an endless loader yields endlessly."""
     from mmengine.logging import MessageHub
     from mmengine.registry import MODELS
 
     preprocessor = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
     if preprocessor is None:
-        raise ValueError("the model has no data_preprocessor: what it would see is not known")
+        raise ValueError("the model has no data_preprocessor: its input is not known")
     preprocessor = MODELS.build(preprocessor)
-    # What changes the input's size every few iterations asks for this one's number.
+    # A preprocessor that changes the input's size every few iterations needs the iteration.
     MessageHub.get_current_instance().update_info("iter", 0)
     for batch in loader:
         data = preprocessor(batch, training=training)
@@ -179,11 +179,11 @@ def _sample(
 
 
 def undo_normalisation(tensor: torch.Tensor, preprocessor: BaseDataPreprocessor) -> np.ndarray:
-    """Turn a network's input back into a picture.
+    """Convert a network's input back to a picture.
 
     Args:
-        tensor: (C, H, W) as a data preprocessor of mmengine, mmdet or mmseg gives it.
-        preprocessor: Which one did.
+        tensor: (C, H, W), from a data preprocessor of mmengine, mmdet or mmseg.
+        preprocessor: The preprocessor.
 
     Returns:
         (H, W, 3) uint8, BGR; of pictures with other channels see
@@ -192,7 +192,7 @@ def undo_normalisation(tensor: torch.Tensor, preprocessor: BaseDataPreprocessor)
     if getattr(preprocessor, "_enable_normalize", False):
         tensor = tensor * preprocessor.std + preprocessor.mean
     picture = tensor.detach().cpu().float().permute(1, 2, 0).numpy()
-    # Images are loaded as BGR; mmengine's and mmseg's preprocessors name the switch differently.
+    # Images are loaded as BGR; this switch has another name in mmengine than in mmseg.
     names = ("_channel_conversion", "channel_conversion")
     if picture.shape[2] == 3 and any(getattr(preprocessor, name, False) for name in names):
         picture = picture[..., ::-1]
@@ -200,7 +200,7 @@ def undo_normalisation(tensor: torch.Tensor, preprocessor: BaseDataPreprocessor)
 
 
 def _fit(masks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pad masks to the input's size where the preprocessor does not."""
+    """Pad masks to the input's size, if the preprocessor has not done so."""
     height, width = (min(a, b) for a, b in zip(masks.shape[1:], shape, strict=True))
     fitted = np.zeros((len(masks), *shape), masks.dtype)
     fitted[:, :height, :width] = masks[:, :height, :width]
@@ -212,7 +212,7 @@ def draw_grid(samples: Sequence[Sample], metainfo: dict) -> bytes:
 
     Args:
         samples: At least one.
-        metainfo: Of their data set, with ``classes`` and perhaps ``palette``.
+        metainfo: The data set's, with ``classes`` and perhaps ``palette``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -244,7 +244,7 @@ def draw_grid(samples: Sequence[Sample], metainfo: dict) -> bytes:
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     FigureCanvasAgg(figure)
     for sample, picture, (left, top) in zip(samples, drawn, places, strict=True):
-        # Pixel for pixel.
+        # One pixel of the picture is one pixel of the grid.
         shape = picture.shape[1] / width, picture.shape[0] / height
         ax = figure.add_axes((left / width, 1 - top / height - shape[1], *shape))
         ax.imshow(picture[..., ::-1], aspect="auto", interpolation="nearest")
@@ -260,7 +260,7 @@ def draw_grid(samples: Sequence[Sample], metainfo: dict) -> bytes:
 
 
 def lay_out(shapes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], int, int]:
-    """Place pictures in a grid of about as many rows as columns, below their titles.
+    """Place pictures below their titles, in a grid of about as many rows as columns.
 
     Args:
         shapes: (height, width) in pixels.
@@ -283,12 +283,12 @@ def lay_out(shapes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], i
 
 
 def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: Drawer) -> np.ndarray:
-    """Draw a sample's truth into its picture, whose longer side becomes a cell's.
+    """Draw a sample's truth into its picture, scaled to the size of a cell.
 
     Args:
-        sample: What to draw.
-        classes: The names, and behind them those of their ignored objects.
-        drawer: A :class:`~convnext_dense.inference.drawing.Drawer` of these.
+        sample: The sample.
+        classes: The names of the classes, then the names for ignored objects of each class.
+        drawer: A :class:`~convnext_dense.inference.drawing.Drawer` for these classes.
 
     Returns:
         (H, W, 3) uint8, BGR.

@@ -1,4 +1,4 @@
-"""A segmenter's validation images: their truth, what was predicted, and how well it fits."""
+"""Compare a segmenter's predictions in validation images with the truth."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.results import Segmentation
 from convnext_dense.report.colours import class_colours
 
-MEASURE = "mIoU of the classes that the picture's truth or prediction has, in percent."
+MEASURE = "mIoU, in percent, of the classes in the picture's truth or prediction."
 
 
 @dataclass(frozen=True)
 class SegmentationOutcome:
-    """How well predictions fit the truth.
+    """How well predictions and truth agree.
 
     Attributes:
-        figures: mmseg's.
+        figures: mmseg's figures.
         scores: mIoU of each picture in percent, by its path.
-        measure: What the scores are.
-        confusion: (K, K + 1) pixels by true and predicted class; the last column is of pixels that
-            were predicted as unlabelled.
+        measure: An explanation of the scores.
+        confusion: (K, K + 1) pixels by true and predicted class; the last column counts pixels
+            that were predicted as unlabelled.
         layout: The format of a score.
     """
 
@@ -56,8 +56,8 @@ class SegmentationTask:
         dataset: That data set's dict.
 
     Raises:
-        FileNotFoundError: Where the data is not there.
-        ValueError: Where it has no image or no truth.
+        FileNotFoundError: If the data is missing.
+        ValueError: If it has no image or no truth.
     """
 
     def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
@@ -76,18 +76,20 @@ class SegmentationTask:
         self._reduce_zero_label = bool(built.reduce_zero_label)
         self._infos = {info["img_path"]: info for info in built.load_data_list()}
         if not self._infos:
-            raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) holds no image")
+            raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) has no image")
         self.paths: dict[Id, Path] = {path: Path(path) for path in self._infos}
         self._images = folders[:1]
         self._load = LoadAnnotations(imdecode_backend="pillow")
         self._draw = Drawer(self.classes, self.colours, legend=False)
 
-    def kept(self, folder: Path, named: Collection[str] = ()) -> tuple[Path, dict[Id, Path]] | None:
-        """Return a folder with a PNG of labels for every image.
+    def find_kept(
+        self, folder: Path, named: Collection[str] = ()
+    ) -> tuple[Path, dict[Id, Path]] | None:
+        """Return the newest folder with a PNG of labels for every image, and the PNGs.
 
         Args:
             folder: The work directory.
-            named: Names of folders that the last test wrote, which come before newer ones.
+            named: Names of folders of the last test, which are preferred to newer ones.
         """
         wanted = {key: label_map_name(path, self._images) for key, path in self.paths.items()}
         folders = [
@@ -100,8 +102,8 @@ class SegmentationTask:
         newest = max(folders, key=lambda sub: (sub.name in named, sub.stat().st_mtime))
         return newest, {key: newest / name for key, name in wanted.items()}
 
-    def keep(self, key: Id, result: Segmentation) -> bytes:
-        """Turn what the model found in a picture into the bytes of a PNG, as a test keeps it."""
+    def as_kept(self, key: Id, result: Segmentation) -> bytes:
+        """Convert the model's result of a picture to the bytes of a PNG, as a test writes it."""
         png = io.BytesIO()
         labels = result.labels + np.uint8(self._reduce_zero_label)
         Image.fromarray(labels.astype(np.uint8)).save(png, "PNG")
@@ -135,7 +137,7 @@ class SegmentationTask:
     def draw(
         self, picture: np.ndarray, key: Id, found: Path | bytes
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and what was found into a picture, both (H, W, 3) uint8 in BGR order."""
+        """Draw the truth and the predictions into a picture, each (H, W, 3) uint8 in BGR order."""
         truth = Segmentation(self._truth(key), self.classes)
         return self._draw(picture, truth), self._draw(
             picture, Segmentation(self._labels(found), self.classes)
@@ -156,7 +158,7 @@ class SegmentationTask:
 
 
 def areas(confusion: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return what IoUMetric counts, from pixels by true and predicted class.
+    """Convert pixels by true and predicted class to the counts of IoUMetric.
 
     Args:
         confusion: (K, K + 1), as of :class:`SegmentationOutcome`.

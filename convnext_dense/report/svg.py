@@ -1,4 +1,4 @@
-"""matplotlib's figures as SVG inside a page: in its colours, without ids that could clash."""
+"""Make matplotlib's figures SVG elements of a page: in its colours, with unique ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from convnext_dense.text import printable
 
 RUNS = 8
-# Stand-ins for the page's colours, which differ between light and dark.
+# Stand-ins for the page's colours, which are different in light and dark mode.
 _TEXT, _GRID = "#010203", "#010204"
 _THEME = {_TEXT: "currentColor", _GRID: "var(--grid)"} | {
     f"#0102{16 + number:02x}": f"var(--run{number})" for number in range(RUNS)
@@ -24,8 +24,8 @@ _THEME = {_TEXT: "currentColor", _GRID: "var(--grid)"} | {
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "report",
-    "text.parse_math": False,  # a name may hold dollar signs
-    "font.sans-serif": ["DejaVu Sans"],  # whose sizes matplotlib knows
+    "text.parse_math": False,  # a name may contain dollar signs
+    "font.sans-serif": ["DejaVu Sans"],  # matplotlib knows its sizes
     "font.size": 9,
     "text.color": _TEXT,
     "axes.edgecolor": _TEXT,
@@ -42,43 +42,43 @@ _STYLE: dict[Any, Any] = {
     "axes.formatter.limits": (-4, 5),
 }
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-# As in `url(#clip)` and `href="#marker"`; a colour stands elsewhere.
+# As in `url(#clip)` and `href="#marker"`, but not a colour.
 _REFERENCE = re.compile(r"(?<=url\()#[\w-]+|^#[\w-]+$")
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def run_colour(number: int) -> str:
-    """Return the colour of a run for matplotlib; the page decides what it looks like."""
+    """Return the stand-in for a run's colour; the page replaces it."""
     return list(_THEME)[2 + number % RUNS]
 
 
 @contextmanager
-def themed(width: float, height: float) -> Iterator[Figure]:
-    """Yield a figure whose text and lines follow the page.
+def themed_figure(width: float, height: float) -> Iterator[Figure]:
+    """Yield a figure whose text and lines have the page's style.
 
     Args:
-        width: Inches; a point of text is a 72nd of one.
+        width: Inches; a point of text is 1/72 inch.
         height: Inches.
     """
     with matplotlib.rc_context(_STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def inline(figure: Figure, prefix: str, description: str) -> Markup:
-    """Render a figure of :func:`themed` as an SVG element.
+def render_svg(figure: Figure, prefix: str, description: str) -> Markup:
+    """Render a figure of :func:`themed_figure` as an SVG element.
 
     Args:
-        figure: It.
-        prefix: Begins its ids; unique in the page.
-        description: What a reader who does not see it is told.
+        figure: The figure.
+        prefix: The prefix of its ids; unique in the page.
+        description: Text for readers who cannot see it.
     """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
-    # matplotlib writes names as they are, and XML has no control characters.
+    # matplotlib does not escape names, and XML allows no control characters.
     root = ElementTree.fromstring(printable(buffer.getvalue().decode(), lines=True))
     _rename_ids(root, prefix)
-    # It would hold for the whole page, which has it in its own style.
+    # Its style would apply to the whole page, which has its own.
     for parent in root.iter():
         for child in [c for c in parent if c.tag == f"{{{_SVG}}}style"]:
             parent.remove(child)
@@ -95,7 +95,7 @@ def inline(figure: Figure, prefix: str, description: str) -> Markup:
 
 
 def _rename_ids(root: ElementTree.Element, prefix: str) -> None:
-    """Put a prefix before the ids that something refers to, and drop the others."""
+    """Add a prefix to the ids that are referred to, and remove the others."""
     values = [value for element in root.iter() for value in element.attrib.values()]
     used = {match[0][1:] for value in values for match in _REFERENCE.finditer(value)}
     for element in root.iter():

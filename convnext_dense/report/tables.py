@@ -1,4 +1,4 @@
-"""The page's tables: runs side by side, with the best of each row marked."""
+"""Make the page's tables: runs side by side, with the best value of each row marked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convnext_dense.report.run import Run
 from convnext_dense.report.validation import Validation
 
 NOTHING = "-"
-# The figures of a class that are set side by side for several runs.
+# The figures of each class that are shown for several runs.
 _MAIN_OF_CLASS = ("bbox_AP", "segm_AP", "IoU")
 
 
@@ -26,7 +26,7 @@ class Row:
     Attributes:
         title: Its first cell.
         cells: The others.
-        best: Which of them are best; none where they cannot be compared.
+        best: The indices of the best cells; empty if they cannot be compared.
     """
 
     title: str
@@ -40,8 +40,8 @@ class Table:
 
     Attributes:
         title: Its caption.
-        columns: Titles, that of the first column included.
-        rows: Them.
+        columns: The titles of all columns, including the first.
+        rows: The rows.
     """
 
     title: str
@@ -50,15 +50,15 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A run's figures and what they were measured on.
+class RunFigures:
+    """A run's figures, and how they were measured.
 
     Attributes:
-        figures: Them.
+        figures: The figures.
         source: Where they come from.
-        images: How many images were looked at, if known.
-        of: How many there are, if known.
-        tta: Whether it was the test over several scales and flips.
+        images: The number of images that were evaluated, if known.
+        of: The number of all images, if known.
+        tta: Whether it was the test with several scales and flips.
     """
 
     figures: Figures
@@ -69,17 +69,17 @@ class Evaluated:
 
     @property
     def is_part(self) -> bool:
-        """Whether only a part of the images was looked at."""
+        """Whether only a part of the images was evaluated."""
         return self.images is not None and self.of is not None and self.images < self.of
 
 
-def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
-    """Return a run's figures: those of its test, else those of the validation."""
+def run_figures(run: Run, validation: Validation | None) -> RunFigures | None:
+    """Return a run's figures: from its test, else from the validation."""
     if run.tested:
         about = run.tested.about
         images = about.get("images")
         checkpoint = str(about.get("checkpoint") or "a checkpoint").rpartition("/")[2]
-        return Evaluated(
+        return RunFigures(
             run.tested.figures,
             f"tools/test.py with {checkpoint}",
             images if isinstance(images, int) else None,
@@ -89,11 +89,11 @@ def evaluated(run: Run, validation: Validation | None) -> Evaluated | None:
     if validation is None:
         return None
     figures = validation.outcome.figures
-    return Evaluated(figures, validation.source, validation.images, validation.of)
+    return RunFigures(figures, validation.source, validation.images, validation.of)
 
 
 def summary_table(runs: Sequence[Run]) -> Table:
-    """Return what one wants to know first of each run."""
+    """Return a table with the most important facts of each run."""
     least = min if are_alike(runs) else None
     rows = [
         Row("state", [f"{run.state.name}: {run.state.detail}" for run in runs]),
@@ -120,7 +120,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
 
 
 def are_alike(runs: Sequence[Run]) -> bool:
-    """Return whether those that trained have one task, and the same parts of the loss."""
+    """Whether the runs that trained have the same task and the same parts of the loss."""
     trained = [run for run in runs if run.train]
     tasks = {(run.config or {}).get("default_scope") for run in trained}
     losses = {frozenset(n for r in run.train for n in r if "loss" in n) for run in trained}
@@ -128,7 +128,7 @@ def are_alike(runs: Sequence[Run]) -> bool:
 
 
 def main_metric(run: Run) -> str | None:
-    """Name the figure by which a run's validations are compared: that of its best checkpoint."""
+    """Return the name of the figure that decides which checkpoint of a run is the best."""
     names = run.metrics()
     hooks = (run.config or {}).get("default_hooks") or {}
     wanted = (hooks.get("checkpoint") or {}).get("save_best")
@@ -137,11 +137,11 @@ def main_metric(run: Run) -> str | None:
     return next((n for n in names if n.endswith(MAIN_METRICS[:2])), names[0] if names else None)
 
 
-def figures_tables(names: Sequence[str], found: Sequence[Evaluated | None]) -> list[Table]:
-    """Set the official figures of runs side by side: one table for boxes, one for masks, or one.
+def figures_tables(names: Sequence[str], found: Sequence[RunFigures | None]) -> list[Table]:
+    """Lay out the official figures of runs side by side, boxes and masks in their own tables.
 
     Args:
-        names: Of the runs.
+        names: The names of the runs.
         found: Their figures.
     """
     keys = {key: None for one in found if one for key in one.figures.summary}
@@ -163,8 +163,8 @@ def figures_tables(names: Sequence[str], found: Sequence[Evaluated | None]) -> l
     return tables
 
 
-def class_tables(names: Sequence[str], found: Sequence[Evaluated | None]) -> list[Table]:
-    """Lay out the figures of each class: all of one run, or the main ones of several."""
+def class_tables(names: Sequence[str], found: Sequence[RunFigures | None]) -> list[Table]:
+    """Lay out the figures of each class: all figures of one run, or the main ones of several."""
     present = [one for one in found if one and one.figures.per_class]
     if len(found) == 1 and present:
         rows = present[0].figures.per_class
@@ -193,20 +193,20 @@ def class_tables(names: Sequence[str], found: Sequence[Evaluated | None]) -> lis
 
 
 def environment_table(runs: Sequence[Run]) -> Table | None:
-    """Set machines and versions side by side."""
+    """Lay out machines and versions side by side."""
     names = {name: None for run in runs for name in run.environment}
     rows = [Row(name, [run.environment.get(name, NOTHING) for run in runs]) for name in names]
     return Table("Environment", ["", *(run.name for run in runs)], rows) if rows else None
 
 
-def are_comparable(found: Sequence[Evaluated | None]) -> bool:
-    """Return whether figures were measured in one way, as far as is known."""
+def are_comparable(found: Sequence[RunFigures | None]) -> bool:
+    """Whether figures were measured in the same way, as far as is known."""
     ways = {(one.images, one.tta) for one in found if one}
     return len(ways) == 1
 
 
 def figure_format(key: str) -> str:
-    """Return the format of a figure: COCO's are fractions, mmseg's percent."""
+    """Return the number format of a figure: COCO's are fractions, mmseg's are percent."""
     if key == "objects":
         return "{:.0f}"
     # mmdet logs its own as coco/bbox_mAP.
@@ -218,7 +218,7 @@ def _kind(key: str) -> str:
     return kind if kind in TITLES else ""
 
 
-def _by_class(one: Evaluated | None, key: str) -> dict[str, str | float]:
+def _by_class(one: RunFigures | None, key: str) -> dict[str, str | float]:
     rows = one.figures.per_class if one else []
     return {str(row["class"]): row[key] for row in rows if key in row}
 
@@ -239,7 +239,7 @@ def _best_validation(name: str, runs: Sequence[Run]) -> Row:
 
 
 def _numbers(title: str, values: Sequence[object], better: Callable | None, layout: str) -> Row:
-    """Lay out numbers, the best of which are marked where there are two or more."""
+    """Lay out numbers, and mark the best if they differ."""
     known = [value for value in values if _is_known(value)]
     marked: list[int] = []
     if better and len(known) > 1 and len(set(known)) > 1:
@@ -252,7 +252,7 @@ def _text(value: object, layout: str) -> str:
 
 
 def _is_known(value: object) -> TypeGuard[float]:
-    # COCO's figures are -1 where there is nothing to find.
+    # COCO's figures are -1 if there is nothing to find.
     return _is_number(value) and value != -1
 
 

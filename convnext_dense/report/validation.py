@@ -1,4 +1,4 @@
-"""What a run's model makes of validation images, from kept predictions or by predicting."""
+"""Compare a run's predictions in validation images with the truth; predict if there are none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome, SegmentationTask
 from convnext_dense.upstream.registered_only import refuse_code, registered_only
 
-# Of a picture in the page: pixels of its longer side, and JPEG's quality.
+# A picture in the page: pixels of its longer side, and the quality of the JPEG.
 SIDE, QUALITY = 640, 80
 Key = TypeVar("Key")
 Result = TypeVar("Result", contravariant=True)
@@ -33,17 +33,18 @@ _TRUST = "where you trust its author, `trust=True` runs it"
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to look at a run.
+class ReportOptions:
+    """How to report about a run.
 
     Attributes:
-        images: At most so many validation images are predicted.
-        predict: Whether to predict where no predictions were kept.
-        device: For predicting: ``cpu``, ``cuda``, ...; None takes CUDA where there is one.
-        data_root: The data set's folder, where it is not that of the config.
-        trust: Run the config and import what it names, which can run any code. Without it the
-            config is read as plain data, and only classes of the OpenMMLab stack are built.
-        shown: Pictures in each of best, worst and random.
+        images: Most validation images to predict.
+        predict: Whether to predict if there are no saved predictions.
+        device: For predicting: ``cpu``, ``cuda``, ...; None chooses CUDA if there is a GPU.
+        data_root: The data set's folder, if it is not the config's.
+        trust: Whether to run the config and import the modules it names, which can run any code.
+            Otherwise the config is read as plain data, and only classes of the OpenMMLab stack are
+            built.
+        shown: Pictures in each of the groups best, worst and random.
     """
 
     images: int = 100
@@ -59,10 +60,10 @@ class Example:
     """A validation picture.
 
     Attributes:
-        name: Of its file.
-        score: As ``measure`` of the outcome says.
+        name: The name of its file.
+        score: Its score; the outcome's ``measure`` explains it.
         truth: The picture with the truth drawn into it, as a data URI.
-        prediction: The same of what was found.
+        prediction: The picture with the predictions drawn into it, as a data URI.
     """
 
     name: str
@@ -73,17 +74,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in validation images.
+    """Predictions in validation images, compared with the truth.
 
     Attributes:
         source: Where the predictions come from, in a few words.
-        images: How many images were looked at.
-        of: How many there are.
+        images: The number of images that were compared.
+        of: The number of all images.
         classes: Their names.
         colours: RGB, one per class.
-        outcome: How well predictions and truth fit.
+        outcome: How well predictions and truth agree.
         groups: ``best``, ``worst`` and ``random`` pictures.
-        notes: What was left out, in sentences.
+        notes: Sentences about what was left out.
     """
 
     source: str
@@ -97,9 +98,9 @@ class Validation:
 
 
 class Task(Protocol[Result, Kept]):
-    """The validation images of a config, of either kind.
+    """The validation images of a detector's or a segmenter's config.
 
-    What is kept of a picture is of the task's own: COCO's results, or a PNG of labels.
+    Each task has its own form of predictions: COCO's results, or a PNG of labels.
 
     Attributes:
         classes: Their names.
@@ -111,40 +112,40 @@ class Task(Protocol[Result, Kept]):
     colours: list[tuple[int, int, int]]
     paths: dict[Id, Path]
 
-    def kept(
+    def find_kept(
         self, folder: Path, named: Collection[str] = ()
     ) -> tuple[Path, Mapping[Id, Kept]] | None:
-        """Return the newest predictions for all images in a folder, and where they lie."""
+        """Return the newest file or folder with predictions of all images, and its content."""
 
-    def keep(self, key: Id, result: Result) -> Kept:
-        """Turn what the model found in a picture into what is kept."""
+    def as_kept(self, key: Id, result: Result) -> Kept:
+        """Convert the model's result of a picture to the task's form of predictions."""
 
     def compare(self, found: Mapping[Id, Kept]) -> DetectionOutcome | SegmentationOutcome:
         """Compare predictions with the truth of their images."""
 
     def draw(self, picture: np.ndarray, key: Id, found: Kept) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and what was found into a picture."""
+        """Draw the truth and the predictions into a picture."""
 
 
-def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -> Validation:
+def validate(run: Run, options: ReportOptions, progress: Callable[[int, int], None]) -> Validation:
     """Compare a run's predictions with the truth of its validation images.
 
-    Those that a test kept in the work directory are taken, for all images; else
-    the best checkpoint predicts a part of them, spread evenly.
+    If a test saved predictions of all images in the work directory, these are used. Otherwise the
+    best checkpoint predicts some of the images, evenly spaced.
 
     Args:
         run: The run.
-        options: How.
-        progress: Called with the number of predicted images, and how many there will be.
+        options: How to compare.
+        progress: Called with the number of predicted images, and their final number.
 
     Raises:
-        FileNotFoundError: Where there is no checkpoint, or the data is not there.
-        ValueError: Where the config has no validation data that can be compared, or predictions do
+        FileNotFoundError: If there is no checkpoint, or the data is missing.
+        ValueError: If the config has no validation data that can be compared, or predictions do
             not fit the data.
-        RuntimeError: Where the checkpoint does not fit the config, or nothing is to be predicted.
+        RuntimeError: If the checkpoint does not fit the config, or there is nothing to predict.
     """
     if run.config_file is None:
-        raise FileNotFoundError("there is no config, which names the model and the data")
+        raise FileNotFoundError("there is no config with the model and the data")
     if options.trust:
         return _validate(Config.fromfile(run.config_file), run, options, progress)
     if run.config is None:
@@ -161,15 +162,15 @@ def validate(run: Run, options: Options, progress: Callable[[int, int], None]) -
 
 
 def _validate(
-    cfg: Config, run: Run, options: Options, progress: Callable[[int, int], None]
+    cfg: Config, run: Run, options: ReportOptions, progress: Callable[[int, int], None]
 ) -> Validation:
     if options.data_root:
         set_data_root(cfg, options.data_root)
-    task = find_task(cfg)
+    task = build_task(cfg)
     notes: list[str] = []
     found: Mapping[Id, Any]
     try:
-        kept = task.kept(run.folder, _named(run))
+        kept = task.find_kept(run.folder, _named(run))
     except ValueError as error:
         kept = None
         notes.append(f"kept predictions are left out: {error}")
@@ -188,7 +189,7 @@ def _validate(
         source = f"predicted with {run.checkpoint.name}"
         found = _predict(cfg, run.checkpoint, task, options, notes, progress)
     outcome = task.compare(found)
-    chosen = choose(outcome.scores, options.shown)
+    chosen = choose_pictures(outcome.scores, options.shown)
     examples = {
         key: _example(task, key, found[key], outcome.scores[key])
         for key in {key: None for keys in chosen.values() for key in keys}
@@ -200,17 +201,17 @@ def _validate(
 
 
 def _named(run: Run) -> set[str]:
-    """Return the names of the predictions that the last test wrote, where it says so."""
+    """Return the names of the last test's files of predictions, if ``metrics.json`` has them."""
     places = run.tested.about.get("predictions") if run.tested else None
     return {Path(str(place)).name for place in places} if isinstance(places, list) else set()
 
 
-def find_task(cfg: Config) -> Task:
+def build_task(cfg: Config) -> Task:
     """Read the validation data of a config.
 
     Raises:
-        FileNotFoundError: Where it is not there.
-        ValueError: Where there is none in COCO's or ADE20K's layout.
+        FileNotFoundError: If it is missing.
+        ValueError: If there is none in COCO's or ADE20K's layout.
     """
     found = [place for split in ("val", "test") for place in datasets(cfg, split)]
     for key, dataset in found:
@@ -220,16 +221,16 @@ def find_task(cfg: Config) -> Task:
             return DetectionTask(cfg, key, dataset)
     kinds = ", ".join(type_name(dataset) for _, dataset in found) or "none"
     raise ValueError(
-        f"pictures are compared for data in COCO's or ADE20K's layout; the config has {kinds}"
+        f"only data in COCO's or ADE20K's layout can be compared; the config has {kinds}"
     )
 
 
-def choose(scores: Mapping[Id, float], number: int) -> dict[str, list[Id]]:
+def choose_pictures(scores: Mapping[Id, float], number: int) -> dict[str, list[Id]]:
     """Choose pictures by their scores.
 
     Returns:
-        ``best`` and ``worst``, which have none in common, and ``random``, which for the same
-        pictures are the same in every run.
+        ``best`` and ``worst``, which have no picture in common, and ``random``, which is the same
+        in every run that has the same pictures.
     """
     falling = sorted(scores, key=lambda key: scores[key], reverse=True)
     number = min(number, len(falling))
@@ -244,11 +245,11 @@ def choose(scores: Mapping[Id, float], number: int) -> dict[str, list[Id]]:
     }
 
 
-def spread(keys: Sequence[Key], number: int) -> list[Key]:
-    """Choose so many of the keys, evenly.
+def pick_evenly(keys: Sequence[Key], number: int) -> list[Key]:
+    """Choose some of the keys, evenly spaced.
 
     Example:
-        >>> spread("abcdefg", 3)
+        >>> pick_evenly("abcdefg", 3)
         ['a', 'd', 'g']
     """
     places = np.linspace(0, len(keys) - 1, min(number, len(keys))).round().astype(int)
@@ -259,13 +260,13 @@ def _predict(
     cfg: Config,
     checkpoint: Path,
     task: Task,
-    options: Options,
+    options: ReportOptions,
     notes: list[str],
     progress: Callable[[int, int], None],
 ) -> dict[Id, Any]:
-    if not cfg.get("test_dataloader"):  # whose pipeline the predictor takes
+    if not cfg.get("test_dataloader"):  # the predictor uses its pipeline
         cfg.test_dataloader = ConfigDict(cfg.val_dataloader)
-    keys = spread(list(task.paths), options.images)
+    keys = pick_evenly(list(task.paths), options.images)
     predictor = Predictor(cfg, checkpoint, options.device)
     found = {}
     seen = predictor.stream([str(task.paths[key]) for key in keys])
@@ -273,7 +274,7 @@ def _predict(
         if isinstance(one.result, Unreadable):
             notes.append(f"left out: {one.result.reason}")
         else:
-            found[key] = task.keep(key, one.result)
+            found[key] = task.as_kept(key, one.result)
         progress(done, len(keys))
     if not found:
         raise RuntimeError(f"no validation image could be used: {notes[0]}")
@@ -290,7 +291,7 @@ def _example(task: Task[Any, Kept], key: Id, found: Kept, score: float) -> Examp
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """Put a picture into the text of a page, as a JPEG of at most :data:`SIDE` pixels.
+    """Return a picture as text for a page: a JPEG of at most :data:`SIDE` pixels.
 
     Args:
         picture: (H, W, 3) uint8, BGR.

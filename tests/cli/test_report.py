@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_model_is_told_in_the_page(cli, trained):
 
 def test_refusals(cli, trained, tmp_path):
     assert cli.refused("report", ["missing"]) == "there is no work directory missing"
-    assert "holds no run: tools/train.py leaves" in cli.refused("report", [str(tmp_path)])
+    assert "has no run: tools/train.py writes" in cli.refused("report", [str(tmp_path)])
     run = str(trained["seg"])
     assert "there is no folder no" in cli.refused("report", [run, "-o", "no/report.html"])
     assert "is a folder: name a file" in cli.refused("report", [run, "-o", str(tmp_path)])

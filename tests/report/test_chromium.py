@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from convnext_dense.report.page import look, render
+from convnext_dense.report.page import build_views, render_page
 from convnext_dense.report.run import read_runs
-from convnext_dense.report.validation import Options
+from convnext_dense.report.validation import ReportOptions
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Runs in a copy of the page that lets scripts run, and writes what it sees into the page.
@@ -64,7 +64,7 @@ def page(detector, segmenter, tmp_path) -> tuple[Path, str]:
     scalars = next(other.glob("*/vis_data/scalars.json"))
     scalars.write_text(scalars.read_text().replace('"coco/bbox_mAP": 0.3', '"coco/bbox_mAP": 0.5'))
     runs = read_runs([detector.folder, segmenter.folder, other])
-    html = render(look(runs, Options()))
+    html = render_page(build_views(runs, ReportOptions()))
     assert " (best)" in html
     file = tmp_path / "report.html"
     file.write_text(html)

@@ -12,10 +12,10 @@ import pytest
 
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.report import plots, tables
-from convnext_dense.report.page import look, render
+from convnext_dense.report.page import build_views, render_page
 from convnext_dense.report.run import read_runs
-from convnext_dense.report.svg import inline, run_colour, themed
-from convnext_dense.report.validation import Options
+from convnext_dense.report.svg import render_svg, run_colour, themed_figure
+from convnext_dense.report.validation import ReportOptions
 
 
 class Page(HTMLParser):
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 def page_of(*made, **options):
     runs = read_runs([one.folder for one in made])
-    return render(look(runs, Options(**options)))
+    return render_page(build_views(runs, ReportOptions(**options)))
 
 
 def check_whole(html):
@@ -120,7 +120,7 @@ def test_three_runs_side_by_side(detector, segmenter, tmp_path):
     config = next(other.glob("*/vis_data/config.py"))
     config.write_text(config.read_text().replace("max_epochs=2", "max_epochs=3"))
     runs = read_runs([detector.folder, other, segmenter.folder])
-    html = render(look(runs, Options()))
+    html = render_page(build_views(runs, ReportOptions()))
     page = check_whole(html)
     assert len(page.all("img")) == 2 * (2 + 1 + 2) * 2 + 2 * (1 + 1 + 2)
     for number in range(3):
@@ -205,7 +205,7 @@ def test_a_loss_that_is_no_number_is_told(work_dir, helpers):
     records[1]["loss"] = float("nan")
     made = work_dir().start("20260131_120000", helpers["lines"](records))
     page = check_whole(page_of(made))
-    assert "the loss is no finite number from iteration 2 on" in page.text
+    assert "the loss is not a finite number from iteration 2 on" in page.text
 
 
 def test_memory_is_drawn_where_it_was_logged(work_dir, helpers):
@@ -238,11 +238,11 @@ def test_a_recipe_that_cannot_be_read_is_told(detector, tmp_path, monkeypatch):
 
 
 def test_figures_on_a_part_are_called_so(segmenter):
-    (view,) = look(read_runs([segmenter.folder]), Options())
-    assert "a part" not in Page(render([view])).text
-    part = tables.Evaluated(view.found.outcome.figures, "here", 1, 2)
+    (view,) = build_views(read_runs([segmenter.folder]), ReportOptions())
+    assert "a part" not in Page(render_page([view])).text
+    part = tables.RunFigures(view.found.outcome.figures, "here", 1, 2)
     assert part.is_part
-    assert not tables.evaluated(view.run, view.found).is_part
+    assert not tables.run_figures(view.run, view.found).is_part
 
 
 def test_figures_of_a_test_come_first(segmenter):
@@ -260,7 +260,7 @@ def test_figures_of_a_test_come_first(segmenter):
 
 
 def evaluated(images=2, tta=False, **summary):
-    return tables.Evaluated(Figures(summary), "here", images, images, tta)
+    return tables.RunFigures(Figures(summary), "here", images, images, tta)
 
 
 def test_the_best_of_each_row_is_marked():
@@ -299,7 +299,7 @@ def test_figures_of_another_kind_are_not_compared(other):
 def test_classes_of_several_runs():
     def one(**ious):
         rows = [{"class": name, "IoU": iou} for name, iou in ious.items()]
-        return tables.Evaluated(Figures({}, rows), "here", 2, 2)
+        return tables.RunFigures(Figures({}, rows), "here", 2, 2)
 
     (table,) = tables.class_tables(
         ["a", "b"], [one(sky=1.0, road=float("nan")), one(sky=2.0, car=3.0)]
@@ -313,11 +313,11 @@ def test_classes_of_several_runs():
 
 def test_figures_follow_the_page_and_keep_their_ids_apart():
     def draw(prefix):
-        with themed(4, 3) as figure:
+        with themed_figure(4, 3) as figure:
             axes = figure.subplots()
             axes.plot([0, 1], [0, 1], color=run_colour(9), marker="o")
             axes.set_xlabel("a < $b$")
-            return str(inline(figure, prefix, 'x " <'))
+            return str(render_svg(figure, prefix, 'x " <'))
 
     first, second = draw("one"), draw("two")
     root = ElementTree.fromstring(first)

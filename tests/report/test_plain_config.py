@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from convnext_dense.config.plain_config import read_plain_config
 from convnext_dense.report.run import read_run
-from convnext_dense.report.validation import Options, validate
+from convnext_dense.report.validation import ReportOptions, validate
 
 MARKER = "it_ran"
 RUNS = f"__import__('os').mkdir({MARKER!r})"
@@ -98,7 +98,7 @@ def test_a_recipe_that_was_dumped_is_read(tmp_path):
 
 def look(made, **options) -> object:
     run = read_run(made.folder)
-    return validate(run, Options(**options), lambda done, of: None)
+    return validate(run, ReportOptions(**options), lambda done, of: None)
 
 
 def rewrite(made, old: str, new: str) -> None:

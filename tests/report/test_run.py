@@ -212,7 +212,7 @@ def test_a_checkpoint_that_a_running_run_removes(detector):
 def test_refusals_say_what_a_run_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no work directory"):
         read_run(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError, match=r"holds no run: .* vis_data/scalars.json"):
+    with pytest.raises(FileNotFoundError, match=r"has no run: .* vis_data/scalars.json"):
         read_run(tmp_path)
 
 

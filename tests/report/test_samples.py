@@ -218,7 +218,7 @@ def test_a_seed_repeats_the_samples(mask_rcnn, coco_set):
 def test_a_loader_without_a_batch(mask_rcnn, coco_set):
     cfg = retarget(mask_rcnn, data_root=str(coco_set()), **FLAGS, batch_size=9)
     cfg.train_dataloader.batch_sampler.drop_last = True
-    with pytest.raises(ValueError, match="train_dataloader gives no batch"):
+    with pytest.raises(ValueError, match="train_dataloader has no batch"):
         draw_samples(cfg, 1)
 
 

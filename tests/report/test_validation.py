@@ -14,11 +14,18 @@ from convnext_dense.evaluation.label_maps import evaluate_label_maps
 from convnext_dense.report.colours import class_colours
 from convnext_dense.report.plots import confusions
 from convnext_dense.report.run import read_run
-from convnext_dense.report.validation import SIDE, Options, choose, data_uri, spread, validate
+from convnext_dense.report.validation import (
+    SIDE,
+    ReportOptions,
+    choose_pictures,
+    data_uri,
+    pick_evenly,
+    validate,
+)
 
 
 def look(made, **options):
-    return validate(read_run(made.folder), Options(**options), lambda done, of: None)
+    return validate(read_run(made.folder), ReportOptions(**options), lambda done, of: None)
 
 
 def test_kept_results_of_a_detector(detector):
@@ -150,18 +157,21 @@ def test_what_is_missing_is_named(detector, segmenter, tmp_path):
 
 def test_the_choice_of_pictures():
     scores = {name: value for value, name in enumerate("abcdefg")}
-    chosen = choose(scores, 3)
+    chosen = choose_pictures(scores, 3)
     assert (chosen["best"], chosen["worst"]) == (["g", "f", "e"], ["a", "b", "c"])
     assert len(set(chosen["random"])) == 3
-    assert choose({name: -value for name, value in scores.items()}, 3)["random"] == chosen["random"]
-    few = choose(dict(a=1, b=2, c=3), 4)
+    assert (
+        choose_pictures({name: -value for name, value in scores.items()}, 3)["random"]
+        == chosen["random"]
+    )
+    few = choose_pictures(dict(a=1, b=2, c=3), 4)
     assert (few["best"], few["worst"]) == (["c", "b"], ["a"])
-    assert choose({}, 3) == dict(best=[], worst=[], random=[])
+    assert choose_pictures({}, 3) == dict(best=[], worst=[], random=[])
 
 
 @pytest.mark.parametrize("number", [1, 3, 7, 100])
 def test_a_part_is_spread_evenly(number):
-    places = spread(range(7), number)
+    places = pick_evenly(range(7), number)
     assert len(places) == min(number, 7)
     assert len(set(np.diff(places))) <= 2
     assert places == sorted(set(places))
