@@ -158,7 +158,7 @@ def test_classes_choose_the_categories(cli):
     (ap,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["AP"])
     assert ap[-1] == "0.333"
     message = cli.refused("evaluate", ["coco", *FILES, "--classes", "cow"])
-    assert message.endswith("has no category 'cow', but cat, dog, bird")
+    assert message.endswith("has no category 'cow'; it has cat, dog, bird")
 
 
 def test_ade20k_has_150_classes(cli, tmp_path):

@@ -172,7 +172,7 @@ def test_a_confusion_that_cannot_be_drawn_leaves_its_table(segmenter):
     ("place", "name", "says"),
     [
         (tables, "summary_table", "The summary"),
-        (tables, "evaluated", "The figures of segmenter"),
+        (tables, "run_figures", "The figures of segmenter"),
         (tables, "figures_tables", "The table of figures"),
         (tables, "class_tables", "The table of classes"),
         (tables, "environment_table", "The environment"),
@@ -234,7 +234,9 @@ def test_a_recipe_that_cannot_be_read_is_told(detector, tmp_path, monkeypatch):
     (tmp_path / "configs" / "mine").mkdir(parents=True)
     (tmp_path / "configs" / "mine" / "my_config.py").write_text("_base_ = 'missing.py'")
     monkeypatch.chdir(tmp_path)
-    assert "the recipe configs/mine/my_config.py cannot be read" in Page(page_of(detector)).text
+    assert (
+        "the recipe configs/mine/my_config.py could not be loaded" in Page(page_of(detector)).text
+    )
 
 
 def test_figures_on_a_part_are_called_so(segmenter):
@@ -335,7 +337,7 @@ def test_long_curves_are_thinned_to_means():
     x = np.arange(10_000.0)
     y = np.where(x < 5000, 1.0, 3.0)
     y[:7] = np.nan
-    few_x, few_y = plots.thin(x, y)
+    few_x, few_y = plots.thin_out(x, y)
     assert len(few_x) == len(few_y) == plots.MOST_POINTS
     assert few_y == pytest.approx(np.where(few_x < 5000, 1.0, 3.0))
 

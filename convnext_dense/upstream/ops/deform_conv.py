@@ -3,8 +3,8 @@
 Fault: mmcv-lite has the Python half of ``mmcv.ops.deform_conv2d`` and not the functions of
 ``mmcv._ext`` that it calls. Can go when mmcv ships an operator that needs no compiler.
 
-The arguments are those of mmcv's extension. ``columns``, ``ones`` and ``im2col_step`` are scratch
-space of the compiled version and stay untouched.
+The arguments are those of mmcv's extension; mmcv passes the sizes by name. ``columns``, ``ones``
+and ``im2col_step`` are scratch space of the compiled version, and are not used here.
 """
 
 from __future__ import annotations
@@ -22,22 +22,10 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: int,
 ) -> None:
     """Write the convolution of ``input`` (N, C, H, W) into ``output`` (N, C_out, H_out, W_out)."""
-    geometry = Geometry(
-        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
-    )
+    geometry = _geometry(**sizes)
     output.copy_(deformable.forward(input, offset, None, weight, geometry))
 
 
@@ -49,22 +37,10 @@ def deform_conv_backward_input(
     gradOffset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **sizes: int,
 ) -> None:
     """Add the gradient of the input to ``gradInput`` and write that of the offset."""
-    geometry = Geometry(
-        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
-    )
+    geometry = _geometry(**sizes)
     grads = deformable.backward(gradOutput, input, offset, None, weight, geometry, of_weight=False)
     assert grads.input is not None and grads.offset is not None
     gradInput.add_(grads.input)
@@ -78,6 +54,22 @@ def deform_conv_backward_parameters(
     gradWeight: Tensor,
     columns: Tensor,
     ones: Tensor,
+    *,
+    scale: float,
+    **sizes: int,
+) -> None:
+    """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
+    geometry = _geometry(**sizes)
+    # The gradient of the weight needs only its shape and type, which the buffer has.
+    grads = deformable.backward(
+        gradOutput, input, offset, None, gradWeight, geometry, of_samples=False
+    )
+    assert grads.weight is not None
+    gradWeight.add_(grads.weight, alpha=scale)
+
+
+def _geometry(
+    *,
     kW: int,
     kH: int,
     dW: int,
@@ -88,16 +80,8 @@ def deform_conv_backward_parameters(
     dilationH: int,
     group: int,
     deformable_group: int,
-    scale: float,
     im2col_step: int,
-) -> None:
-    """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
-    geometry = Geometry(
+) -> Geometry:
+    return Geometry(
         (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
     )
-    # The values of the weight do not enter its own gradient: the buffer lends its shape and type.
-    grads = deformable.backward(
-        gradOutput, input, offset, None, gradWeight, geometry, of_samples=False
-    )
-    assert grads.weight is not None
-    gradWeight.add_(grads.weight, alpha=scale)

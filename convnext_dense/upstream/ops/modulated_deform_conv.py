@@ -3,8 +3,8 @@
 Fault: mmcv-lite has the Python half of ``mmcv.ops.modulated_deform_conv2d`` and not the functions
 of ``mmcv._ext`` that it calls. Can go when mmcv ships an operator that needs no compiler.
 
-The arguments are those of mmcv's extension. ``columns`` and ``ones`` are scratch space of the
-compiled version and stay untouched.
+The arguments are those of mmcv's extension; mmcv passes the sizes by name. ``columns`` and ``ones``
+are scratch space of the compiled version, and are not used here.
 """
 
 from __future__ import annotations
@@ -26,27 +26,12 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **sizes: int,
 ) -> None:
     """Write the convolution of ``input`` (N, C, H, W) into ``output`` (N, C_out, H_out, W_out)."""
-    geometry = Geometry(
-        (kernel_h, kernel_w),
-        (stride_h, stride_w),
-        (pad_h, pad_w),
-        (dilation_h, dilation_w),
-        group,
-        deformable_group,
-    )
+    geometry = _geometry(**sizes)
     size = output.shape[-2:]
     output.copy_(
         deformable.forward(input, _as_read(offset, size), _as_read(mask, size), weight, geometry)
@@ -69,27 +54,12 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **sizes: int,
 ) -> None:
     """Write the gradients of ``offset`` and ``mask``; add the others to their buffers."""
-    geometry = Geometry(
-        (kernel_h, kernel_w),
-        (stride_h, stride_w),
-        (pad_h, pad_w),
-        (dilation_h, dilation_w),
-        group,
-        deformable_group,
-    )
+    geometry = _geometry(**sizes)
     size = grad_output.shape[-2:]
     grads = deformable.backward(
         grad_output, input, _as_read(offset, size), _as_read(mask, size), weight, geometry
@@ -106,11 +76,11 @@ def modulated_deform_conv_backward(
 
 
 def _as_read(values: Tensor, size: torch.Size) -> Tensor:
-    """Give offsets or masks as the compiled operator reads them.
+    """Return offsets or masks in the way that the compiled operator reads them.
 
     mmdet's DyHead convolves a coarse level with the offsets of a finer one. The compiled operator
-    does not compare the sizes: it takes the first values of each image for those of its own size,
-    and published DyHead and GLIP models were trained so.
+    does not check the size: it reads the first values of each image as if they had its own size.
+    Published DyHead and GLIP models were trained with that.
 
     Args:
         values: (N, C, H, W).
@@ -121,5 +91,28 @@ def _as_read(values: Tensor, size: torch.Size) -> Tensor:
     """
     number = values.shape[1] * size.numel()
     if values.shape[-2:] == size or values[0].numel() < number:
-        return values  # what is too small is refused by its shape
+        return values  # too few values are refused later, by their shape
     return values.flatten(1)[:, :number].unflatten(1, (values.shape[1], *size))
+
+
+def _geometry(
+    *,
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+) -> Geometry:
+    return Geometry(
+        (kernel_h, kernel_w),
+        (stride_h, stride_w),
+        (pad_h, pad_w),
+        (dilation_h, dilation_w),
+        group,
+        deformable_group,
+    )
