@@ -6,6 +6,7 @@ and processes do not notice that their launcher was killed.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -75,11 +76,13 @@ def leave_processes() -> None:
     """Leave the run's other processes, if there are any.
 
     mmengine never does this. When Python exits, NCCL then warns of a leak, and a thread of gloo
-    that is still releasing its last work can abort the process (pytorch/pytorch#190489). The runner
-    should be deleted before: gloo waits for that thread, which may need objects of a DDP model.
+    that is still releasing its last work can abort the process (pytorch/pytorch#190489). The caller
+    should keep no reference to the runner: its DDP model and its optimizer hold the group, whose
+    threads end only with it.
     """
     stop_watching()
     if dist.is_initialized():
+        gc.collect()  # a runner and its hooks refer to each other
         dist.destroy_process_group()
 
 

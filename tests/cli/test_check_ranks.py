@@ -18,7 +18,7 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import Plan, take_steps
 from convnext_dense.config.steps import check_data
 from convnext_dense.data.rules import Finding
-from convnext_dense.training.processes import join_processes
+from convnext_dense.training.processes import join_processes, leave_processes
 
 cfg = Config(dict(launcher="pytorch", model=dict()))
 join_processes(cfg)
@@ -41,6 +41,7 @@ try:
     look(("val",))
 except FileNotFoundError as error:
     print("refused:", error, flush=True)
+leave_processes()
 """
 
 
