@@ -64,6 +64,9 @@ class RunOptions:
             :func:`~convnext_dense.config.steps.outputs.keep_predictions`.
         show_dir: For a test: folder for pictures of truth and prediction.
         tta: For a test: whether to use the published scales and flips.
+
+    Raises:
+        ValueError: Where ``amp``, ``launcher`` or ``accumulate`` is out of its range.
     """
 
     config: str | Path | Config
@@ -95,3 +98,12 @@ class RunOptions:
     out: str | None = None
     show_dir: str | None = None
     tta: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (("amp", (None, *AMP_DTYPES)), ("launcher", LAUNCHERS)):
+            value = getattr(self, name)
+            if value not in choices:
+                listed = ", ".join(map(str, choices))
+                raise ValueError(f"`{name}` is one of {listed}, got {value!r}")
+        if self.accumulate is not None and self.accumulate < 1:
+            raise ValueError(f"`accumulate` is at least 1, got {self.accumulate}")

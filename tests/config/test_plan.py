@@ -144,3 +144,16 @@ def test_normalisation_follows_weights_but_not_against_a_wish(tmp_path):
     kept = plan_run(RunOptions(DET, weights=clip, cfg_options=wish), TRAIN)
     assert kept.config.model.data_preprocessor.mean == wish["model.data_preprocessor.mean"]
     assert any("model.data_preprocessor.mean stays as it was set" in note for note in kept.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (dict(amp="fp16"), "`amp` is one of None, float16, bfloat16, got 'fp16'"),
+        (dict(launcher="torch"), "`launcher` is one of none, pytorch, slurm, mpi, got 'torch'"),
+        (dict(accumulate=0), "`accumulate` is at least 1, got 0"),
+    ],
+)
+def test_options_out_of_range_are_refused_at_once(asked, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        RunOptions(DET, **asked)
