@@ -1,8 +1,8 @@
-"""What the OpenMMLab stack needs to run on today's torch.
+"""Workarounds that the OpenMMLab stack needs to run on today's torch.
 
-One file per fault of it, whose docstring names the fault, its reach, its off-switch and its end;
-``docs/upstream.md`` lists them. Nothing here imports the rest of the package, and importing this
-changes nothing: :func:`install_at_import` and :func:`enable` do.
+There is one file per fault. Its docstring describes the fault, its reach, its off-switch and its
+end; ``docs/upstream.md`` lists them. Nothing here imports the rest of the package. Importing this
+package changes nothing; only :func:`install_at_import` and :func:`enable` do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import ModuleType
 from convnext_dense.upstream import _switches
 from convnext_dense.upstream._after_import import after_import
 
-# What each file mends, once it is imported.
+# The modules that each file changes when they are imported.
 MENDS = {
     "bitmap_masks": ("mmdet.structures.mask.structures",),
     "config_format": ("mmengine.config.config",),
@@ -36,7 +36,7 @@ _lock = threading.RLock()
 
 
 def install_at_import() -> None:
-    """Let ``mmcv.ops`` be imported where mmcv is lite: all that ``import convnext_dense`` does."""
+    """Make ``mmcv.ops`` importable with mmcv-lite; ``import convnext_dense`` changes only this."""
     from convnext_dense.upstream import mmcv_ext
 
     mmcv_ext.install()
@@ -45,23 +45,24 @@ def install_at_import() -> None:
 def enable(without: Iterable[str] = ()) -> None:
     """Make mmengine and mmdet run on today's torch, in the whole process; safe to repeat.
 
-    Each is changed when it is imported, so that this imports neither. The tools call it, and so do
-    :class:`~convnext_dense.Predictor` and the registries that build a backbone of ours.
+    Their modules are changed when they are imported, so this function imports none of them. The
+    tools call it, and so do :class:`~convnext_dense.Predictor` and the registries that build a
+    backbone of this package.
 
     Args:
-        without: Names of files of this folder that are to change nothing from now on, besides those
-            that the environment variable ``CONVNEXT_DENSE_UPSTREAM_OFF`` names, with commas.
+        without: Names of files in this folder that must change nothing from now on. The environment
+            variable ``CONVNEXT_DENSE_UPSTREAM_OFF`` adds others, separated by commas.
 
     Raises:
-        ValueError: Where there is none of a name.
-        RuntimeError: Where one is in place already.
+        ValueError: If there is no file of a name.
+        RuntimeError: If a file has already changed something.
     """
     with _lock:
         names = (without,) if isinstance(without, str) else tuple(without)
         if late := sorted(_enabled.intersection(names)):
             raise RuntimeError(
-                f"`without`: {', '.join(late)} is in place already; call enable before what starts "
-                "a run, or set CONVNEXT_DENSE_UPSTREAM_OFF"
+                f"`without`: {', '.join(late)} is in place already; call enable before anything "
+                "starts a run, or set CONVNEXT_DENSE_UPSTREAM_OFF"
             )
         _switches.switch_off(names)
         for name, modules in MENDS.items():

@@ -1,4 +1,4 @@
-"""Changes modules of other packages when they are imported, so that nothing is imported for it."""
+"""Change modules of other packages when they are imported, without importing them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _waiting: dict[str, dict[str, Mend]] = {}
 
 
 def after_import(module: str, name: str, mend: Mend) -> None:
-    """Call ``mend`` with a module: now where it is imported, and after each import to come.
+    """Call ``mend`` with a module: now if it is imported already, and after each later import.
 
     Args:
         module: Name of the module; it may never be imported.
-        name: Which of the callers it is, so that asking again changes nothing.
-        mend: Can be called twice on one module.
+        name: Identifies the caller, so that a second call changes nothing.
+        mend: May be called twice on one module.
     """
     if name in _waiting.setdefault(module, {}):
         return
     _waiting[module][name] = mend
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-    imported = sys.modules.get(module)  # None where the import is refused
+    imported = sys.modules.get(module)  # None if its import is blocked
     if imported is not None:
         mend(imported)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what the others find, and adds to what is done on executing it."""
+    """Find modules by the other finders, and make the loader call ``mend`` after execution."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -40,7 +40,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname not in _waiting:
             return None
         others = [one for one in sys.meta_path if not isinstance(one, _Finder)]
-        # Python, too, passes over finders of the old kind.
+        # Python also skips finders of the old kind.
         finds = [one.find_spec for one in others if hasattr(one, "find_spec")]
         specs = (find(fullname, path, target) for find in finds)
         spec = next((spec for spec in specs if spec is not None), None)

@@ -1,4 +1,4 @@
-"""Which of the workarounds are switched off: the one place that knows."""
+"""Decide which workarounds are switched off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 VARIABLE = "CONVNEXT_DENSE_UPSTREAM_OFF"
-# Files of this folder that act without being asked.
+# Files of this folder that change something without being called by the user.
 SWITCHES = (
     "bitmap_masks",
     "checkpoint_damage",
@@ -31,10 +31,10 @@ def is_off(name: str) -> bool:
 
 
 def switch_off(names: Iterable[str]) -> None:
-    """Switch workarounds off for this process, besides those that the environment names.
+    """Switch workarounds off for this process, in addition to those in the environment variable.
 
     Raises:
-        ValueError: Where there is none of a name, here or in the environment.
+        ValueError: If there is no workaround of a name, here or in the environment variable.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     _refuse_unknown(names, "`without`")
@@ -50,4 +50,4 @@ def _named_by_environment() -> list[str]:
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in SWITCHES:
-            raise ValueError(f"{where} names {name!r}: it takes {', '.join(SWITCHES)}")
+            raise ValueError(f"{where} has no workaround {name!r}: choose {', '.join(SWITCHES)}")

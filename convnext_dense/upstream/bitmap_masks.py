@@ -1,20 +1,20 @@
-"""Masks of the ground truth without copies that nobody needs.
+"""Masks of the ground truth without unnecessary copies.
 
 Fault: mmdet 3.3.0's ``BitmapMasks`` holds a map of the image's size, a byte per pixel, for each
 object, and copies it more often than it needs to.
-Reach: ``BitmapMasks`` of mmdet, everybody's, from the start of a run on. The values stay the same;
-an array that it is given is shared, where mmdet copies it.
+Reach: ``BitmapMasks`` of mmdet, for all code in the process, from the start of a run on. The values
+stay the same; a given array is shared, where mmdet copies it.
 Off-switch: its name.
-End: when mmdet does as much.
+End: when mmdet does the same.
 
-- ``__init__`` copies an array that it is given, after every transform.
-- Workers send the maps through a pipe as they are, some 10 MB an image: the trainer waits for it.
-- ``pad`` copies each twice.
+- ``__init__`` copies a given array, after every transform.
+- Workers send the maps through a pipe as they are, some 10 MB an image, and the trainer waits.
+- ``pad`` copies each map twice.
 - ``crop_and_resize`` copies the map of an object, in float32, for each RoI that is assigned to it:
   up to 128 x 800 x 1333 x 4 bytes an image.
 
-Here an array is taken as it is, a bit per pixel is sent, ``pad`` copies once, and RoIs pool from
-one copy.
+Here a given array is used as it is, one bit per pixel is sent, ``pad`` copies once, and RoIs pool
+from one copy.
 """
 
 from __future__ import annotations

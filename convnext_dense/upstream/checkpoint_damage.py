@@ -1,11 +1,11 @@
-"""Damaged checkpoints are told by their bytes, before anything is read from them.
+"""Damaged checkpoints are recognised by their bytes, before anything is read from them.
 
-Fault: torch 2.13 writes the CRC-32 of every record into a checkpoint, and ``torch.load`` compares
-none of them, mapped or not, so that a file with flipped bits loads without a word.
+Fault: torch 2.13 writes the CRC-32 of every record into a checkpoint, but ``torch.load`` never
+checks it, so that a file with flipped bits loads without an error.
 Reach: every checkpoint that this package reads, and from the start of a run on those that mmengine
 reads.
 Off-switch: its name.
-End: when ``torch.load`` compares them.
+End: when ``torch.load`` checks it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from convnext_dense.upstream._switches import is_off
 
 BLOCK = 1 << 20
-# torch packs nothing; who packs a file again gains little, unless it is made to fill the memory.
+# Largest compression of a file. torch compresses nothing, and compressing parameters gains little;
+# a larger ratio means that the file was made to fill the memory.
 PACKED = 100
 
 
@@ -26,12 +27,12 @@ def find_damage(path: Path, *, any_pickle: bool = False) -> str | None:
 
     Args:
         path: The file, which exists.
-        any_pickle: Whether a file may be more than ``weights_only=True`` reads, such as what torch
-            wrote before 0.1.10.
+        any_pickle: Whether to accept pickles that ``weights_only=True`` cannot read, such as those
+            by torch before 0.1.10.
 
     Returns:
-        None where it may be a whole checkpoint of torch or of safetensors. Neither safetensors nor
-        what torch wrote before 1.6 holds checksums.
+        None if it may be a whole checkpoint of torch or safetensors. Files of safetensors, and of
+        torch before 1.6, have no checksums.
     """
     if is_off("checkpoint_damage"):
         return None
@@ -47,14 +48,14 @@ def find_damage(path: Path, *, any_pickle: bool = False) -> str | None:
             return f"is a safetensors file, but is called *{path.suffix}: rename it"
         return None if header + 8 <= size else "is truncated; get it anew"
     if head.startswith(b"PK"):
-        # The table of contents stands at the end of a zip file.
+        # The table of contents is at the end of a zip file.
         if not zipfile.is_zipfile(path):
             return "is truncated; get it anew"
         if not named_safetensors:
             return _find_damaged_record(path)
     elif head.lstrip().startswith(b"<"):
         return "is a web page, not a checkpoint; get it anew"
-    # A pickle, as torch before 1.6 wrote them.
+    # A pickle, as written by torch before 1.6.
     elif not head.startswith(b"\x80") and (named_safetensors or not any_pickle):
         return f"is not a {'safetensors file' if named_safetensors else 'PyTorch checkpoint'}"
     return (
@@ -63,9 +64,9 @@ def find_damage(path: Path, *, any_pickle: bool = False) -> str | None:
 
 
 def is_mappable(path: Path) -> bool:
-    """Whether a file's parameters lie in it as they are, so that ``torch.load`` may map them.
+    """Whether a file's parameters are not compressed, so that ``torch.load`` may map them.
 
-    It maps records that were packed again as well, and takes their bytes for numbers.
+    It would also map compressed records, and read their bytes as numbers.
     """
     if not zipfile.is_zipfile(path):  # torch before 1.6
         return False
@@ -82,7 +83,7 @@ def _find_damaged_record(path: Path) -> str | None:
                 return f"is refused: it unpacks to more than {PACKED} times its size"
             names = Counter(info.filename for info in archive.infolist())
             name, count = names.most_common(1)[0] if names else ("", 0)
-            if count > 1:  # readers do not agree on which of them counts
+            if count > 1:  # different readers use a different one of them
                 return f"is damaged: it has the record {name!r} {count} times; get it anew"
             if not any(info.CRC for info in records):
                 return None  # torch.serialization.set_crc32_options(False) wrote it
@@ -91,6 +92,6 @@ def _find_damaged_record(path: Path) -> str | None:
                 with archive.open(info) as content:
                     while content.read(BLOCK):  # raises where the checksum differs
                         pass
-    except Exception:  # whatever the damaged bytes happen to trip over
+    except Exception:  # damaged bytes may cause any error
         return f"is damaged: {record} does not fit its checksum; get it anew"
     return None

@@ -1,8 +1,8 @@
 """Automatic mixed precision on the CPU.
 
-Fault: mmengine 0.10.7's ``AmpOptimWrapper`` asserts a GPU when it is constructed, although torch
-runs bfloat16 autocast on the CPU.
-Reach: configs that name ``CpuAmpOptimWrapper``, as mixed precision on a CPU makes them.
+Fault: mmengine 0.10.7's ``AmpOptimWrapper`` needs a GPU when it is constructed, although torch
+supports bfloat16 autocast on the CPU.
+Reach: configs that name ``CpuAmpOptimWrapper``, as those of runs with mixed precision on a CPU.
 Off-switch: none is needed; nothing changes where no config names it.
 End: when mmengine drops the assertion.
 """

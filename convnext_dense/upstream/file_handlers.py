@@ -1,10 +1,10 @@
-"""Data files and configs that are read without running what they contain.
+"""Data files and configs are read without running code that they contain.
 
 Fault: mmengine 0.10.7 loads YAML with ``yaml.Loader`` and pickles with ``pickle.load``, which both
-call any function that the file names. Annotations, proposals and configs reach them by their
-suffix.
-Reach: the process while one of the tools runs or a config is read here. What mmseg's
-``datafrombytes`` and mmdet's OpenImagesChallengeDataset unpickle by themselves is not covered.
+call any function that the file names. It chooses them by the suffix of annotations, proposals and
+configs.
+Reach: the process while one of the tools runs or a config is read here. mmseg's ``datafrombytes``
+and mmdet's OpenImagesChallengeDataset unpickle files by themselves; these are not covered.
 Off-switch: its name; for pickles alone ``trust_pickles=True`` in a config.
 End: when mmengine loads YAML with a safe loader and asks before it unpickles.
 """
@@ -28,13 +28,13 @@ except ImportError:  # PyYAML without libyaml
 
 PICKLE_FORMATS = ("pkl", "pickle")
 YAML_FORMATS = ("yaml", "yml")
-# One entry per block that is open; the first has what to put back when the last one ends.
+# One entry per open block; the first has the handlers to restore when the last block ends.
 _before: list[dict] = []
 _lock = threading.Lock()
 
 
 class PlainLoader(SafeLoader):
-    """Loads plain data, and tuples, which mmengine writes where a config has them."""
+    """Load plain data, and tuples, since mmengine writes a config's tuples."""
 
 
 PlainLoader.add_constructor(
@@ -44,13 +44,13 @@ PlainLoader.add_constructor(
 
 
 class PlainYamlHandler(YamlHandler):
-    """mmengine's, that loads plain data alone."""
+    """mmengine's handler, but it loads only plain data."""
 
     def load_from_fileobj(self, file: IO, **kwargs: Any) -> object:
         """Load plain data.
 
         Raises:
-            ValueError: Where the text is not YAML, or names objects of Python.
+            ValueError: If the text is not YAML, or names Python objects.
         """
         kwargs.setdefault("Loader", PlainLoader)
         try:
@@ -61,7 +61,7 @@ class PlainYamlHandler(YamlHandler):
 
 
 class RefusingPickleHandler(PickleHandler):
-    """mmengine's, that writes and does not load."""
+    """mmengine's handler, but it only writes."""
 
     def load_from_fileobj(self, file: IO, **kwargs: Any) -> object:
         """Refuse to load.
@@ -77,10 +77,9 @@ class RefusingPickleHandler(PickleHandler):
 
 @contextlib.contextmanager
 def plain_files() -> Iterator[None]:
-    """Let mmengine load no pickle, unless :func:`trust_pickles` is called, and YAML as plain data.
+    """Make mmengine load YAML as plain data, and no pickle unless :func:`trust_pickles` is called.
 
-    It changes what mmengine does in the whole process, and changes it back at the end of the
-    outermost block of all threads.
+    This changes mmengine for the whole process, until the last block of all threads ends.
     """
     if is_off("file_handlers"):
         yield
@@ -98,5 +97,5 @@ def plain_files() -> Iterator[None]:
 
 
 def trust_pickles() -> None:
-    """Let mmengine load pickles again, to the end of :func:`plain_files`."""
+    """Let mmengine load pickles again, until the end of :func:`plain_files`."""
     file_handlers.update(dict.fromkeys(PICKLE_FORMATS, PickleHandler()))

@@ -1,10 +1,10 @@
-"""The operators of mmcv, over torch, where mmcv was not compiled.
+"""The operators of mmcv, written with torch, for an mmcv that was not compiled.
 
-Fault: mmcv publishes no wheels for today's torch, compiling it takes a compiler and a quarter of an
-hour, and mmcv-lite, which installs anywhere, lacks the extension module without which
-``mmdet.models`` and ``mmseg.apis`` fail at import.
-Reach: whatever imports ``mmcv.ops`` after ``import convnext_dense``, where mmcv was not compiled.
-It is all that this import changes for other code.
+Fault: mmcv publishes no wheels for today's torch; compiling it needs a compiler and a quarter of an
+hour; and mmcv-lite, which installs anywhere, lacks the extension module, without which
+``mmdet.models`` and ``mmseg.apis`` cannot be imported.
+Reach: code that imports ``mmcv.ops`` after ``import convnext_dense``, if mmcv was not compiled.
+This import changes nothing else for other code.
 Off-switch: its name, in the environment before the import.
 End: when mmcv, or a fork that is the default choice, ships wheels for the torch that we support.
 """
@@ -23,9 +23,9 @@ EXTENSION = "mmcv._ext"
 
 
 def install() -> None:
-    """Make ``mmcv._ext`` importable, with mmcv imported before or not; safe to repeat.
+    """Make ``mmcv._ext`` importable, before or after mmcv is imported; safe to repeat.
 
-    The finder stands last, so that a compiled extension is found before it is asked.
+    The finder comes last, so that a compiled extension is found first.
     """
     if is_off("mmcv_ext"):
         return
@@ -34,7 +34,7 @@ def install() -> None:
 
 
 def is_compiled() -> bool:
-    """Tell whether mmcv's own compiled operators serve, rather than ours. Imports mmcv."""
+    """Whether mmcv's own compiled operators are used, not those of this package. Imports mmcv."""
     import mmcv._ext
 
     return hasattr(mmcv._ext, "__file__")
@@ -62,20 +62,20 @@ class _Loader(importlib.abc.Loader):
 
 
 def _no_compiler() -> str:
-    """What ``mmcv.utils.collect_env`` prints as the compiler of the operators."""
+    """Return the text that ``mmcv.utils.collect_env`` prints as the operators' compiler."""
     return "none (operators over torch, by convnext_dense)"
 
 
 def _missing(name: str) -> Callable:
-    """Stand for an operator that we lack: mmcv asserts at import that all of them exist."""
+    """Return a stand-in for an operator that is missing here: mmcv checks for it at import."""
     if name.startswith("_"):
         raise AttributeError(f"module {EXTENSION!r} has no attribute {name!r}")
 
     def unsupported(*args: object, **kwargs: object) -> None:
         caller = sys._getframe(1).f_globals.get("__name__", "a caller")
         raise NotImplementedError(
-            f"{caller} needs the operator {name!r}, which mmcv has only where it was compiled, and "
-            "which convnext_dense does not provide: docs/install.md says how to compile mmcv"
+            f"{caller} needs the operator {name!r}, which is only in a compiled mmcv, not in "
+            "convnext_dense: docs/install.md says how to compile mmcv"
         )
 
     return unsupported

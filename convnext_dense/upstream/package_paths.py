@@ -1,9 +1,10 @@
 """``mmdet::...`` configs without pkg_resources.
 
-Fault: mmengine 0.10.7 looks installed packages up through ``pkg_resources``, which setuptools 82
-removed; before, it warns at every ``_base_`` of another package.
-Reach: mmengine's ``is_installed`` and ``get_installed_path``, everybody's, from the start of a run
-on. The tools of mmdet and mmseg read a config before that: they need setuptools below 82.
+Fault: mmengine 0.10.7 finds installed packages by ``pkg_resources``, which setuptools 82 removed;
+an older setuptools warns at every ``_base_`` of another package.
+Reach: mmengine's ``is_installed`` and ``get_installed_path``, for all code in the process, from the
+start of a run on. The tools of mmdet and mmseg read a config before that, so they need setuptools
+below 82.
 Off-switch: its name.
 End: when mmengine uses ``importlib``.
 """

@@ -1,12 +1,11 @@
-"""What a config may name where its author is not known: the classes of the OpenMMLab stack.
+"""A config of an unknown author may name only the classes of the OpenMMLab stack.
 
-Fault: mmengine 0.10.7 takes a ``type`` that is not registered for a dotted path, imports it and
-calls whatever is there, ``os.system`` too; and mmdet 3.3.0's CameraMotionCompensation passes an
-argument to ``eval``. So a config that was read as plain data still runs code when its model is
-built.
-Reach: the process while the report of a run builds what that run's config names.
+Fault: if a ``type`` is not registered, mmengine 0.10.7 treats it as a dotted path, imports it and
+calls it, even ``os.system``; and mmdet 3.3.0's CameraMotionCompensation passes an argument to
+``eval``. So a config that was read as plain data still runs code when its model is built.
+Reach: the process while the report of a run builds the objects in that run's config.
 Off-switch: its name.
-End: when a registry builds what is registered and no more.
+End: when a registry builds only what is registered.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ _EVALUATING = "CameraMotionCompensation"
 
 
 def refuse_code(cfg: Config) -> None:
-    """Refuse a config that would run code other than the classes of these packages.
+    """Refuse a config that would run other code than the classes of :data:`PACKAGES`.
 
     Raises:
-        ValueError: Where it imports modules of other packages, or names a class that evaluates an
+        ValueError: If it imports modules of other packages, or names a class that evaluates an
             argument.
     """
     if is_off("registered_only"):
@@ -46,12 +45,12 @@ def refuse_code(cfg: Config) -> None:
 
 @contextlib.contextmanager
 def registered_only(cfg: Config) -> Iterator[None]:
-    """Build no more than registered classes and modules of torch, to the end of the block.
+    """Build only registered classes and torch's modules, until the end of the block.
 
-    It changes mmengine's registries for the whole process.
+    This changes mmengine's registries for the whole process.
 
     Args:
-        cfg: What is to be built, after :func:`refuse_code`. Its ``custom_imports`` are imported.
+        cfg: The config, after :func:`refuse_code`. Its ``custom_imports`` are imported.
     """
     for module in _custom_imports(cfg):
         importlib.import_module(module)

@@ -1,9 +1,10 @@
-"""Resuming runs no code of a checkpoint.
+"""Resuming runs no code from a checkpoint.
 
-Fault: on resuming, mmengine 0.10.7 runs the text under ``meta['config']`` as Python, to compare
-numbers of GPUs that its own files have not held since 0.x.
-Reach: ``resume`` of both runners, everybody's, from the start of a run on, since it is this package
-that lets them resume on torch 2.6 and newer. Hooks see the text, and the file keeps it.
+Fault: on resuming, mmengine 0.10.7 runs the text in ``meta['config']`` as Python, to compare
+numbers of GPUs that its files have not contained since 0.x.
+Reach: ``resume`` of both runners, for all code in the process, from the start of a run on, since
+this package makes them able to resume on torch 2.6 and newer. Hooks get the text, and the file
+keeps it.
 Off-switch: its name.
 End: when mmengine parses the text without running it.
 """
@@ -17,14 +18,14 @@ from typing import Any
 
 
 def mend(module: ModuleType) -> None:
-    """Let the runner of its module resume without it; safe to repeat."""
+    """Make the module's runner resume without that text; safe to repeat."""
     for name, loading in _LOADING.items():
         runner = vars(module).get(name)
         if runner is not None and not hasattr(runner.resume, "__wrapped__"):
             runner.resume = _without_config(runner.resume, loading)
 
 
-# What gives `resume` the checkpoint: an attribute of the runner, or of its strategy.
+# The method that loads the checkpoint for `resume`: the runner's, or its strategy's.
 _LOADING = {
     "Runner": lambda runner: (runner, "load_checkpoint"),
     "FlexibleRunner": lambda runner: (runner.strategy, "resume"),
@@ -46,7 +47,7 @@ def _without_config(resume: Callable, loading: Callable[[Any], tuple[object, str
 
 
 def _then_forget(load: Callable) -> Callable:
-    """Wrap what loads a checkpoint: it gives a copy without the text, and leaves its own whole."""
+    """Wrap a method that loads a checkpoint: return a copy without the text, keep the original."""
 
     @functools.wraps(load)
     def load_without_config(*args: object, **kwargs: object) -> object:

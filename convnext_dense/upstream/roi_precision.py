@@ -3,8 +3,8 @@
 Fault: mmdet 3.x's ``SingleRoIExtractor`` casts RoIs to the type of the feature maps. Under autocast
 that rounds coordinates: in bfloat16 to 2 pixels from 256 on and to 8 from 1024 on, in float16 to 1
 pixel from 1024 on. mmdet 2.x, which the published models were trained with, pooled in float32.
-Reach: ``SingleRoIExtractor`` of mmdet, everybody's, from the start of a run on, where feature maps
-have half precision.
+Reach: ``SingleRoIExtractor`` of mmdet, for all code in the process, from the start of a run on, if
+feature maps have half precision.
 Off-switch: its name.
 End: when mmdet keeps its RoIs in float32.
 """

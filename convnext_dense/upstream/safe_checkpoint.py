@@ -1,4 +1,4 @@
-"""Checkpoints that load on today's torch, and run no code.
+"""Checkpoints load on today's torch, and run no code.
 
 Fault: mmengine 0.10.7 saves its training state with ``HistoryBuffer`` objects, which torch 2.6 and
 newer refuse to load, so that no run can be resumed. The forks' loader allows ``getattr``, and loads
@@ -13,8 +13,8 @@ Off-switch: its name, for the loads of mmengine.
 End: when mmengine saves plain data and loads it with ``weights_only=True``.
 
 mmengine's files name six globals. Five are allowed as they are; the sixth, ``builtins.getattr``,
-is answered by a function that gives out ``HistoryBuffer``'s four statistics and nothing else.
-Meta's and timm's training checkpoints name one more, ``argparse.Namespace``, which is plain data.
+is replaced by a function that returns only ``HistoryBuffer``'s four statistics. Meta's and timm's
+training checkpoints name one more, ``argparse.Namespace``, which is plain data.
 """
 
 from __future__ import annotations
@@ -45,27 +45,26 @@ except ImportError:  # numpy 1
     from numpy.core import multiarray  # type: ignore[no-redef]
 
 STATISTICS = ("mean", "max", "min", "current")
-# torch's own ways to load whatever a file contains where the call does not say, and to trust none.
+# torch's own switches for calls that do not say it: trust every file, or trust none.
 TRUSTING = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 TRUSTING_NONE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class RefusedError(RuntimeError):
-    """A checkpoint that would run code, or that asks for what plain data does not need."""
+    """A checkpoint that could run code, or that needs more than plain data."""
 
 
 def mend(module: ModuleType) -> None:
-    """Let ``mmengine.runner.checkpoint`` load from disk by this; safe to repeat."""
+    """Make ``mmengine.runner.checkpoint`` load from disk by this module; safe to repeat."""
     module.CheckpointLoader.register_scheme("", load_from_local, force=True)
     if hasattr(module, "_safe_torch_load"):  # the forks; other schemes call it
         vars(module)["_safe_torch_load"] = _load_for_mmengine
 
 
 def load_from_local(filename: str, map_location: MAP_LOCATION = None) -> object:
-    """Load a checkpoint from disk as mmengine asks for it.
+    """Load a checkpoint from disk for mmengine.
 
-    Nothing that it contains is run, unless torch's own switch says so, which mmengine's loader
-    follows: see :func:`read_checkpoint`.
+    No code in it is run, unless torch's own switch allows it: see :func:`read_checkpoint`.
     """
     return read_checkpoint(filename, map_location, trust=is_switched_off())
 
@@ -82,9 +81,9 @@ def read_checkpoint(
     Args:
         filename: Path; ``~`` is the home folder.
         map_location: As for ``torch.load``.
-        mmap: Whether to leave the parameters on disk until they are used, where the format allows
-            it. The file must then stay as it is.
-        trust: Whether to unpickle whatever the file contains, which can run any code.
+        mmap: Whether to leave the parameters on disk until they are used, if the format allows it.
+            The file must not change meanwhile.
+        trust: Whether to unpickle everything in the file, which can run any code.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -104,7 +103,7 @@ def read_checkpoint(
     except pickle.UnpicklingError as error:
         raise _refusal(path, str(error), trust) from None
     except Exception as error:
-        # A damaged pickle ends in whatever its bytes happen to trip over.
+        # A damaged pickle may cause any error.
         first_line = (str(error).splitlines() or [""])[0]
         raise RuntimeError(
             f"checkpoint {path} could not be read: {type(error).__name__}: {first_line}"
@@ -112,7 +111,7 @@ def read_checkpoint(
 
 
 def is_switched_off() -> bool:
-    """Whether the user has told torch to load whatever a file contains."""
+    """Whether the user has made torch trust every file."""
     return _is_set(TRUSTING)
 
 
@@ -152,10 +151,10 @@ def _read_safetensors(path: Path, map_location: MAP_LOCATION) -> dict[str, torch
 
 
 class _AllowMMEngine:
-    """Allow what mmengine's files name while at least one thread loads.
+    """Allow the globals in mmengine's files while at least one thread loads.
 
-    What is allowed holds for the whole process: ``torch.serialization.safe_globals`` alone would
-    take it from the threads that still load when the first one is done.
+    Allowed globals are the whole process's: with ``torch.serialization.safe_globals`` alone, the
+    first thread to finish would remove them while other threads are still loading.
     """
 
     def __init__(self) -> None:
@@ -165,7 +164,7 @@ class _AllowMMEngine:
     def __enter__(self) -> None:
         with self._lock:
             if not self._loading:
-                # What the user allows stays allowed.
+                # The user's own allowed globals stay allowed.
                 allowed = torch.serialization.get_safe_globals()
                 added: list[Callable | tuple[Callable, str]] = [
                     entry for entry in _mmengine_globals() if entry not in allowed
@@ -183,8 +182,8 @@ class _AllowMMEngine:
 
 @functools.cache
 def _mmengine_globals() -> tuple[tuple[Any, str], ...]:
-    # A dtype's state is restored only if its class is allowed too. The names of these have no dot,
-    # so that no file can ask for them.
+    # A dtype's state is restored only if its class is allowed too. Their names have no dot, so that
+    # no file can name them.
     codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"
     dtypes = [(type(np.dtype(code)), f"dtype {code}") for code in codes]
     # numpy 2 moved the functions; a file may come from either.
@@ -221,9 +220,9 @@ def _refusal(path: Path, message: str, trust: bool) -> RuntimeError:
         detail = re.search(r"WeightsUnpickler error:\s*(.+)", message)
         first_line = (detail[1] if detail else message.splitlines()[0]).strip()
         return RuntimeError(f"checkpoint {path} could not be read: {first_line}")
-    way_on = "Use a file that holds parameters and plain data only"
+    remedy = "Use a file with only parameters and plain data"
     if trust and _is_set(TRUSTING_NONE):
-        way_on += f", or unset {TRUSTING_NONE}"
+        remedy += f", or unset {TRUSTING_NONE}"
     return RefusedError(
-        f"checkpoint {path} is refused: it names {refused[1]}, which could run code. {way_on}"
+        f"checkpoint {path} is refused: it names {refused[1]}, which could run code. {remedy}"
     )

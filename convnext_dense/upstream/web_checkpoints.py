@@ -1,9 +1,9 @@
-"""Checkpoints that mmengine loads from the web run no code, and come whole.
+"""Checkpoints that mmengine loads from the web run no code, and are whole.
 
-Fault: mmengine 0.10.7 loads files from the web with ``weights_only=False``, which runs what they
-contain; and torch's downloader, which it calls, has no time-out and no limit, takes what is left of
-a connection that broke off for the whole file, keeps files of one name apart by nothing, and never
-looks at a cached file again.
+Fault: mmengine 0.10.7 loads files from the web with ``weights_only=False``, which runs code in
+them. And torch's downloader, which it calls, has no time-out and no limit, accepts a part of a file
+as the whole if the connection breaks off, confuses files of one name, and never checks a cached
+file.
 Reach: every load of mmengine from ``http://`` and ``https://``, and from the model zoos that it
 knows by scheme, from the start of a run on or once weights of such a zoo are asked for.
 Off-switch: its name.
@@ -20,19 +20,19 @@ _serving: list[Callable[..., Any]] = []
 
 
 def serve_by(load: Callable[..., Any]) -> None:
-    """Tell what loads from the web: this folder has no downloader.
+    """Set the function that loads from the web, since this folder has no downloader.
 
     Args:
-        load: Takes what mmengine's ``load_from_http`` takes.
+        load: Accepts the arguments of mmengine's ``load_from_http``.
     """
     _serving[:] = [load]
 
 
 def mend(module: ModuleType) -> None:
-    """Let ``mmengine.runner.checkpoint`` load from the web by it; safe to repeat."""
+    """Make ``mmengine.runner.checkpoint`` load from the web by that function; safe to repeat."""
     schemes = ["http://", "https://"]
     module.CheckpointLoader.register_scheme(schemes, load_from_http, force=True)
-    # The schemes of the model zoos call it by this name.
+    # The model zoos' schemes call it by this name.
     vars(module)["load_from_http"] = load_from_http
 
 

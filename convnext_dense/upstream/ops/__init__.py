@@ -1,4 +1,4 @@
-"""The operators of ``mmcv._ext`` over torch, under the names and signatures it gives them."""
+"""The operators of ``mmcv._ext``, written with torch, with the same names and arguments."""
 
 from convnext_dense.upstream.ops import (
     deform_conv,
@@ -11,7 +11,7 @@ from convnext_dense.upstream.ops import (
     softnms,
 )
 
-# All that `mmcv._ext` offers here; what is not in the table raises when it is called.
+# All operators that `mmcv._ext` has here; any other raises an error when it is called.
 OPERATORS = {
     operator.__name__: operator
     for operator in (

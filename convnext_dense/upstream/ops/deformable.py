@@ -21,7 +21,7 @@ from convnext_dense.upstream.ops.torchvision_ops import torchvision_ops
 
 
 class Geometry(NamedTuple):
-    """How the kernel walks over the input. Pairs are (height, width)."""
+    """How the kernel moves over the input. Pairs are (height, width)."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -34,7 +34,7 @@ class Geometry(NamedTuple):
 class Gradients(NamedTuple):
     """Gradients of a deformable convolution.
 
-    The mask's is None in version 1; those not asked for may be.
+    The mask's is None in version 1. Gradients that were not asked for may be None.
     """
 
     input: Tensor | None
@@ -46,7 +46,7 @@ class Gradients(NamedTuple):
 def forward(
     input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, geometry: Geometry
 ) -> Tensor:
-    """Deformable convolution without bias.
+    """Compute a deformable convolution without bias.
 
     Args:
         input: (N, C, H, W).
@@ -89,7 +89,7 @@ def backward(
     of_samples: bool = True,
     of_weight: bool = True,
 ) -> Gradients:
-    """Gradients of :func:`forward`. torchvision computes all of them in any case.
+    """Compute the gradients of :func:`forward`. torchvision always computes all of them.
 
     Args:
         grad_output: (N, C_out, H_out, W_out); the other tensors are those of :func:`forward`.
@@ -138,7 +138,7 @@ def backward(
 
 
 def _columns(image: Tensor, offset: Tensor, mask: Tensor | None, geometry: Geometry) -> Tensor:
-    """Samples of one image, (H_out * W_out, K, C), in float32 at least.
+    """Return the samples of one image, (H_out * W_out, K, C), in float32 or float64.
 
     A sample counts where -1 < y < H and -1 < x < W, and pixels outside the image count as zero.
     """

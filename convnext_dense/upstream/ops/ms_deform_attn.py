@@ -1,8 +1,8 @@
 """Multi-scale deformable attention without a compiled mmcv.
 
 Fault: on CUDA, mmcv's ``MultiScaleDeformableAttention`` calls functions of ``mmcv._ext`` that
-mmcv-lite does not have, though it ships a plain-torch version for the CPU. These functions lead to
-that version. Can go when mmcv takes it wherever the extension is missing.
+mmcv-lite does not have, though it has a plain-torch version for the CPU. These functions call that
+version. Can go when mmcv uses it wherever the extension is missing.
 
 The arguments are those of mmcv's extension. The levels lie one after another in ``value``, so
 ``value_level_start_index`` follows from ``value_spatial_shapes``; ``im2col_step`` concerns the
@@ -23,7 +23,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Attention over a few sampled points per query.
+    """Compute attention over a few sampled points per query.
 
     Args:
         value: (N, sum of H * W over the levels, heads, channels per head).

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from convnext_dense.upstream.ops.torchvision_ops import torchvision_ops
 
-# Boxes decided together. A larger block computes overlaps of boxes that would be gone by then, a
-# smaller one pays for more calls.
+# Boxes that are decided together. A larger block computes overlaps of boxes that are already
+# suppressed, a smaller one needs more calls.
 BLOCK = 128
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Greedy non-maximum suppression.
+    """Suppress boxes that overlap a box of a higher score (greedy non-maximum suppression).
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2.
@@ -28,7 +28,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         boxes = boxes.float()
     torchvision = torchvision_ops(boxes.device)
     if torchvision is not None:
-        # torchvision knows no offset; moving the far corner by it gives the same widths.
+        # torchvision has no offset; moving the far corner by it gives the same widths.
         far_corner = boxes.new_tensor([0, 0, offset, offset])
         return torchvision.nms(boxes + far_corner, scores.to(boxes.dtype), iou_threshold)
 
@@ -45,7 +45,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Non-maximum suppression that tells which box suppressed which.
+    """Suppress boxes that overlap a box of a higher score, and return which box suppressed which.
 
     Args:
         dets: (N, 5) as x1, y1, x2, y2, score.
@@ -66,7 +66,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
 
 
 def pairwise_iou(first: Tensor, second: Tensor, offset: int) -> Tensor:
-    """IoU of each of (M, 4) boxes with each of (N, 4), shape (M, N); 0/0 gives NaN, as in mmcv."""
+    """Return the IoU of (M, 4) boxes with (N, 4) boxes, (M, N); 0/0 is NaN, as in mmcv."""
     x1, y1, x2, y2 = first.t().unsqueeze(2)
     u1, v1, u2, v2 = second.t().contiguous().unsqueeze(1)
     width = torch.min(x2, u2).sub_(torch.max(x1, u1)).add_(offset).clamp_(min=0)
@@ -74,16 +74,15 @@ def pairwise_iou(first: Tensor, second: Tensor, offset: int) -> Tensor:
     inter = width.mul_(height)
     area1 = (x2 - x1 + offset) * (y2 - y1 + offset)
     area2 = (u2 - u1 + offset) * (v2 - v1 + offset)
-    # The division stays: comparing `inter > threshold * union` rounds otherwise and changes
-    # which boxes are kept.
+    # Not `inter > threshold * union`, which rounds in another way and so keeps other boxes.
     return inter.div_((area1 + area2).sub_(inter))
 
 
 def _greedy(overlaps: Tensor) -> Tensor:
-    """Mask of the boxes that greedy suppression keeps, from (N, N) overlaps in score order.
+    """Return a mask of the boxes that greedy suppression keeps, from (N, N) overlaps by score.
 
-    A box stays if no kept box before it overlaps it. Each round settles at least one more box,
-    from the front, so this reaches its only fixed point in N rounds at most, mostly in a few.
+    A box is kept if no kept box before it overlaps it. Each round decides at least one more box,
+    from the front, so this needs at most N rounds, and usually only a few.
     """
     conflicts = overlaps.triu(diagonal=1).float()
     keep = conflicts.new_ones(len(conflicts))

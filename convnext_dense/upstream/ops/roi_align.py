@@ -19,10 +19,10 @@ from convnext_dense.upstream.ops.torchvision_ops import torchvision_ops
 
 MAX, AVERAGE = range(2)
 
-# RoIs to one sparse matrix. Each is padded to the largest among them, so this bounds the memory.
-CHUNK = 128
+# Most RoIs in a sparse matrix. Each is padded to the largest of them, so this limits the memory.
+MOST_ROIS = 128
 
-# With fewer, making the matrix takes longer than a product along each axis.
+# With fewer channels, making the matrix takes longer than a product along each axis.
 FEW_CHANNELS = 64
 
 
@@ -71,7 +71,7 @@ def roi_align_forward(
     if not few_channels:
         pixels = features.permute(0, 2, 3, 1).reshape(-1, channels)
     with torch.autocast(input.device.type, enabled=False):
-        for part in _chunks(rois):
+        for part in _slices(rois):
             grid = _sample(
                 rois[part].to(features.dtype), bins, spatial_scale, sampling_ratio, aligned
             )
@@ -101,7 +101,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Gradient of :func:`roi_align_forward` with respect to ``input``; RoIs have none.
+    """Write the gradient of :func:`roi_align_forward` with respect to ``input``; RoIs have none.
 
     Args:
         grad_output: (R, C, aligned_height, aligned_width).
@@ -136,7 +136,7 @@ def roi_align_backward(
     pixels = gradient.new_zeros(batch, height, width, channels)
     maps = pixels.permute(0, 3, 1, 2)
     with torch.autocast(grad_output.device.type, enabled=False):
-        for part in _chunks(rois):
+        for part in _slices(rois):
             grid = _sample(rois[part], bins, spatial_scale, sampling_ratio, aligned)
             if few_channels:
                 for roi, (window, y, x) in zip(gradient[part], _windows(grid, shape), strict=True):
@@ -190,9 +190,9 @@ def _sample_axis(start: Tensor, length: Tensor, bins: int, sampling_ratio: int) 
 
 
 def _bilinear(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The two pixels next to each position, and what they weigh: both get one more axis of 2.
+    """Return the two pixels next to each position, and their weights: both get one more axis of 2.
 
-    Up to a pixel outside, the border's value goes on; beyond, both weigh 0.
+    Up to one pixel outside the map, the border's value is used; beyond that, both weights are 0.
     """
     inside = (positions >= -1) & (positions <= size)
     positions = positions.clamp(0, size - 1)
@@ -204,10 +204,10 @@ def _bilinear(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _average_axis(axis: _Axis, size: int) -> tuple[Tensor, Tensor]:
-    """The pixels that each bin averages, and what they weigh: both of shape (R, bins, K)."""
+    """Return the pixels that each bin averages, and their weights: both of shape (R, bins, K)."""
     pixels, weights = (each.flatten(2) for each in _bilinear(axis.positions, size))
     weights = weights / axis.counts.clamp(min=1)[:, None, None]
-    # Neighbouring samples share pixels: add up what each weighs.
+    # Neighbouring samples share pixels: add up their weights.
     first = pixels.where(weights > 0, size - 1).amin(dim=2, keepdim=True)
     place = (pixels - first).where(weights > 0, 0)
     total = weights.new_zeros(*first.shape[:2], int(place.max()) + 1)
@@ -216,7 +216,7 @@ def _average_axis(axis: _Axis, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _windows(grid: _Grid, map_shape: torch.Size) -> Iterator[tuple[tuple, Tensor, Tensor]]:
-    """The part of the maps that each of R RoIs averages, and what it weighs, (bins, length)."""
+    """Yield the part of the maps that each RoI averages, and its weights, (bins, length)."""
     y_parts, y_weights = _axis_windows(grid.y, map_shape[2])
     x_parts, x_weights = _axis_windows(grid.x, map_shape[3])
     parts = zip(grid.batch.tolist(), y_parts, x_parts, strict=True)
@@ -226,9 +226,9 @@ def _windows(grid: _Grid, map_shape: torch.Size) -> Iterator[tuple[tuple, Tensor
 
 
 def _axis_windows(axis: _Axis, size: int) -> tuple[list[list[int]], Tensor]:
-    """First pixel and end of what each of R RoIs averages, and the weights, (R, bins, longest)."""
+    """Return first pixel and end of what each RoI averages, and the weights, (R, bins, longest)."""
     pixels, weights = _average_axis(axis, size)
-    pixels = pixels.clamp(max=size - 1)  # those beyond weigh 0
+    pixels = pixels.clamp(max=size - 1)  # pixels beyond it have the weight 0
     first, last = pixels.flatten(1).aminmax(dim=1)
     windows = weights.new_zeros(*weights.shape[:2], int((last - first).max()) + 1)
     windows.scatter_add_(2, pixels - first[:, None, None], weights)
@@ -236,14 +236,14 @@ def _axis_windows(axis: _Axis, size: int) -> tuple[list[list[int]], Tensor]:
 
 
 def _average_matrix(grid: _Grid, map_shape: torch.Size) -> Tensor:
-    """Sparse matrix of a row for each bin of R RoIs, (R·bins_y·bins_x, B·H·W)."""
+    """Return a sparse matrix with a row for each bin of R RoIs, (R·bins_y·bins_x, B·H·W)."""
     y = _average_axis(grid.y, map_shape[2])
     x = _average_axis(grid.x, map_shape[3])
     return _matrix(grid.batch, y, x, map_shape)
 
 
 def _sample_matrix(grid: _Grid, map_shape: torch.Size) -> Tensor:
-    """Sparse matrix of a row for each sample, (R·bins_y·N_y·bins_x·N_x, B·H·W)."""
+    """Return a sparse matrix with a row for each sample, (R·bins_y·N_y·bins_x·N_x, B·H·W)."""
     y = _bilinear(grid.y.positions.flatten(1), map_shape[2])
     x = _bilinear(grid.x.positions.flatten(1), map_shape[3])
     return _matrix(grid.batch, y, x, map_shape)
@@ -252,9 +252,9 @@ def _sample_matrix(grid: _Grid, map_shape: torch.Size) -> Tensor:
 def _matrix(
     batch: Tensor, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor], map_shape: torch.Size
 ) -> Tensor:
-    """Outer product of pixels and weights along y, (R, P, J), and those along x, (R, Q, K).
+    """Multiply pixels and weights along y, (R, P, J), with those along x, (R, Q, K).
 
-    The rows are the R·P·Q pairs. Within a row pixels rise and none comes twice.
+    The rows are the R·P·Q pairs. The pixels in a row are in rising order, without repetition.
     """
     maps, _, height, width = map_shape
     (y_pixels, y_weights), (x_pixels, x_weights) = y, x
@@ -273,7 +273,7 @@ def _matrix(
 
 
 def _largest(samples: Tensor, grid: _Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """Largest of the samples of each bin, and its position, each (R, C, bins_y, bins_x)."""
+    """Return the largest sample of each bin, and its position, each (R, C, bins_y, bins_x)."""
     y, x = grid.y.positions, grid.x.positions
     samples = samples.view(*y.shape, *x.shape[1:], -1).permute(0, 5, 1, 3, 2, 4)
     y, x = torch.broadcast_tensors(y[:, None, :, None, :, None], x[:, None, None, :, None, :])
@@ -309,10 +309,11 @@ def _spread(
     return total
 
 
-def _chunks(rois: Tensor) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, len(rois), CHUNK))
+def _slices(rois: Tensor) -> Iterator[slice]:
+    """Return slices that divide RoIs into groups for one sparse matrix each."""
+    return (slice(start, start + MOST_ROIS) for start in range(0, len(rois), MOST_ROIS))
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision is too coarse for coordinates and for sums."""
+    """Return a tensor in float32 or float64, since half precision is too coarse for sums."""
     return tensor if tensor.dtype == torch.double else tensor.float()

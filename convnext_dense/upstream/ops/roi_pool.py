@@ -1,7 +1,7 @@
 """RoIPool, as ``mmcv._ext`` defines it for a GPU.
 
-torchvision has an operator of that name that rounds the corners of RoIs otherwise, so plain torch
-serves everywhere.
+torchvision's operator of that name rounds the corners of RoIs in another way, so plain torch is
+used on every device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Largest pixel of each bin of each RoI; bins widen to whole pixels and may overlap.
+    """Write the largest pixel of each bin of each RoI; bins are whole pixels and may overlap.
 
     Args:
         input: (B, C, H, W) feature map.
@@ -58,7 +58,7 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Gradient of :func:`roi_pool_forward` with respect to ``input``.
+    """Write the gradient of :func:`roi_pool_forward` with respect to ``input``.
 
     Args:
         grad_output: (R, C, pooled_height, pooled_width).
@@ -79,7 +79,7 @@ def roi_pool_backward(
 
 
 def _bin_pixels(start: Tensor, end: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor]:
-    """Pixels of each bin along one axis and a mask of those it holds, both (R, bins, K)."""
+    """Return the pixels of each bin along an axis, and a mask of those in it, both (R, bins, K)."""
     bin_length = ((end - start) / bins)[:, None]
     index = torch.arange(bins, device=start.device)
     first = (index * bin_length + start[:, None]).floor().clamp(0, size)

@@ -56,9 +56,9 @@ def sigmoid_focal_loss_backward(
 def _towards_target(
     input: Tensor, target: Tensor, weight: Tensor, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits of the right answer, the sign that made them, and the factor of each loss.
+    """Return the logits of the right answer, their sign, and the factor of each loss.
 
-    The loss of a negative is that of a positive at the opposite logit.
+    The loss of a negative is the loss of a positive with the opposite logit.
     """
     logits = input.to(torch.promote_types(input.dtype, torch.float32))
     classes = torch.arange(input.shape[1], device=input.device)

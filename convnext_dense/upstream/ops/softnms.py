@@ -20,7 +20,7 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Soft-NMS: lower the scores of overlapping boxes rather than drop them.
+    """Lower the scores of overlapping boxes instead of dropping them (soft-NMS).
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2.

@@ -1,7 +1,7 @@
-"""Chooses between torchvision's operators and the plain-torch ones of this package.
+"""Choose between torchvision's operators and the plain-torch ones of this package.
 
-torchvision ships compiled kernels for a GPU, but needs a build that matches torch to the letter,
-and is not always installed: its operators are probed, never assumed.
+torchvision has compiled kernels for a GPU, but its build must match torch exactly, and it is not
+always installed. So its operators are tried before they are used.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 
 
 def torchvision_ops(device: torch.device) -> ModuleType | None:
-    """torchvision's operators for tensors on ``device``.
+    """Return torchvision's operators for tensors on ``device``, or None.
 
-    Every operator asks here and nowhere else. On the CPU the answer is None: torchvision's loops
-    run on one thread there, and ours are faster. It is None in deterministic mode too, where
-    torchvision's backward passes refuse to run since they add up in no fixed order.
+    Every operator uses this function. On the CPU it returns None, since torchvision's loops run on
+    one thread there, and ours are faster. It also returns None in deterministic mode, where
+    torchvision's backward passes refuse to run, since the order of their sums is not fixed.
 
     Args:
         device: where the operator's tensors lie.
@@ -37,6 +37,6 @@ def _probe(device_type: str) -> ModuleType | None:
 
         box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=device_type)
         torch.ops.torchvision.nms(box, box[:, 0], 0.5)
-    except Exception:  # a build for another torch fails in ways of its own at each of these steps
+    except Exception:  # a build for another torch may raise any error at each of these steps
         return None
     return torch.ops.torchvision

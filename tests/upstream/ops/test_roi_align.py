@@ -121,11 +121,11 @@ def test_gradcheck(roi_align, mode, aligned):
     )
 
 
-def test_more_rois_than_one_chunk(roi_align, monkeypatch):
+def test_more_rois_than_one_matrix_holds(roi_align, monkeypatch):
     features, rois = some_features().requires_grad_(), some_rois()
     whole = roi_align(features, rois)
     (gradient,) = torch.autograd.grad(whole.sum(), features)
-    monkeypatch.setattr(roi_align_module, "CHUNK", 3)
+    monkeypatch.setattr(roi_align_module, "MOST_ROIS", 3)
     pooled = roi_align(features, rois)
     torch.testing.assert_close(pooled, whole)
     torch.testing.assert_close(torch.autograd.grad(pooled.sum(), features)[0], gradient)
