@@ -152,7 +152,7 @@ def test_silly_values(cli, flags, complaint):
         ("model.backbone.arch=", "--cfg-options model.backbone.arch= has no value"),
         ("model.backbone.arch", "--cfg-options takes KEY=VALUE, got 'model.backbone.arch'"),
         ("model.backbone.out_indices=(1,2", "out_indices=(1,2: Imbalanced brackets"),
-        ("val_evaluator=5", "--cfg-options: val_evaluator is a dict, and 5 is none"),
+        ("val_evaluator=5", "--cfg-options: val_evaluator is a dict, but 5 is not"),
     ],
 )
 def test_silly_options(cli, option, complaint):
