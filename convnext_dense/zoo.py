@@ -45,38 +45,6 @@ class Published:
         return self.config.startswith("det/")
 
 
-def _coco(
-    config: str,
-    name: str,
-    pretrained: str,
-    file: str,
-    params: int,
-    flops: int,
-    box: float,
-    mask: float,
-) -> Published:
-    metrics = {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
-    return Published(
-        f"det/{config}", name, pretrained, f"{OFFICIAL}coco/{file}_3x.pth", params, flops, metrics
-    )
-
-
-def _ade20k(
-    config: str,
-    name: str,
-    pretrained: str,
-    file: str,
-    params: int,
-    flops: int,
-    single: float,
-    multi: float,
-) -> Published:
-    metrics = {"mIoU": single, "mIoU (ms+flip)": multi}
-    return Published(
-        f"seg/{config}", name, pretrained, f"{OFFICIAL}ade20k/{file}.pth", params, flops, metrics
-    )
-
-
 METRIC_TITLES = {
     "coco/bbox_mAP": "box AP",
     "coco/segm_mAP": "mask AP",
@@ -84,34 +52,56 @@ METRIC_TITLES = {
     "mIoU (ms+flip)": "mIoU, multi-scale and flip",
 }
 
+
+def _box_and_mask(box: float, mask: float) -> dict[str, float]:
+    return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
+
+
+def _published(
+    config: str,
+    name: str,
+    pretrained: str,
+    file: str,
+    params: int,
+    flops: int,
+    figures: tuple[float, float],
+) -> Published:
+    if config.startswith("det/"):
+        url, metrics = f"{OFFICIAL}coco/{file}_3x.pth", _box_and_mask(*figures)
+    else:
+        url = f"{OFFICIAL}ade20k/{file}.pth"
+        metrics = dict(zip(("mIoU", "mIoU (ms+flip)"), figures, strict=True))
+    return Published(config, name, pretrained, url, params, flops, metrics)
+
+
 # fmt: off
 PUBLISHED: tuple[Published, ...] = (
-    _coco("mask_rcnn_convnext_t_coco", "Mask R-CNN ConvNeXt-T", "IN-1K",
-          "mask_rcnn_convnext_tiny_1k", 48, 262, 46.2, 41.7),
-    _coco("cascade_convnext_t_coco", "Cascade Mask R-CNN ConvNeXt-T", "IN-1K",
-          "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, 50.4, 43.7),
-    _coco("cascade_convnext_s_coco", "Cascade Mask R-CNN ConvNeXt-S", "IN-1K",
-          "cascade_mask_rcnn_convnext_small_1k", 108, 827, 51.9, 45.0),
-    _coco("cascade_convnext_b_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-1K",
-          "cascade_mask_rcnn_convnext_base_1k", 146, 964, 52.7, 45.6),
-    _coco("cascade_convnext_b_in22k_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-22K",
-          "cascade_mask_rcnn_convnext_base_22k", 146, 964, 54.0, 46.9),
-    _coco("cascade_convnext_l_in22k_coco", "Cascade Mask R-CNN ConvNeXt-L", "IN-22K",
-          "cascade_mask_rcnn_convnext_large_22k", 255, 1354, 54.8, 47.6),
-    _coco("cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN ConvNeXt-XL", "IN-22K",
-          "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, 55.2, 47.7),
-    _ade20k("upernet_convnext_t_ade20k", "UperNet ConvNeXt-T", "IN-1K",
-            "upernet_convnext_tiny_1k_512x512", 60, 939, 46.0, 46.7),
-    _ade20k("upernet_convnext_s_ade20k", "UperNet ConvNeXt-S", "IN-1K",
-            "upernet_convnext_small_1k_512x512", 82, 1027, 48.7, 49.6),
-    _ade20k("upernet_convnext_b_ade20k", "UperNet ConvNeXt-B", "IN-1K",
-            "upernet_convnext_base_1k_512x512", 122, 1170, 49.1, 49.9),
-    _ade20k("upernet_convnext_b_in22k_ade20k", "UperNet ConvNeXt-B", "IN-22K",
-            "upernet_convnext_base_22k_640x640", 122, 1828, 52.6, 53.1),
-    _ade20k("upernet_convnext_l_in22k_ade20k", "UperNet ConvNeXt-L", "IN-22K",
-            "upernet_convnext_large_22k_640x640", 235, 2458, 53.2, 53.7),
-    _ade20k("upernet_convnext_xl_in22k_ade20k", "UperNet ConvNeXt-XL", "IN-22K",
-            "upernet_convnext_xlarge_22k_640x640", 391, 3335, 53.6, 54.0),
+    _published("det/mask_rcnn_convnext_t_coco", "Mask R-CNN ConvNeXt-T", "IN-1K",
+               "mask_rcnn_convnext_tiny_1k", 48, 262, (46.2, 41.7)),
+    _published("det/cascade_convnext_t_coco", "Cascade Mask R-CNN ConvNeXt-T", "IN-1K",
+               "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, (50.4, 43.7)),
+    _published("det/cascade_convnext_s_coco", "Cascade Mask R-CNN ConvNeXt-S", "IN-1K",
+               "cascade_mask_rcnn_convnext_small_1k", 108, 827, (51.9, 45.0)),
+    _published("det/cascade_convnext_b_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-1K",
+               "cascade_mask_rcnn_convnext_base_1k", 146, 964, (52.7, 45.6)),
+    _published("det/cascade_convnext_b_in22k_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-22K",
+               "cascade_mask_rcnn_convnext_base_22k", 146, 964, (54.0, 46.9)),
+    _published("det/cascade_convnext_l_in22k_coco", "Cascade Mask R-CNN ConvNeXt-L", "IN-22K",
+               "cascade_mask_rcnn_convnext_large_22k", 255, 1354, (54.8, 47.6)),
+    _published("det/cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN ConvNeXt-XL", "IN-22K",
+               "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, (55.2, 47.7)),
+    _published("seg/upernet_convnext_t_ade20k", "UperNet ConvNeXt-T", "IN-1K",
+               "upernet_convnext_tiny_1k_512x512", 60, 939, (46.0, 46.7)),
+    _published("seg/upernet_convnext_s_ade20k", "UperNet ConvNeXt-S", "IN-1K",
+               "upernet_convnext_small_1k_512x512", 82, 1027, (48.7, 49.6)),
+    _published("seg/upernet_convnext_b_ade20k", "UperNet ConvNeXt-B", "IN-1K",
+               "upernet_convnext_base_1k_512x512", 122, 1170, (49.1, 49.9)),
+    _published("seg/upernet_convnext_b_in22k_ade20k", "UperNet ConvNeXt-B", "IN-22K",
+               "upernet_convnext_base_22k_640x640", 122, 1828, (52.6, 53.1)),
+    _published("seg/upernet_convnext_l_in22k_ade20k", "UperNet ConvNeXt-L", "IN-22K",
+               "upernet_convnext_large_22k_640x640", 235, 2458, (53.2, 53.7)),
+    _published("seg/upernet_convnext_xl_in22k_ade20k", "UperNet ConvNeXt-XL", "IN-22K",
+               "upernet_convnext_xlarge_22k_640x640", 391, 3335, (53.6, 54.0)),
 )
 # fmt: on
 
@@ -137,10 +127,6 @@ class Peer:
     published_params: int | None = None
     published_flops: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-def _box_and_mask(box: float, mask: float) -> dict[str, float]:
-    return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
 
 
 # Published figures from tables 3 and 4 of ConvNeXt's paper.
