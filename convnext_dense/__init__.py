@@ -1,9 +1,10 @@
 """ConvNeXt V1 and V2 for dense prediction on the OpenMMLab 2.x stack.
 
-Importing this package registers what configs name of it: the backbone, the adapter, the optimizer
-constructor, the hooks and the storage of checkpoints. Each is imported when it is built, and the
-public names when they are used, so that importing costs little and needs mmengine alone. It lets
-``mmcv.ops`` be imported where mmcv is lite, and changes nothing else: :func:`enable` does.
+Importing this package registers the classes that configs can name: the backbone, the adapter, the
+optimizer constructor, the hooks and the storage of checkpoints. A class is imported when it is
+built, and a public name when it is used, so that importing the package is fast and needs only
+mmengine. The import also makes ``mmcv.ops`` importable if mmcv is the lite version. It changes
+nothing else; :func:`enable` applies the other patches.
 """
 
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ __getattr__, __dir__ = load_when_used(
         "SwapRefusedError": ".swap.edits",
         "load_weights": ".checkpoints.load",
         "swap_backbone": ".swap.plan",
-        # Rooms that users call by their names.
+        # Packages that users access as attributes.
         "backbone": ".backbone",
         "kernels": ".kernels",
         "swap": ".swap",

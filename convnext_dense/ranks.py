@@ -32,7 +32,7 @@ def world_size(launcher: str) -> int:
 
 
 def decided_by_rank_0(decide: Callable[[], Result]) -> Result:
-    """Call a function on rank 0 alone, and return its result in every process of the run.
+    """Call a function only on rank 0, and return its result in every process of the run.
 
     If it fails, every process raises its error, so that no process waits for another in vain.
 

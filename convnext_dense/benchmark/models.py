@@ -232,7 +232,7 @@ def _build(
     from convnext_dense.swap.trial import quiet
 
     if "model" not in cfg:
-        raise ValueError(f"config {title} has no model: name one that has")
+        raise ValueError(f"config {title} has no model: name a config with a model")
     height, width = shape or recipe_shape(cfg, mode)
     shape = (height, width)
     if mode == "train" and "optim_wrapper" not in cfg:

@@ -116,7 +116,7 @@ def raise_mismatch(
 
 
 def remedies_for_classes(
-    comparison: Comparison, trained: tuple[str, ...], wanted: int, anew: bool
+    comparison: Comparison, trained: tuple[str, ...], wanted: int, may_reinit: bool
 ) -> list[str]:
     """Return what helps if only the number of classes differs; otherwise an empty list.
 
@@ -124,7 +124,7 @@ def remedies_for_classes(
         comparison: The comparison that found faults.
         trained: The classes of the checkpoint, if it names them.
         wanted: Number of classes of the model; 0 if it is not known.
-        anew: Whether the heads may be trained anew.
+        may_reinit: Whether heads may keep their random values.
     """
     others = comparison.missing or comparison.unknown or comparison.obstacle
     if others or comparison.concerns("backbone."):
@@ -136,13 +136,13 @@ def remedies_for_classes(
             f"take the file's own, {classes_argument(trained)}"
         )
     if (
-        anew
+        may_reinit
         and comparison.resized_heads
         and len(comparison.resized_heads) == len(comparison.reshaped)
     ):
         remedies.append(
             "reinit_heads=True, also as a config key, leaves heads of another number of classes at "
-            "their random values, to train them anew"
+            "their random values, to train them again"
         )
     return remedies
 

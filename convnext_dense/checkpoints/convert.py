@@ -94,8 +94,9 @@ def convert(
     if found.other_parts:
         if to not in WHOLE_TARGETS:
             raise ValueError(
-                f"{read.name} is a whole model, which goes to {' or '.join(WHOLE_TARGETS)} alone: "
-                f"`prefix={found.prefix.rstrip('.')!r}` converts its backbone"
+                f"{read.name} is a whole model, which converts only to "
+                f"{' or '.join(WHOLE_TARGETS)}: `prefix={found.prefix.rstrip('.')!r}` converts its "
+                "backbone"
             )
         written = layout.write(own, found.arch)
         if to == "meta":

@@ -69,7 +69,7 @@ class FoundConvNeXt:
 
 
 def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
-    """Find the one ConvNeXt in a state dict, whatever its layout and prefix.
+    """Find the one ConvNeXt in a state dict, in any layout and with any prefix.
 
     Args:
         state: Parameters by name.

@@ -105,7 +105,7 @@ def match_weights(
         faults["beside the backbone"] = list(found.other_parts)
     is_empty = not any(name.startswith(path) for name in match.fitting)
     if any(faults.values()) and (options.strict or is_empty):
-        remedies += remedies_for_classes(result, classes, count_classes(model), anew=True)
+        remedies += remedies_for_classes(result, classes, count_classes(model), may_reinit=True)
         if is_whole:
             subject = subject_of_whole(source, found, backbone, result.concerns(path))
             remedies = remedies or [USE_ITS_CONFIG]

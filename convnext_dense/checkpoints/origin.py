@@ -46,8 +46,8 @@ def licence_of(name: str, found: FoundConvNeXt) -> str:
         if re.search(pattern, told.lower()):
             return licence
     if found.arch.grn:
-        return "not told by the name; Meta's V2 weights are CC BY-NC 4.0"
-    return "not told by the name: see where the file comes from"
+        return "not known by the name; Meta's V2 weights are CC BY-NC 4.0"
+    return "not known by the name: see where the file comes from"
 
 
 def identifying_name(name: str) -> str:

@@ -100,7 +100,7 @@ def _check_file(
     masks = wants_masks(cfg, split)
     if masks:
         findings.add_error(
-            "the config wants masks: `box_only=True` trains and tests boxes alone",
+            "the config needs masks: `box_only=True` trains and tests only boxes",
             (
                 f"{name_of('annotations', annotation)} has no segmentation"
                 for annotation in content["annotations"]

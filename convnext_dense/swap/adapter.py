@@ -87,7 +87,7 @@ class PyramidAdapter(BaseModule):
         Returns:
             Maps (N, out_channels[i], h, w) with ``h * out_stride`` the height that the source
             covers; with ``class_tokens`` pairs of a map and (N, out_channels[i]); in evaluation
-            with ``eval_output`` that map alone.
+            with ``eval_output`` only that map.
         """
         merged = [conv(x) for conv, x in zip(self.lateral_convs, inputs, strict=True)]
         for i in reversed(range(len(merged) - 1)):

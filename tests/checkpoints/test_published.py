@@ -73,4 +73,4 @@ def test_the_report_names_their_licences(name):
 
 def test_the_report_does_not_guess_a_licence():
     found = SimpleNamespace(arch=ARCHS["tiny"], prefix="")
-    assert licence_of("epoch_12.pth", found).startswith("not told by the name")
+    assert licence_of("epoch_12.pth", found).startswith("not known by the name")

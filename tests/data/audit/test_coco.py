@@ -133,7 +133,7 @@ _COLUMNS = ("images", "objects", "small", "medium", "large", "crowds")
         ),
         (
             append_copy("annotations", id=9, segmentation=[]),
-            "the config wants masks",
+            "the config needs masks",
             "annotation 9 has no segmentation",
         ),
         (polygon(4, 4, 24), "polygons with fewer than 3 points or an odd", "annotation 1"),
