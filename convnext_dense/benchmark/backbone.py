@@ -1,4 +1,4 @@
-"""Measures our backbone beside its peers: equal weights, input and type, alternating runs."""
+"""Measure our backbone beside its peers: equal weights, input and type, alternating runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from convnext_dense.backbone import ARCHS
+from convnext_dense.benchmark import FORMATS
 from convnext_dense.benchmark.ceiling import Ceiling, measure_ceiling, mlp_shapes
-from convnext_dense.benchmark.choices import FORMATS
 from convnext_dense.benchmark.memory import MemoryWatch
 from convnext_dense.benchmark.networks import (
     OURS,
@@ -30,7 +30,7 @@ from convnext_dense.benchmark.precision import autocast, matrix_dtype, parameter
 from convnext_dense.benchmark.timing import UNMEASURED, Spread, alternate, paired_ratio, seconds
 
 _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-# Beyond it outputs in the measured type are no rounding of the exact ones.
+# Largest relative error that rounding to the measured type can explain.
 TOLERANCES = {"fp32": 1e-2, "bf16": 0.1, "amp": 0.1}
 
 
@@ -40,8 +40,8 @@ class Setting:
 
     Attributes:
         shape: Height and width of the images.
-        batch: Their number.
-        device: Where.
+        batch: The number of images.
+        device: The device.
         dtype: ``fp32``; ``bf16``: weights and input are cast; ``amp``: bfloat16 autocast.
         mode: ``infer``: a forward pass without gradients. ``train``: forward, the loss, backward to
             every parameter; the loss sums the means of the maps times fixed random numbers.
@@ -50,7 +50,7 @@ class Setting:
         peers: Names in :data:`convnext_dense.benchmark.peers.PEERS`.
         formats: Memory formats of the input, of ``FORMATS``.
         rounds: Samples of each network.
-        min_time: Seconds that a sample takes at least.
+        min_time: The least seconds of a sample.
         parts: Whether to time our network's and the fastest peer's operators too.
     """
 
@@ -79,15 +79,17 @@ class Row:
 
     Attributes:
         network: ``ours`` or the peer's name.
-        normed: Whether its outputs are normed; else they are the raw stages.
-        memory_format: Of its input and weights.
-        compiled: Whether by ``torch.compile``.
-        error: Of its outputs in the measured type to the exact ones; None where they are random.
-        memory: Bytes at the peak beyond weights and input; what the first pass keeps counts.
+        normed: Whether its outputs are normed; otherwise they are the raw stages.
+        memory_format: The memory format of its input and weights.
+        compiled: Whether it is compiled by ``torch.compile``.
+        error: The relative error of its outputs in the measured type; None if they are random.
+        memory: Peak memory in bytes, without weights and input; memory that the first pass keeps
+            counts.
         start_up: Seconds of the first passes.
         samples: Seconds of a pass, one per round.
-        ratio: To ours with the same outputs, eager, in its faster format, round by round.
-        share: Of the ceiling.
+        ratio: The time, divided by that of ours with the same outputs, eager and in its faster
+            format, round by round.
+        share: The part of the ceiling that is reached.
     """
 
     network: str
@@ -103,7 +105,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        """How tables call it; no two rows are called the same."""
+        """Its name in tables, which is unique."""
         words = [self.network]
         words += ["raw stages"] if self.network == OURS and not self.normed else []
         words += ["channels_last"] if self.memory_format == "channels_last" else []
@@ -123,10 +125,10 @@ class Measurement:
     Attributes:
         arch: Its name.
         flops: Operations of a pass, 2 for a multiply-add.
-        ceiling: What the machine did at best in the same run.
-        rows: The networks.
+        ceiling: The best rates of the machine in the same run.
+        rows: One per network.
         skipped: Why the other peers, or some rows, were not measured.
-        parts: By the title of a row: the time of its operators.
+        parts: The time of a row's operators, by its title.
     """
 
     arch: str
@@ -137,7 +139,7 @@ class Measurement:
     parts: dict[str, list[Part]] = field(default_factory=dict)
 
     def fastest_peer(self, compiled: bool = False) -> Row | None:
-        """Return the peer that is closest to ours, or ahead of it.
+        """Return the fastest peer relative to ours.
 
         Args:
             compiled: Whether compiled peers count too.
@@ -174,13 +176,13 @@ class Runner:
         self.module.zero_grad(set_to_none=True)
 
     def prepare(self, wanted: Maps | None) -> None:
-        """Run for the first times, and fill in the row what comes of it.
+        """Run the first passes, and fill in their error, memory and time.
 
         Args:
             wanted: The exact outputs.
 
         Raises:
-            RuntimeError: Where the outputs are others.
+            RuntimeError: If the outputs differ too much.
         """
         device = self.setting.device
         watch = MemoryWatch(device)
@@ -198,7 +200,7 @@ class Runner:
                     f"{self.row.error:.1e} of their size from the exact ones"
                 )
         generator = torch.Generator().manual_seed(3)
-        # As the maps lie in memory, so that the product copies nothing.
+        # In the memory format of the maps, so that the product copies nothing.
         self.directions = [
             torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator)).detach()
             for x in maps
@@ -218,14 +220,14 @@ def measure_backbone(
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`.
         setting: What is measured, and how.
-        say: Told of the progress.
+        say: Called with messages about the progress.
 
     Raises:
-        RuntimeError: Where two networks do not compute the same.
+        RuntimeError: If two networks do not compute the same.
     """
     device = setting.device
     if setting.compiled:
-        torch.compiler.reset()  # a class that was compiled too often is run eager, without a word
+        torch.compiler.reset()  # torch silently runs a class eager that was compiled too often
     networks, skipped = find_networks(arch, setting.peers, setting.drop_path)
     say(f"{arch}: comparing {', '.join(dict.fromkeys(n.name for n in networks))} in float32")
     reference = Reference(arch, device)
@@ -246,7 +248,7 @@ def measure_backbone(
         say(f"{arch}: first passes of {title}")
         try:
             runner.prepare(wanted[runner.row.normed] if wanted else None)
-        except Exception as error:  # whatever a compiler or another library raises
+        except Exception as error:  # a compiler or another library may raise anything
             if runner.row.network == OURS and not runner.row.compiled:
                 raise
             skipped[title] = f"fails: {in_one_line(error)}"
@@ -263,7 +265,7 @@ def measure_backbone(
     samples = alternate(
         {runner.row.title: runner for runner in runners}, device, setting.rounds, setting.min_time
     )
-    # What else the machine does may lower it at one of the two times.
+    # The better of two times, since other work on the machine may have disturbed one.
     ceiling = max(before, ceiling_now(), key=lambda measured: measured.matrix_rate)
     flops = count_flops(arch, setting.shape, setting.batch, setting.trains)
     rows = [runner.row for runner in runners]
@@ -299,9 +301,9 @@ def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterat
     for network in networks:
         for name in setting.formats:
             module = network.build().to(setting.device, parameter_dtype(setting.dtype))
-            # torch's types leave this argument out.
+            # torch's type hints lack this argument.
             module = module.to(memory_format=_FORMATS[name])  # type: ignore[call-overload]
-            module.train(setting.trains)  # mmpretrain's gives nothing back
+            module.train(setting.trains)  # not chained: mmpretrain's returns None
             own = image.contiguous(memory_format=_FORMATS[name])
             for compiled in (False, True) if setting.compiled else (False,):
                 row = Row(network.name, network.normed, name, compiled, None, 0, 0.0)

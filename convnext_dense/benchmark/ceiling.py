@@ -1,4 +1,4 @@
-"""What the machine can do at best: the rate of matrix products, and of copying memory."""
+"""Measure the machine's best rates: of matrix products, and of copying memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convnext_dense.benchmark.timing import seconds
 # Seconds per measurement, and the sizes that are measured beside the network's own.
 PATIENCE = 0.2
 SQUARE = {"cpu": 2048, "cuda": 8192}
-# Far beyond any cache.
+# Much larger than any cache.
 COPIED_BYTES = {"cpu": 2**28, "cuda": 2**30}
 
 Shape = tuple[int, int, int]
@@ -21,7 +21,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The best rates that were seen.
+    """The best rates that were measured.
 
     Attributes:
         matrix_rate: Operations per second, a multiply-add counting 2.
@@ -37,11 +37,11 @@ class Ceiling:
 
 
 def measure_ceiling(device: torch.device, dtype: torch.dtype, shapes: list[Shape]) -> Ceiling:
-    """Measure the fastest matrix product at hand, and the copy of a large tensor.
+    """Measure the fastest matrix product that is available, and the copy of a large tensor.
 
     Args:
-        device: Where.
-        dtype: Of the matrices.
+        device: The device.
+        dtype: The type of the matrices.
         shapes: (M, K, N) of the network's products. A large square is tried too.
     """
     side = SQUARE[device.type]

@@ -1,7 +1,7 @@
-"""Peak memory of tensors: the CUDA allocator's, or on a CPU what torch's profiler sees allocated.
+"""Measure the peak memory of tensors, by the CUDA allocator, or on a CPU by torch's profiler.
 
-The process's resident size would say less on a CPU, since its allocators keep what is freed. What a
-library allocates for itself, such as oneDNN's scratchpads, is no tensor and is not seen there.
+On a CPU the process's resident size would be less exact, since allocators keep freed memory. Memory
+that a library allocates for itself, such as oneDNN's scratchpads, is not counted there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convnext_dense.benchmark.timing import synchronise
 
 
 class MemoryWatch:
-    """Watches what is allocated in a ``with`` block. It takes time: nothing is timed in it.
+    """Watch allocations in a ``with`` block. This is slow: do not measure times in it.
 
     Attributes:
         peak: Bytes at the highest point beyond those at the start.

@@ -1,4 +1,4 @@
-"""Measures whole models of configs on random input: a training step, or a prediction, by phase."""
+"""Measure whole models of configs on random input: a training step, or a prediction, by phase."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mmengine.optim import OptimWrapper
     from mmengine.structures import BaseDataElement
 
-# The weights are random, and must stay finite.
+# A factor of the learning rate: the weights are random, and must stay finite.
 SLOW_DOWN = 1e-6
-# Boxes of any class above the threshold, per detection that is kept. A trained detector has some.
+# Boxes above the score threshold per kept detection, about as many as a trained detector has.
 CANDIDATES = 3
 
 
@@ -39,10 +39,10 @@ class ModelRow:
         mode: ``train`` or ``infer``.
         precision: ``fp32`` or ``amp``.
         shape: Height and width of the images.
-        batch: Their number.
-        memory: Bytes at the peak of a step beyond weights and the optimizer's state.
+        batch: The number of images.
+        memory: Peak memory of a step in bytes, without weights and the optimizer's state.
         samples: Seconds of each phase, one sample per round.
-        notes: What else is to be known.
+        notes: Sentences that explain the row.
     """
 
     title: str
@@ -65,15 +65,15 @@ class ModelRow:
         return Spread.of(self.totals)
 
     def ratio_to(self, first: ModelRow) -> Spread:
-        """Compare the time with that of another config, round by round."""
+        """Return the time divided by another config's, round by round."""
         return paired_ratio(self.totals, first.totals)
 
 
 class Phases:
-    """Times the phases of a step.
+    """Measure the times of a step's phases.
 
     Attributes:
-        seconds: By the name of the phase.
+        seconds: The time of each phase, by name.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -103,7 +103,7 @@ class ModelRunner:
     found: Sequence[BaseDataElement] = ()
 
     def step(self) -> dict[str, float]:
-        """Train on the batch, or predict, and give the seconds of each phase."""
+        """Train on the batch, or predict, and return the seconds of each phase."""
         # The preprocessor changes the annotations in place.
         batch, phase = copy.deepcopy(self.batch), Phases(self.device)
         if self.wrapper is None:
@@ -132,10 +132,10 @@ class ModelRunner:
                 self.found = self.model._run_forward(data, mode="predict")
 
     def check(self) -> None:
-        """See that training is still finite.
+        """Check that the loss is finite.
 
         Raises:
-            RuntimeError: Where it is not.
+            RuntimeError: If it is not.
         """
         if self.loss is not None and not self.loss.isfinite():
             raise RuntimeError(f"{self.row.title}: the loss is {self.loss.item()}")
@@ -155,20 +155,20 @@ def measure_models(
     """Measure the models of configs in turns, with random weights on random input.
 
     Args:
-        configs: By title; of mmdet or mmseg. Their ``optim_wrapper`` is of the precision that is
-            asked. Changed in place.
+        configs: Configs of mmdet or mmseg, by title. Their ``optim_wrapper`` has the precision of
+            ``dtype``. Changed in place.
         mode: ``train``: preprocessing, losses, backward, the optimizer's step. ``infer``:
-            preprocessing and prediction, with what comes after the network.
-        device: Where.
+            preprocessing and prediction, including postprocessing.
+        device: The device.
         dtype: ``fp32`` or ``amp``.
         shape: Height and width of the images; None takes :func:`recipe_shape`.
-        batch: Their number; None takes the config's for training, 1 for prediction.
-        rounds: Samples of each.
-        say: Told of the progress.
+        batch: The number of images; None takes the config's for training, 1 for prediction.
+        rounds: Samples of each config.
+        say: Called with messages about the progress.
 
     Raises:
-        ValueError: Where a config has no model, batch size or optimizer, and needs it.
-        RuntimeError: Where the loss is not finite.
+        ValueError: If a config has no model, batch size or optimizer, and needs it.
+        RuntimeError: If the loss is not finite.
     """
     runners = {}
     for title, cfg in configs.items():
@@ -236,7 +236,7 @@ def _build(
     height, width = shape or recipe_shape(cfg, mode)
     shape = (height, width)
     if mode == "train" and "optim_wrapper" not in cfg:
-        raise ValueError(f"config {title} has no optim_wrapper, whose step is a part of training")
+        raise ValueError(f"config {title} has no optim_wrapper, which training needs")
     if batch is None:
         batch = cfg.get("train_dataloader", {}).get("batch_size") if mode == "train" else 1
     if batch is None:
@@ -250,7 +250,7 @@ def _build(
                 node["size"] = shape
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
         model.init_weights()
-        if mode == "infer" and device.type == "cpu":  # as a Predictor has it
+        if mode == "infer" and device.type == "cpu":  # as in a Predictor
             model = in_fastest_layout(model)
         model = model.to(device).train(mode == "train")
         data = _random_batch(cfg, model, mode, shape, batch)
@@ -272,7 +272,7 @@ def _build(
 def _random_batch(
     cfg: Config, model: BaseModel, mode: str, shape: tuple[int, int], batch: int
 ) -> dict:
-    """Make images of one size, annotated as the config's are."""
+    """Make images of one size, with the kinds of annotations that the config has."""
     from convnext_dense.swap.trial_inputs import read_annotations, training_batch
 
     annotations = replace(read_annotations(cfg, cfg.model), margins=((0, 0), (0, 0)))
@@ -285,9 +285,9 @@ def _random_batch(
 
 
 def _let_detect(runner: ModelRunner) -> None:
-    """Lower the score threshold so far that a random two-stage detector finds what it may keep.
+    """Lower the score threshold until a random two-stage detector finds as much as it may keep.
 
-    Above the config's threshold it would find nothing, and never run its mask head.
+    With the config's threshold it would find nothing, and never run its mask head.
     """
     heads = runner.model.roi_head.bbox_head
     heads = list(heads) if isinstance(heads, nn.ModuleList) else [heads]
@@ -321,7 +321,7 @@ def _without_checkpoints(model: ConfigDict) -> None:
 
 
 def title_of(name: str) -> str:
-    """Return what a config is called in a table.
+    """Return the name of a config in a table.
 
     Example:
         >>> title_of("configs/det/mask_rcnn_swin_t_coco.py")

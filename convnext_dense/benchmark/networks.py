@@ -1,4 +1,4 @@
-"""Our backbone and its peers with equal weights, and the proof that they compute the same."""
+"""Build our backbone and its peers with equal weights, and check that they compute the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
-from convnext_dense.benchmark.peers import PEERS, why_not
+from convnext_dense.benchmark.peers import PEERS, reason_to_skip
 from convnext_dense.benchmark.peers.meta import MetaConvNeXt
 from convnext_dense.checkpoints.find_convnext import find_convnext
 
@@ -31,9 +31,9 @@ class Network:
 
     Attributes:
         name: ``ours``, or that of a peer.
-        normed: Whether its outputs are normed; else they are the raw stages.
-        build: Gives a fresh network with the common weights.
-        unpack: Takes what the network returns, and gives the maps.
+        normed: Whether its outputs are normed; otherwise they are the raw stages.
+        build: Builds a new network with the common weights.
+        unpack: Converts the network's result to the maps.
     """
 
     name: str
@@ -47,10 +47,10 @@ def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
 
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`.
-        seed: Of the random numbers.
+        seed: The seed of the random numbers.
 
     Returns:
-        By our names, with output norms.
+        The weights by our names, with output norms.
     """
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in ConvNeXt(arch).state_dict().items()}
@@ -69,7 +69,7 @@ def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
 def find_networks(
     arch: str, peers: Collection[str], drop_path: float = 0.0
 ) -> tuple[list[Network], dict[str, str]]:
-    """Return ours and the peers that can be measured, with equal weights.
+    """Return our network and the peers that can be measured, with equal weights.
 
     Args:
         arch: A name in :data:`convnext_dense.backbone.ARCHS`.
@@ -77,17 +77,17 @@ def find_networks(
         drop_path: Stochastic depth of the last block.
 
     Returns:
-        The networks, ours first, with raw stages too where a peer gives those; and why the other
+        The networks, ours first, also with raw stages if a peer returns those; and why the other
         peers are skipped, by name.
     """
     weights = random_weights(arch)
     networks, skipped = [], {}
     for name in peers:
-        reason = why_not(name, arch)
+        reason = reason_to_skip(name, arch)
         if reason is None:
             try:
                 PEERS[name].load(arch, weights, drop_path)
-            except Exception as error:  # whatever another library raises
+            except Exception as error:  # another library may raise anything
                 reason = f"cannot be built: {in_one_line(error)}"
         if reason:
             skipped[name] = reason
@@ -121,13 +121,13 @@ class Reference:
 
     def maps(self, image: Tensor) -> dict[bool, Maps]:
         """Return the maps of an image of float32: the normed by True, the raw by False."""
-        with exact():
+        with exact_float32():
             raw = self.network.raw_stages(image)
             return {False: raw, True: self.network.norm(raw)}
 
 
 @contextmanager
-def exact() -> Iterator[None]:
+def exact_float32() -> Iterator[None]:
     """Compute float32 in float32: cuDNN rounds it to TF32 by default."""
     with torch.backends.cudnn.flags(allow_tf32=False):
         yield
@@ -136,16 +136,16 @@ def exact() -> Iterator[None]:
 def check_equal(
     networks: list[Network], reference: Reference, device: torch.device, gradients: bool
 ) -> None:
-    """See that the networks compute the same function in float32, on a small random image.
+    """Check that the networks compute the same function in float32, on a small random image.
 
     Args:
-        networks: What to compare.
-        reference: What with.
-        device: Where they compute.
+        networks: The networks to compare.
+        reference: The network to compare them with.
+        device: The device.
         gradients: Whether to compare the gradient of every parameter too.
 
     Raises:
-        RuntimeError: Where one differs; the message names it and what differs.
+        RuntimeError: If one differs; the message names it and what differs.
     """
     image = torch.randn(SMALL, generator=torch.Generator().manual_seed(1)).to(device)
     with torch.set_grad_enabled(gradients):
@@ -154,7 +154,7 @@ def check_equal(
         module = network.build().to(device)
         # Drop path would make the outputs random: it acts in training mode alone.
         module.eval()
-        with exact(), torch.set_grad_enabled(gradients):
+        with exact_float32(), torch.set_grad_enabled(gradients):
             got = network.unpack(module(image))
         _refuse(network, "outputs", relative_error(got, wanted[network.normed]))
         if gradients:
@@ -189,7 +189,7 @@ def count_flops(arch: str, shape: tuple[int, int], batch: int, train: bool) -> i
     with torch.device("meta"):
         network = MetaConvNeXt(own.depths, own.channels, own.grn)
         image = torch.empty(batch, 3, *shape)
-    # FlopCounterMode takes no heed of groups in the backward pass of a convolution.
+    # FlopCounterMode ignores groups in the backward pass of a convolution.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     return counter.get_total_flops() * (3 if train else 1)
@@ -208,13 +208,13 @@ def _backward(maps: Maps) -> None:
 
 
 def _gradients(module: nn.Module) -> Mapping[str, Tensor]:
-    """Return the gradients by our names, whatever the layout of the network is."""
+    """Return the gradients by our names, for a network of any layout."""
     values = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     return find_convnext(values, type(module).__name__).own
 
 
 def _refuse(network: Network, what: str, error: float) -> None:
-    if not error <= TOLERANCE:  # not a number is no success
+    if not error <= TOLERANCE:  # written so that NaN counts as wrong
         raise RuntimeError(
             f"the {what} of {network.name} differ by {error:.1e} of their size from those of "
             f"Meta's layout in float32: the times would compare different networks"

@@ -1,4 +1,4 @@
-"""Where the time goes: torch's profile of one pass, summed over operators of a kind."""
+"""Measure where the time goes: torch's profile of a pass, summed over operators of a kind."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 PASSES = 3
-# The first pattern that an operator's name, or a GPU kernel's, holds. On a CPU the names are
-# torch's own; what a library of ours adds stands under its own name.
+# The first pattern that matches the name of an operator, or of a GPU kernel, gives its kind. On a
+# CPU the names are torch's; the operators of this package keep their own names.
 KINDS = {
     "depthwise convolution": r"depthwise|dwconv|grouped_direct",
     "convolution": r"conv|fprop|dgrad|wgrad",
@@ -41,11 +41,11 @@ class Part:
 
 
 def time_by_part(function: Callable[[], object], device: torch.device) -> list[Part]:
-    """Profile a function, and give the time of its operators, the slowest kind first.
+    """Profile a function, and return the time of its operators, the slowest kind first.
 
     Args:
-        function: What to call; it has been called before.
-        device: Where it computes: on a GPU, its kernels count.
+        function: The function; it has been called before.
+        device: Its device; on a GPU, kernels count.
     """
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
@@ -85,7 +85,7 @@ def kind_of(name: str, shapes: list | None = None) -> str:
     kind = next(matches, None)
     if kind == "convolution" and any(_is_depthwise(shape) for shape in shapes or ()):
         return "depthwise convolution"
-    # Whatever fuses several kinds stands for itself.
+    # An operator that fuses several kinds is a kind of its own.
     known = name.startswith(("aten::", "autograd::", "torch::", "Torch", "["))
     return kind or ("other" if known else name[:60])
 

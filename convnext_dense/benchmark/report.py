@@ -1,4 +1,4 @@
-"""Measurements as tables of plain text, as JSON and as a picture."""
+"""Write measurements as tables of plain text, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def environment(device: torch.device) -> dict[str, str | int | dict[str, str]]:
 
 
 def processor(device: torch.device) -> str:
-    """Name what computes."""
+    """Return the name of the processor or GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
@@ -125,11 +125,11 @@ def models_text(rows: list[ModelRow], device: torch.device) -> str:
 def write_json(
     path: str, device: torch.device, setting: dict, results: Iterable[Measurement | ModelRow]
 ) -> None:
-    """Write what was measured, with every sample and what it takes to repeat it.
+    """Write the results, with every sample and what is needed to repeat the measurement.
 
     Args:
-        path: Of the file.
-        device: What computed.
+        path: The file.
+        device: The device.
         setting: What was measured.
         results: Measurements of arches, or of whole models.
     """

@@ -1,4 +1,4 @@
-"""Times functions beside each other, and the statistics of what was timed."""
+"""Measure the times of functions in turns, and summarise them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ UNMEASURED = Spread(math.nan, math.nan, math.nan)
 
 
 def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> Spread:
-    """Summarise the ratios of what was measured in the same rounds.
+    """Summarise the ratios of samples from the same rounds.
 
     Example:
         >>> paired_ratio([2.0, 6.0, 9.0], [1.0, 2.0, 6.0]).median
@@ -54,7 +54,7 @@ def paired_ratio(others: Sequence[float], ours: Sequence[float]) -> Spread:
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:
-    """Return the order of a round, in which each name comes to stand at each place in turn.
+    """Return the names in the order of a round: each round begins with the next name.
 
     Example:
         >>> rotated(["a", "b", "c"], 1)
@@ -65,7 +65,7 @@ def rotated(names: Sequence[str], turn: int) -> list[str]:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for what a device still computes."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -86,16 +86,16 @@ def alternate(
     rounds: int,
     min_time: float,
 ) -> dict[str, list[float]]:
-    """Time functions in turns, so that what else the machine does falls on all of them.
+    """Time functions in turns, so that other work on the machine disturbs all of them alike.
 
     Each round samples each function once, in an order that rotates from round to round. A sample
     is the mean of as many calls as take ``min_time`` seconds.
 
     Args:
-        functions: What to call, by name; each has been called before.
-        device: Where they compute.
-        rounds: Samples of each.
-        min_time: At least this long a sample.
+        functions: The functions by name; each has been called before.
+        device: Their device.
+        rounds: Samples of each function.
+        min_time: The least seconds of a sample.
 
     Returns:
         Seconds per call, one sample per round, by name.

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
-from convnext_dense.benchmark.choices import DTYPES, FORMATS, MODES, PEER_NAMES
+from convnext_dense.benchmark import DTYPES, FORMATS, MODES, PEER_NAMES
 from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags

@@ -21,7 +21,7 @@ from convnext_dense.benchmark.networks import (
     random_weights,
     relative_error,
 )
-from convnext_dense.benchmark.peers import PEERS, why_not
+from convnext_dense.benchmark.peers import PEERS, reason_to_skip
 
 CPU = torch.device("cpu")
 INSTALLED = [name for name, peer in PEERS.items() if not peer.package or find_spec(peer.package)]
@@ -30,7 +30,7 @@ INSTALLED = [name for name, peer in PEERS.items() if not peer.package or find_sp
 @pytest.mark.parametrize("arch", ["atto", "v2_atto"])
 @pytest.mark.parametrize("name", INSTALLED)
 def test_installed_peers_compute_the_same(name, arch):
-    if reason := why_not(name, arch):
+    if reason := reason_to_skip(name, arch):
         pytest.skip(reason)
     found, skipped = find_networks(arch, [name])
     assert not skipped

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from convnext_dense.benchmark.peers.without_torchvision import import_without_torchvision
+from convnext_dense.benchmark.peers.torchvision_stand_in import import_without_torchvision
 
 
 @pytest.fixture(scope="session")

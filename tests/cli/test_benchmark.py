@@ -189,7 +189,7 @@ def test_says_that_inputs_differ(cli, measure):
         ("optim_wrapper = dict()", "config part has no model: name a config with a model"),
         (
             "model = dict()",
-            "config part has no optim_wrapper, whose step is a part of training",
+            "config part has no optim_wrapper, which training needs",
         ),
         (
             "model = dict()\noptim_wrapper = dict()",

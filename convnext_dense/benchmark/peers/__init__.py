@@ -1,7 +1,7 @@
-"""The ConvNeXts of other libraries, each built as its users would for dense prediction.
+"""Build the ConvNeXts of other libraries as their users would for dense prediction.
 
-All give the maps of their four stages: with a norm after each where the library has them for dense
-use, else raw.
+All return the maps of their four stages: with a norm after each if the library has these norms for
+dense prediction, otherwise raw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark.peers.meta import MetaConvNeXt
-from convnext_dense.benchmark.peers.without_torchvision import import_without_torchvision
+from convnext_dense.benchmark.peers.torchvision_stand_in import import_without_torchvision
 from convnext_dense.checkpoints.layouts import Layout
 from convnext_dense.checkpoints.layouts.meta import META
 from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
@@ -32,12 +32,12 @@ class Peer:
     """One library's ConvNeXt.
 
     Attributes:
-        build: Takes an arch of ours by name and the drop path rate, and gives the network.
-        layout: How its parameters are called.
-        normed: Whether a norm follows each output.
-        archs: The names that it offers.
-        package: What is imported; None for the one that comes with this package.
-        unpack: Takes what the network returns, and gives the maps.
+        build: Builds the network from the name of one of our archs and the drop path rate.
+        layout: The names of its parameters.
+        normed: Whether there is a norm after each output.
+        archs: The archs that the library has.
+        package: The package to import; None for the peer in this package.
+        unpack: Converts the network's result to the maps.
     """
 
     build: Callable[[str, float], nn.Module]
@@ -133,8 +133,8 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def why_not(name: str, arch: str) -> str | None:
-    """Say why a peer cannot be measured at an arch, or give None."""
+def reason_to_skip(name: str, arch: str) -> str | None:
+    """Return why a peer cannot be measured with an arch, or None."""
     peer = PEERS[name]
     if arch not in peer.archs:
         return f"not offered: {name} has {', '.join(peer.archs)}"

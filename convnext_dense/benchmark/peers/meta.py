@@ -1,8 +1,9 @@
 """ConvNeXt in the layout of facebookresearch/ConvNeXt and ConvNeXt-V2, for dense prediction.
 
 Written from the papers (arXiv 2201.03545 and 2301.00808) in plain torch, with the names and the
-operators of Meta's modules and nothing of ours: channels-first maps, a channels-first layer norm
-spelt out in elementwise operators, and a block that permutes to channels-last and back.
+operators of Meta's modules, and without any code of our backbone: channels-first maps, a
+channels-first layer norm made of elementwise operators, and a block that permutes to channels-last
+and back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Imports a library whose ConvNeXt uses nothing of torchvision, which it imports all the same.
+"""Import a library that imports torchvision, but does not need it for its ConvNeXt.
 
-timm imports torchvision for image transforms. torchvision's builds load only beside the torch that
-they were made for, and an installation of torch for the CPU often has none.
+timm imports torchvision for image transforms. A build of torchvision works only with the torch that
+it was made for, and it is often missing beside a torch for the CPU.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from types import ModuleType
 
 
 def import_without_torchvision(name: str) -> ModuleType:
-    """Import a module, with a stand-in for torchvision where that is not installed.
+    """Import a module, with a stand-in for torchvision if that is not installed.
 
     Raises:
-        ImportError: Where the module cannot be imported; other errors are its own.
+        ImportError: If the module cannot be imported; it may raise other errors itself.
     """
     if name in sys.modules or find_spec("torchvision") is not None:
         return importlib.import_module(name)
@@ -29,14 +29,14 @@ def import_without_torchvision(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     finally:
-        # No one else may take it for the library.
+        # Other code must not use it as the real library.
         sys.meta_path.remove(stand_in)
         for module in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
             del sys.modules[module]
 
 
 class _Anything(type):
-    """A class whose attributes are such classes again, as an enumeration's members would be."""
+    """A class that has any attribute; each is such a class again."""
 
     def __getattr__(cls, name: str) -> type:
         if name.startswith("__"):
@@ -45,7 +45,7 @@ class _Anything(type):
 
 
 class _StandIn(MetaPathFinder, Loader):
-    """Answers every import below ``torchvision`` with a module that has any name."""
+    """Load any module of ``torchvision`` as one that has any name."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
