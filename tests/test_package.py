@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import convnext_dense
-from convnext_dense.benchmark import choices
+from convnext_dense import benchmark
 from convnext_dense.benchmark.backbone import _FORMATS
 from convnext_dense.benchmark.peers import PEERS
 
@@ -75,8 +75,8 @@ def test_coco_is_evaluated_without_torch():
 
 
 def test_what_a_command_line_offers_is_what_there_is():
-    assert tuple(PEERS) == choices.PEER_NAMES
-    assert tuple(_FORMATS) == choices.FORMATS
+    assert tuple(PEERS) == benchmark.PEER_NAMES
+    assert tuple(_FORMATS) == benchmark.FORMATS
 
 
 def test_backbone_runs_where_nothing_else_is_installed():
