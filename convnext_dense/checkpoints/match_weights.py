@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.arch_names import describe_arch
-from convnext_dense.checkpoints.compare import (
+from convnext_dense.checkpoints.compare_parameters import (
     USE_ITS_CONFIG,
-    compare,
+    compare_parameters,
     raise_mismatch,
     remedies_for_classes,
 )
@@ -91,7 +91,7 @@ def match_weights(
         for name, value in model.state_dict().items()
         if is_whole or name.startswith(path)
     }
-    result = compare(given, wanted)
+    result = compare_parameters(given, wanted)
     result.obstacle = found.obstacle
     dropped |= dict.fromkeys(result.averages, "averages that mmdet 2.x keeps as buffers")
     match = WeightMatch(result.fitting, dropped)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from convnext_dense.checkpoints.compare import (
+from convnext_dense.checkpoints.compare_parameters import (
     USE_ITS_CONFIG,
     Comparison,
-    compare,
+    compare_parameters,
     raise_mismatch,
     remedies_for_classes,
 )
@@ -67,7 +67,7 @@ def parameters_for_model(
     model = unwrap_model(model)
     wanted = model.state_dict()
     state = _state_of(checkpoint, source)
-    result = compare(_without_prefix(state), wanted)
+    result = compare_parameters(_without_prefix(state), wanted)
     subject = f"{source} does not fit this model"
     if not result.fits() and not resume:
         result, subject = _compare_renamed(state, model, source)
@@ -120,12 +120,14 @@ def _compare_renamed(
     backbones = find_backbones(model)
     found = _find_in_whole(state, source) if len(backbones) == 1 else None
     if found is None:
-        return compare(_without_prefix(state), wanted), f"{source} does not fit this model"
+        return compare_parameters(
+            _without_prefix(state), wanted
+        ), f"{source} does not fit this model"
     print_log(
         f"{source}: {describe(found)}, {len(found.own)} backbone parameters", logger="current"
     )
     path, backbone = next(iter(backbones.items()))
-    result = compare(found.named_below(path) | found.other_parameters(path), wanted)
+    result = compare_parameters(found.named_below(path) | found.other_parameters(path), wanted)
     result.obstacle = found.obstacle
     return result, subject_of_whole(source, found, backbone, result.concerns(path))
 
@@ -151,7 +153,7 @@ def _check_averages(
         )
     averages = _without_prefix(averages)
     refuse_unusable(averages, source, wanted)
-    result = compare(averages, wanted)
+    result = compare_parameters(averages, wanted)
     result.unknown = []  # the hook's own counter
     if resume and not result.fits():
         raise_mismatch(f"{source}: {EMA_HOOK_KEY} does not fit this model", result.faults(), [])

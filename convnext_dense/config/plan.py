@@ -25,7 +25,7 @@ from convnext_dense.config.steps.outputs import set_outputs
 from convnext_dense.config.steps.overrides import set_overrides
 from convnext_dense.config.steps.precision import set_precision
 from convnext_dense.config.steps.randomness import set_randomness
-from convnext_dense.config.steps.read import read
+from convnext_dense.config.steps.read import read_given_config
 from convnext_dense.config.steps.resume import choose_checkpoint
 from convnext_dense.config.steps.resumed_settings import keep_settings
 from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
@@ -52,7 +52,7 @@ class Task:
 
 
 COMMON: tuple[Step, ...] = (
-    read,
+    read_given_config,
     fetch_weights,
     put_backbone,
     import_modules,
@@ -90,10 +90,10 @@ TEST = Task(
 # Prediction on pictures, and views of the data.
 USE = Task(COMMON)
 # Counting and timing a model without data.
-MODEL = Task((read, set_overrides))
-SWAP = Task((read, put_backbone))
+MODEL = Task((read_given_config, set_overrides))
+SWAP = Task((read_given_config, put_backbone))
 # For a config that needs no changes, or that another task has planned.
-PREDICT = Task((read,))
+PREDICT = Task((read_given_config,))
 
 
 def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None = None) -> Plan:

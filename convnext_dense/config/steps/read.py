@@ -10,7 +10,7 @@ from convnext_dense.config.read_config import read_config
 from convnext_dense.config.state import Plan
 
 
-def read(plan: Plan) -> Plan:
+def read_given_config(plan: Plan) -> Plan:
     """Read the config from its file, or copy the given config.
 
     If the backbone will be replaced, custom modules are not imported yet, since the old backbone

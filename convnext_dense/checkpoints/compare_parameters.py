@@ -72,7 +72,7 @@ class Comparison:
         }
 
 
-def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Comparison:
+def compare_parameters(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Comparison:
     """Compare the names and shapes of a checkpoint's parameters with those of a model.
 
     Args:
