@@ -1,4 +1,4 @@
-"""Measures the time and memory of evaluating results of COCO val2017's size, both backends.
+"""Measure the time and memory of evaluating results of COCO val2017's size, both backends.
 
     python benchmarks/coco_evaluation.py [--images 5000]
 
@@ -94,7 +94,7 @@ def generate(images: int, truth: Path, results: Path) -> tuple[int, int]:
 
 
 def outline(rng: np.random.Generator) -> np.ndarray:
-    """A wobbly ellipse of COCO's sizes: (corners, 2) as x, y in pixels."""
+    """Return an irregular ellipse of COCO's sizes: (corners, 2) as x, y in pixels."""
     radii = np.exp(rng.normal(3.5, 0.8, 2)).clip(4, 220)
     angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     ring = np.stack([np.cos(angles), np.sin(angles)], 1) * radii

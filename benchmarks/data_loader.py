@@ -1,4 +1,4 @@
-"""Measures how the training data of a config reaches the trainer, with mmdet's masks and ours.
+"""Measure how the training data of a config reaches the trainer, with mmdet's masks and ours.
 
     python benchmarks/data_loader.py CONFIG [--workers N] [--pause S] [data flags]
 

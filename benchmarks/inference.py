@@ -1,4 +1,4 @@
-"""Measures pictures per second against mmdet's DetInferencer or mmseg's MMSegInferencer.
+"""Measure pictures per second against mmdet's DetInferencer or mmseg's MMSegInferencer.
 
     python benchmarks/inference.py CONFIG CHECKPOINT FOLDER [--device cpu] [--batch 1]
 

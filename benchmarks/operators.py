@@ -1,4 +1,4 @@
-"""Times our operators over torch beside those of a compiled mmcv, where one is installed.
+"""Time our operators over torch beside those of a compiled mmcv, where one is installed.
 
     python benchmarks/operators.py [--repeats N]
 
@@ -73,7 +73,7 @@ def cases() -> dict[str, Case]:
 def roi_align_cases(
     count: int, bins: int, map_shape: tuple[int, ...], largest: int
 ) -> tuple[Case, Case]:
-    """Adaptive sampling, of RoIs that are at most so large in pixels of the map."""
+    """Build both passes of RoIAlign with adaptive sampling; ``largest`` is in pixels of the map."""
     maps, channels, height, width = map_shape
     boxes = random_boxes(count, width=width, height=height, largest=largest)
     rois = torch.cat([torch.randint(0, maps, (count, 1)).float(), boxes], dim=1)

@@ -1,4 +1,4 @@
-"""Measures what importing the package, and asking a tool for help, costs in CPU time.
+"""Measure what importing the package, and asking a tool for help, costs in CPU time.
 
     python benchmarks/start_up.py [--rounds 10]
 
@@ -70,7 +70,7 @@ class Case:
         return usage.ru_utime + usage.ru_stime
 
     def loads_torch(self) -> bool:
-        """Tell whether torch is loaded in the end."""
+        """Return whether torch is loaded at the end."""
         if isinstance(self.command, str):
             command = ["-c", f"{self.command}; import sys; print('torch' in sys.modules)"]
         else:
@@ -79,7 +79,7 @@ class Case:
         return done.stdout.split()[-1] == "True"
 
     def verdict(self, seconds: float, base: float, has_torch: bool) -> str:
-        """Say whether its limits are met; nothing where it has none."""
+        """Return whether its limits are met, as text; empty if it has none."""
         if self.limit is None and self.ratio is None:
             return ""
         met = (self.limit is None or (seconds <= self.limit and not has_torch)) and (

@@ -1,4 +1,4 @@
-"""Measures the memory and time that loading published weights takes beyond the model itself.
+"""Measure the memory and time that loading published weights takes beyond the model itself.
 
 Of the time, that for the damage that a file's own checksums tell, and for the hash of the report.
 

@@ -1,4 +1,4 @@
-"""Swaps the backbone of the installed mmdet and mmseg zoos and tries every result out.
+"""Swap the backbone of the installed mmdet and mmseg zoos and try every result out.
 
     python benchmarks/zoo_swap.py [--zoo mmdet|mmseg] [--all] [--sample N --seed S] [--write]
 
@@ -103,7 +103,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def group_configs(zoos: tuple[str, ...], match: str) -> tuple[list[list[Name]], dict[Name, str]]:
-    """Group configs by zoo and signature; and say of each without a model to swap why."""
+    """Group configs by zoo and signature; also return why some configs cannot be swapped."""
     groups, unusable = defaultdict(list), {}
     for zoo in zoos:
         for path in sorted(config_folder(zoo).rglob("*.py")):
@@ -153,7 +153,7 @@ def readers(node: object) -> object:
 def collect(
     path: Path, names: list[Name], arch: str | None, jobs: int, limit: float, fresh: bool
 ) -> dict[Name, dict]:
-    """Answer with the results in a file, those that were missing added to it."""
+    """Return the results in a file, after adding those that were missing."""
     records = {}
     if path.exists() and not fresh:
         for record in map(json.loads, path.read_text().splitlines()):
@@ -172,7 +172,7 @@ def collect(
 
 
 def run_all(names: list[Name], arch: str | None, jobs: int, limit: float) -> Iterator[dict]:
-    """Try configs in worker processes, each of which a crash or a hang takes out of the way."""
+    """Try configs in worker processes, so that a crash or a hang ends only one of them."""
     workers = [Worker(limit) for _ in range(jobs)]
     idle = list(workers)
 
@@ -282,7 +282,7 @@ def attempt(name: Name, arch: str | None) -> dict:
 
 
 def make_shallow(model: dict) -> None:
-    """Take 50 layers where a ResNet has more: its channels are the same."""
+    """Reduce a deeper ResNet to 50 layers, which have the same channels."""
     for part in (model, model.get("detector") or {}):
         backbone = part.get("backbone") or {}
         if "Res" in str(backbone.get("type")) and "depth" in backbone:
@@ -320,7 +320,7 @@ def reason(record: dict) -> str:
 
 
 def judge(base: dict, swapped: dict) -> str:
-    """The row of the table that a config belongs to."""
+    """Return the row of the table that a config belongs to."""
     outcome = swapped["outcome"]
     if outcome == "ok":
         return swapped["tier"]
@@ -351,7 +351,7 @@ def render(
     swapped: dict[Name, dict],
     unusable: dict[Name, str],
 ) -> str:
-    """The counts by category and zoo, and the reasons of what does not run."""
+    """Lay out the counts by category and zoo, and the reasons why configs do not run."""
     zoos = sorted({zoo for zoo, _ in stands_for})
     tried, configs, notes = Counter(), Counter(), defaultdict(Counter)
     for name, count in stands_for.items():

@@ -345,7 +345,7 @@ def _measure(
     try:
         with torch.no_grad(), counter:
             call()
-    except Exception as error:  # whatever a model of somebody else's raises
+    except Exception as error:  # somebody else's model may raise anything
         raise RuntimeError(f"{running} does not run, so it cannot be counted: {error}") from error
     return flops, norm_ops
 

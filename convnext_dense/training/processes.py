@@ -87,7 +87,7 @@ def leave_processes() -> None:
 
 
 class RankWatch:
-    """Give signs of life through a store, and watch those of the next rank.
+    """Send signs of life through a store, and watch those of the next rank.
 
     Time is counted in this process's own signs, not in seconds: a run whose processes were all
     suspended goes on when they are resumed.
@@ -121,21 +121,21 @@ class RankWatch:
         # Two threads, since the store itself may stop answering.
         self._threads = [
             threading.Thread(target=target, name="ranks", daemon=True)
-            for target in (self._give_signs, self._watch)
+            for target in (self._send_signs, self._watch)
         ]
 
     def start(self) -> None:
-        """Start to give signs and to watch."""
+        """Start to send signs and to watch."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Stop giving signs; the other ranks do not expect them from now on."""
+        """Stop sending signs; the other ranks do not expect them from now on."""
         self._ended.set()
         for thread in self._threads:
             thread.join(self._beat)
 
-    def _give_signs(self) -> None:
+    def _send_signs(self) -> None:
         me, other = f"signs {self._rank}", f"signs {self._next}"
         try:
             self._store.set(f"who {self._rank}", f"process {os.getpid()} on {socket.gethostname()}")

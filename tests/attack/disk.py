@@ -139,8 +139,14 @@ def _remount_read_only(at: Path) -> None:
         raise Skipped(f"cannot be mounted read-only: {os.strerror(ctypes.get_errno())}")
 
 
-def _first(ground: Ground, tool: str, out: Path, folder: Path) -> tuple[str, list[str]]:
-    """Let a tool write once while there is room."""
+def _on_small_disk(ground: Ground, tool: str, folder: Path) -> tuple[Path, str, list[str]]:
+    """Mount a small disk, and let a tool write to it once while there is room.
+
+    Returns:
+        The folder that it wrote to, the tool's name, and its arguments.
+    """
+    out = folder / "disk" / "w"
+    mount_small_disk(out.parent)
     name, argv = writer(ground, tool, out)
     out.mkdir()
     if tool == "train":
@@ -148,7 +154,7 @@ def _first(ground: Ground, tool: str, out: Path, folder: Path) -> tuple[str, lis
         argv += ["--cfg-options", "train_cfg.max_iters=16"]
     elif tool not in ONCE:
         succeeded(run(name, argv, folder))
-    return name, argv
+    return out, name, argv
 
 
 def _kept(out: Path, before: dict[str, bytes], outcome: Outcome) -> None:
@@ -162,11 +168,8 @@ def _kept(out: Path, before: dict[str, bytes], outcome: Outcome) -> None:
 
 def _full_disk(ground: Ground, tool: str, room: int) -> Callable[[Path], None]:
     def attack(folder: Path) -> None:
-        disk = folder / "disk"
-        mount_small_disk(disk)
-        out = disk / "w"
-        name, argv = _first(ground, tool, out, folder)
-        before = contents(out)
+        out, name, argv = _on_small_disk(ground, tool, folder)
+        before, disk = contents(out), out.parent
         filler = disk / "filler"
         free = shutil.disk_usage(disk).free
         filler.write_bytes(bytes(max(0, free - room)))
@@ -186,11 +189,8 @@ def _full_disk(ground: Ground, tool: str, room: int) -> Callable[[Path], None]:
 
 def _read_only(ground: Ground, tool: str) -> Callable[[Path], None]:
     def attack(folder: Path) -> None:
-        disk = folder / "disk"
-        mount_small_disk(disk)
-        out = disk / "w"
-        name, argv = _first(ground, tool, out, folder)
-        before = contents(out)
+        out, name, argv = _on_small_disk(ground, tool, folder)
+        before, disk = contents(out), out.parent
         _remount_read_only(disk)
         outcome = run(name, argv, folder)
         refused(outcome, str(disk), "w/")

@@ -163,7 +163,7 @@ def _flipped(form: str) -> Callable:
     return make
 
 
-def _png(width: int, height: int, depth: int = 8, colour: int = 2, data: bytes = b"") -> bytes:
+def png(width: int, height: int, depth: int = 8, colour: int = 2, data: bytes = b"") -> bytes:
     def chunk(name: bytes, content: bytes) -> bytes:
         crc = zlib.crc32(name + content)
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
@@ -174,13 +174,13 @@ def _png(width: int, height: int, depth: int = 8, colour: int = 2, data: bytes =
 
 def _bomb(nth: int, chance: random.Random) -> bytes:
     if nth == 0:
-        return _png(100_000, 100_000, data=zlib.compress(bytes(10**6)))
+        return png(100_000, 100_000, data=zlib.compress(bytes(10**6)))
     if nth == 1:
-        return _png(2**31 - 1, 2**31 - 1)
+        return png(2**31 - 1, 2**31 - 1)
     if nth == 2:  # whole: 30,000 lines of zeros
         packer = zlib.compressobj(9)
         lines = b"".join(packer.compress(bytes(30_001)) for _ in range(30_000))
-        return _png(30_000, 30_000, colour=0, data=lines + packer.flush())
+        return png(30_000, 30_000, colour=0, data=lines + packer.flush())
     if nth in (3, 4):
         content = bytearray(_saved("JPEG"))
         place = content.index(b"\xff\xc0") + 5
@@ -208,7 +208,7 @@ def _depths(nth: int, chance: random.Random) -> bytes:
         lambda: _saved("TIFF", wide),
         lambda: _saved("TIFF", Image.fromarray(_array(1, np.float32))),
         lambda: _saved("TIFF", Image.fromarray(_array(1, np.int32))),
-        lambda: _png(SIZE, SIZE, 16, 2, zlib.compress((b"\0" + bytes(range(96)) * 6) * SIZE)),
+        lambda: png(SIZE, SIZE, 16, 2, zlib.compress((b"\0" + bytes(range(96)) * 6) * SIZE)),
     )[nth]()
 
 

@@ -16,6 +16,7 @@ from ground import Ground
 from harness import Case, Process, check, run
 from judges import refused, succeeded
 from kills import difference, load
+from pictures import png
 
 TITLE = "URLs"
 RIGHT = (
@@ -26,7 +27,7 @@ RIGHT = (
 SAMPLE = 4  # cases in make test
 SLOW = ("urls/weights-stall", "urls/picture-stall")  # never among them
 WITHIN = 120.0
-TOGETHER = 64 * 2**20  # bytes that a file may have, in the place of a full disk
+MOST_BYTES = 64 * 2**20  # of a file, instead of a full disk
 HARMLESS = ("good", "redirected", "chunked", "no-length", "slowly", "resumed")
 LYING = ("too-short", "too-long", "huge-length")  # about a file that is whole
 TOOLS = ("weights", "picture")
@@ -171,18 +172,6 @@ def _bomb_of_gzip() -> bytes:
     return gzip.compress(bytes(300 * 2**20), 1)
 
 
-def _bomb_of_png() -> bytes:
-    def chunk(name: bytes, content: bytes) -> bytes:
-        crc = zlib.crc32(name + content)
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
-
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    parts = (
-        chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
-    )
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
 PAGE = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
 BEHAVIOURS: dict[str, Callable[[Handler], None]] = {
     "good": _good,
@@ -208,7 +197,7 @@ BEHAVIOURS: dict[str, Callable[[Handler], None]] = {
     "broken": lambda h: h.head(500, Content_Length=0),
     "page": lambda h: _send(h, PAGE, len(PAGE), Content_Type="text/html"),
     "gzip-bomb": lambda h: _send(h, _bomb_of_gzip(), Content_Encoding="gzip"),
-    "png-bomb": lambda h: _send(h, _bomb_of_png()),
+    "png-bomb": lambda h: _send(h, png(100_000, 100_000, data=zlib.compress(bytes(10**6)))),
     "to-a-file": _redirect("file:///etc/passwd"),
     "to-ftp": _redirect("ftp://127.0.0.1/x"),
     "to-nowhere": _redirect("http://127.0.0.1:1/x"),
@@ -293,7 +282,7 @@ def _as_from_disk(ground: Ground, tool: str, source: Path, out: Path, folder: Pa
 
 
 def _little_room() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (TOGETHER, TOGETHER))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
 
 
 def _environment(cache: Path) -> dict[str, str]:
