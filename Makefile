@@ -1,15 +1,24 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
+# make test-fast: the tests of a minute. make test-long: those that make test leaves out.
+# make test-lowest: the backbone, weights and operators on the oldest torch that is claimed.
 # make attack: kill, fill, damage and deceive the tools for half an hour.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
+LOWEST := .venv-lowest
 DEMO := work_dirs/demo
 DEMO_CONFIG := configs/demo/cascade_convnext_atto_shapes.py
 DEMO_DATA := --data-root data/shapes --classes circle,square,triangle,star,ring --img-size 192 \
 	--ann-train annotations/instances_train.json --ann-val annotations/instances_val.json
 
-.PHONY: setup demo test attack lint
+# Tests run in JOBS processes, each with one thread. A file stays in one process, since its tests
+# share what they trained; in the order of their names, so that no long file is left for the end.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	--no-loadscope-reorder
+
+.PHONY: setup demo test test-fast test-long test-lowest attack lint
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/installed
@@ -52,7 +61,35 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-fast: $(VENV)/installed-test
+	$(PYTEST) -m "not slow and not long" $(ARGS)
+
+# Ends well too where no test is long (pytest's exit status 5).
+test-long: $(VENV)/installed-test
+	$(PYTEST) -m long $(ARGS) || [ $$? -eq 5 ]
+
+# An environment of its own, whose torch is the oldest that pyproject.toml claims. Old builds on
+# PyPI are for CUDA and take gigabytes: TORCH_INDEX=https://download.pytorch.org/whl/cpu has others.
+test-lowest: $(LOWEST)/installed-test
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -m "not long" \
+		tests/backbone tests/checkpoints tests/upstream/ops $(ARGS)
+
+# What an old torch pins itself is left to it.
+$(LOWEST)/installed-test: pyproject.toml setup.cfg constraints.txt
+	$(PYTHON) -m venv $(LOWEST)
+	torch=$$(sed -n 's/^dependencies = .*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml) && \
+		test -n "$$torch" && \
+		grep -Ev '^(torch|sympy|setuptools)==' constraints.txt > $(LOWEST)/constraints.txt && \
+		$(LOWEST)/bin/pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "torch==$$torch.*"
+	$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt 'setuptools<82' --editable '.[lite]'
+	@$(LOWEST)/bin/python -c 'import cv2' 2>/dev/null || { \
+		$(LOWEST)/bin/pip uninstall --quiet --yes opencv-python && \
+		$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt opencv-python-headless; }
+	$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt pytest hypothesis huggingface_hub
+	$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt --no-deps timm
+	@touch $@
 
 # Other cases: make attack ARGS="--seed 1"; one of them: make attack ARGS="--only NAME".
 attack: $(VENV)/installed-test

@@ -62,12 +62,14 @@ def test_import_loads_nothing_slow():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
 def test_tools_answer_before_anything_slow_is_loaded(tool):
     assert status_and_slow_imports(tool, "--help") == (0, [])
     assert status_and_slow_imports(tool, "--no-such-flag") == (2, [])
 
 
+@pytest.mark.slow
 def test_coco_is_evaluated_without_torch():
     files = TINY_COCO / "results.json", TINY_COCO / "annotations.json"
     command = ROOT.parent / "tools" / "evaluate.py", "coco", *files, "--backend", "pycocotools"
@@ -79,6 +81,7 @@ def test_what_a_command_line_offers_is_what_there_is():
     assert tuple(_FORMATS) == benchmark.FORMATS
 
 
+@pytest.mark.slow
 def test_backbone_runs_where_nothing_else_is_installed():
     run(
         f"import sys; sys.modules.update(dict.fromkeys({OTHERS}))\n"  # None refuses an import

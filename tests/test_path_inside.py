@@ -17,6 +17,7 @@ PARTS = st.sampled_from([*PLACES, *LENGTHS, "\0", "\n", "\ud800"])
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join) | st.text(max_size=8)
 
 
+@pytest.mark.slow
 @given(NAMES)
 @settings(deadline=None, max_examples=300, derandomize=True)
 def test_nothing_is_written_outside(tmp_path_factory, name):

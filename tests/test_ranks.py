@@ -8,6 +8,8 @@ import pytest
 
 from convnext_dense.ranks import decided_by_rank_0
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 from types import SimpleNamespace
 import torch

@@ -11,6 +11,8 @@ import convnext_dense  # noqa: F401
 from convnext_dense.backbone import resolve_arch
 from convnext_dense.zoo import PUBLISHED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 URL = "https://dl.fbaipublicfiles.com/convnext/convnext_{}_224.pth"
 # arch, weights, drop path, learning rate, decay, mixed precision: typed from the publication.

@@ -15,6 +15,8 @@ from convnext_dense import registry as registries
 from convnext_dense.config.checks.signatures import arguments_of_type
 from convnext_dense.registry import MODELS, class_of
 
+pytestmark = pytest.mark.slow
+
 CONFIG = dict(arch="atto", out_indices=(0,))
 
 

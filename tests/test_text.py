@@ -46,6 +46,7 @@ def test_what_is_escaped(text, shown):
     assert printable(text) == shown
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(FORMULAS | ANY_TEXT, st.floats(), st.integers()), min_size=1))
 @BOUNDED
 def test_csv_reads_back_as_it_was(tmp_path_factory, values):

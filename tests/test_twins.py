@@ -16,6 +16,8 @@ import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import Complexity, build_without_data, count
 from convnext_dense.zoo import PEERS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 # Parameters (M) and FLOPs (G) of the papers, then the same counted with torch's FlopCounterMode on

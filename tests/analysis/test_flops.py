@@ -13,6 +13,8 @@ import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import count, default_shape
 from convnext_dense.backbone import resolve_arch
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # Published parameters (M) and FLOPs (G): paper, tables 3 and 4. Then the same counted with torch's

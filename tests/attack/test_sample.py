@@ -14,7 +14,10 @@ import torch
 
 ATTACK = Path(__file__).with_name("attack.py")
 KINDS = runpy.run_path(str(ATTACK.with_name("kinds.py")))["KINDS"]
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="forks processes without CUDA")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="forks processes without CUDA"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,7 @@ def test_autocast_and_memory_format(memory_format, randomise):
         assert (low.float() - high).norm() < 0.05 * high.norm()
 
 
+@pytest.mark.slow
 def test_compiles_as_one_graph(randomise):
     net = randomise(ConvNeXt(TINY, out_indices=(0, 1), ceil_mode=True)).eval()
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
@@ -132,6 +133,7 @@ def test_compiles_as_one_graph(randomise):
         torch.testing.assert_close(compiled(image), net(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_exported_graph_pads_whatever_it_gets(randomise):
     net = randomise(ConvNeXt(TINY, out_indices=(0, 1), ceil_mode=True)).eval()
     image = torch.randn(2, 3, 32, 48)  # which needs no pads
@@ -145,6 +147,7 @@ def test_an_exported_graph_pads_whatever_it_gets(randomise):
             torch.testing.assert_close(traced(other), net(other), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx(randomise, check_onnx):
     net = randomise(ConvNeXt(TINY, out_indices=(0, 1), ceil_mode=True)).eval()
     image = torch.randn(2, 3, 32, 48)  # which needs no pads

@@ -12,6 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convnext_dense import ConvNeXt
 
+pytestmark = pytest.mark.slow
+
 ARCH = dict(depths=(1, 1, 1), channels=(8, 16, 24), grn=True)
 
 

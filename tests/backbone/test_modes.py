@@ -79,6 +79,7 @@ def test_gradients_are_laid_out_as_their_parameters(memory_format, dtype, build,
         assert param.grad.stride() == param.stride(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arch, with_cp", [(ARCHS["v1"], False), (ARCHS["v2"], True)], ids=["v1", "v2-with_cp"]
 )
@@ -96,6 +97,7 @@ def test_compiles_as_one_graph(arch, with_cp, build, image):
         assert (param.grad - grad).norm() <= 1e-4 * grad.norm()
 
 
+@pytest.mark.slow
 def test_compiles_with_drop_path(build, image):
     net = build(SMALL, drop_path_rate=0.5)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
@@ -104,6 +106,7 @@ def test_compiles_with_drop_path(build, image):
     torch.testing.assert_close(compiled(image), net(image))
 
 
+@pytest.mark.slow
 @both_versions
 def test_torch_export_with_a_free_size(arch, build, image):
     net = build(arch, output_stride=8).eval()
@@ -114,6 +117,7 @@ def test_torch_export_with_a_free_size(arch, build, image):
         torch.testing.assert_close(program(other), net(other), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @both_versions
 def test_onnx(arch, build, image, check_onnx):
     check_onnx(build(arch).eval(), image, [(48, 67), (64, 96)])

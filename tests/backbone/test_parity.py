@@ -144,6 +144,7 @@ def assert_equal_to_1e_5(got, want):
     assert (got.double() - want).abs().max() <= 1e-5 * want.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 96), (67, 93)], ids=str)
 @pytest.mark.parametrize(
     "arch",

@@ -49,6 +49,7 @@ def test_peers_are_compared_with_ours_of_the_same_outputs_in_its_faster_format()
     assert Measurement("atto", 1, NO_CEILING, rows[:4], {}).fastest_peer() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "amp"])
 def test_measures_every_network(dtype, mode):
@@ -69,6 +70,7 @@ def test_measures_every_network(dtype, mode):
         assert all(r.memory > weights / (2 if dtype == "bf16" else 1) for r in measured.rows)
 
 
+@pytest.mark.slow
 def test_parts_are_those_of_ours_and_of_the_fastest_peer():
     setting = Setting(peers=("meta",), formats=("contiguous",), parts=True, **SMALL)
     parts = measure_backbone("atto", setting).parts
@@ -76,6 +78,7 @@ def test_parts_are_those_of_ours_and_of_the_fastest_peer():
     assert all("depthwise convolution" in {p.kind for p in found} for found in parts.values())
 
 
+@pytest.mark.slow
 def test_random_depth_has_no_error_in_training():
     setting = Setting(mode="train", drop_path=0.5, peers=("meta",), **SMALL)
     assert [r.error for r in measure_backbone("atto", setting).rows] == [None] * 4

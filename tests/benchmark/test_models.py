@@ -11,6 +11,8 @@ import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.benchmark.models import ModelRow, recipe_shape
 from convnext_dense.benchmark.timing import Spread
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 

@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 INSTALLED = [name for name, peer in PEERS.items() if not peer.package or find_spec(peer.package)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["atto", "v2_atto"])
 @pytest.mark.parametrize("name", INSTALLED)
 def test_installed_peers_compute_the_same(name, arch):

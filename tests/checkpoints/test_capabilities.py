@@ -20,6 +20,8 @@ from convnext_dense.checkpoints.convert import TARGETS, convert
 from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.verify import verify
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "weights.md"
 BEGIN, END = "<!-- written by tests/checkpoints/test_capabilities.py -->", "<!-- end -->"
 TITLES = (

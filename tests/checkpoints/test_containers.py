@@ -65,6 +65,7 @@ def contain(state, keys, decoy):
     return state
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     state=wrapped_names(),
@@ -80,6 +81,7 @@ def test_any_wrappers_and_containers_load_to_the_same_parameters(state, keys, de
         assert_holds(net, STATE)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     state=wrapped_names(), keys=st.lists(st.sampled_from(["weights", "params", "ema"]), max_size=3)

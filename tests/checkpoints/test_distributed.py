@@ -7,7 +7,10 @@ import sys
 import pytest
 import torch.distributed as dist
 
-pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo"),
+]
 SCRIPT = """
 import sys
 import torch.distributed as dist

@@ -85,6 +85,7 @@ def trained(randomise):
     return dict(randomise(Detector()).state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("kind", SPOILT)
 def test_every_door_refuses_alike(door, kind, trained, saved):

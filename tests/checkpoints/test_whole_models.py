@@ -61,6 +61,7 @@ def build(recipe, **backbone):
         return MODELS.build(cfg.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "heads"),
     [
@@ -74,6 +75,7 @@ def test_the_heads_of_the_recipes_are_called_as_in_the_old_files(recipe, heads):
     assert {name for name in state if not name.startswith("backbone.")} == heads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["meta", "mmpretrain"])
 def test_the_backbone_is_renamed_and_then_compared(names):
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")

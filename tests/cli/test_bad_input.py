@@ -14,6 +14,8 @@ from mmengine.config import Config
 from convnext_dense.cli.options import run_options
 from convnext_dense.config.plan import USE, plan_run
 
+pytestmark = pytest.mark.slow
+
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 SCRATCH = ("--weights", "none", "--work-dir", "w")
 

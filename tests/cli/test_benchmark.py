@@ -12,6 +12,8 @@ from PIL import Image
 from convnext_dense.benchmark import ceiling
 from convnext_dense.cli import benchmark
 
+pytestmark = pytest.mark.slow
+
 ON_CPU = ["--device", "cpu", "--rounds", "2"]
 BACKBONE = ["backbone", "--arch", "atto", "--shape", "32", "48", "--min-time", "0", *ON_CPU]
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")

@@ -8,9 +8,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
+    ),
+]
 SCRIPT = """
 from mmengine.config import Config
 from convnext_dense.cli.options import print_note

@@ -11,6 +11,7 @@ SHAPES = ("make_shapes", "shapes")
 BACKBONE = ("benchmark", "backbone", "--arch", "atto", "--peers", "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FEW = ["train_dataloader.num_workers=0", "default_hooks.logger.interval=1"]
 # Saves seconds at each run.
 PLAIN_TEXTS = "import mmengine.config.config as c; c.FormatCode = lambda text, **_: (text, True)"

@@ -12,9 +12,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
+    ),
+]
 ROOT = Path(__file__).parents[2]
 CASCADE = ROOT / "configs" / "det" / "cascade_convnext_t_coco.py"
 TINY_CASCADE = """

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "evaluation" / "tiny_coco"
 FILES = [str(TINY / "results.json"), str(TINY / "annotations.json")]

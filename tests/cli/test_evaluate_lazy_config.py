@@ -10,6 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 from mmcv.transforms import LoadImageFromFile, Resize
 from mmengine.dataset import DefaultSampler

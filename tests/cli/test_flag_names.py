@@ -204,6 +204,7 @@ NO_DATA = "(train_dataloader.dataset.data_root) does not exist: give the data se
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "arguments", "flags", "named", "shown"),
     [
@@ -226,6 +227,7 @@ def test_other_data(cli, tool, arguments, flags, named, shown):
     assert refused.removeprefix(shown) == said.removeprefix(named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "flags", "named", "shown"),
     [
@@ -246,6 +248,7 @@ def test_predictor(cli, arguments, flags, named, shown):
     assert cli.refused("infer", [config, "c.pth", photo(), *flags]).startswith(shown)
 
 
+@pytest.mark.slow
 def test_a_missing_folder_of_the_data(cli):
     config = str(cli.config["det"])
     assert f"{NO_DATA}`data_root`, or" in refusal(check_data, read_config(config))
@@ -253,6 +256,7 @@ def test_a_missing_folder_of_the_data(cli):
     assert f"{NO_DATA}--data-root, or" in cli.refused("train", argv)
 
 
+@pytest.mark.slow
 def test_classes_that_the_file_lacks(cli, shapes):
     cfg = retarget(read_config(str(cli.config["det"])), data_root=str(shapes), classes="a,b")
     cfg = retarget(cfg, ann_train="annotations/instances_train.json")
@@ -264,6 +268,7 @@ def test_classes_that_the_file_lacks(cli, shapes):
         assert said.endswith(f": {shown}")
 
 
+@pytest.mark.slow
 def test_the_shape_of_a_count(cli):
     config = str(cli.config["det"])
     said = refusal(count, read_config(config), (0, 64))
@@ -272,6 +277,7 @@ def test_the_shape_of_a_count(cli):
     assert cli.refused("flops", argv) == said.replace("`shape`", "--shape")
 
 
+@pytest.mark.slow
 def test_samples(cli):
     config = str(cli.config["det"])
     said = refusal(draw_samples, read_config(config), number=1, seed=-1)

@@ -11,6 +11,8 @@ from mmengine.config import Config
 
 from convnext_dense import ConvNeXt
 
+pytestmark = pytest.mark.slow
+
 # No warm-up, so that the first step already counts.
 SHORT = """
     val_cfg=None val_dataloader=None val_evaluator=None param_scheduler=None

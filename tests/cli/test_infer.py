@@ -19,6 +19,8 @@ from PIL import Image
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.results import Unreadable
 
+pytestmark = pytest.mark.slow
+
 
 def saved(trained, kind) -> tuple[str, str]:
     """Return the config and the checkpoint that training left."""

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from convnext_dense.upstream.file_handlers import plain_files, trust_pickles
 
+pytestmark = pytest.mark.slow
+
 
 class Hostile:
     """Leaves a marker when it is unpickled."""

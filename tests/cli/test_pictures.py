@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own(shapes, ade, tmp_path):

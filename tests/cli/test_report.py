@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def report(cli, *argv):
     status, out, err = cli.call("report", list(map(str, argv)))

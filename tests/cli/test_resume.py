@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 SECONDS = 120
 

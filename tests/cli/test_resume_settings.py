@@ -10,6 +10,8 @@ from mmengine.config import Config
 
 from convnext_dense.config.plain_config import read_plain_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def resume(cli, trained, tmp_path):

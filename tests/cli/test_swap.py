@@ -10,6 +10,8 @@ from mmengine.config import Config
 
 from convnext_dense import ConvNeXt
 
+pytestmark = pytest.mark.slow
+
 RETINANET = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
 FCN = "mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py"
 CONVNEXT = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"

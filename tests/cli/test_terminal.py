@@ -21,6 +21,8 @@ from convnext_dense.csv_files import read_csv
 from convnext_dense.data.shapes import CLASSES
 from convnext_dense.text import printable
 
+pytestmark = pytest.mark.slow
+
 # Clears the screen, sets a title, writes from right to left, is a formula.
 NAMES = ("=\x1b[2J", "\x1b]0;owned\x07", "a\u202eb\x9b31m", "x\rerror: fake", "@SUM(1)")
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028]")

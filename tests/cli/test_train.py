@@ -10,6 +10,8 @@ import torch
 
 from convnext_dense import ConvNeXt
 
+pytestmark = pytest.mark.slow
+
 ARCH = dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64))
 METRICS = {
     "det": ("coco/bbox_mAP", "coco/segm_mAP", "coco/bbox_mAP_50", "coco/segm_mAP_50"),

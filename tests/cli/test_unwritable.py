@@ -9,6 +9,8 @@ import pytest
 
 from convnext_dense.training.work_dir_lock import lock_work_dir
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path):

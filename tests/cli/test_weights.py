@@ -14,6 +14,8 @@ from convnext_dense import ConvNeXt
 from convnext_dense.cli.options import run_options
 from convnext_dense.config.plan import TEST, TRAIN, plan_run
 
+pytestmark = pytest.mark.slow
+
 ARCH = dict(depths=(1, 1, 1, 1), channels=(8, 16, 32, 64))
 
 

@@ -19,6 +19,8 @@ from convnext_dense.training.processes import join_processes, leave_processes
 from convnext_dense.training.runner import ToolRunner
 from convnext_dense.upstream.cpu_distributed import wrapper_without_device
 
+pytestmark = pytest.mark.slow
+
 ADAMW = dict(type="AdamW", lr=0.1, weight_decay=0.1)
 SHARDED = dict(type="ZeroRedundancyOptimizer", optimizer_type="AdamW", lr=0.1, weight_decay=0.1)
 

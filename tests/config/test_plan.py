@@ -18,6 +18,8 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, PREDICT, SWAP, TEST, TRAIN, USE, Plan, plan_run
 from convnext_dense.config.runner import config_of_runner
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 DET = CONFIGS / "det" / "mask_rcnn_convnext_t_coco.py"
 SEG = CONFIGS / "seg" / "upernet_convnext_t_ade20k.py"

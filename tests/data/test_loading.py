@@ -132,6 +132,7 @@ class Many(Dataset):
         return self.transform(dict(img_path=self.path))["img_shape"]
 
 
+@pytest.mark.slow
 def test_worker_processes_speak_once_together(save, tmp_path, monkeypatch):
     log = tmp_path / "log"
 
@@ -307,6 +308,7 @@ def test_a_label_map_that_is_cut_off(label_map):
         label_map(filled(2), spoil=lambda content: content[: len(content) // 2])
 
 
+@pytest.mark.slow
 @given(
     suffix=st.sampled_from([".png", ".jpg", ".tiff"]),
     channels=st.sampled_from([1, 3, 4]),

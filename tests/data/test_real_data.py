@@ -9,6 +9,8 @@ from mmengine.registry import DATASETS
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
 
+pytestmark = pytest.mark.slow
+
 CAMVID = "sky,building,pole,road,pavement,tree,sign,fence,car,pedestrian,bicyclist"
 
 

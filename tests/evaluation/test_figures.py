@@ -17,6 +17,8 @@ from convnext_dense.evaluation.published import compare_with_published
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.files import write_whole
 
+pytestmark = pytest.mark.slow
+
 MASKS = Figures(
     dict(bbox_AP=0.4721, segm_AP=0.41),
     [

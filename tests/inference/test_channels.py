@@ -18,6 +18,8 @@ from convnext_dense.inference.model import MODELS, DefaultScope
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import Saver
 
+pytestmark = pytest.mark.slow
+
 SEGMENTER = Path(__file__).parents[2] / "configs" / "seg" / "upernet_convnext_t_ade20k.py"
 CLASSES = ("road", "sky")
 

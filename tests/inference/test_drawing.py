@@ -28,6 +28,7 @@ def detections(width, height, label=0, with_masks=False):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 30), (300, 800), (2400, 1600)])
 def test_a_box_stands_where_it_was_found(draw, size):
     width, height = size
@@ -47,6 +48,7 @@ def test_a_box_stands_where_it_was_found(draw, size):
     assert corner.max() > 170
 
 
+@pytest.mark.slow
 def test_lines_grow_with_the_picture(draw):
     def red_pixels(width, height):
         drawn = draw(np.full((height, width, 3), GREY, np.uint8), detections(width, height))
@@ -81,6 +83,7 @@ def test_a_box_that_ends_outside_leaves_the_picture_in_its_place(draw, size, cor
     assert (drawn != plain).any()
 
 
+@pytest.mark.slow
 def test_labels_are_as_wide_as_their_text():
     def width(labels):
         drawer = Drawer(CLASSES, [RED, GREEN], labels=labels)

@@ -385,6 +385,7 @@ def test_a_write_past_torch_shows_once_the_weights_are_forgotten(write, block):
     assert_follows(block, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
 def test_setting_the_mode_forgets_and_frees(mode, block):
     before = infer(block)
@@ -395,6 +396,7 @@ def test_setting_the_mode_forgets_and_frees(mode, block):
     assert_follows(block, before)
 
 
+@pytest.mark.slow
 def test_what_is_kept_goes_with_the_network(block):
     held = len(packed_tensors())
     net = ConvNeXt(dict(depths=(1, 1), channels=(16, 32)), out_indices=(1,)).eval()

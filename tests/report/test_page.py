@@ -78,6 +78,7 @@ def figures(page):
     return [re.split(" by | of ", svg["aria-label"])[0] for svg in page.all("svg")]
 
 
+@pytest.mark.slow
 def test_a_detector(detector, helpers):
     html = page_of(detector)
     page = check_whole(html)
@@ -93,6 +94,7 @@ def test_a_detector(detector, helpers):
     assert helpers["hostile"] in page.text
 
 
+@pytest.mark.slow
 def test_a_segmenter(segmenter, helpers):
     page = check_whole(page_of(segmenter))
     assert figures(page)[-4:] == ["mIoU", "aAcc", "mAcc", "Confusion matrix"]
@@ -102,6 +104,7 @@ def test_a_segmenter(segmenter, helpers):
     assert helpers["hostile"] in page.text
 
 
+@pytest.mark.slow
 def test_control_characters_of_a_name_are_shown(segmenter, helpers):
     name = "\x1b]0;title\x07\x00\u202e$\\frac{\x9b"
     for file in (segmenter.folder / "20260131_120000").rglob("config.py"):
@@ -114,6 +117,7 @@ def test_control_characters_of_a_name_are_shown(segmenter, helpers):
     assert figures(check_whole(html))[-4:] == ["mIoU", "aAcc", "mAcc", "Confusion matrix"]
 
 
+@pytest.mark.slow
 def test_three_runs_side_by_side(detector, segmenter, tmp_path):
     other = tmp_path / "<b>$x_$&amp;"  # HTML and mathematical text would read it otherwise
     shutil.copytree(detector.folder, other)
@@ -160,6 +164,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_others(work_dir, helpers):
     assert r"b\ud800 cannot be shown: " in page.text
 
 
+@pytest.mark.slow
 def test_a_confusion_that_cannot_be_drawn_leaves_its_table(segmenter):
     config = next(segmenter.folder.glob("*/vis_data/config.py"))
     config.write_text(config.read_text().replace("'road'", "'ro\\ud800ad'"))
@@ -168,6 +173,7 @@ def test_a_confusion_that_cannot_be_drawn_leaves_its_table(segmenter):
     assert "Most frequent confusions of segmenter" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "name", "says"),
     [
@@ -230,6 +236,7 @@ def test_a_run_by_epoch_beside_one_by_iteration(detector, segmenter):
     assert plots.validation_steps(by_epoch, by_epoch=False).tolist() == [3, 6]
 
 
+@pytest.mark.slow
 def test_a_recipe_that_cannot_be_read_is_told(detector, tmp_path, monkeypatch):
     (tmp_path / "configs" / "mine").mkdir(parents=True)
     (tmp_path / "configs" / "mine" / "my_config.py").write_text("_base_ = 'missing.py'")
@@ -239,6 +246,7 @@ def test_a_recipe_that_cannot_be_read_is_told(detector, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_figures_on_a_part_are_called_so(segmenter):
     (view,) = build_views(read_runs([segmenter.folder]), ReportOptions())
     assert "a part" not in Page(render_page([view])).text
@@ -247,6 +255,7 @@ def test_figures_on_a_part_are_called_so(segmenter):
     assert not tables.run_figures(view.run, view.found).is_part
 
 
+@pytest.mark.slow
 def test_figures_of_a_test_come_first(segmenter):
     rows = [{"class": "sky", "IoU": 12.34}]
     beside = dict(name="T", figures=[dict(metric="mIoU", here=1, published=46.0)], unlike=["few"])

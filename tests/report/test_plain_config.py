@@ -80,6 +80,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES, VALUES, max_size=3))
 @settings(deadline=None, max_examples=100, derandomize=True)
 def test_what_mmengine_writes_is_read_as_mmengine_reads_it(tmp_path_factory, content):
@@ -89,6 +90,7 @@ def test_what_mmengine_writes_is_read_as_mmengine_reads_it(tmp_path_factory, con
     assert read_plain_config(file).to_dict() == Config.fromfile(file).to_dict() == content
 
 
+@pytest.mark.slow
 def test_a_recipe_that_was_dumped_is_read(tmp_path):
     root = Path(__file__).parents[2]
     original = Config.fromfile(root / "configs/det/cascade_convnext_t_coco.py")

@@ -111,6 +111,7 @@ def test_boxes_at_the_edge_do_not_shift_the_picture():
     assert (cell[:180, :380] == 100).all()
 
 
+@pytest.mark.slow
 def test_label_maps_are_laid_over_the_picture():
     labels = np.zeros((64, 64), np.uint8)
     labels[:, 32:] = 1
@@ -161,6 +162,7 @@ def bright_box(coco_set):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_truth_follows_the_picture_through_the_pipeline(mask_rcnn, bright_box, split, monkeypatch):
     seen = []
@@ -185,6 +187,7 @@ def test_truth_follows_the_picture_through_the_pipeline(mask_rcnn, bright_box, s
         assert len({sample.boxes[0].round().tolist()[0] for sample in seen}) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_label_maps_follow_too(upernet, label_maps, split):
     root = label_maps()
@@ -209,12 +212,14 @@ def _overlaid():
     return (first * 0.6).astype(int), (second * 0.6 + 255 * 0.4).astype(int)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_the_samples(mask_rcnn, coco_set):
     cfg = retarget(mask_rcnn, data_root=str(coco_set()), **FLAGS, img_size=96)
     first, again, other = (draw_samples(cfg, 2, seed=seed)[0] for seed in (0, 0, 1))
     assert first == again != other
 
 
+@pytest.mark.slow
 def test_a_loader_without_a_batch(mask_rcnn, coco_set):
     cfg = retarget(mask_rcnn, data_root=str(coco_set()), **FLAGS, batch_size=9)
     cfg.train_dataloader.batch_sampler.drop_last = True
@@ -222,6 +227,7 @@ def test_a_loader_without_a_batch(mask_rcnn, coco_set):
         draw_samples(cfg, 1)
 
 
+@pytest.mark.slow
 def test_a_mosaic_of_mmdet(load, coco_set):
     cfg = retarget(
         load("mmdet::yolox/yolox_s_8xb8-300e_coco.py"), data_root=str(coco_set()), **FLAGS
@@ -271,6 +277,7 @@ def test_normalisation_is_undone_for_other_channels(channels):
     assert (shown[..., :2] == picture[..., :2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 4])
 def test_pictures_of_other_channels_are_shown(mask_rcnn, coco_set, channels):
     def rename(content):
@@ -291,6 +298,7 @@ def test_pictures_of_other_channels_are_shown(mask_rcnn, coco_set, channels):
     assert number == 2 and pixels(png).shape[2] == 3
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_is_named(mask_rcnn, coco_set):
     root = coco_set()
     for file in (root / "train").iterdir():

@@ -19,6 +19,7 @@ from convnext_dense.swap.config_file import _comment, as_source, config_differen
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -97,6 +98,7 @@ def test_no_argument_leaves_the_comment(pieces):
     assert "{{" not in comment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("break_", BREAKS)
 def test_a_command_in_the_file_is_a_comment(tmp_path, monkeypatch, break_):
     monkeypatch.chdir(tmp_path)

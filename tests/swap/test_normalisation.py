@@ -32,6 +32,7 @@ PREPROCESSORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), PREPROCESSORS)
 def test_every_kind_of_preprocessor(name, path):
     cfg = plan_swap(read_config(name, import_custom_modules=False), "atto").config
@@ -70,6 +71,7 @@ def test_what_was_downloaded_is_told_by_its_content(tmp_path, monkeypatch):
     assert normalisation_for(url) == IMAGENET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "std", "weights", "after"),
     [

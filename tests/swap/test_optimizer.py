@@ -29,15 +29,18 @@ def test_keep_keeps_and_warns_of_sgd():
     assert any("SGD at lr=0.01 is kept" in message for message in swap.warnings)
 
 
+@pytest.mark.slow
 def test_keep_warns_of_a_rate_for_another_kind_of_net():
     swap = plan_swap(zoo("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"), "atto")
     assert any("AdamW at lr=0.004 is kept" in message for message in swap.warnings)
 
 
+@pytest.mark.slow
 def test_keep_does_not_warn_of_a_transformer_recipe():
     assert not any("is kept" in m for m in plan_swap(zoo(UPERNET_SWIN), "atto").warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lr", "paramwise"),
     [
@@ -83,6 +86,7 @@ def test_keys_of_the_old_norms_become_keys_of_the_new():
             assert decays[id(parameter)] == 0.05, name
 
 
+@pytest.mark.slow
 def test_upstreams_layer_decay_becomes_ours():
     wrapper = plan_swap(zoo(BEIT), "atto").config.optim_wrapper
     assert wrapper.constructor == "ConvNeXtOptimWrapperConstructor"

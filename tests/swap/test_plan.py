@@ -141,6 +141,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tier", "stages", "output_stride", "said"), CASES, ids=[case[0] for case in CASES]
 )
@@ -167,6 +168,7 @@ def test_the_last_maps_of_a_semantic_head_stay_the_last():
 
 
 # One of each kind that trains in a second: plain, dilated, adapted, network as backbone.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -186,6 +188,7 @@ def test_swapped_configs_train_and_predict(name):
     assert trial.predicted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", [*ARCHS, dict(depths=[1, 1, 2, 1], channels=[8, 16, 24, 40])])
 def test_every_arch(arch):
     swapped = swap_quietly(zoo(RETINANET), arch)
@@ -193,6 +196,7 @@ def test_every_arch(arch):
     assert swapped.model.neck.in_channels == list(channels[1:])
 
 
+@pytest.mark.slow
 def test_five_stages_reach_stride_64_without_an_adapter():
     arch = dict(depths=[1, 1, 1, 1, 1], channels=[8, 16, 24, 32, 40])
     swap = plan_swap(zoo("mmdet::rtmdet/rtmdet_x_p6_4xb8-300e_coco.py"), arch)
@@ -206,6 +210,7 @@ def swap_quietly(cfg: Config, arch: object, **kwargs: object) -> Config:
     return plan_swap(cfg, arch, **kwargs).config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [RETINANET, DEEPLAB, "mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"]
 )
@@ -241,6 +246,7 @@ def test_heads_that_share_a_list_are_changed_once():
     assert shared == [256, 512]
 
 
+@pytest.mark.slow
 def test_a_sum_of_channels_as_one_number():
     cfg = zoo("mmseg::hrnet/fcn_hr18_4xb2-40k_cityscapes-512x1024.py")
     cfg.model.decode_head.in_channels = sum(cfg.model.decode_head.in_channels)
@@ -297,6 +303,7 @@ def test_teachers_and_others_keep_their_backbones(name, left):
     assert before == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lost"),
     [
@@ -335,6 +342,7 @@ def test_native_mode_refuses_an_adapter():
         )
 
 
+@pytest.mark.slow
 def test_adapter_mode_leaves_the_heads_as_they_are():
     cfg = zoo(RETINANET)
     swap = plan_swap(cfg, "atto", mode="adapter")

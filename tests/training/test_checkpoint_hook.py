@@ -29,6 +29,7 @@ def left(folder):
     return records, Path((folder / "last_checkpoint").read_text()).name
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     by_epoch=st.booleans(),
@@ -116,6 +117,7 @@ def test_a_run_that_was_killed_at_its_end_publishes(make_runner, tmp_path):
     assert sorted(names) == ["best_toy_score_epoch_4", "epoch_4"]
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_folder(make_runner, tmp_path):
     out = dict(out_dir=str(tmp_path / "out"))
     options = dict(checkpoint=dict(type="DurableCheckpointHook", max_keep_ckpts=1, **out))

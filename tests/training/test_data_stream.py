@@ -33,6 +33,7 @@ def assert_equal(ours, theirs):
         assert torch.equal(ours[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize(
     ("by_epoch", "stop", "resumed"), [(True, 13, 10), (False, 10, 9), (False, 5, 4)]
@@ -61,6 +62,7 @@ def test_resume_takes_the_seed_from_the_checkpoint_where_the_config_has_none(mak
     assert_equal(continued, straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_epochs_see_different_augmentations_of_the_same_samples(make_runner, num_workers):
     _, batches = train(make_runner("run", num_workers=num_workers))
@@ -71,6 +73,7 @@ def test_epochs_see_different_augmentations_of_the_same_samples(make_runner, num
         assert not torch.isclose(epochs[epoch], epochs[epoch + 1]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_segments_see_different_batches(make_runner, num_workers):
     _, batches = train(make_runner("run", by_epoch=False, num_workers=num_workers))
@@ -84,6 +87,7 @@ def test_another_seed_gives_another_run(make_runner):
     assert not torch.equal(ours["net.0.weight"], theirs["net.0.weight"])
 
 
+@pytest.mark.slow
 def test_resume_from_a_checkpoint_of_other_intervals_sees_the_same_batches(make_runner):
     options = dict(by_epoch=False, val_interval=12, num_workers=2)
     _, batches = train(make_runner("straight", interval=4, **options))
@@ -94,6 +98,7 @@ def test_resume_from_a_checkpoint_of_other_intervals_sees_the_same_batches(make_
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 
+@pytest.mark.slow
 def test_a_sampler_that_cannot_be_restarted_is_left_alone_with_a_warning(make_runner, monkeypatch):
     runner = make_runner("run", by_epoch=False, loader=dict(sampler=dict(type="DefaultSampler")))
     logged = []

@@ -20,6 +20,8 @@ from convnext_dense.report import logs
 from convnext_dense.training import latest_checkpoint
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 GUARDS = ("ReproducibleStreamHook", "OwnBestHook", "DueValidationHook")
 KILLED = 9
 NUMBERS = count()

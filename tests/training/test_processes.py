@@ -121,6 +121,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_the_next_rank(monkeypatch
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
 )
@@ -147,6 +148,7 @@ def test_a_stopped_rank_ends_the_run_by_name(free_port):
     assert f"error: rank 1 (process {pids[1]} on " in said
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_its_launcher_even_where_it_ignores_sigterm():
     launcher = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, MODULE + WORKER],

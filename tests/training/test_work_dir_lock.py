@@ -114,6 +114,7 @@ def test_threads_of_one_process_are_two_runs(tmp_path):
         raise AssertionError("never reached")
 
 
+@pytest.mark.slow
 def test_one_of_many_that_start_at_once(tmp_path):
     outcomes = FORK.SimpleQueue()
     start, end = FORK.Barrier(6), FORK.Barrier(6)

@@ -73,6 +73,7 @@ def test_without_rois_there_is_nothing(make):
     assert pooled.masks.shape == (0, 28, 28)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_worker_sends_what_it_has(start):
     ignored = discs()

@@ -40,6 +40,7 @@ def counting(monkeypatch):
     return format_code
 
 
+@pytest.mark.slow
 def test_a_recipe_has_the_text_that_yapf_gives(yapf, monkeypatch):
     enable()
     cfg = Config.fromfile(RECIPE)

@@ -62,6 +62,7 @@ def changes(*steps, **env):
     return [set(one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [ENABLE, BUILD], ids=["enable", "registry"])
 def test_an_import_changes_nothing_and_a_start_the_same_once(start):
     imported, all_imported, by_hand, started, again, other = changes(
@@ -75,6 +76,7 @@ def test_an_import_changes_nothing_and_a_start_the_same_once(start):
     assert again == other == set()
 
 
+@pytest.mark.slow
 def test_what_is_switched_off_changes_nothing():
     off = "bitmap_masks,resumed_config"
     without = "import convnext_dense as c; c.enable(without=['roi_precision', 'safe_checkpoint'])"
@@ -121,6 +123,7 @@ def test_a_start_imports_neither_torch_nor_mmengines_model():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_a_module_that_is_imported_later_or_anew_is_changed():
     program = """
 import importlib, sys
@@ -138,6 +141,7 @@ assert importlib.util.find_spec("mmengine.no_such_module") is None
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [False, True])
 def test_mmcvs_operators_at_import(off):
     program = """

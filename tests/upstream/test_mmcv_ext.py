@@ -22,6 +22,7 @@ def run(program, **options):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @without_compiled
 def test_openmmlab_imports_after_convnext_dense():
     run(
@@ -30,6 +31,7 @@ def test_openmmlab_imports_after_convnext_dense():
     )
 
 
+@pytest.mark.slow
 @without_compiled
 def test_mmcv_may_come_first_and_may_have_failed():
     program = """

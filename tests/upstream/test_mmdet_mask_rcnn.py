@@ -61,6 +61,7 @@ def batch():
     return torch.randn(2, 3, 96, 128), samples
 
 
+@pytest.mark.slow
 def test_trains(model, batch):
     losses, _ = model.train().parse_losses(model.loss(*batch))
     losses.backward()

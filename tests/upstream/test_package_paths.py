@@ -35,6 +35,7 @@ def test_a_config_can_be_based_on_one_of_an_installed_package(tmp_path, scope, c
     assert result.stdout.strip() == model, result.stderr
 
 
+@pytest.mark.slow
 def test_a_config_can_be_got_by_name():
     pytest.importorskip("mmdet")
     result = run_without_pkg_resources(

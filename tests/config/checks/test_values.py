@@ -83,6 +83,7 @@ def test_values_with_a_meaning_of_their_own(values):
     check_values(with_values(values), ["train"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe", sorted(CONFIGS.glob("[!_]*/*_t_*.py")), ids=lambda path: path.stem
 )

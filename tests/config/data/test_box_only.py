@@ -6,6 +6,7 @@ from convnext_dense.config.steps.data import retarget
 from convnext_dense.config_tree import walk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask_rcnn_convnext_t_coco.py", "cascade_convnext_t_coco.py"])
 def test_masks_are_gone_everywhere(load, name):
     cfg = load(f"det/{name}")

@@ -17,6 +17,7 @@ def test_detector_scales_by_its_short_side(cascade):
         assert cfg[f"{split}_dataloader"].dataset.pipeline[1].scale == (666, 400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["det/cascade_convnext_t_coco.py", "seg/upernet_convnext_b_in22k_ade20k.py"]
 )

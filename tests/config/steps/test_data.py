@@ -11,6 +11,8 @@ from mmengine.config import Config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.config_tree import walk
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[3] / "configs"
 DETECTORS = [
     "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",

@@ -43,6 +43,7 @@ def test_wrapped_data_sets_are_walked(cfg_on, coco_set):
     assert [(f.what, f.count) for f in audit.findings] == [("images that cannot be read", 1)] * 2
 
 
+@pytest.mark.slow
 def test_many_pictures_are_opened_by_workers(cfg_on, coco_set):
     def more(content):
         content["images"] += [

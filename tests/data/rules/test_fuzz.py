@@ -97,6 +97,7 @@ def spoilt(draw, content):
     return content, kind, field
 
 
+@pytest.mark.slow
 @fuzzed
 @given(data=st.data())
 def test_annotations_are_refused_by_name_or_are_the_same(tools, data):
@@ -119,6 +120,7 @@ def test_annotations_are_refused_by_name_or_are_the_same(tools, data):
         assert len(refused) in (0, len(tools.calls)), refused
 
 
+@pytest.mark.slow
 @fuzzed
 @given(data=st.data())
 def test_results_are_refused_by_name_or_are_the_same(tools, data):

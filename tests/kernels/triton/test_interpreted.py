@@ -19,6 +19,8 @@ import torch
 
 from .conftest import NEED_TRITON
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

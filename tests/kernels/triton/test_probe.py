@@ -26,6 +26,7 @@ def gpu(monkeypatch):
     probe._probe.cache_clear()
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_triton():
     code = "import sys; sys.modules['triton'] = None; import convnext_dense.kernels.triton"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -35,6 +35,7 @@ def make_case(geometry, dtype=torch.float64, reach=2.0, batch=2):
     return input, offset.requires_grad_(), weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_gradcheck(ours, geometry):
     assert torch.autograd.gradcheck(

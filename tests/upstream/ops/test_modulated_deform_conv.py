@@ -37,6 +37,7 @@ def make_case(geometry, with_bias=True, dtype=torch.float64, reach=2.0, batch=2)
     return input, offset.requires_grad_(), mask.requires_grad_(), weight, bias
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_gradcheck(ours, geometry, with_bias):

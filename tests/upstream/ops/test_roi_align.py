@@ -112,6 +112,7 @@ def test_forward_and_gradient_equal_a_loop_over_samples(roi_align, mode, aligned
     torch.testing.assert_close(gradient, expected_gradient)
 
 
+@pytest.mark.slow
 @MODES
 @ALIGNED
 def test_gradcheck(roi_align, mode, aligned):

@@ -76,6 +76,7 @@ def test_forward_and_gradient_equal_a_loop_over_bins(roi_pool, bins):
     )
 
 
+@pytest.mark.slow
 def test_gradcheck(roi_pool):
     features = torch.randn(2, 3, 7, 9).double().requires_grad_()
     rois = ROIS.double()
