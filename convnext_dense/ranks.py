@@ -1,4 +1,4 @@
-"""Tell the processes of a run apart, and let one of them decide for all."""
+"""Identify the processes of a run, and let one of them decide for all."""
 
 from __future__ import annotations
 

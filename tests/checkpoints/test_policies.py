@@ -28,7 +28,7 @@ class TestPolicies:
             load_weights(net, state, final_norm="keep")
         with pytest.raises(ValueError, match="needs an output norm1, but the model has none"):
             load_weights(backbone(out_indices=(0,)), state, final_norm="use")
-        with pytest.raises(ValueError, match="and no norm1"):
+        with pytest.raises(ValueError, match="and without norm1"):
             load_weights(net, published(net, with_norms=True), final_norm="use")
 
     @pytest.mark.parametrize("channels", [1, 2, 4])
