@@ -141,8 +141,8 @@ def remedies_for_classes(
         and len(comparison.resized_heads) == len(comparison.reshaped)
     ):
         remedies.append(
-            "reinit_heads=True, also as a config key, leaves heads for another number of classes at "
-            "their random values, from which you train them"
+            "reinit_heads=True, also as a config key, leaves heads for another number of classes "
+            "at their random values, from which you train them"
         )
     return remedies
 
