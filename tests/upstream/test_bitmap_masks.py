@@ -1,4 +1,5 @@
 import pickle
+from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -9,15 +10,17 @@ from torch.utils.data import DataLoader
 from convnext_dense.upstream import bitmap_masks
 
 structures = pytest.importorskip("mmdet.structures.mask")
-UPSTREAM = structures.BitmapMasks.pad, structures.BitmapMasks.crop_and_resize
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def upstream():
-    """``pad`` and ``crop_and_resize`` as mmdet has them."""
-    if UPSTREAM[0].__module__ == bitmap_masks.__name__:
-        pytest.skip("mmdet was mended before this file was imported")
-    return UPSTREAM
+    """``pad`` and ``crop_and_resize`` as mmdet has them, whatever was changed in this process."""
+    spec = spec_from_file_location("structures_of_mmdet", structures.structures.__file__)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    masks = module.BitmapMasks
+    assert masks.pad.__module__ == masks.crop_and_resize.__module__ == "structures_of_mmdet"
+    return masks.pad, masks.crop_and_resize
 
 
 @pytest.fixture(autouse=True)
