@@ -10,11 +10,23 @@ import torch.nn.functional as F
 
 from convnext_dense.benchmark.timing import seconds
 
-# Seconds per measurement, and the sizes that are measured beside the network's own.
-PATIENCE = 0.2
-SQUARE = {"cpu": 2048, "cuda": 8192}
-# Much larger than any cache.
-COPIED_BYTES = {"cpu": 2**28, "cuda": 2**30}
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        side: Of the square matrices that are measured beside the network's own.
+        copied_bytes: Much larger than any cache.
+        patience: Seconds per measurement.
+    """
+
+    side: int
+    copied_bytes: int
+    patience: float = 0.2
+
+
+EFFORTS = {"cpu": Effort(2048, 2**28), "cuda": Effort(8192, 2**30)}
 
 Shape = tuple[int, int, int]
 
@@ -36,24 +48,32 @@ class Ceiling:
     copy_rate: float
 
 
-def measure_ceiling(device: torch.device, dtype: torch.dtype, shapes: list[Shape]) -> Ceiling:
+def measure_ceiling(
+    device: torch.device,
+    dtype: torch.dtype,
+    shapes: list[Shape],
+    stopwatch: Callable[[Callable[[], object], torch.device], float] | None = None,
+) -> Ceiling:
     """Measure the fastest matrix product that is available, and the copy of a large tensor.
 
     Args:
         device: The device.
         dtype: The type of the matrices.
         shapes: (M, K, N) of the network's products. A large square is tried too.
+        stopwatch: Returns the seconds of a call at best; default: :func:`fastest_call`.
     """
-    side = SQUARE[device.type]
+    stopwatch = stopwatch or fastest_call
+    effort = EFFORTS[device.type]
+    side = effort.side
     best = max(
-        (2 * m * k * n / _fastest(product, device), operator, (m, k, n))
+        (2 * m * k * n / stopwatch(product, device), operator, (m, k, n))
         for m, k, n in {*shapes, (side, side, side)}
-        for operator, product in _products(m, k, n, device, dtype)
+        for operator, product in matrix_products(m, k, n, device, dtype)
     )
-    size = COPIED_BYTES[device.type]
+    size = effort.copied_bytes
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    copy = _fastest(lambda: target.copy_(source), device)
+    copy = stopwatch(lambda: target.copy_(source), device)
     return Ceiling(*best, copy_rate=2 * size / copy)
 
 
@@ -66,9 +86,10 @@ def mlp_shapes(shape: tuple[int, int], batch: int, channels: tuple[int, ...]) ->
     ]
 
 
-def _products(
+def matrix_products(
     m: int, k: int, n: int, device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the operators that multiply (M, K) by (K, N), by name; some add a bias."""
     x = torch.randn(m, k, device=device, dtype=dtype)
     weight = torch.randn(n, k, device=device, dtype=dtype)
     bias = torch.randn(n, device=device, dtype=dtype)
@@ -85,10 +106,10 @@ def _products(
         yield "mkldnn._linear_pointwise, packed", lambda: fused(x, packed, bias, "none", [], "")
 
 
-def _fastest(function: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of the fastest call among those that fit into ``PATIENCE``."""
+def fastest_call(function: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of the fastest call among those that fit into the device's patience."""
     once = seconds(function, device)
-    calls = min(max(int(PATIENCE / once), 1), 100)
+    calls = min(max(int(EFFORTS[device.type].patience / once), 1), 100)
     # On a GPU a single call would time its launch.
     together = 10 if device.type == "cuda" else 1
     return min(seconds(function, device, together) for _ in range(calls))

@@ -22,9 +22,7 @@ NO_CEILING = Ceiling(1e9, "none", (1, 1, 1), 1e9)
 
 @pytest.fixture(autouse=True)
 def _small_ceiling(monkeypatch):
-    monkeypatch.setattr(ceiling, "PATIENCE", 0.0)
-    monkeypatch.setattr(ceiling, "SQUARE", {"cpu": 64})
-    monkeypatch.setattr(ceiling, "COPIED_BYTES", {"cpu": 2**16})
+    monkeypatch.setitem(ceiling.EFFORTS, "cpu", ceiling.Effort(64, 2**16, patience=0.0))
 
 
 def row(network, samples, normed=True, memory_format="contiguous", compiled=False):

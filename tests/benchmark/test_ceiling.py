@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convnext_dense.benchmark import ceiling
-from convnext_dense.benchmark.ceiling import measure_ceiling, mlp_shapes
+from convnext_dense.benchmark.ceiling import Effort, matrix_products, measure_ceiling, mlp_shapes
 
 CPU = torch.device("cpu")
 
@@ -16,30 +16,28 @@ def test_shapes_are_those_of_the_networks_linear_layers():
 
 
 def test_takes_the_fastest_operator_at_the_best_shape(monkeypatch):
-    monkeypatch.setattr(ceiling, "SQUARE", {"cpu": 16})
-    monkeypatch.setattr(ceiling, "COPIED_BYTES", {"cpu": 1000})
+    monkeypatch.setitem(ceiling.EFFORTS, "cpu", Effort(side=16, copied_bytes=1000))
+    timed = []
 
-    def products(m, k, n, device, dtype):
-        yield "slow", (m, 2.0)
-        yield "fast", (m, 1.0)
+    def stopwatch(call, device):
+        shape = tuple(call().shape)
+        timed.append(shape)
+        if shape == (1000,):
+            return 0.5  # the copy
+        # The first operator is the slower one; the square takes far longer.
+        return {(8, 4): 1.0, (16, 16): 1000.0}[shape] * (1 + (timed.count(shape) == 1))
 
-    # In seconds for 2 * m * k * n operations; the copy is no pair.
-    def fastest(product, device):
-        if callable(product):
-            return 0.5
-        size, time = product
-        return time * {8: 1.0, 16: 100.0}[size]
-
-    monkeypatch.setattr(ceiling, "_products", products)
-    monkeypatch.setattr(ceiling, "_fastest", fastest)
-    best = measure_ceiling(CPU, torch.float32, [(8, 4, 4)])
-    assert (best.matrix_rate, best.operator, best.shape) == (2 * 8 * 4 * 4, "fast", (8, 4, 4))
+    names = [name for name, _ in matrix_products(8, 4, 4, CPU, torch.float32)]
+    best = measure_ceiling(CPU, torch.float32, [(8, 4, 4)], stopwatch)
+    assert timed.count((8, 4)) == timed.count((16, 16)) == len(names)
+    assert (best.matrix_rate, best.shape) == (2 * 8 * 4 * 4, (8, 4, 4))
+    assert best.operator in names[1:]
     assert best.copy_rate == 2 * 1000 / 0.5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_all_operators_compute_the_same_product(dtype):
-    results = {name: product() for name, product in ceiling._products(6, 8, 4, CPU, dtype)}
+    results = {name: product() for name, product in matrix_products(6, 8, 4, CPU, dtype)}
     assert {"torch.mm", "F.linear"} <= set(results)
     product = results.pop("torch.mm").float()
     for name, value in results.items():  # with the bias, the same for every row
@@ -55,5 +53,5 @@ def test_other_operators_serve_where_the_private_ones_are_missing(monkeypatch):
             raise AttributeError(name)
 
     monkeypatch.setattr(torch.ops, "mkldnn", Without())
-    names = [name for name, _ in ceiling._products(2, 2, 2, CPU, torch.float32)]
+    names = [name for name, _ in matrix_products(2, 2, 2, CPU, torch.float32)]
     assert names == ["torch.mm", "F.linear"]

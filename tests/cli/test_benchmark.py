@@ -21,9 +21,7 @@ cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machin
 
 @pytest.fixture(autouse=True)
 def _small_ceiling(monkeypatch):
-    monkeypatch.setattr(ceiling, "PATIENCE", 0.0)
-    monkeypatch.setattr(ceiling, "SQUARE", {"cpu": 64})
-    monkeypatch.setattr(ceiling, "COPIED_BYTES", {"cpu": 2**16})
+    monkeypatch.setitem(ceiling.EFFORTS, "cpu", ceiling.Effort(64, 2**16, patience=0.0))
 
 
 @pytest.fixture
