@@ -257,8 +257,8 @@ class Block(nn.Module):
             y = self.gamma * y
         return y.permute(0, 3, 1, 2)
 
-    def _fast_path(self, x: Tensor) -> kernels.Path | None:
-        """Return the path that computes this block for ``x``, or None for plain torch."""
+    def _fast_path(self, x: Tensor) -> kernels.BlockFunctions | None:
+        """Return the functions that compute this block for ``x``, or None for plain torch."""
         # Asked in every block of every pass: on a GPU each microsecond here is one that it waits.
         layers: dict[str, Any] = self._modules
         parameters = [p for name in _FAST_LAYERS for p in layers[name]._parameters.values()]

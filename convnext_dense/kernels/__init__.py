@@ -7,7 +7,7 @@ them for a device, a type and a mode; whatever a fast path cannot do runs in pla
 
 from convnext_dense.kernels.autocast import compute_dtype
 from convnext_dense.kernels.packed_weights import PackedWeights, forget_packed_weights
-from convnext_dense.kernels.parameters import ConvNormParameters, MLPParameters, Path
+from convnext_dense.kernels.parameters import BlockFunctions, ConvNormParameters, MLPParameters
 from convnext_dense.kernels.select import (
     fast_path,
     is_every_call_hooked,
@@ -17,10 +17,10 @@ from convnext_dense.kernels.select import (
 )
 
 __all__ = [
+    "BlockFunctions",
     "ConvNormParameters",
     "MLPParameters",
     "PackedWeights",
-    "Path",
     "compute_dtype",
     "fast_path",
     "forget_packed_weights",

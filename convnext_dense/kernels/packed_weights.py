@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-# Replaced by another object when all that is packed becomes invalid.
+# What was packed under another object than this one is no longer valid.
 _generation = object()
 
 
 def forget_packed_weights() -> None:
-    """Let every network lay its weights out anew, after they were written past torch.
+    """Let every network lay its weights out anew, after a write that torch does not count.
 
     The fast paths keep weights in a layout of their own, and notice a change by what torch counts:
     what is written to a parameter under ``torch.no_grad()``, loaded into it or put in its place.

@@ -1,4 +1,4 @@
-"""What a block computes with: one tuple for each of its halves."""
+"""The parameters of a block, as one tuple for each of its halves."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class MLPParameters(NamedTuple):
         return self.grn_weight, self.grn_bias, self.grn_eps
 
 
-class Path(Protocol):
-    """The functions that each path has: ``reference``, ``onednn`` and ``triton.operators``."""
+class BlockFunctions(Protocol):
+    """The functions that compute a block: those of ``reference``, and of each fast path."""
 
     def conv_norm(self, x: Tensor, parameters: ConvNormParameters, dtype: torch.dtype) -> Tensor:
         """Compute the first half of a block."""

@@ -1,4 +1,4 @@
-"""Which kernels run: the fastest that can, for the device, the type and the mode at hand."""
+"""Which functions compute a block, for the device, the type and the mode at hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules import module as global_hooks
 
 from convnext_dense.kernels import onednn, triton
 from convnext_dense.kernels.autocast import autocast_dtype, compute_dtype
-from convnext_dense.kernels.parameters import Path
+from convnext_dense.kernels.parameters import BlockFunctions
 
 # The `with plain_torch():` blocks that have been entered and not left yet. They count in all
 # threads: autograd runs CUDA's backward passes, with what they compute again, in threads of its
@@ -41,8 +41,8 @@ def plain_torch() -> Iterator[None]:
         _plain_torch_blocks -= 1
 
 
-def fast_path(x: Tensor, *parameters: Tensor | None) -> Path | None:
-    """Return the path that computes a block fastest, or None for plain torch.
+def fast_path(x: Tensor, *parameters: Tensor | None) -> BlockFunctions | None:
+    """Return the fastest functions that can compute a block, or None for plain torch.
 
     Args:
         x: What the block is given, (N, C, H, W).
@@ -87,14 +87,14 @@ def is_transformed() -> bool:
     )
 
 
-def is_untouched(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+def is_untouched(module: nn.Module, *classes: type[nn.Module]) -> bool:
     """Whether a module is of one of these classes, no subclass, and nothing hooks its calls.
 
     A layer that was replaced (adapters, quantisation), reparametrised or hooked must be called
     itself. :func:`is_every_call_hooked` sees hooks on all modules at once.
     """
     return (
-        type(module) in kinds
+        type(module) in classes
         and "forward" not in module.__dict__
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)

@@ -33,7 +33,7 @@ from convnext_dense.kernels.parameters import MLPParameters
 _PART_BYTES = 4 * 2**20
 _MIN_ROWS = 512
 
-# The rows of each part.
+# The rows of each of its parts.
 _Group = list[slice]
 
 
@@ -164,7 +164,7 @@ class _MLP(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
-        # Read once: a recomputed block (``with_cp``) gives them a single time.
+        # Read once: where they are computed again (``with_cp``), torch gives them a single time.
         saved = ctx.saved_tensors
         grad_shortcut = grad.to(ctx.shortcut_dtype) if ctx.needs_input_grad[1] else None
         if needs_reference(grad):
@@ -185,7 +185,7 @@ class _MLP(torch.autograd.Function):
 
 
 def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[Tensor | None]:
-    """Return the gradients of y and of the parameters' tensors, in the order of the latter."""
+    """Return the gradients of y and of ``MLPParameters.tensors``, in this order."""
     y, *tensors = saved[:8]
     w1, w2, *kept = saved[8:]
     parameters = MLPParameters._make((*tensors, ctx.grn_eps, None))
@@ -197,27 +197,27 @@ def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[T
     sums = _Sums()
 
     def compute(group: _Group, kept: list[tuple[Tensor, Tensor]], response: Tensor | None) -> None:
-        # GRN needs these of its sample alone.
-        of_second = sums if grn is None else _Sums()
-        outer, activated = [], []
+        # GRN needs the sums of its sample alone.
+        second_layer = sums if grn is None else _Sums()
+        grad_branches, activated = [], []
         for rows, (hidden, branch) in zip(group, kept, strict=True):
             if gamma is not None:
                 sums.add("gamma", (grad_rows[rows] * branch).sum(0, dtype=torch.float32))
-            outer.append((grad_rows[rows] * scale).to(y.dtype))
+            grad_branches.append((grad_rows[rows] * scale).to(y.dtype))
             activated.append(F.gelu(hidden))
-            of_second.add("b2", outer[-1].sum(0))
-            of_second.add("w2", weight_gradient(outer[-1], activated[-1]))
+            second_layer.add("b2", grad_branches[-1].sum(0))
+            second_layer.add("w2", weight_gradient(grad_branches[-1], activated[-1]))
         if grn is not None and response is not None:
-            factor, slope = _add_grn_gradients(sums, of_second, parameters.w2, grn, response)
+            factor, slope = _add_grn_gradients(sums, second_layer, parameters.w2, grn, response)
             factor, slope = factor.to(y.dtype), slope.to(y.dtype)
         else:
             # What comes next can have its memory, which is still in the cache.
             activated.clear()
-        for rows, (hidden, _), part in zip(group, kept, outer, strict=True):
-            inner = linear(part, w2_t)
+        for rows, (hidden, _), grad_branch in zip(group, kept, grad_branches, strict=True):
+            grad_activated = linear(grad_branch, w2_t)
             if grn is not None:
-                inner.mul_(factor).addcmul_(activated.pop(0), slope)
-            grad_hidden = torch.ops.aten.gelu_backward(inner, hidden)
+                grad_activated.mul_(factor).addcmul_(activated.pop(0), slope)
+            grad_hidden = torch.ops.aten.gelu_backward(grad_activated, hidden)
             sums.add("b1", grad_hidden.sum(0))
             sums.add("w1", weight_gradient(grad_hidden, y_rows[rows]))
             grad_y_rows[rows] = linear(grad_hidden, w1_t)
@@ -240,7 +240,7 @@ def _gradients(ctx: _Context, saved: tuple[Tensor, ...], grad: Tensor) -> list[T
 
 def _add_grn_gradients(
     sums: _Sums,
-    of_second: _Sums,
+    second_layer: _Sums,
     w2: Tensor,
     grn: tuple[Tensor, Tensor, float],
     response: Tensor,
@@ -252,7 +252,7 @@ def _add_grn_gradients(
 
     Args:
         sums: What is added to.
-        of_second: The sample's sum of ``g`` as b2, and ``G`` as w2.
+        second_layer: The sample's sum of ``g`` as b2, and ``G`` as w2.
         w2: The block's second weight.
         grn: Weight, bias and eps.
         response: The sample's.
@@ -261,7 +261,7 @@ def _add_grn_gradients(
         What the gradient of the normed map and ``a`` are multiplied with for the gradient of ``a``.
     """
     weight, bias, eps = grn
-    grad_b2, product = of_second["b2"], of_second["w2"]
+    grad_b2, product = second_layer["b2"], second_layer["w2"]
     factor, relative = grn_factor(response, weight, eps)
     # Of the normed map: its sum over positions, and that of its product with the map.
     grad_sum, grad_dot = grad_b2 @ w2.float(), (w2 * product).sum(0)

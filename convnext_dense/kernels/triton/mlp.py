@@ -87,7 +87,7 @@ class _MLP(torch.autograd.Function):
 
 
 def _gradients(ctx: _Context, grad: Tensor) -> list[Tensor | None]:
-    """Return the gradients of y and of the parameters' tensors, in the order of the latter."""
+    """Return the gradients of y and of ``MLPParameters.tensors``, in this order."""
     *inputs, w1_cast, w2_cast, hidden, response = ctx.saved_tensors
     y, _, _, w2, b2, gamma, grn_weight, grn_bias = inputs
     dtype = y.dtype

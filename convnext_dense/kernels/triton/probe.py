@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from convnext_dense.kernels.parameters import ConvNormParameters, MLPParameters, Path
+from convnext_dense.kernels.parameters import BlockFunctions, ConvNormParameters, MLPParameters
 
 # Kernels in bfloat16 need Ampere.
 _MIN_CAPABILITY = (8, 0)
@@ -78,7 +78,9 @@ def _largest_error(device: torch.device, dtype: torch.dtype) -> float:
     return max(error if error == error else float("inf") for error in errors)
 
 
-def _values_and_gradients(path: Path, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+def _values_and_gradients(
+    functions: BlockFunctions, device: torch.device, dtype: torch.dtype
+) -> list[Tensor]:
     """Run both halves of both kinds of block, each time on the same random values."""
     generator = torch.Generator("cpu").manual_seed(0)
 
@@ -92,9 +94,9 @@ def _values_and_gradients(path: Path, device: torch.device, dtype: torch.dtype) 
     w1, w2 = random(hidden, _CHANNELS, size=0.2), random(_CHANNELS, hidden, size=0.1)
     conv_norm = ConvNormParameters(taps, vector, vector, vector, dilation=1, eps=1e-6)
     mlp = MLPParameters(w1, wide, w2, vector)
-    y = path.conv_norm(x, conv_norm, dtype)
-    v1 = path.mlp(x, y, mlp._replace(gamma=vector), 1.0)
-    v2 = path.mlp(x, y, mlp._replace(grn_weight=wide, grn_bias=wide, grn_eps=1e-6), 1.0)
+    y = functions.conv_norm(x, conv_norm, dtype)
+    v1 = functions.mlp(x, y, mlp._replace(gamma=vector), 1.0)
+    v2 = functions.mlp(x, y, mlp._replace(grn_weight=wide, grn_bias=wide, grn_eps=1e-6), 1.0)
     outputs = [y, v1, v2]
     weights = [random(*output.shape).detach().to(output.dtype) for output in outputs]
     gradients = torch.autograd.grad(outputs, [x, taps, vector, wide, w1, w2], weights)
