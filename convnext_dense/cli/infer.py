@@ -99,7 +99,8 @@ def infer_command(args: argparse.Namespace) -> None:
         for _, one in map_in_threads(writer, save, named, WAITING):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
-                console.print(Text(printable(f"skipped: {with_flags(one.result.reason)}")))
+                reason = printable(f"skipped: {with_flags(one.result.reason)}")
+                console.print(Text(reason), soft_wrap=True)  # a path stays in one piece
             progress.advance(task)
     done = len(pictures) - len(unread)
     print_text(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")

@@ -237,7 +237,7 @@ def tool():
     spec = importlib.util.spec_from_file_location("flops_tool", ROOT / "tools" / "flops.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda *argv: module.run(module.main, list(argv))
+    return lambda *argv: module.run_tool(module.main, list(argv))
 
 
 def test_the_tool_prints_a_line_per_part(tool, capsys):

@@ -87,4 +87,4 @@ def test_a_folder_says_nothing_of_the_licence(timm):
 
     found = find_convnext(ConvNeXt("atto").state_dict(), "x")
     assert identifying_name("/home/dinov3/x.pth") == "x.pth"
-    assert licence_of("/home/dinov3/x.pth", found).startswith("not told")
+    assert licence_of("/home/dinov3/x.pth", found).startswith("not known")

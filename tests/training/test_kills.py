@@ -112,7 +112,7 @@ def outcome(folder: Path) -> dict[str, object]:
         for key in filter(re.compile("best|validated").search, info):
             found[f"{path.name} {key}"] = Path(info[key]).name if "ckpt" in key else info[key]
     parts = [logs.read_records(file)[0] for file in sorted(folder.glob("*/vis_data/scalars.json"))]
-    for record in logs.join(parts)[1]:
+    for record in logs.join_records(parts)[1]:
         for key in record.keys() - {"time", "data_time"}:
             found[f"validation {record['step']} {key}"] = record[key]
     found["last_checkpoint"] = Path((folder / "last_checkpoint").read_text()).name
