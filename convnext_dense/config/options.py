@@ -56,8 +56,8 @@ class RunOptions:
         resume: A checkpoint to resume the training from, or ``auto`` for the newest whole one in
             its work directory.
         work_dir: Folder that the run writes to; by default ``work_dirs/<name of the config>``.
-        cfg_options: Values by dotted key. They override the options of data and backbone; the options
-            of weights and training are set after them.
+        cfg_options: Values by dotted key. They override the options of data and backbone; those of
+            weights and training are set after them.
         force_keys: Keys that ``cfg_options`` may set although they are unknown.
         checkpoint: For a test: path or URL of a whole model, or ``published``.
         out: For a test: file or folder of the predictions; see
