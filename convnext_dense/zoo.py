@@ -205,6 +205,24 @@ def published_weights(arch: str | Arch, name: str) -> str:
     )
 
 
+def locate_model(checkpoint: str, config: str | Path) -> str:
+    """Return the path or URL of a trained model.
+
+    Args:
+        checkpoint: Path or URL, or ``published`` for the model that was published for the config.
+        config: Path of the config.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If no model was published for the config.
+    """
+    if checkpoint == "published":
+        return published_model(config)
+    if "://" not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
+    return checkpoint
+
+
 def published_model(config: str | Path) -> str:
     """Return the URL of the fine-tuned model that was published for a recipe.
 

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import TEST, Plan, plan_run, take_steps
+from convnext_dense.config.plan import TEST, Plan, plan_run
 from convnext_dense.config.steps.outputs import COCO, DETECTIONS, IOU, SAMPLES, evaluators_of_test
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import check_output_names, prediction_files
@@ -20,8 +20,8 @@ from convnext_dense.evaluation.published import Comparison, compare_with_publish
 from convnext_dense.files import ensure_folder
 from convnext_dense.ranks import rank
 from convnext_dense.text import one_line
-from convnext_dense.training.processes import end_with_launcher, join_processes, leave_processes
-from convnext_dense.training.runner import build_runner
+from convnext_dense.training.processes import end_with_launcher
+from convnext_dense.training.runner import build_runner, join_run
 
 # Options that make a test another one than the published one.
 _CHANGING = ("classes", "img_size", "box_only", "backbone")
@@ -111,13 +111,8 @@ def start_test(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     Raises:
         Exception: As :func:`test`, in all processes.
     """
-    join_processes(plan.config)
     ensure_folder(plan.config.work_dir)
-    try:
-        plan = take_steps(plan, TEST.joined, tell)
-    except Exception:
-        leave_processes()  # all processes fail together
-        raise
+    plan = join_run(plan, TEST, tell)
     _register_metrics(plan.config)
     runner = build_runner(plan)
     check_output_names(plan.config, runner.test_dataloader.dataset, plan.options.show_dir)

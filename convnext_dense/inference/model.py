@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +15,7 @@ from convnext_dense.checkpoints.containers import meta_of, trained_classes
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.upstream import mmcv_ext
-from convnext_dense.zoo import published_model
+from convnext_dense.zoo import locate_model
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -44,10 +43,7 @@ def build_model(
     """
     if "model" not in cfg:
         raise ValueError(f"{cfg.filename or 'the config'} has no model: it is a part of a config")
-    if checkpoint == "published":
-        checkpoint = published_model(cfg.filename)
-    if "://" not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
+    checkpoint = locate_model(checkpoint, cfg.filename or "the config")
     raise_threshold(cfg.model, score)
     scope = cfg.get("default_scope")
     with DefaultScope.overwrite_default_scope(scope):

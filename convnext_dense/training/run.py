@@ -14,12 +14,12 @@ from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.latest import checkpoint_folder
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import TRAIN, Plan, plan_run, take_steps
+from convnext_dense.config.plan import TRAIN, Plan, plan_run
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
-from convnext_dense.training.processes import end_with_launcher, join_processes, leave_processes
-from convnext_dense.training.runner import build_runner
+from convnext_dense.training.processes import end_with_launcher
+from convnext_dense.training.runner import build_runner, join_run
 from convnext_dense.training.work_dir_lock import lock_work_dir
 
 
@@ -73,12 +73,7 @@ def start_training(plan: Plan, tell: Callable[[str], None] | None = None) -> Run
     Raises:
         Exception: As :func:`train`, in all processes.
     """
-    join_processes(plan.config)
-    try:
-        plan = take_steps(plan, TRAIN.joined, tell)
-    except Exception:
-        leave_processes()  # all processes fail together
-        raise
+    plan = join_run(plan, TRAIN, tell)
     runner = build_runner(plan)
     runner.register_hook(KeepConfigHook(plan.config))
     return runner
@@ -112,5 +107,6 @@ class KeepConfigHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Write the config under its own file name."""
-        with replacing(Path(runner.work_dir) / Path(self.cfg.filename).name) as part:
+        name = Path(self.cfg.filename or "config.py").name  # one from Python may have no file
+        with replacing(Path(runner.work_dir) / name) as part:
             self.cfg.dump(part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict, ZeroRedundancyOptimizer
@@ -10,6 +12,7 @@ from mmengine.runner import Runner
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from convnext_dense.config.plan import Task, take_steps
 from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
 from convnext_dense.data.batches import check_batch_size
@@ -17,7 +20,7 @@ from convnext_dense.patches import enable
 from convnext_dense.ranks import decided_by_rank_0
 from convnext_dense.text import one_line
 from convnext_dense.training.batch_of_one import check_batch_of_one
-from convnext_dense.training.processes import watch_ranks
+from convnext_dense.training.processes import join_processes, leave_processes, watch_ranks
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 
 
@@ -71,6 +74,20 @@ def _optimizers(runner: Runner) -> list[Optimizer]:
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return [one.optimizer for one in wrappers]
+
+
+def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None = None) -> Plan:
+    """Join the processes of a planned run, and take the steps that one of them decides for all.
+
+    Raises:
+        Exception: What a step raised, in all processes.
+    """
+    join_processes(plan.config)
+    try:
+        return take_steps(plan, task.joined, tell)
+    except Exception:
+        leave_processes()  # all processes fail together
+        raise
 
 
 def build_runner(plan: Plan) -> Runner:

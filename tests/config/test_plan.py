@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -17,6 +18,7 @@ from convnext_dense.config import steps
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, PREDICT, SWAP, TEST, TRAIN, USE, Plan, plan_run
 from convnext_dense.config.runner import config_of_runner
+from convnext_dense.training.run import KeepConfigHook
 
 pytestmark = pytest.mark.slow
 
@@ -159,3 +161,10 @@ def test_normalisation_follows_weights_but_not_against_a_wish(tmp_path):
 def test_options_out_of_range_are_refused_at_once(asked, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         RunOptions(DET, **asked)
+
+
+def test_a_config_without_a_file_keeps_its_name_out_of_the_way(tmp_path):
+    """A config from Python has no file; the run saves it under a name of its own."""
+    cfg = Config(dict(a=1))
+    KeepConfigHook(cfg).before_train(SimpleNamespace(work_dir=tmp_path))
+    assert Config.fromfile(tmp_path / "config.py").a == 1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from convnext_dense.config.options import PUBLISHED
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets
-from convnext_dense.zoo import published_model
+from convnext_dense.zoo import locate_model
 
 
 def set_tested_checkpoint(plan: Plan) -> Plan:
@@ -23,12 +20,8 @@ def set_tested_checkpoint(plan: Plan) -> Plan:
     checkpoint = plan.options.checkpoint
     if checkpoint is None:
         raise ValueError("`checkpoint` is missing: a test needs a trained model")
-    if checkpoint == PUBLISHED:
-        checkpoint = published_model(name)
     if not (datasets(cfg, "test") and cfg.get("test_evaluator")):
         raise ValueError(f"{name} has nothing to test: set its test_dataloader and test_evaluator")
-    if "://" not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
-    cfg.load_from = checkpoint
+    cfg.load_from = locate_model(checkpoint, name)
     cfg.resume = False
     return plan.changed(cfg)
