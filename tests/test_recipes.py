@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 import convnext_dense  # noqa: F401
 from convnext_dense.backbone import resolve_arch
-from convnext_dense.zoo import PUBLISHED
+from convnext_dense.zoo.results import PUBLISHED
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import Complexity, build_without_data, count
-from convnext_dense.zoo import PEERS
+from convnext_dense.zoo.results import PEERS
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.files import write_whole
-from convnext_dense.zoo import METRIC_TITLES, PEERS, PUBLISHED, WEIGHTS, Peer, Published
+from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Peer, Published
+from convnext_dense.zoo.weights import WEIGHTS
 
 
 def main(argv: list[str]) -> None:
@@ -31,7 +32,7 @@ def render(configs: Path) -> str:
     lines = [
         "# Model zoo",
         "",
-        "Written by `python tools/model_zoo.py` from `convnext_dense/zoo.py` and the recipes; a "
+        "Written by `python tools/model_zoo.py` from `convnext_dense/zoo/` and the recipes; a "
         "test compares the two.",
         "",
         "**How to read the tables.** Every figure is the one that the authors published, not one "

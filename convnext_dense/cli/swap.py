@@ -22,7 +22,7 @@ from convnext_dense.cli.options import (
 )
 from convnext_dense.cli.output import print_text
 from convnext_dense.swap import MODES
-from convnext_dense.zoo import WEIGHTS
+from convnext_dense.zoo.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -44,7 +44,8 @@ class RunOptions:
             :func:`~convnext_dense.swap_backbone`.
         backbone_options: With ``backbone``: further arguments of :class:`~convnext_dense.ConvNeXt`.
         weights: Initial weights of the backbone: a file, URL or hub id, a name in
-            :data:`convnext_dense.zoo.WEIGHTS` for the published weights of its arch, or ``none``.
+            :data:`~convnext_dense.zoo.weights.WEIGHTS` for the published weights of its arch, or
+            ``none``.
         amp: Mixed precision: ``float16`` or ``bfloat16``.
         launcher: Launcher of the processes: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         accumulate: Batches per optimizer step.

@@ -12,7 +12,7 @@ from convnext_dense.config.compare_configs import ABSENT, config_differences, fi
 from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.zoo import METRIC_TITLES, PUBLISHED
+from convnext_dense.zoo.results import METRIC_TITLES, PUBLISHED
 
 # The number of images in COCO val2017 and in ADE20K's validation set.
 DETECTOR_IMAGES, SEGMENTER_IMAGES = 5000, 2000

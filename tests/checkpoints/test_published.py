@@ -9,7 +9,8 @@ import pytest
 
 from convnext_dense.backbone import ARCHS, resolve_arch
 from convnext_dense.checkpoints.origin import licence_of
-from convnext_dense.zoo import PUBLISHED, WEIGHTS, published_model, published_weights
+from convnext_dense.zoo.results import PUBLISHED, published_model
+from convnext_dense.zoo.weights import WEIGHTS, published_weights
 
 
 @pytest.fixture(scope="module")

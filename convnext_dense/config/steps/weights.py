@@ -22,7 +22,8 @@ from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
-from convnext_dense.zoo import WEIGHTS, published_model, published_weights
+from convnext_dense.zoo.results import published_model
+from convnext_dense.zoo.weights import WEIGHTS, published_weights
 
 
 def fetch_weights(plan: Plan) -> Plan:

@@ -1,0 +1,1 @@
+"""What was published: results in ``results``, weights of the backbone in ``weights``."""
