@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option, run_tool
+from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.files import write_whole
 from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Peer, Published
 from convnext_dense.zoo.weights import WEIGHTS
@@ -37,7 +38,7 @@ def render(configs: Path) -> str:
         "",
         "**How to read the tables.** Every figure is the one that the authors published, not one "
         "that was trained here. Parameters and FLOPs are also recomputed: `tools/flops.py CONFIG` "
-        "gives them, and a test compares all thirteen rows.",
+        "gives them, and a test compares them.",
         "",
         "## COCO val2017, 36 epochs, batch 16",
         "",
@@ -75,26 +76,19 @@ def render(configs: Path) -> str:
 
 
 def _table(rows: list[Published], configs: Path) -> list[str]:
-    metrics = [METRIC_TITLES[name] for name in rows[0].metrics]
-    titles = [
-        "recipe", "weights", "drop path", "lr", "decay", "precision", *metrics,
-        "params (M)", "FLOPs (G)", "fine-tuned file",
-    ]  # fmt: skip
+    metrics = list(rows[0].metrics)
+    titles = ["recipe", "weights", *(METRIC_TITLES[name] for name in metrics)]
+    titles += ["params (M)", "FLOPs (G)", "fine-tuned file"]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in rows:
-        cfg = Config.fromfile(configs / f"{row.config}.py")
-        wrapper, backbone = cfg.optim_wrapper, cfg.model.backbone
+        weights = initial_weights(Config.fromfile(configs / f"{row.config}.py"))
         cells = [
             f"[{row.name}](../configs/{row.config}.py)",
-            f"[{row.pretrained}]({backbone.init_cfg.checkpoint})",
-            backbone.drop_path_rate,
-            f"{wrapper.optimizer.lr:g}",
-            f"{wrapper.paramwise_cfg.decay_rate} {wrapper.paramwise_cfg.decay_type}",
-            "fp16" if wrapper.type == "AmpOptimWrapper" else "fp32",
-            *row.metrics.values(),
-            row.params,
-            row.flops,
-            f"[{Path(row.checkpoint).name}]({row.checkpoint})",
+            f"{row.pretrained}: {weights}" if weights else row.pretrained,
+            *(row.metrics.get(name, "") for name in metrics),
+            row.params or "",
+            row.flops or "",
+            f"[{Path(row.checkpoint).name}]({row.checkpoint})" if row.checkpoint else "",
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines

@@ -81,10 +81,10 @@ def compare_with_published(
         changes: Options that make it another test than the published one.
 
     Returns:
-        The comparison, or None if the config is not a published recipe.
+        The comparison, or None if nothing was published for the config.
     """
     row = next((r for r in PUBLISHED if Path(r.config).name == Path(config).stem), None)
-    if row is None:
+    if row is None or not row.metrics:
         return None
     unlike = [*changes, *_unlike_recipe(Path(config))]
     expected = DETECTOR_IMAGES if row.is_detector else SEGMENTER_IMAGES

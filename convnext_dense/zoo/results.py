@@ -1,7 +1,7 @@
-"""The published results, one row per recipe.
+"""The recipes, one row each, with the results that were published for them.
 
-Sources: facebookresearch/ConvNeXt, ``object_detection/README.md`` and
-``semantic_segmentation/README.md``; arXiv 2201.03545, tables 3 and 4.
+Sources of the first rows: facebookresearch/ConvNeXt, ``object_detection/README.md`` and
+``semantic_segmentation/README.md``; arXiv 2201.03545, tables 3 and 4. Other rows name theirs.
 """
 
 from __future__ import annotations
@@ -14,25 +14,37 @@ from convnext_dense.zoo.weights import OFFICIAL
 
 @dataclass(frozen=True)
 class Published:
-    """Published results of a recipe.
+    """A recipe and its published results, or the absence of any.
 
     Attributes:
         config: Path of the recipe in ``configs``, without ``.py``.
-        name: Name in tables.
-        pretrained: Data that the backbone was pretrained with, ``IN-1K`` or ``IN-22K``.
-        checkpoint: URL of the fine-tuned model.
-        params: Parameters in millions, as printed.
-        flops: Multiply-adds in billions, as printed (see :mod:`convnext_dense.analysis.flops`).
-        metrics: Figures in percent, by their names in the evaluation.
+        head: Name of the detector or segmenter, such as ``Mask R-CNN``.
+        backbone: Name of the backbone, such as ``ConvNeXt-T``.
+        pretrained: What the backbone was pretrained with, such as ``IN-1K``.
+        source: Where the figures are printed; empty if none were published.
+        metrics: Figures in percent, by their names in the evaluation; empty if none were published.
+        checkpoint: URL of the fine-tuned model, or None.
+        params: Parameters in millions, as printed, or None.
+        flops: Multiply-adds in billions, as printed (see :mod:`convnext_dense.analysis.flops`), or
+            None.
+        left_open: What the authors do not say, and what the recipe takes.
     """
 
     config: str
-    name: str
+    head: str
+    backbone: str
     pretrained: str
-    checkpoint: str
-    params: int
-    flops: int
-    metrics: dict[str, float]
+    source: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    checkpoint: str | None = None
+    params: int | None = None
+    flops: int | None = None
+    left_open: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        return f"{self.head} {self.backbone}"
 
     @property
     def is_detector(self) -> bool:
@@ -52,51 +64,56 @@ def _box_and_mask(box: float, mask: float) -> dict[str, float]:
     return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
 
 
-def _published(
+def _miou(single_scale: float, multi_scale: float) -> dict[str, float]:
+    return {"mIoU": single_scale, "mIoU (ms+flip)": multi_scale}
+
+
+CONVNEXT = "arXiv 2201.03545"
+
+
+def _of_meta(
     config: str,
-    name: str,
+    head: str,
+    backbone: str,
     pretrained: str,
     file: str,
     params: int,
     flops: int,
-    figures: tuple[float, float],
+    figures: dict[str, float],
 ) -> Published:
-    if config.startswith("det/"):
-        url, metrics = f"{OFFICIAL}coco/{file}_3x.pth", _box_and_mask(*figures)
-    else:
-        url = f"{OFFICIAL}ade20k/{file}.pth"
-        metrics = dict(zip(("mIoU", "mIoU (ms+flip)"), figures, strict=True))
-    return Published(config, name, pretrained, url, params, flops, metrics)
+    folder = f"coco/{file}_3x" if config.startswith("det/") else f"ade20k/{file}"
+    url = f"{OFFICIAL}{folder}.pth"
+    return Published(config, head, backbone, pretrained, CONVNEXT, figures, url, params, flops)
 
 
 # fmt: off
 PUBLISHED: tuple[Published, ...] = (
-    _published("det/mask_rcnn_convnext_t_coco", "Mask R-CNN ConvNeXt-T", "IN-1K",
-               "mask_rcnn_convnext_tiny_1k", 48, 262, (46.2, 41.7)),
-    _published("det/cascade_convnext_t_coco", "Cascade Mask R-CNN ConvNeXt-T", "IN-1K",
-               "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, (50.4, 43.7)),
-    _published("det/cascade_convnext_s_coco", "Cascade Mask R-CNN ConvNeXt-S", "IN-1K",
-               "cascade_mask_rcnn_convnext_small_1k", 108, 827, (51.9, 45.0)),
-    _published("det/cascade_convnext_b_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-1K",
-               "cascade_mask_rcnn_convnext_base_1k", 146, 964, (52.7, 45.6)),
-    _published("det/cascade_convnext_b_in22k_coco", "Cascade Mask R-CNN ConvNeXt-B", "IN-22K",
-               "cascade_mask_rcnn_convnext_base_22k", 146, 964, (54.0, 46.9)),
-    _published("det/cascade_convnext_l_in22k_coco", "Cascade Mask R-CNN ConvNeXt-L", "IN-22K",
-               "cascade_mask_rcnn_convnext_large_22k", 255, 1354, (54.8, 47.6)),
-    _published("det/cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN ConvNeXt-XL", "IN-22K",
-               "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, (55.2, 47.7)),
-    _published("seg/upernet_convnext_t_ade20k", "UperNet ConvNeXt-T", "IN-1K",
-               "upernet_convnext_tiny_1k_512x512", 60, 939, (46.0, 46.7)),
-    _published("seg/upernet_convnext_s_ade20k", "UperNet ConvNeXt-S", "IN-1K",
-               "upernet_convnext_small_1k_512x512", 82, 1027, (48.7, 49.6)),
-    _published("seg/upernet_convnext_b_ade20k", "UperNet ConvNeXt-B", "IN-1K",
-               "upernet_convnext_base_1k_512x512", 122, 1170, (49.1, 49.9)),
-    _published("seg/upernet_convnext_b_in22k_ade20k", "UperNet ConvNeXt-B", "IN-22K",
-               "upernet_convnext_base_22k_640x640", 122, 1828, (52.6, 53.1)),
-    _published("seg/upernet_convnext_l_in22k_ade20k", "UperNet ConvNeXt-L", "IN-22K",
-               "upernet_convnext_large_22k_640x640", 235, 2458, (53.2, 53.7)),
-    _published("seg/upernet_convnext_xl_in22k_ade20k", "UperNet ConvNeXt-XL", "IN-22K",
-               "upernet_convnext_xlarge_22k_640x640", 391, 3335, (53.6, 54.0)),
+    _of_meta("det/mask_rcnn_convnext_t_coco", "Mask R-CNN", "ConvNeXt-T", "IN-1K",
+             "mask_rcnn_convnext_tiny_1k", 48, 262, _box_and_mask(46.2, 41.7)),
+    _of_meta("det/cascade_convnext_t_coco", "Cascade Mask R-CNN", "ConvNeXt-T", "IN-1K",
+             "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, _box_and_mask(50.4, 43.7)),
+    _of_meta("det/cascade_convnext_s_coco", "Cascade Mask R-CNN", "ConvNeXt-S", "IN-1K",
+             "cascade_mask_rcnn_convnext_small_1k", 108, 827, _box_and_mask(51.9, 45.0)),
+    _of_meta("det/cascade_convnext_b_coco", "Cascade Mask R-CNN", "ConvNeXt-B", "IN-1K",
+             "cascade_mask_rcnn_convnext_base_1k", 146, 964, _box_and_mask(52.7, 45.6)),
+    _of_meta("det/cascade_convnext_b_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-B", "IN-22K",
+             "cascade_mask_rcnn_convnext_base_22k", 146, 964, _box_and_mask(54.0, 46.9)),
+    _of_meta("det/cascade_convnext_l_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-L", "IN-22K",
+             "cascade_mask_rcnn_convnext_large_22k", 255, 1354, _box_and_mask(54.8, 47.6)),
+    _of_meta("det/cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-XL", "IN-22K",
+             "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, _box_and_mask(55.2, 47.7)),
+    _of_meta("seg/upernet_convnext_t_ade20k", "UperNet", "ConvNeXt-T", "IN-1K",
+             "upernet_convnext_tiny_1k_512x512", 60, 939, _miou(46.0, 46.7)),
+    _of_meta("seg/upernet_convnext_s_ade20k", "UperNet", "ConvNeXt-S", "IN-1K",
+             "upernet_convnext_small_1k_512x512", 82, 1027, _miou(48.7, 49.6)),
+    _of_meta("seg/upernet_convnext_b_ade20k", "UperNet", "ConvNeXt-B", "IN-1K",
+             "upernet_convnext_base_1k_512x512", 122, 1170, _miou(49.1, 49.9)),
+    _of_meta("seg/upernet_convnext_b_in22k_ade20k", "UperNet", "ConvNeXt-B", "IN-22K",
+             "upernet_convnext_base_22k_640x640", 122, 1828, _miou(52.6, 53.1)),
+    _of_meta("seg/upernet_convnext_l_in22k_ade20k", "UperNet", "ConvNeXt-L", "IN-22K",
+             "upernet_convnext_large_22k_640x640", 235, 2458, _miou(53.2, 53.7)),
+    _of_meta("seg/upernet_convnext_xl_in22k_ade20k", "UperNet", "ConvNeXt-XL", "IN-22K",
+             "upernet_convnext_xlarge_22k_640x640", 391, 3335, _miou(53.6, 54.0)),
 )
 # fmt: on
 
@@ -124,7 +141,8 @@ class Peer:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-# Published figures from tables 3 and 4 of ConvNeXt's paper.
+# Published figures from tables 3 and 4 of ConvNeXt's paper; the mIoU of Swin-T from
+# SwinTransformer/Swin-Transformer-Semantic-Segmentation, ``README.md``.
 PEERS: tuple[Peer, ...] = (
     Peer("det/mask_rcnn_swin_t_coco", "Mask R-CNN Swin-T", 47_794_602, 266.5,
          48, 267, _box_and_mask(46.0, 41.6)),
@@ -133,7 +151,8 @@ PEERS: tuple[Peer, ...] = (
          86, 745, _box_and_mask(50.4, 43.7)),
     Peer("det/cascade_r50_coco", "Cascade Mask R-CNN ResNet-50", 82_231_538, 737.6,
          82, 739, _box_and_mask(46.3, 40.1)),
-    Peer("seg/upernet_swin_t_ade20k", "UperNet Swin-T", 59_941_862, 944.4, 60, 945),
+    Peer("seg/upernet_swin_t_ade20k", "UperNet Swin-T", 59_941_862, 944.4,
+         60, 945, _miou(44.5, 45.8)),
     Peer("seg/upernet_r50_ade20k", "UperNet ResNet-50", 66_516_108, 951.3),
 )  # fmt: skip
 
@@ -165,7 +184,7 @@ def published_model(config: str | Path) -> str:
     Raises:
         ValueError: If no model was published for it; the message lists the recipes with one.
     """
-    models = {Path(row.config).name: row.checkpoint for row in PUBLISHED}
+    models = {Path(row.config).name: row.checkpoint for row in PUBLISHED if row.checkpoint}
     if Path(config).stem not in models:
         raise ValueError(
             f"there is no published model for {Path(config).name}, only for {', '.join(models)}"

@@ -53,7 +53,8 @@ def test_what_does_not_exist_is_refused_with_what_does():
 
 def test_the_model_of_a_recipe():
     for row in PUBLISHED:
-        assert published_model(f"configs/{row.config}.py") == row.checkpoint
+        if row.checkpoint:
+            assert published_model(f"configs/{row.config}.py") == row.checkpoint
     with pytest.raises(ValueError, match=r"no published model for mine\.py, only for mask_rcnn_"):
         published_model("configs/det/mine.py")
 

@@ -1,4 +1,4 @@
-# What all thirteen recipes share: each names its learning rate, its decay and its precision.
+# What the recipes of ConvNeXt's papers share: each names its learning rate, decay and precision.
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
