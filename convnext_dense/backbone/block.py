@@ -209,6 +209,11 @@ class Block(nn.Module):
         part = self._add_branch(part, self.drop_path.scale).permute(0, 2, 3, 1)
         return x.to(part.dtype).index_copy(0, kept, part).permute(0, 3, 1, 2)
 
+    def freeze(self) -> None:
+        """Keep the block as it is, in eval mode: no parameter will get a gradient."""
+        self.eval().requires_grad_(False)
+        self._packed_weights = kernels.PackedWeights(frozen=True)
+
     def train(self, mode: bool = True) -> Block:
         """Set the mode, and forget the weights that were laid out for inference.
 

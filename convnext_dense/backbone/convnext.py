@@ -42,8 +42,10 @@ class ConvNeXt(BaseModule):
             stages). Stages beyond it are dilated instead; the parameters are the same.
         kernel_size: Odd size of the depthwise kernels.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
-            downsampling and output norms. What is frozen stays in eval mode.
-        with_cp: Recompute each block in the backward pass to save memory.
+            downsampling and output norms. What is frozen stays in eval mode, without stochastic
+            depth, and costs what it costs in inference: autograd keeps nothing of it, unless the
+            images themselves need a gradient.
+        with_cp: Recompute each block in the backward pass to save memory, but no frozen one.
         norm_out: Whether a layer norm ``norm{i}`` follows each output. False gives the raw stages.
         ceil_mode: Whether sizes round up at each downsampling, as in a ResNet: the stem and the
             strided downsamplings pad with zeros on the right and at the bottom where their stride
@@ -176,8 +178,9 @@ class ConvNeXt(BaseModule):
         for stage, downsample in enumerate(self.downsample_layers):
             x = downsample(x)
             blocks: Any = self.stages[stage]
+            recompute = self.with_cp and torch.is_grad_enabled() and stage >= self.frozen_stages
             for block in blocks:
-                if self.with_cp and torch.is_grad_enabled():
+                if recompute:
                     x = checkpoint(block, x, use_reentrant=False)
                 else:
                     x = block(x)
@@ -285,6 +288,9 @@ class ConvNeXt(BaseModule):
     def _freeze(self) -> None:
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
+            for block in module.modules():
+                if isinstance(block, Block):
+                    block.freeze()
 
 
 def _memory_format(x: Tensor) -> torch.memory_format:

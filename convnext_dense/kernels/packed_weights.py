@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-# What was packed under another object than this one is no longer valid.
+# What was packed under another object than these is no longer valid. The second changes at every
+# step of an optimizer, and does not concern weights that are frozen.
 _generation = object()
+_step = object()
+# The storages of frozen weights that were packed.
+_frozen_storages: set[int] = set()
 
 
 def forget_packed_weights() -> None:
@@ -38,16 +42,22 @@ def forget_packed_weights() -> None:
     """
     global _generation
     _generation = object()
+    _frozen_storages.clear()
 
 
 class PackedWeights:
     """The weights of one block in another layout, each kept until it changes.
 
     It belongs to the block rather than to the tensors: torch cannot swap tensors that something
-    refers to weakly (``torch.utils.swap_tensors``). Copies, pickled ones too, are empty.
+    refers to weakly (``torch.utils.swap_tensors``). Copies, pickled ones too, are empty, and their
+    weights are not frozen: an average of a network is written after every step.
+
+    Args:
+        frozen: Whether no step of an optimizer changes the weights while they need no gradient.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frozen: bool = False) -> None:
+        self._frozen = frozen
         self._entries: dict[str, _Entry] = {}
 
     def get(self, name: str, weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor | None:
@@ -68,8 +78,10 @@ class PackedWeights:
             self._entries.pop(name, None)
             return None
         _forget_after_steps()
+        is_frozen = self._frozen and not weight.requires_grad
         state = (
             _generation,
+            None if is_frozen else _step,
             weight._version,
             storage._cdata,
             weight.data_ptr(),
@@ -81,6 +93,8 @@ class PackedWeights:
             return None
         if entry.packed is None:
             entry.packed = pack(weight.detach())
+            if is_frozen:
+                _frozen_storages.add(storage._cdata)
         return entry.packed
 
     def clear(self) -> None:
@@ -102,9 +116,19 @@ class _Entry:
 
 @functools.cache
 def _forget_after_steps() -> None:
-    """Forget all weights after each step of any optimizer, from now on.
+    """Forget all weights but frozen ones after each step of any optimizer, from now on.
 
     torch does not count what its fused optimizers write (seen in 2.13), and some other packages'
     optimizers write through ``.data``.
     """
-    register_optimizer_step_post_hook(lambda *step: forget_packed_weights())
+    register_optimizer_step_post_hook(_forget_after)
+
+
+def _forget_after(optimizer: Optimizer, *step: object) -> None:
+    global _step
+    _step = object()
+    if not _frozen_storages:
+        return
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    if any(w.requires_grad and w.untyped_storage()._cdata in _frozen_storages for w in weights):
+        forget_packed_weights()  # one was frozen before, and may be frozen again

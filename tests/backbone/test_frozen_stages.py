@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt
+from convnext_dense.backbone import convnext
 
 SMALL = dict(depths=(1, 1, 2, 1), channels=(8, 12, 16, 20))
 
@@ -68,3 +69,65 @@ def test_norms_that_are_not_built_and_stages_that_are_not_built():
     assert not any(param.requires_grad for param in raw.stages[0].parameters())
     part = ConvNeXt(SMALL, frozen_stages=4, out_indices=(1,))
     assert not any(param.requires_grad for param in part.parameters())
+
+
+def saved_tensors(net, image):
+    """Return the outputs, and how many tensors autograd saved for the backward pass."""
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        outputs = net(image)
+    return outputs, len(saved)
+
+
+@pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_no_graph_is_kept_of_what_is_frozen(with_cp, grn, randomise, fast_at_any_size):
+    image = torch.randn(2, 3, 32, 32)
+    counts = {}
+    for frozen_stages in (-1, 2, 4):
+        net = ConvNeXt(
+            SMALL | dict(grn=grn),
+            frozen_stages=frozen_stages,
+            with_cp=with_cp,
+            drop_path_rate=0.5,
+        )
+        randomise(net).train()
+        outputs, counts[frozen_stages] = saved_tensors(net, image)
+        graphs = [output.grad_fn is not None for output in outputs]
+        assert graphs == [stage >= frozen_stages for stage in range(4)]
+    assert counts[-1] > counts[2] > counts[4] == 0
+
+
+@pytest.mark.parametrize("grn", [False, True], ids=["v1", "v2"])
+def test_computes_in_training_what_it_computes_in_inference(grn, randomise):
+    net = randomise(ConvNeXt(SMALL | dict(grn=grn), frozen_stages=4, drop_path_rate=0.5))
+    image = torch.randn(2, 3, 32, 32)
+    trained = net.train()(image)
+    with torch.no_grad():
+        torch.testing.assert_close(trained, net.eval()(image), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_the_images_get_their_gradient_where_they_need_one(with_cp, randomise):
+    frozen = randomise(ConvNeXt(SMALL, frozen_stages=4, with_cp=with_cp)).train()
+    trained = ConvNeXt(SMALL)
+    trained.load_state_dict(frozen.state_dict())
+    gradients = []
+    for net in (frozen, trained):
+        image = torch.linspace(-1, 1, 3 * 32 * 32).sin().view(1, 3, 32, 32).requires_grad_()
+        sum((output**3).sum() for output in net(image)).backward()
+        gradients.append(image.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_frozen_blocks_are_not_checkpointed(monkeypatch):
+    net = ConvNeXt(SMALL, frozen_stages=2, with_cp=True).train()
+    checkpointed = []
+
+    def checkpoint(block, x, use_reentrant):
+        checkpointed.append(block)
+        return block(x)
+
+    monkeypatch.setattr(convnext, "checkpoint", checkpoint)
+    net(torch.randn(1, 3, 32, 32))
+    assert checkpointed == [*net.stages[2], *net.stages[3]]

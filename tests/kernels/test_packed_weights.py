@@ -414,3 +414,56 @@ def test_weights_that_change_every_time_are_not_packed(randomise):
         in_place(block.pwconv1.weight)
         in_place(block.pwconv2.weight)
     assert not packed_tensors()
+
+
+def frozen_net(randomise):
+    net = ConvNeXt(dict(depths=(1,), channels=(CHANNELS,)), out_indices=(0,), frozen_stages=1)
+    return randomise(net).train()
+
+
+def step_of(optimizer, parameters):
+    for p in parameters:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+
+
+def test_frozen_weights_stay_packed_while_others_are_trained(randomise):
+    net, head = frozen_net(randomise), nn.Linear(2, 2)
+    # As mmengine's default constructor does, with the frozen parameters too.
+    optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=0.5)
+    image = torch.randn(1, 3, 32, 32)
+    kept = []
+    for _ in range(4):
+        with torch.autocast("cpu", torch.bfloat16):
+            net(image)
+        step_of(optimizer, head.parameters())
+        kept.append({id(t) for t in packed_tensors()})
+    assert len(kept[1]) == 2
+    assert kept[1] == kept[2] == kept[3]
+
+
+def test_a_copy_of_frozen_weights_is_an_average_that_may_be_written(randomise):
+    averaged = ExponentialMovingAverage(frozen_net(randomise), momentum=0.5).module
+    image = torch.randn(1, 3, 32, 32)
+    for _ in range(3):
+        infer(averaged, image)
+    for p in averaged.parameters():
+        p.data.mul_(0.5)
+    step_of(torch.optim.SGD([weight := nn.Parameter(torch.ones(1))], lr=0.5), [weight])
+    with kernels.plain_torch():
+        want = infer(averaged, image)[0]
+    assert distance(infer(averaged, image)[0], want) < 0.02
+
+
+def test_weights_that_are_frozen_trained_and_frozen_again(randomise):
+    block = frozen_net(randomise).stages[0][0]
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.5, fused=True)
+    for _ in range(2):
+        for _ in range(3):
+            before = infer(block)
+        block.requires_grad_(True)
+        with kernels.plain_torch():
+            infer(block)
+        step_of(optimizer, block.parameters())
+        block.requires_grad_(False)
+        assert_follows(block, before)
