@@ -19,6 +19,13 @@ from convnext_dense.kernels import reference
 LAYER_NORM_EPS = 1e-6
 
 
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Return whether (N, C, H, W) is laid out contiguously, or channels-last and not both."""
+    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of each position of a (N, C, H, W) map."""
 

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from convnext_dense.backbone.archs import Arch, resolve_arch
-from convnext_dense.backbone.block import Block, CeilConv2d, LayerNorm2d, SameSizeDownsample
+from convnext_dense.backbone.block import (
+    Block,
+    CeilConv2d,
+    LayerNorm2d,
+    SameSizeDownsample,
+    memory_format_of,
+)
 from convnext_dense.registry import WEIGHT_INITIALIZERS
 
 # The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
@@ -29,17 +35,20 @@ class ConvNeXt(BaseModule):
     stage beyond the last output, no norm for a stage that is not given out.
 
     Args:
-        arch: A name (``tiny``, ``v2_base``, ...; see :data:`convnext_dense.backbone.ARCHS`), or
-            ``dict(depths=..., channels=..., grn=False)`` with any number of stages.
+        arch: A name (``tiny``, ``v2_base``, ``iso_small``, ...; see
+            :data:`convnext_dense.backbone.ARCHS`), or ``dict(depths=..., channels=...,
+            grn=False, isotropic=False)`` with any number of stages.
         in_channels: Channels of the input.
         out_indices: The stages whose features are given out, ascending; negative ones count from
-            the last stage.
+            the last stage. An isotropic network has one stage: ``(0,)``.
         drop_path_rate: Stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
             the first block.
-        layer_scale_init_value: Initial layer scale. None means 1.0 for V1 and none for V2, as
-            published for dense prediction; 0 builds none.
+        layer_scale_init_value: Initial layer scale. None means what is published for dense
+            prediction: 1.0 for V1 and none for V2; and for isotropic networks: none, and 1e-6 for
+            ``iso_large``. 0 builds none.
         output_stride: Cap on the stride of the stages: 8, 16 or 32 (64, ... with more than four
-            stages). Stages beyond it are dilated instead; the parameters are the same.
+            stages). Stages beyond it are dilated instead; the parameters are the same. The one
+            stage of an isotropic network has stride 16 and cannot be dilated.
         kernel_size: Odd size of the depthwise kernels.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             downsampling and output norms. What is frozen stays in eval mode, without stochastic
@@ -88,9 +97,9 @@ class ConvNeXt(BaseModule):
         super().__init__(init_cfg=init_cfg)
         self.arch = resolve_arch(arch)
         num_stages = len(self.arch.depths)
-        self.out_indices = _resolve_out_indices(out_indices, num_stages)
+        self.out_indices = _resolve_out_indices(out_indices, self.arch)
         if layer_scale_init_value is None:
-            layer_scale_init_value = 0.0 if self.arch.grn else 1.0
+            layer_scale_init_value = self.arch.initial_layer_scale
         _check_range("in_channels", in_channels, in_channels >= 1, "at least 1")
         _check_range("drop_path_rate", drop_path_rate, 0 <= drop_path_rate < 1, "in [0, 1)")
         _check_range(
@@ -104,7 +113,10 @@ class ConvNeXt(BaseModule):
             "frozen_stages", frozen_stages, -1 <= frozen_stages <= num_stages, f"-1 to {num_stages}"
         )
         strides = [8, 16, 32, *(2 ** (stage + 2) for stage in range(4, num_stages))]
-        _check_range("output_stride", output_stride, output_stride in strides, f"one of {strides}")
+        if self.arch.isotropic:
+            strides.remove(8)
+        allowed = f"one of {strides}" + " for an isotropic arch" * self.arch.isotropic
+        _check_range("output_stride", output_stride, output_stride in strides, allowed)
         self.frozen_stages = frozen_stages
         self.with_cp = with_cp
         self.norm_out = norm_out
@@ -116,12 +128,16 @@ class ConvNeXt(BaseModule):
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
         stage_strides = []
-        stride, dilation = 4, 1
+        patch = stride = self.arch.stem_stride
+        dilation = 1
         strided_conv = CeilConv2d if ceil_mode else nn.Conv2d
         for stage in range(num_built):
             if stage == 0:
-                stem = strided_conv(in_channels, channels[0], kernel_size=4, stride=4)
-                downsample = nn.Sequential(stem, LayerNorm2d(channels[0]))
+                downsample = nn.Sequential(
+                    strided_conv(in_channels, channels[0], kernel_size=patch, stride=patch)
+                )
+                if not self.arch.isotropic:
+                    downsample.append(LayerNorm2d(channels[0]))
             else:
                 before, width = channels[stage - 1], channels[stage]
                 conv: nn.Conv2d
@@ -155,6 +171,7 @@ class ConvNeXt(BaseModule):
                 self.add_module(f"norm{stage}", LayerNorm2d(channels[stage]))
         self.out_channels = tuple(channels[stage] for stage in self.out_indices)
         self.out_strides = tuple(stage_strides[stage] for stage in self.out_indices)
+        self._least_size = 1 if ceil_mode else stage_strides[-1]
 
         self._init_randomly()
         self._freeze()
@@ -170,10 +187,14 @@ class ConvNeXt(BaseModule):
             One map (N, ``out_channels[i]``, H / ``out_strides[i]``, W / ``out_strides[i]``) per
             output, rounded down, or up with ``ceil_mode``; laid out in memory as the images are:
             contiguous or channels-last.
+
+        Raises:
+            ValueError: Where an image is smaller than the last stride.
         """
+        _check_size(x, self._least_size)
         # Inside, memory is channels-last. A compiled mmcv reads feature maps as contiguous whatever
         # their strides are, and its RoIAlign would return other values without an error.
-        memory_format = _memory_format(x)
+        memory_format = memory_format_of(x)
         outputs = []
         for stage, downsample in enumerate(self.downsample_layers):
             x = downsample(x)
@@ -230,8 +251,11 @@ class ConvNeXt(BaseModule):
 
     @property
     def num_layers(self) -> int:
-        """How many layers the layer-wise decay counts: 6 for tiny, 12 for small to xlarge."""
-        return sum(math.ceil(depth / BLOCKS_PER_LAYER) for depth in self.arch.depths)
+        """How many layers the layer-wise decay counts: 6 for tiny, 12 for small to xlarge.
+
+        Of an isotropic network each block is one, as in a ViT: 18 and 36.
+        """
+        return sum(math.ceil(depth / self._blocks_per_layer) for depth in self.arch.depths)
 
     def layer_id(self, name: str, decay_type: str = "layer_wise") -> int:
         """Return the layer that a parameter belongs to, for learning rates that decay with depth.
@@ -243,8 +267,9 @@ class ConvNeXt(BaseModule):
         Args:
             name: Parameter name in this module, such as ``stages.2.4.dwconv.weight``.
             decay_type: ``layer_wise``: three blocks make a layer, a downsampling belongs to the
-                layer that follows it. ``stage_wise``: a stage is a layer, stem and downsamplings
-                are layer 0.
+                layer that follows it; of an isotropic network each block is a layer, as in
+                ViT's published decay (microsoft/unilm, ``beit/optim_factory.py``).
+                ``stage_wise``: a stage is a layer, stem and downsamplings are layer 0.
 
         Returns:
             0 for the stem up to ``num_layers + 1`` for the output norms, which do not decay.
@@ -267,8 +292,13 @@ class ConvNeXt(BaseModule):
         if part == "downsample_layers" and stage == 0:
             return 0
         block = int(rest[1]) if part == "stages" else 0
-        before = sum(math.ceil(depth / BLOCKS_PER_LAYER) for depth in self.arch.depths[:stage])
-        return 1 + before + block // BLOCKS_PER_LAYER
+        each = self._blocks_per_layer
+        before = sum(math.ceil(depth / each) for depth in self.arch.depths[:stage])
+        return 1 + before + block // each
+
+    @property
+    def _blocks_per_layer(self) -> int:
+        return 1 if self.arch.isotropic else BLOCKS_PER_LAYER
 
     def _init_randomly(self) -> None:
         for module in self.modules():
@@ -293,14 +323,21 @@ class ConvNeXt(BaseModule):
                     block.freeze()
 
 
-def _memory_format(x: Tensor) -> torch.memory_format:
-    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-        return torch.contiguous_format
-    return torch.channels_last
+def _check_size(x: Tensor, least: int) -> None:
+    height, width = x.shape[-2:]
+    # While a graph is exported with free sizes they are no ints.
+    if isinstance(height, int) and isinstance(width, int) and min(height, width) < least:
+        raise ValueError(
+            f"the images are at least {least} x {least} pixels, the last stride, got "
+            f"{height} x {width}: make them larger, or set ceil_mode=True, which pads them"
+        )
 
 
-def _resolve_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+def _resolve_out_indices(out_indices: Sequence[int], arch: Arch) -> tuple[int, ...]:
+    num_stages = len(arch.depths)
     allowed = f"ascending stages from {-num_stages} to {num_stages - 1}"
+    if arch.isotropic:
+        allowed = "the one stage of an isotropic arch, (0,)"
     if isinstance(out_indices, str) or not isinstance(out_indices, Sequence) or not out_indices:
         raise ValueError(f"out_indices holds {allowed}, got {out_indices!r}")
     if any(not isinstance(i, int) or not -num_stages <= i < num_stages for i in out_indices):

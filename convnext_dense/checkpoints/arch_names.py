@@ -15,14 +15,13 @@ def describe_arch(arch: Arch) -> str:
     name = closest_arch(arch)
     if ARCHS[name] == arch:
         return f"arch {name!r}"
-    own = dict(depths=arch.depths, channels=arch.channels, grn=arch.grn)
-    return f"arch {own} (closest to {name!r})"
+    return f"arch {arch.as_dict()} (closest to {name!r})"
 
 
 def closest_arch(arch: Arch) -> str:
     """Return the name of the published architecture that is most similar."""
 
-    def distance(name: str) -> tuple[bool, float]:
+    def distance(name: str) -> tuple[bool, bool, float]:
         other = ARCHS[name]
         stages = max(len(arch.depths), len(other.depths))
         sizes = [
@@ -30,7 +29,7 @@ def closest_arch(arch: Arch) -> str:
             for ours, theirs in ((arch.depths, other.depths), (arch.channels, other.channels))
             for a, b in zip(_padded(ours, stages), _padded(theirs, stages), strict=True)
         ]
-        return arch.grn != other.grn, sum(sizes)
+        return arch.isotropic != other.isotropic, arch.grn != other.grn, sum(sizes)
 
     return min(ARCHS, key=distance)
 

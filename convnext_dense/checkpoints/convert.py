@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
-from convnext_dense.checkpoints.layouts import TARGETS, Layout
+from convnext_dense.checkpoints.layouts import META_ISOTROPIC, TARGETS, Layout
 from convnext_dense.checkpoints.network import check_network
 from convnext_dense.checkpoints.report import is_output_norm, listed
 from convnext_dense.checkpoints.source import read_source
@@ -64,7 +65,8 @@ def convert(
         source: As for :func:`~convnext_dense.checkpoints.load_weights`.
         out: Path of the new file, which ends in ``.safetensors`` or ``.pth``.
         to: ``meta``, ``timm``, ``torchvision``, ``transformers`` or ``mmpretrain``. A whole
-            detector or segmenter goes to ``meta`` or ``mmpretrain``.
+            detector or segmenter goes to ``meta`` or ``mmpretrain``, an isotropic network to
+            ``meta``.
         prefix: Take only the names below it.
         ema: Whether to take the moving averages.
         trust: Whether to unpickle a file that holds more than parameters and plain data.
@@ -89,7 +91,7 @@ def convert(
     check_network(found, read.name)
     refuse_unusable({n: v for n, v in found.other_parts.items() if _is_real(n, v)}, read.name)
 
-    layout = TARGETS[to]
+    layout = _target(to, found)
     own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}
     if found.other_parts:
         if to not in WHOLE_TARGETS:
@@ -112,7 +114,19 @@ def convert(
     is_safetensors = out.suffix == ".safetensors"
     write_whole(out, _safetensors(written) if is_safetensors else _pth(content))
     left_out = [name for our, name in found.names.items() if our not in own]
-    return Conversion(found.layout.name, to, tuple(written), (*left_out, *found.unused))
+    return Conversion(found.layout.name, layout.name, tuple(written), (*left_out, *found.unused))
+
+
+def _target(to: str, found: FoundConvNeXt) -> Layout:
+    """Return the layout to write; Meta has one of its own for isotropic networks."""
+    if not found.arch.isotropic:
+        return TARGETS[to]
+    if to != "meta":
+        raise ValueError(
+            f"{describe_arch(found.arch)} is isotropic, which {to} has no network for: it converts "
+            "to 'meta' alone"
+        )
+    return TARGETS[to] if found.other_parts else META_ISOTROPIC
 
 
 def _is_real(name: str, value: Tensor) -> bool:

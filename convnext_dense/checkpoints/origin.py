@@ -19,7 +19,7 @@ LICENCES = {
     r"eupe": "FAIR Noncommercial Research License",
     r"convnext-?v2|_fcmae": "CC BY-NC 4.0 (facebookresearch/ConvNeXt-V2)",
     r"fbaipublicfiles\.com/convnext/|\bfb_in|facebook/convnext-": "MIT (facebookresearch/ConvNeXt)",
-    r"convnext_[a-z]+_(1k|22k)[_.]": "MIT (facebookresearch/ConvNeXt)",
+    r"convnext_(iso_)?[a-z]+_(1k|22k)[_.]": "MIT (facebookresearch/ConvNeXt)",
     r"download\.pytorch\.org|convnext_[a-z]+-[0-9a-f]{8}\.pth": "BSD-3-Clause (torchvision)",
     r"rwightman/|huggingface\.co/timm/|^timm/": "Apache-2.0 (timm)",
     r"openmmlab\.com": "Apache-2.0 (OpenMMLab)",

@@ -32,6 +32,7 @@ _TIMM = """stem.0 stem.1 stages.{s}.downsample.0 stages.{s}.downsample.1
     stages.{s}.blocks.{b} conv_dw norm mlp.fc1 mlp.grn.weight mlp.grn.bias mlp.fc2 gamma -"""
 _NAMES = {
     "meta": _META,
+    "meta isotropic": "stem - - - blocks.{b} dwconv norm pwconv1 - - pwconv2 gamma -",
     "fcmae": """downsample_layers.0.0 downsample_layers.0.1 downsample_layers.{s}.0.ln
         downsample_layers.{s}.1 stages.{s}.{b} dwconv norm.ln pwconv1.linear grn.gamma grn.beta
         pwconv2.linear - -""",
@@ -142,10 +143,16 @@ def reference_features(
     while True:
         at = dict(s=stage, e=2 * stage, o=2 * stage + 1, n=stage + 1)
         part = {name: template.format(b="{b}", **at) for name, template in names.items()}
-        if f"{part['block'].format(b=0)}.{part['norm']}.weight" not in state:
+        is_after_the_only_one = stage > 0 and names["down"] == "-"
+        if (
+            is_after_the_only_one
+            or f"{part['block'].format(b=0)}.{part['norm']}.weight" not in state
+        ):
             return outputs
         if stage == 0:
-            image = _norm(state, part["stem_norm"], _patches(state, part["stem"], image))
+            image = _patches(state, part["stem"], image)
+            if f"{part['stem_norm']}.weight" in state:
+                image = _norm(state, part["stem_norm"], image)
         else:
             image = _patches(state, part["down"], _norm(state, part["down_norm"], image))
         block = 0

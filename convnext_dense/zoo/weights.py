@@ -25,6 +25,10 @@ WEIGHTS: dict[str, dict[str, str]] = {
         "base": f"{OFFICIAL}convnext_base_1k_224.pth",
         "large": f"{OFFICIAL}convnext_large_1k_224_ema.pth",
         **{
+            f"iso_{size}": f"{OFFICIAL}convnext_iso_{size}_1k_224_ema.pth"
+            for size in ("small", "base", "large")
+        },
+        **{
             f"v2_{size}": f"{OFFICIAL_V2}im1k/convnextv2_{size}_1k_224_ema.pt"
             for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
         },

@@ -9,7 +9,7 @@ from convnext_dense import ConvNeXt
 from convnext_dense.backbone import ARCHS, Arch, resolve_arch
 
 # Millions of parameters with the 1000-class head: ConvNeXt paper, table 9; ConvNeXt V2 paper,
-# table 12; timm's model cards for atto to nano.
+# table 12; timm's model cards for atto to nano. Isotropic: test_isotropic.py.
 PUBLISHED_MILLIONS = {
     "atto": 3.7,
     "femto": 5.2,
@@ -32,7 +32,8 @@ PUBLISHED_MILLIONS = {
 
 
 def test_every_published_name_is_there():
-    assert set(ARCHS) == set(PUBLISHED_MILLIONS)
+    isotropic = {f"iso_{size}" for size in ("small", "base", "large")}
+    assert set(ARCHS) == set(PUBLISHED_MILLIONS) | isotropic
 
 
 @pytest.mark.parametrize("name", PUBLISHED_MILLIONS)
@@ -64,6 +65,7 @@ def test_arch_from_a_dict():
         (dict(depths=(), channels=()), "at least one"),
         (dict(depths=(0,), channels=(8,)), r"positive integers.*depths=\(0,\)"),
         (dict(depths=(1,), channels=(8.0,)), r"positive integers.*channels=\(8.0,\)"),
+        (dict(depths=(1, 2), channels=(8, 8), isotropic=True), r"isotropic.*one stage.*\(1, 2\)"),
         (dict(depths=3, channels=(8,)), "depths and channels are sequences.*depths=3"),
         (dict(depths=(1,), channels="8"), "depths and channels are sequences.*channels='8'"),
     ],

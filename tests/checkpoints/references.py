@@ -101,6 +101,29 @@ class Meta(Staged):
         return [getattr(self, f"norm{i}")(x) for i, x in enumerate(outputs)]
 
 
+class MetaIsotropic(nn.Module):
+    """facebookresearch/ConvNeXt, ``models/convnext_isotropic.py``, without its pooled classifier.
+
+    ``layer_scale`` is 0 in the small and the base one, which have none.
+    """
+
+    def __init__(self, depth, dim, layer_scale=0.0):
+        super().__init__()
+        self.stem = nn.Conv2d(3, dim, 16, 16)
+        self.blocks = nn.ModuleList(MetaBlock(dim, grn=False) for _ in range(depth))
+        if not layer_scale:
+            for block in self.blocks:
+                del block.gamma
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.head = nn.Linear(dim, 5)
+
+    def stages_of(self, image):
+        image = self.stem(image)
+        for block in self.blocks:
+            image = block(image)
+        return [image]
+
+
 class MMPretrainBlock(nn.Module):
     def __init__(self, dim, grn, linear):
         super().__init__()

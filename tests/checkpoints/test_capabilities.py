@@ -112,6 +112,7 @@ def sources(references, timm, transformers, randomise):
         "Meta, fine-tuned on COCO or ADE20K": lambda grn: walk(
             Whole(references.Meta(DEPTHS, DIMS, grn, output_norms=True)), whole_stages
         ),
+        "Meta, isotropic": lambda grn: not grn and walk(references.MetaIsotropic(2, 8)),
         "DINOv3, its own files": lambda grn: (
             not grn and walk(references.Meta(DEPTHS, DIMS), change=dinov3)
         ),
@@ -155,6 +156,9 @@ def raw_stages(backbone, image):
 def backbone_of(source, **kwargs):
     # timm's `features_only` models come in its own sizes.
     channels = tuple(stage.shape[1] for stage in source.stages)
+    if len(channels) == 1:
+        arch = dict(depths=(2,), channels=channels, isotropic=True)
+        return ConvNeXt(arch, out_indices=(0,), **kwargs)
     depths = DEPTHS if channels == DIMS else (2, 2, 6, 2)
     grn = any(".grn." in name for name in source.state)
     return ConvNeXt(dict(depths=depths, channels=channels, grn=grn), **kwargs)

@@ -23,12 +23,21 @@ def known(timm):
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_every_address_is_one_that_timm_knows_and_of_that_arch(name, known):
     for arch, url in WEIGHTS[name].items():
+        if arch.startswith("iso_"):
+            continue  # timm has none
         # timm lists the averaged weights, the recipes begin from the plain ones.
         either = [url, re.sub(r"_1k_224\.pth$", "_1k_224_ema.pth", url)]
         model = next((known[one] for one in either if one in known), None)
         assert model, url
         size = arch.removeprefix("v2_")
         assert model.startswith(f"convnext{'v2' * arch.startswith('v2_')}_{size}.")
+
+
+def test_the_addresses_of_isotropic_weights():
+    for size in ("small", "base", "large"):
+        file = f"convnext_iso_{size}_1k_224_ema.pth"
+        address = f"https://dl.fbaipublicfiles.com/convnext/{file}"
+        assert published_weights(f"iso_{size}", "imagenet1k") == address
 
 
 def test_a_name_or_an_arch():

@@ -4,6 +4,7 @@ from convnext_dense.checkpoints.layouts.dinov3 import DINOV3
 from convnext_dense.checkpoints.layouts.fcmae import FCMAE
 from convnext_dense.checkpoints.layouts.layout import Layout, kind_of, own_shape
 from convnext_dense.checkpoints.layouts.meta import META
+from convnext_dense.checkpoints.layouts.meta_isotropic import META_ISOTROPIC
 from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
 from convnext_dense.checkpoints.layouts.timm import TIMM, TIMM_FEATURES
 from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
@@ -11,6 +12,7 @@ from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
 
 LAYOUTS: tuple[Layout, ...] = (
     META,
+    META_ISOTROPIC,
     FCMAE,
     TIMM,
     TIMM_FEATURES,
@@ -24,4 +26,4 @@ TARGETS: dict[str, Layout] = {
     layout.name: layout for layout in (META, TIMM, TORCHVISION, TRANSFORMERS, MMPRETRAIN)
 }
 
-__all__ = ["LAYOUTS", "TARGETS", "Layout", "kind_of", "own_shape"]
+__all__ = ["LAYOUTS", "META_ISOTROPIC", "TARGETS", "Layout", "kind_of", "own_shape"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PARAMETERS = ("weight", "bias", "gamma", "beta", "kernel")
 # Every layout has this module in every block, and no other network uses its name.
 DEPTHWISE = "stages.{s}.{b}.dwconv"
+STEM_NORM = "downsample_layers.0.1"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Layout:
         final_norm_eps: What the classifier's norm adds to the variance.
         obstacle: Function that returns why the parameters of a file make another network than ours,
             or None.
+        forms: The networks that it names: ``staged`` (a stem with a norm, then stages) and
+            ``isotropic`` (one stage, and no norm in the stem).
     """
 
     name: str
@@ -66,6 +69,7 @@ class Layout:
     final_norm_is_last: bool = False
     final_norm_eps: float = 1e-6
     obstacle: Callable[[Mapping[str, Tensor], Arch], str | None] = lambda state, arch: None
+    forms: tuple[str, ...] = ("staged",)
 
     def names(self, depths: Sequence[int]) -> dict[str, str]:
         """Return their name of every parameter of networks with these depths, by our name."""
@@ -94,15 +98,21 @@ class Layout:
         """
         depths: list[int] = []
         channels: list[int] = []
-        while (first := self.signature(len(depths))) in state:
+        # Names of isotropic networks alone have no stage in them: each stage would be the first.
+        stages = math.inf if "staged" in self.forms else 1
+        while len(depths) < stages and (first := self.signature(len(depths))) in state:
             stage = len(depths)
             channels.append(own_shape(f"{DEPTHWISE}.weight", state[first]).shape[0])
             depth = 1
             while self.signature(stage, depth) in state:
                 depth += 1
             depths.append(depth)
-        grn = self.names(depths).get("stages.0.0.grn.gamma") in state
-        return Arch(tuple(depths), tuple(channels), grn)
+        names = self.names(depths)
+        grn = names.get("stages.0.0.grn.gamma") in state
+        isotropic = "isotropic" in self.forms and (
+            len(depths) == 1 and names.get(f"{STEM_NORM}.weight") not in state
+        )
+        return Arch(tuple(depths), tuple(channels), grn, isotropic)
 
     def write(self, own: Mapping[str, Tensor], arch: Arch) -> dict[str, Tensor]:
         """Return parameters with the names, prefix and shapes of this layout.

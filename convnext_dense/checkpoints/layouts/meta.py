@@ -44,4 +44,6 @@ META = Layout(
     tower="encoder.",
     wrapper="model",
     shapes={"grn": (1, 1, 1, -1)},
+    # An isotropic network by our own names, as this package saves it.
+    forms=("staged", "isotropic"),
 )
