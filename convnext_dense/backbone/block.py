@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convnext_dense import kernels
 from convnext_dense.kernels import reference
+from convnext_dense.kernels.onednn.layer_norm import layer_norm
 
 # Every published ConvNeXt but timm's xxlarge.
 LAYER_NORM_EPS = 1e-6
@@ -34,7 +35,11 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a (N, C, H, W) map; the result has the same shape."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x.permute(0, 2, 3, 1)
+        if x.device.type == "cpu" and not kernels.is_transformed():
+            # torch's own sums the gradients of weight and bias in bfloat16.
+            return layer_norm(x, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+        return super().forward(x).permute(0, 3, 1, 2)
 
 
 class GRN(nn.Module):

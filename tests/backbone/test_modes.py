@@ -131,3 +131,22 @@ def test_torchscript_by_tracing(arch, build, image):
         for size in [(48, 67), (64, 96)]:  # nothing of the first size is left in the graph
             other = torch.randn(3, 3, *size)
             torch.testing.assert_close(traced(other), net(other), rtol=1e-4, atol=1e-5)
+
+
+@both_versions
+def test_gradients_of_norms_in_bfloat16(arch, build):
+    # On CPUs torch's own layer norm sums them in bfloat16, which is wrong over a map of this
+    # size.
+    net = build(arch, out_indices=(0, 1))
+    image = torch.randn(1, 3, 512, 512)
+    gradients = []
+    for enabled in (True, False):
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            outputs = net(image)
+        sum((output.float() + 0.2).square().mean() for output in outputs).backward()
+        named = net.named_parameters()
+        gradients.append({n: p.grad.clone() for n, p in named if p.grad is not None and p.ndim == 1})
+    for name, exact in gradients[1].items():
+        if "norm" in name or "downsample" in name:
+            assert (gradients[0][name] - exact).norm() < 0.1 * exact.norm(), name

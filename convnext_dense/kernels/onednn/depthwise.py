@@ -15,6 +15,7 @@ from convnext_dense.kernels.gradients import (
     needs_reference,
     reference_gradients,
 )
+from convnext_dense.kernels.onednn.layer_norm import layer_norm
 from convnext_dense.kernels.parameters import ConvNormParameters
 
 # Rows of the map that one convolution of the weight's gradient sums over: longer sums lose digits
@@ -28,8 +29,7 @@ def conv_norm(x: Tensor, parameters: ConvNormParameters, dtype: torch.dtype) -> 
     with torch.autocast("cpu", enabled=False):
         inputs = (x.to(dtype), weight.to(dtype), bias.to(dtype), dilation)
         y = (_DepthwiseConv.apply if is_recorded(inputs) else _forward)(*inputs)
-        # The norm takes bfloat16 maps beside float32 parameters, and computes in float32.
-        return reference.layer_norm(y, norm_weight, norm_bias, eps)
+        return layer_norm(y, norm_weight, norm_bias, eps)
 
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
