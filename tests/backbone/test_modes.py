@@ -146,7 +146,9 @@ def test_gradients_of_norms_in_bfloat16(arch, build):
             outputs = net(image)
         sum((output.float() + 0.2).square().mean() for output in outputs).backward()
         named = net.named_parameters()
-        gradients.append({n: p.grad.clone() for n, p in named if p.grad is not None and p.ndim == 1})
+        gradients.append(
+            {n: p.grad.clone() for n, p in named if p.grad is not None and p.ndim == 1}
+        )
     for name, exact in gradients[1].items():
         if "norm" in name or "downsample" in name:
             assert (gradients[0][name] - exact).norm() < 0.1 * exact.norm(), name
