@@ -73,6 +73,7 @@ def _register(registry: Registry, module: str, *names: str) -> None:
 
 
 _register(MODELS, "backbone.convnext", "ConvNeXt")
+_register(MODELS, "backbone.resnet_to_convnext", "ResNetToConvNeXt")
 _register(MODELS, "swap.adapter", "PyramidAdapter")
 _register(
     OPTIM_WRAPPER_CONSTRUCTORS,

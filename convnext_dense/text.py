@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 
 # Control characters can be commands to a terminal, format characters reorder or hide text, lone
 # surrogates cannot be encoded, and some programs treat the separators as line breaks.
@@ -63,6 +64,16 @@ def is_self_explaining(error: Exception) -> bool:
 def _is_sentence(error: Exception) -> bool:
     """Whether a KeyError holds a sentence, which Python would put in quotes, and not only a key."""
     return isinstance(error, KeyError) and len(str(error).split()) > 5
+
+
+def nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Sort known names by how much they look like a wrong one.
+
+    Example:
+        >>> nearest_first("kernel7", ["resnet", "kernel_5", "kernel_7"])
+        ['kernel_7', 'kernel_5', 'resnet']
+    """
+    return sorted(known, key=lambda one: -SequenceMatcher(None, name, one).ratio())
 
 
 def classes_argument(names: Sequence[str]) -> str:

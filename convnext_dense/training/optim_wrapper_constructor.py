@@ -15,9 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from convnext_dense.backbone import ConvNeXt
+from convnext_dense.backbone import ConvNeXt, ResNetToConvNeXt
 from convnext_dense.backbone.block import GRN
 
+# What counts its layers itself.
+BACKBONES = (ConvNeXt, ResNetToConvNeXt)
+Backbone = ConvNeXt | ResNetToConvNeXt
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 DECAY_TYPES = ("layer_wise", "stage_wise")
 # The factor of the weight decay for each kind of parameter, unless the config sets another.
@@ -60,7 +63,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Raises:
         ValueError: If an option is unknown or missing, a value is out of range, the model has no
-            ConvNeXt, or ``num_layers`` would make a scale larger than 1.
+            ConvNeXt (or step to it), or ``num_layers`` would make a scale larger than 1.
     """
 
     def _validate_cfg(self) -> None:
@@ -107,7 +110,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             prefix: Not used; the base class needs it for its recursion.
             is_dcn_module: Not used, likewise.
         """
-        backbones = {name: m for name, m in module.named_modules() if isinstance(m, ConvNeXt)}
+        backbones = {name: m for name, m in module.named_modules() if isinstance(m, BACKBONES)}
         if not backbones:
             raise ValueError(_no_backbone(module))
         groups: dict[_Group, list[nn.Parameter]] = {}
@@ -139,7 +142,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         print_log(f"Parameter groups\n{_table(params)}", logger="current")
 
     def _group(
-        self, name: str, key: str | None, decay_mult: float, backbones: dict[str, ConvNeXt]
+        self, name: str, key: str | None, decay_mult: float, backbones: dict[str, Backbone]
     ) -> _Group:
         layer, label, scale = AFTER_ALL_LAYERS, "rest of the model", 1.0
         for prefix, backbone in backbones.items():
@@ -156,7 +159,7 @@ class ConvNeXtOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             label += ", no decay"
         return _Group(layer, label, self.base_lr * scale * custom.get("lr_mult", 1.0), weight_decay)
 
-    def _scale(self, name: str, layer: int, backbone: ConvNeXt) -> float:
+    def _scale(self, name: str, layer: int, backbone: Backbone) -> float:
         if layer > backbone.num_layers:
             return 1.0
         num_layers = self.paramwise_cfg.get("num_layers", backbone.num_layers)
