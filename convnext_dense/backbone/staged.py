@@ -13,6 +13,7 @@ from mmengine.model import BaseModule, PretrainedInit
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from convnext_dense.backbone.block import Block, memory_format_of
 from convnext_dense.registry import WEIGHT_INITIALIZERS
 
 # The published layer decay groups the blocks of a stage by three (paper, appendix A.3).
@@ -35,7 +36,7 @@ class StagedBackbone(BaseModule):
         drop_path_rate: Stochastic depth of the last block, in [0, 1); it grows linearly from 0 at
             the first block.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages.
-        with_cp: Recompute each block in the backward pass to save memory.
+        with_cp: Recompute each block in the backward pass to save memory, but no frozen one.
         init_cfg: Weights, as :meth:`init_weights` takes them.
 
     Attributes:
@@ -110,16 +111,20 @@ class StagedBackbone(BaseModule):
                     nn.init.zeros_(module.bias)
         for module in self._frozen_modules():
             module.eval().requires_grad_(False)
+            for block in module.modules():
+                if isinstance(block, Block):
+                    block.freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the features of the stages in ``out_indices``.
 
         Args:
-            x: Images, (N, in_channels, H, W), of at least ``least_size``.
+            x: Images, (N, in_channels, H, W), of ``least_size`` or more.
 
         Returns:
             One map (N, ``out_channels[i]``, H / ``out_strides[i]``, W / ``out_strides[i]``) per
-            output; laid out in memory as the images are: contiguous or channels-last.
+            output, rounded as the class says; laid out in memory as the images are: contiguous or
+            channels-last.
 
         Raises:
             ValueError: If an image is too small.
@@ -131,8 +136,9 @@ class StagedBackbone(BaseModule):
         outputs = []
         for stage in range(self.num_built):
             x = self.enter_stage(stage, x)
+            recompute = self.with_cp and torch.is_grad_enabled() and stage >= self.frozen_stages
             for block in self.blocks_of(stage):
-                if self.with_cp and torch.is_grad_enabled():
+                if recompute:
                     x = self.recomputed(block, x)
                 else:
                     x = block(x)
@@ -186,7 +192,10 @@ class StagedBackbone(BaseModule):
 
     @property
     def num_layers(self) -> int:
-        """How many layers the layer-wise decay counts, without the stem and what follows."""
+        """How many layers the layer-wise decay counts: of ConvNeXt 6 for tiny, 12 for base.
+
+        Of an isotropic network each block is one, as in a ViT: 18 and 36.
+        """
         return sum(map(self._layers_in, self.depths))
 
     def layer_id(self, name: str, decay_type: str = "layer_wise") -> int:
@@ -199,15 +208,20 @@ class StagedBackbone(BaseModule):
         Args:
             name: Parameter name in this module, such as ``stages.2.4.dwconv.weight``.
             decay_type: ``layer_wise``: three blocks make a layer, a downsampling belongs to the
-                layer that follows it. ``stage_wise``: a stage is a layer, stem and downsamplings
-                are layer 0.
+                layer that follows it; of an isotropic network each block is a layer, as in
+                ViT's published decay (microsoft/unilm, ``beit/optim_factory.py``).
+                ``stage_wise``: a stage is a layer, stem and downsamplings are layer 0.
 
         Returns:
-            0 for the stem up to ``num_layers + 1`` for what comes after the stages, which does not
-            decay.
+            0 for the stem up to ``num_layers + 1`` for the output norms, which do not decay.
 
         Raises:
             ValueError: On another ``decay_type``.
+
+        Example:
+            >>> from convnext_dense import ConvNeXt
+            >>> ConvNeXt("tiny").layer_id("stages.2.4.dwconv.weight")
+            4
         """
         if decay_type not in ("layer_wise", "stage_wise"):
             raise ValueError(f"decay_type is layer_wise or stage_wise, got {decay_type!r}")
@@ -230,13 +244,6 @@ class StagedBackbone(BaseModule):
         return [module for stage in frozen for module in self.modules_of(stage)]
 
 
-def memory_format_of(x: Tensor) -> torch.memory_format:
-    """Return whether (N, C, H, W) is laid out contiguously, or channels-last and not both."""
-    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
-        return torch.contiguous_format
-    return torch.channels_last
-
-
 def resolve_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     """Return the stages that are given out, counted from 0.
 
@@ -244,6 +251,8 @@ def resolve_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[in
         ValueError: If they are not ascending stages of the network.
     """
     allowed = f"ascending stages from {-num_stages} to {num_stages - 1}"
+    if num_stages == 1:
+        allowed = "the one stage that there is, (0,)"
     if isinstance(out_indices, str) or not isinstance(out_indices, Sequence) or not out_indices:
         raise ValueError(f"out_indices holds {allowed}, got {out_indices!r}")
     if any(not isinstance(i, int) or not -num_stages <= i < num_stages for i in out_indices):
@@ -274,6 +283,6 @@ def check_size(x: Tensor, least: int) -> None:
     # While a graph is exported with free sizes they are no ints.
     if isinstance(height, int) and isinstance(width, int) and min(height, width) < least:
         raise ValueError(
-            f"the images are at least {least} x {least} pixels, the last stride, got "
+            f"the images are at least {least} x {least} pixels, or a stage has none; got "
             f"{height} x {width}: make them larger, or set ceil_mode=True, which pads them"
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convnext_dense import ConvNeXt
-from convnext_dense.backbone import convnext
+from convnext_dense.backbone import staged
 
 SMALL = dict(depths=(1, 1, 2, 1), channels=(8, 12, 16, 20))
 
@@ -128,6 +128,6 @@ def test_frozen_blocks_are_not_checkpointed(monkeypatch):
         checkpointed.append(block)
         return block(x)
 
-    monkeypatch.setattr(convnext, "checkpoint", checkpoint)
+    monkeypatch.setattr(staged, "checkpoint", checkpoint)
     net(torch.randn(1, 3, 32, 32))
     assert checkpointed == [*net.stages[2], *net.stages[3]]

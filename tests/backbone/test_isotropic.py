@@ -177,9 +177,9 @@ def test_compiles_as_one_graph():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(out_indices=(0, 1, 2, 3)), r"one stage of an isotropic arch, \(0,\), got \(0, 1"),
-        (dict(out_indices=(1,)), r"one stage of an isotropic arch, \(0,\), got \(1,\)"),
-        (dict(out_indices=()), r"one stage of an isotropic arch, \(0,\), got \(\)"),
+        (dict(out_indices=(0, 1, 2, 3)), r"the one stage that there is, \(0,\), got \(0, 1"),
+        (dict(out_indices=(1,)), r"the one stage that there is, \(0,\), got \(1,\)"),
+        (dict(out_indices=()), r"the one stage that there is, \(0,\), got \(\)"),
         (dict(output_stride=8), r"output_stride is one of \[16, 32\] for an isotropic arch, got 8"),
         (dict(frozen_stages=2), "frozen_stages is -1 to 1, got 2"),
     ],

@@ -244,7 +244,8 @@ def test_wrong_arguments(arguments, message):
         MODELS.build(dict(type="ResNetToConvNeXt", **arguments))
 
 
-def test_images_too_small_for_the_stem():
-    net = ResNetToConvNeXt("patchify_stem", out_indices=(0,))
+@pytest.mark.parametrize("step", ["patchify_stem", LAST])
+def test_images_too_small_for_the_stem(step):
+    net = ResNetToConvNeXt(step, out_indices=(0,))
     with pytest.raises(ValueError, match=r"at least 4 x 4 pixels.*got 3 x 64"):
         net(images(1, 3, 3, 64))

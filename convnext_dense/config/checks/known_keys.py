@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from convnext_dense.backbone.archs import Arch
-from convnext_dense.backbone.convnext import WEIGHT_OPTIONS
+from convnext_dense.backbone.staged import WEIGHT_OPTIONS
 from convnext_dense.config.checks.signatures import arguments_of
 from convnext_dense.config_tree import SPLITS
 
