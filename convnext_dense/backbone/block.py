@@ -30,8 +30,8 @@ def memory_format_of(x: Tensor) -> torch.memory_format:
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of each position of a (N, C, H, W) map."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=LAYER_NORM_EPS)
+    def __init__(self, channels: int, eps: float = LAYER_NORM_EPS) -> None:
+        super().__init__(channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a (N, C, H, W) map; the result has the same shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.config_tree import type_name
@@ -36,7 +37,7 @@ def arch_of(backbone: Mapping) -> Arch:
     if stated == "huge":
         stated = "v2_huge"  # mmpretrain calls it huge; its use_grn makes it a V2
     arch = resolve_arch(stated)
-    return Arch(arch.depths, arch.channels, bool(backbone.get("use_grn", arch.grn)))
+    return replace(arch, grn=bool(backbone.get("use_grn", arch.grn)))
 
 
 def known_pyramid(backbone: Mapping) -> Pyramid | None:
