@@ -66,7 +66,7 @@ def _parameter_gradients(
     """Return the gradients of weight and bias, (C,), in float32."""
     rows = max(_PART // x.shape[-1], 1)
     of_weight = of_bias = torch.zeros(x.shape[-1])
-    parts = (t.view(-1, t.shape[-1]).split(rows) for t in (x, grad.contiguous(), mean, rstd))
+    parts = (t.reshape(-1, t.shape[-1]).split(rows) for t in (x, grad, mean, rstd))
     for x_part, grad_part, mean_part, rstd_part in zip(*parts, strict=True):
         grad_part = grad_part.float()
         normed = x_part.float().sub_(mean_part).mul_(rstd_part)
