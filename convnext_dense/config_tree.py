@@ -26,6 +26,16 @@ def walk(node: object, path: str = "") -> Iterator[tuple[str, ConfigDict]]:
         yield from walk(value, f"{path}.{key}" if path else str(key))
 
 
+def value_at(node: object, key: str) -> object:
+    """Return the value at a dotted key, or None if there is none."""
+    for part in key.split("."):
+        if isinstance(node, (list, tuple)):
+            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
 def type_name(node: ConfigDict) -> str:
     """Return the name of the class in a dict's ``type``, without scope or module."""
     kind = node.get("type", "")

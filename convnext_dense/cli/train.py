@@ -37,6 +37,14 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         metavar="CKPT",
         help="resume a checkpoint, by default the last one in the work directory",
     )
+    add_length_options(parser)
+    parser.add_argument(
+        "--lr",
+        metavar="X",
+        type=float,
+        action=NumberAction,
+        help="base learning rate; the rates of layers and the end of the schedule follow",
+    )
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
     )
@@ -56,6 +64,21 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     add_shared_options(parser)
+
+
+def add_length_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of how long is trained, and how often validated."""
+    whole = dict(metavar="N", type=int, action=NumberAction, least=1)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs",
+        **whole,
+        help="train so many epochs; warm-up, schedule, intervals and stages are scaled",
+    )
+    length.add_argument("--iters", **whole, help="train so many iterations instead")
+    parser.add_argument(
+        "--val-every", **whole, help="validate every N epochs, or iterations if these are counted"
+    )
 
 
 def train_command(args: argparse.Namespace) -> None:

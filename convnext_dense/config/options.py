@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,12 @@ class RunOptions:
         launcher: Launcher of the processes: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         accumulate: Batches per optimizer step.
         auto_scale_lr: Whether to scale the learning rate with the number of images per step.
+        epochs: Epochs of the training. Schedules, intervals and stages are scaled with the length.
+            A config that counts iterations gets as many as these epochs have on its data.
+        iters: Iterations of the training, instead of ``epochs``. A config that counts epochs then
+            counts iterations.
+        lr: Base learning rate of the optimizer. Rates at which a schedule ends follow.
+        val_every: Epochs between validations, or iterations if the training counts these.
         seed: Seed from 0 to 2**32 - 1, which makes a run repeatable.
         deterministic: Whether to use deterministic kernels, which are slower.
         ema: Whether to evaluate and save averaged weights.
@@ -67,7 +74,7 @@ class RunOptions:
         tta: For a test: whether to use the published scales and flips.
 
     Raises:
-        ValueError: Where ``amp``, ``launcher`` or ``accumulate`` is out of its range.
+        ValueError: Where an option is out of its range, or two options contradict each other.
     """
 
     config: str | Path | Config
@@ -87,6 +94,10 @@ class RunOptions:
     launcher: str = "none"
     accumulate: int | None = None
     auto_scale_lr: bool = False
+    epochs: int | None = None
+    iters: int | None = None
+    lr: float | None = None
+    val_every: int | None = None
     seed: int | None = None
     deterministic: bool = False
     ema: bool = False
@@ -108,3 +119,13 @@ class RunOptions:
                 raise ValueError(f"`{name}` is one of {listed}, got {value!r}")
         if self.accumulate is not None and self.accumulate < 1:
             raise ValueError(f"`accumulate` is at least 1, got {self.accumulate}")
+        for name in ("epochs", "iters", "val_every"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"`{name}` is a whole number from 1, got {value!r}")
+        if self.epochs is not None and self.iters is not None:
+            raise ValueError(
+                f"`epochs={self.epochs}` and `iters={self.iters}` are two lengths: give one"
+            )
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise ValueError(f"`lr` is a finite number above 0, got {self.lr!r}")

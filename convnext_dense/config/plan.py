@@ -20,6 +20,7 @@ from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.hooks import add_hooks
+from convnext_dense.config.steps.learning_rate import set_learning_rate
 from convnext_dense.config.steps.logging import set_logging
 from convnext_dense.config.steps.outputs import set_outputs
 from convnext_dense.config.steps.overrides import set_overrides
@@ -28,6 +29,7 @@ from convnext_dense.config.steps.randomness import set_randomness
 from convnext_dense.config.steps.read import read_given_config
 from convnext_dense.config.steps.resume import choose_checkpoint
 from convnext_dense.config.steps.resumed_settings import keep_settings
+from convnext_dense.config.steps.schedule import set_schedule
 from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
 from convnext_dense.config.steps.tta import set_tta
 from convnext_dense.config.steps.weights import fetch_weights, set_weights
@@ -66,6 +68,8 @@ TRAIN = Task(
         set_weights,
         fit_device,
         set_precision,
+        set_learning_rate,
+        set_schedule,
         set_batch,
         set_randomness,
         set_logging,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ class Plan:
         options: The options of the run.
         config: The config of the run. A step changes a copy of it; see :meth:`copy_config`.
         notes: What the user should know, such as settings that do not apply here.
+        replaced: Values by dotted key that the option ``cfg_options`` replaced, None if there was
+            none.
         splits: The splits (``train``, ``val``, ``test``) whose data is loaded.
         swap: Result of the swap, if the backbone was replaced.
         checkpoint: The checkpoint to resume a training from, or None.
@@ -28,6 +31,7 @@ class Plan:
     options: RunOptions
     config: Config = field(default_factory=Config)
     notes: tuple[str, ...] = ()
+    replaced: Mapping[str, object] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
     swap: Swap | None = None
     checkpoint: str | None = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 from convnext_dense.config.checks.keys import UnknownKeyError, check_keys
 from convnext_dense.config.checks.values import check_sections, check_values
 from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import value_at
 
 
 def set_overrides(plan: Plan) -> Plan:
@@ -23,10 +26,11 @@ def set_overrides(plan: Plan) -> Plan:
         ) from error
     except ValueError as error:
         raise ValueError(f"`cfg_options`: {error}") from error
+    replaced = {key: copy.deepcopy(value_at(cfg._cfg_dict, key)) for key in options}
     cfg.merge_from_dict(options)
     if "model" in cfg:
         check_sections(cfg, ["model"])
     # Options are checked even if this run does not use them.
     asked = {key.partition("_dataloader.")[0] for key in options}
     check_values(cfg, {*plan.splits, *asked})
-    return plan.changed(cfg)
+    return plan.changed(cfg, replaced=replaced)

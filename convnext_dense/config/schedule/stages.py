@@ -1,0 +1,175 @@
+"""Scale what else follows the length of a training: intervals, and stages of hooks and models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config.schedule.length import Scaling, nearest
+from convnext_dense.config_tree import type_name, walk
+
+CHECKPOINT_HOOKS = ("CheckpointHook", "DurableCheckpointHook")
+# Log lines that a short run has at least.
+_LINES = 10
+# The hook of mmdet that ends augmentations a number of epochs before the end of the run.
+_MODE_SWITCH, _LAST_EPOCHS = "YOLOXModeSwitchHook", 15
+# Arguments of hooks that are places in the run, and whether they count epochs.
+_OF_HOOKS = {
+    "EMAHook": {"begin_epoch": True, "begin_iter": False},
+    "PipelineSwitchHook": {"switch_epoch": True},
+    _MODE_SWITCH: {"num_last_epochs": True},
+}
+# Arguments of models, at any depth. TOODHead changes its assigner, the others warm up a loss or a
+# probability.
+OF_MODELS = {"initial_epoch": True, "warmup_iters": False}
+# Classes of mmdet whose default follows the published length.
+_DEFAULTS = {"BoxInstMaskHead": ("warmup_iters", 10000)}
+# Hooks that read the epoch of the run in another way.
+_BY_EPOCH_ALONE = ("SetEpochInfoHook",)
+_KNOWN = {*_OF_HOOKS, *CHECKPOINT_HOOKS, "LoggerHook"}
+
+
+def scale_loop(cfg: Config, scaling: Scaling) -> None:
+    """Set the length in ``train_cfg``, and scale its validation intervals.
+
+    Args:
+        cfg: Changed in place.
+        scaling: The change of the length.
+    """
+    loop, by_epoch = cfg.train_cfg, scaling.old.by_epoch
+    if scaling.old.by_epoch != scaling.new.by_epoch:
+        loop["type"] = "IterBasedTrainLoop"
+        loop.pop("max_epochs")
+    if "type" in loop:
+        loop.pop("by_epoch", None)  # mmengine refuses both
+    loop["max_epochs" if scaling.new.by_epoch else "max_iters"] = scaling.new.steps
+    # The loop's own default is an epoch, or 1000 iterations.
+    interval = loop.get("val_interval", 1 if by_epoch else 1000)
+    loop["val_interval"] = scaling.interval(interval, by_epoch)
+    first = loop.get("val_begin", 1)
+    if first > 1:
+        last = scaling.new.steps
+        scaled = max(1, nearest(first * scaling.of_epochs))
+        # One after the end stays there: it means that the run has no validation.
+        loop["val_begin"] = max(scaled, last + 1) if first > scaling.old.steps else scaled
+    if loop.get("dynamic_intervals"):
+        changes: dict[int, int] = {}
+        for milestone, interval in loop.dynamic_intervals:
+            place = max(1, nearest(milestone * scaling.of_epochs)) if milestone else 0
+            changes[place] = scaling.interval(interval, by_epoch)  # the last change counts
+        loop["dynamic_intervals"] = list(changes.items())
+
+
+def scale_hooks(cfg: Config, scaling: Scaling) -> list[str]:
+    """Scale the intervals of checkpoints, and the places where hooks begin or switch something.
+
+    Args:
+        cfg: Changed in place: ``default_hooks`` and ``custom_hooks``.
+        scaling: The change of the length.
+
+    Returns:
+        Notes about arguments of other hooks that stay as they are.
+
+    Raises:
+        ValueError: If a hook of epochs has no place in a run of iterations, or
+            ``default_hooks.param_scheduler`` is a schedule of its own.
+    """
+    notes = []
+    for key, hook in hooks(cfg):
+        name = type_name(hook)
+        if key == "default_hooks.param_scheduler" and name != "ParamSchedulerHook":
+            raise ValueError(
+                f"{key} is a {name}, a schedule of its own that cannot be scaled to another length"
+            )
+        if name in CHECKPOINT_HOOKS:
+            _scale_checkpoints(hook, scaling)
+        elif name == "LoggerHook":
+            _scale_log(hook, scaling)
+        if name not in _KNOWN:
+            left = [arg for arg in hook if re.search("epoch|iter", arg)]
+            notes += [f"{key}.{arg}={hook[arg]!r} of {name} stays as it is" for arg in left]
+        for argument, by_epoch in _OF_HOOKS.get(name, {}).items():
+            _scale_argument(hook, argument, by_epoch, scaling)
+        _refuse_epochs(key, name, hook, scaling)
+    return notes
+
+
+def hooks(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield the hooks of a config with their dotted keys."""
+    for name, hook in (cfg.get("default_hooks") or {}).items():
+        if isinstance(hook, dict):
+            yield f"default_hooks.{name}", hook
+    for index, hook in enumerate(cfg.get("custom_hooks") or ()):
+        if isinstance(hook, dict):
+            yield f"custom_hooks.{index}", hook
+
+
+def scale_model(cfg: Config, scaling: Scaling) -> None:
+    """Scale the stages that a model counts itself.
+
+    Args:
+        cfg: Changed in place: ``model``.
+        scaling: The change of the length.
+
+    Raises:
+        ValueError: If it counts epochs, and the run iterations.
+    """
+    for path, node in walk(cfg.model, "model"):
+        name, default = _DEFAULTS.get(type_name(node), ("", 0))
+        if name:
+            node.setdefault(name, default)
+        for argument, by_epoch in OF_MODELS.items():
+            if not isinstance(node.get(argument), int):
+                continue
+            if by_epoch and not scaling.new.by_epoch and scaling.old.by_epoch:
+                raise ValueError(
+                    f"{path}.{argument}={node[argument]} counts epochs, and this run would count "
+                    "iterations: give its length in `epochs`"
+                )
+            _scale_argument(node, argument, by_epoch, scaling)
+
+
+def _scale_checkpoints(hook: ConfigDict, scaling: Scaling) -> None:
+    by_epoch = hook.get("by_epoch", True)
+    if by_epoch and not scaling.old.by_epoch:
+        return  # once at the end of the run
+    hook["interval"] = scaling.interval(hook.get("interval", -1), by_epoch)
+    if hook.get("save_begin"):
+        factor = scaling.of_epochs if by_epoch else scaling.of_iterations
+        hook["save_begin"] = nearest(hook.save_begin * factor)
+    if scaling.old.by_epoch != scaling.new.by_epoch:
+        hook["by_epoch"] = False
+
+
+def _scale_log(hook: ConfigDict, scaling: Scaling) -> None:
+    interval = hook.get("interval", 10)
+    if scaling.iterations and interval > 0:
+        hook["interval"] = min(interval, max(1, scaling.iterations // _LINES))
+    if scaling.old.by_epoch != scaling.new.by_epoch:
+        hook["log_metric_by_epoch"] = False
+
+
+def _scale_argument(node: ConfigDict, argument: str, by_epoch: bool, scaling: Scaling) -> None:
+    if argument == "num_last_epochs":
+        # As a place, so that it stays together with a scheduler that changes there.
+        last = node.get(argument, _LAST_EPOCHS)
+        place = nearest((scaling.old.steps - last) * scaling.of_epochs)
+        node[argument] = max(scaling.new.steps - place, min(last, 1))
+    elif node.get(argument):
+        factor = scaling.of_epochs if by_epoch else scaling.of_iterations
+        node[argument] = max(1, nearest(node[argument] * factor))
+
+
+def _refuse_epochs(key: str, name: str, hook: ConfigDict, scaling: Scaling) -> None:
+    if scaling.new.by_epoch or not scaling.old.by_epoch:
+        return
+    counts = name in _BY_EPOCH_ALONE or any(
+        hook.get(argument) for argument, by_epoch in _OF_HOOKS.get(name, {}).items() if by_epoch
+    )
+    if counts:
+        raise ValueError(
+            f"{key} is a {name}, which counts epochs, and this run would count iterations: give "
+            "its length in `epochs`"
+        )

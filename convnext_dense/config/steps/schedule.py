@@ -1,0 +1,160 @@
+"""Set the length of a training, and scale all that follows it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config.checks.values import check_sections
+from convnext_dense.config.compare_configs import ABSENT, config_differences
+from convnext_dense.config.schedule.count import (
+    count_images,
+    iterations_if_there,
+    iterations_per_epoch,
+)
+from convnext_dense.config.schedule.length import Length, Scaling, read_length
+from convnext_dense.config.schedule.loader import read_endlessly
+from convnext_dense.config.schedule.schedulers import scale_schedulers
+from convnext_dense.config.schedule.stages import (
+    CHECKPOINT_HOOKS,
+    OF_MODELS,
+    hooks,
+    scale_hooks,
+    scale_loop,
+    scale_model,
+)
+from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import type_name, value_at
+
+# The parts of a config that are scaled, beside single values of the model.
+_SCALED = ("param_scheduler", "train_cfg", "default_hooks", "custom_hooks")
+_LENGTHS = ("train_cfg.max_epochs", "train_cfg.max_iters")
+
+
+def set_schedule(plan: Plan) -> Plan:
+    """Apply ``epochs`` or ``iters``, then ``val_every``.
+
+    Values that ``cfg_options`` set are not scaled; of two lengths or intervals these options win.
+
+    Raises:
+        FileNotFoundError: If epochs become iterations and the data is missing.
+        ValueError: If the config has no length or no validation, or a part of it cannot be scaled.
+    """
+    asked = plan.options
+    if asked.epochs is None and asked.iters is None and asked.val_every is None:
+        return plan
+    cfg = plan.copy_config()
+    check_sections(cfg, ("train_dataloader", "train_cfg", "optim_wrapper", "model"))
+    notes = _set_length(cfg, plan) if asked.epochs or asked.iters else []
+    if asked.val_every is not None:
+        notes += _set_validation(cfg, asked.val_every, plan.replaced)
+    return plan.changed(cfg, *notes)
+
+
+def _set_length(cfg: Config, plan: Plan) -> list[str]:
+    asked = plan.options
+    name, steps = ("epochs", asked.epochs) if asked.epochs else ("iters", asked.iters)
+    assert steps is not None
+    option = f"`{name}={steps}`"
+    notes = []
+    for key in _LENGTHS:
+        if key in plan.replaced:
+            given = asked.cfg_options[key]
+            notes.append(f"{option} wins over {key}={given} of `cfg_options`")
+            _put_back(cfg, key.rpartition(".")[2], plan.replaced[key])
+    before = copy.deepcopy(cfg)
+    old = read_length(cfg)
+    scaling, why = _scaling(cfg, old, steps, by_epoch=name == "epochs")
+    try:
+        said = scale_schedulers(cfg, scaling)
+        said += scale_hooks(cfg, scaling)
+        scale_model(cfg, scaling)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from error
+    scale_loop(cfg, scaling)
+    if old.by_epoch and not scaling.new.by_epoch:
+        read_endlessly(cfg)
+    cfg.merge_from_dict({key: asked.cfg_options[key] for key in plan.replaced if _is_kept(key)})
+    what = f"{option}: {why}, the config has {old}; what follows the length is scaled"
+    changes = [f"{option}: {change}" for change in _changes(before, cfg)]
+    return [*notes, what, *changes, *(f"{option}: {one}" for one in said)]
+
+
+def _scaling(cfg: Config, old: Length, steps: int, by_epoch: bool) -> tuple[Scaling, str]:
+    """Return the change of the length, and how it came about."""
+    new = Length(steps, by_epoch)
+    if by_epoch and not old.by_epoch:
+        images = count_images(cfg)
+        per_epoch = iterations_per_epoch(cfg, images)
+        new = Length(steps * per_epoch, by_epoch=False)
+        why = f"{new}, {per_epoch} for each epoch of {images} images"
+        return Scaling(old, new, per_epoch), why
+    counted = iterations_if_there(cfg) if old.by_epoch else None
+    why = f"the run has {new}"
+    if counted and not by_epoch:
+        why += f", {steps / counted:.3g} epochs of {counted}"
+    return Scaling(old, new, counted), why
+
+
+def _put_back(cfg: Config, name: str, value: object) -> None:
+    """Set a length to the config's own value, which the schedulers are made for."""
+    if value is None:
+        cfg.train_cfg.pop(name)
+    else:
+        cfg.train_cfg[name] = value
+
+
+def _is_kept(key: str) -> bool:
+    """Whether a key of ``cfg_options`` is one of those that are scaled, and stays as it was set."""
+    part, _, name = key.partition(".")
+    return (part in _SCALED or name.rpartition(".")[2] in OF_MODELS) and key not in _LENGTHS
+
+
+def _set_validation(cfg: Config, every: int, replaced: Mapping[str, object]) -> list[str]:
+    """Set the interval of validations, and write checkpoints at least as often."""
+    option, key = f"`val_every={every}`", "train_cfg.val_interval"
+    if not cfg.get("val_cfg") or not cfg.get("val_dataloader"):
+        raise ValueError(f"{option}: the config has no validation")
+    length = read_length(cfg)
+    notes = []
+    if key in replaced:
+        given = cfg.train_cfg.get("val_interval")
+        notes.append(f"{option} wins over {key}={given} of `cfg_options`")
+    cfg.train_cfg.val_interval = every
+    cfg.train_cfg.pop("dynamic_intervals", None)
+    if cfg.train_cfg.get("val_begin", 1) > every:
+        cfg.train_cfg.val_begin = every
+    for _, hook in hooks(cfg):
+        own_unit = hook.get("by_epoch", True) == length.by_epoch
+        if type_name(hook) in CHECKPOINT_HOOKS and own_unit and hook.get("interval", -1) > every:
+            hook.interval = every
+    note = f"{option}: a validation every {Length(every, length.by_epoch)}, and after the last"
+    if every > length.steps:
+        note = f"{option}: the run has {length}, so there is one validation, at its end"
+    return [*notes, note]
+
+
+def _changes(before: Config, after: Config) -> list[str]:
+    """Describe what differs between two configs, in one line for each dict."""
+    lines: dict[str, list[str]] = {}
+    for change in config_differences([before, after]):
+        was, now = change.values
+        for key in change.keys:
+            parent, _, name = key.rpartition(".")
+            text = f"{name} {was} -> {now}"
+            if was == ABSENT:
+                text = f"{name} {now}"
+            elif now == ABSENT:
+                text = f"no {name}"
+            lines.setdefault(parent, []).append(text)
+    return [f"{_label(after, key)}: {', '.join(texts)}" for key, texts in lines.items()]
+
+
+def _label(cfg: Config, key: str) -> str:
+    """Return the key of a dict in a config, with its type."""
+    node = value_at(cfg._cfg_dict, key)
+    if isinstance(node, ConfigDict) and "type" in node:
+        return f"{key} ({type_name(node)})"
+    return key
