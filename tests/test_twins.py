@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 import convnext_dense  # noqa: F401
-from convnext_dense.analysis.flops import Complexity, build_without_data, count
+from convnext_dense.analysis.flops import Complexity, count
+from convnext_dense.analysis.meta_device import build_without_data
 from convnext_dense.zoo.results import PEERS
 
 pytestmark = pytest.mark.slow

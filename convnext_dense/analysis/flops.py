@@ -20,16 +20,21 @@ from typing import TYPE_CHECKING
 import torch
 from mmcv.cnn import is_norm
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from convnext_dense.backbone import ConvNeXt
+from convnext_dense.analysis.meta_device import build_without_data
+from convnext_dense.analysis.parts import (
+    AUXILIARY_HEAD,
+    BETWEEN,
+    NUM_BOXES,
+    NUM_MASKS,
+    find_parts,
+    run,
+)
 from convnext_dense.backbone.block import GRN
 from convnext_dense.text import printable
 
@@ -37,17 +42,11 @@ if TYPE_CHECKING:
     from mmengine.model import BaseModel
 
 DETECTION_SHAPE = (800, 1280)
-NUM_BOXES = 1000
-NUM_MASKS = 100
 
 # Operations per element, as fvcore counts them: a batch norm at inference scales and shifts, the
 # others have their statistics to compute as well.
 BATCH_NORM_OPS = 2
 NORM_OPS = 5
-
-AUXILIARY_HEAD = "auxiliary head"
-# Their stages run one after the other on RoI features of one size; other RoI heads pass more on.
-ROI_HEADS = ("StandardRoIHead", "CascadeRoIHead")
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
     height, width = shape or default_shape(cfg)
     if min(height, width) < 1:
         raise ValueError(f"`shape` takes a positive height and width, got {height} {width}")
-    model = build_without_data(cfg)
+    model = build_without_data(cfg).requires_grad_(False)
     parts = find_parts(model)
     parameters = _count_parameters(model, parts)
     norms = [norm for name in parts if name != AUXILIARY_HEAD for norm in _norms(parts[name])]
@@ -152,75 +151,6 @@ def default_shape(cfg: Config) -> tuple[int, int]:
     return crop[0], 4 * crop[0]
 
 
-def build_without_data(cfg: Config) -> nn.Module:
-    """Build a config's model on the meta device, ready for inference."""
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")), _EmptyOnMeta():
-        model = MODELS.build(cfg.model)
-    return revert_sync_batchnorm(model).to("meta").eval()
-
-
-class _EmptyOnMeta(TorchFunctionMode):
-    """Sends ``torch.empty``, where the weights of layers come from, to the meta device.
-
-    ``with torch.device("meta")`` would send everything there, also the drop path rates, which
-    several backbones of mmdet and mmseg compute with torch and read while they are built.
-    """
-
-    def __torch_function__(
-        self, func: Callable, types: list[type], args: tuple = (), kwargs: dict | None = None
-    ) -> object:
-        kwargs = dict(kwargs or {})
-        if func is torch.empty and kwargs.get("device") is None:
-            kwargs["device"] = "meta"
-        return func(*args, **kwargs)
-
-
-def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
-    """Name the parts of a model, in the order in which they run, with the modules of each.
-
-    Raises:
-        ValueError: Where this is no detector or segmenter whose parts :func:`run` knows.
-    """
-    if not hasattr(model, "backbone"):
-        raise ValueError(f"{type(model).__name__} has no backbone: its FLOPs cannot be counted")
-    parts = _backbone_parts(model.backbone)
-    for name in ("neck", "rpn_head", "bbox_head", "decode_head"):
-        if getattr(model, name, None) is not None:
-            parts[name.replace("_", " ")] = [getattr(model, name)]
-    roi_head = getattr(model, "roi_head", None)
-    if roi_head is not None:
-        if type(roi_head).__name__ not in ROI_HEADS:
-            raise ValueError(
-                f"{type(roi_head).__name__} cannot be counted: the RoI heads whose stages are "
-                f"known are {', '.join(ROI_HEADS)}"
-            )
-        if roi_head.with_shared_head:
-            parts["shared head"] = [roi_head.shared_head]
-        for name in ("bbox_head", "mask_head"):
-            heads = _listed(getattr(roi_head, name, None))
-            for stage, head in enumerate(heads):
-                label = name.replace("_", " ")
-                parts[f"{label} {stage}" if len(heads) > 1 else label] = [head]
-    auxiliary_heads = _listed(getattr(model, "auxiliary_head", None))
-    if auxiliary_heads:
-        parts[AUXILIARY_HEAD] = auxiliary_heads
-    return parts
-
-
-def run(model: BaseModel, image: Tensor) -> None:
-    """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
-    features = model.backbone(image)
-    if model.with_neck:
-        features = model.neck(features)
-    for name in ("rpn_head", "bbox_head", "decode_head"):
-        if getattr(model, name, None) is not None:
-            getattr(model, name)(features)
-    if getattr(model, "roi_head", None) is not None:
-        _run_roi_heads(model.roi_head, image)
-    for head in _listed(getattr(model, "auxiliary_head", None)):
-        head(features)
-
-
 def as_table(complexity: Complexity, title: str) -> Table:
     """Lay the parts out for a terminal, with the convention below."""
     height, width = complexity.shape
@@ -257,40 +187,6 @@ def _add_row(table: Table, part: Part) -> None:
     )
 
 
-def _backbone_parts(backbone: nn.Module) -> dict[str, list[nn.Module]]:
-    if not isinstance(backbone, ConvNeXt):
-        return {"backbone": [backbone]}
-    stem, *downsamplings = backbone.downsample_layers
-    parts = {"backbone stem": [stem], "backbone stage 0": [*backbone.stages[0].children()]}
-    for stage, downsampling in enumerate(downsamplings, start=1):
-        parts[f"backbone stage {stage}"] = [downsampling, *backbone.stages[stage].children()]
-    if backbone.norm_out:
-        norms = [getattr(backbone, f"norm{stage}") for stage in backbone.out_indices]
-        parts["backbone output norms"] = norms
-    return parts
-
-
-def _run_roi_heads(roi_head: BaseModel, image: Tensor) -> None:
-    for name, num_rois in (("bbox", NUM_BOXES), ("mask", NUM_MASKS)):
-        if not getattr(roi_head, f"with_{name}"):
-            continue
-        heads = _listed(getattr(roi_head, f"{name}_head"))
-        # A mask head without an extractor of its own takes that of the boxes.
-        extractors = _listed(
-            getattr(roi_head, f"{name}_roi_extractor", None) or roi_head.bbox_roi_extractor
-        )
-        for head, extractor in zip(heads, extractors, strict=True):
-            size = extractor.roi_layers[0].output_size
-            rois = image.new_empty(num_rois, extractor.out_channels, *size)
-            head(roi_head.shared_head(rois) if roi_head.with_shared_head else rois)
-
-
-def _listed(modules: BaseModel | None) -> list[BaseModel]:
-    if modules is None:
-        return []
-    return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
-
-
 def _count_parameters(model: BaseModel, parts: dict[str, list[nn.Module]]) -> Counter[str]:
     """Count each parameter once, in the first part that has it, and see that none is left."""
     owner: dict[nn.Parameter, str] = {}
@@ -298,6 +194,9 @@ def _count_parameters(model: BaseModel, parts: dict[str, list[nn.Module]]) -> Co
         for module in modules:
             for parameter in module.parameters():
                 owner.setdefault(parameter, name)
+    if BETWEEN in parts:
+        for parameter in model.parameters(recurse=False):
+            owner.setdefault(parameter, BETWEEN)
     left = [name for name, parameter in model.named_parameters() if parameter not in owner]
     if left:
         raise ValueError(
@@ -320,16 +219,27 @@ def _measure(
     """Return the FLOPs of each part, and the operations of the norms, while ``call`` runs."""
     flops: Counter[str] = Counter()
     norm_ops = 0
-    running = "the model"
+    running: list[str] = []  # the parts that are being run, the innermost last
+    place, counted = "the model", 0
     counter = FlopCounterMode(display=False)  # counts 2 for a multiply-add
 
-    def enter(name: str, module: nn.Module, inputs: tuple) -> None:
-        nonlocal running
-        running = f"{name} ({type(module).__name__}), given {_describe(inputs)},"
-        flops[name] -= counter.get_total_flops() // 2
+    def settle() -> None:
+        """Give what was counted since the last call to the innermost part."""
+        nonlocal counted
+        total = counter.get_total_flops() // 2
+        if running:
+            flops[running[-1]] += total - counted
+        counted = total
 
-    def leave(name: str, *_: object) -> None:
-        flops[name] += counter.get_total_flops() // 2
+    def enter(name: str, module: nn.Module, inputs: tuple) -> None:
+        nonlocal place
+        place = f"{name} ({type(module).__name__}), given {_describe(inputs)},"
+        settle()
+        running.append(name)
+
+    def leave(*_: object) -> None:
+        settle()
+        running.pop()
 
     def count_norm(module: nn.Module, _: object, output: Tensor) -> None:
         nonlocal norm_ops
@@ -339,17 +249,18 @@ def _measure(
     for name, modules in parts.items():
         for module in modules:
             module.register_forward_pre_hook(partial(enter, name))
-            module.register_forward_hook(partial(leave, name))
+            module.register_forward_hook(leave)
     for norm in norms:
         norm.register_forward_hook(count_norm)
     try:
         with torch.no_grad(), counter:
             call()
     except Exception as error:  # somebody else's model may raise anything
-        raise RuntimeError(f"{running} does not run, so it cannot be counted: {error}") from error
+        raise RuntimeError(f"{place} does not run, so it cannot be counted: {error}") from error
     return flops, norm_ops
 
 
 def _describe(inputs: tuple) -> str:
-    maps = inputs[0] if isinstance(inputs[0], (tuple, list)) else inputs
-    return ", ".join("x".join(str(size) for size in item.shape) for item in maps)
+    maps = inputs[0] if inputs and isinstance(inputs[0], (tuple, list)) else inputs
+    sizes = [item.shape for item in maps if isinstance(item, Tensor)]
+    return ", ".join("x".join(map(str, size)) for size in sizes) or "its inputs"

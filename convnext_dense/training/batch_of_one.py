@@ -19,7 +19,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from convnext_dense.analysis.flops import DETECTION_SHAPE, build_without_data, run
+from convnext_dense.analysis.flops import DETECTION_SHAPE
+from convnext_dense.analysis.meta_device import build_without_data
+from convnext_dense.analysis.parts import run
 from convnext_dense.config.data.image_size import training_crop
 from convnext_dense.data.batches import smallest_batch
 

@@ -68,7 +68,24 @@ def _miou(single_scale: float, multi_scale: float) -> dict[str, float]:
     return {"mIoU": single_scale, "mIoU (ms+flip)": multi_scale}
 
 
-CONVNEXT = "arXiv 2201.03545"
+def _multi_scale(miou: float) -> dict[str, float]:
+    return {"mIoU (ms+flip)": miou}
+
+
+CONVNEXT = "arXiv 2201.03545, tables 3 and 4"
+CONVNEXT_V2 = "arXiv 2301.00808, tables 6 and 7"
+DETREX = "IDEA-Research/detrex, projects/dino"
+
+# What the authors do not say, and what the recipes take.
+V2_COCO = (
+    "drop path and layer decay: the middle of what was searched, 0.35 and 0.925; precision; which "
+    "short side is tested: 800"
+)
+V2_ADE20K = (
+    "learning rate, layer decay and drop path: the middle of what was searched, 2e-4, 0.85 and "
+    "0.25; precision; whether the multi-scale test flips: it does here"
+)
+DETREX_DINO = "which files of weights, for IN-1K those at 224 pixels"
 
 
 def _of_meta(
@@ -84,6 +101,41 @@ def _of_meta(
     folder = f"coco/{file}_3x" if config.startswith("det/") else f"ade20k/{file}"
     url = f"{OFFICIAL}{folder}.pth"
     return Published(config, head, backbone, pretrained, CONVNEXT, figures, url, params, flops)
+
+
+def _v2(
+    config: str,
+    size: str,
+    figures: dict[str, float],
+    pretrained: str = "FCMAE, IN-1K",
+    *,
+    params: int | None = None,
+    flops: int,
+) -> Published:
+    head, left_open = ("Mask R-CNN", V2_COCO) if "det/" in config else ("UperNet", V2_ADE20K)
+    return Published(
+        config,
+        head,
+        f"ConvNeXt V2-{size}",
+        pretrained,
+        CONVNEXT_V2,
+        figures,
+        params=params,
+        flops=flops,
+        left_open=left_open,
+    )
+
+
+def _dino(config: str, size: str, pretrained: str, box: float) -> Published:
+    return Published(
+        config,
+        "DINO",
+        f"ConvNeXt-{size}",
+        pretrained,
+        DETREX,
+        {"coco/bbox_mAP": box},
+        left_open=DETREX_DINO,
+    )
 
 
 # fmt: off
@@ -102,6 +154,23 @@ PUBLISHED: tuple[Published, ...] = (
              "cascade_mask_rcnn_convnext_large_22k", 255, 1354, _box_and_mask(54.8, 47.6)),
     _of_meta("det/cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-XL", "IN-22K",
              "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, _box_and_mask(55.2, 47.7)),
+    _v2("det/mask_rcnn_convnext_v2_b_coco", "B", _box_and_mask(52.9, 46.6), flops=486),
+    _v2("det/mask_rcnn_convnext_v2_l_coco", "L", _box_and_mask(54.4, 47.7), flops=875),
+    _v2("det/mask_rcnn_convnext_v2_h_coco", "H", _box_and_mask(55.7, 48.9), flops=2525),
+    _dino("det/dino_convnext_t_coco", "T", "IN-1K", 51.4),
+    _dino("det/dino_convnext_s_coco", "S", "IN-1K", 52.0),
+    _dino("det/dino_convnext_b_coco", "B", "IN-1K", 52.6),
+    _dino("det/dino_convnext_l_coco", "L", "IN-1K", 53.4),
+    _dino("det/dino_convnext_t_in22k_coco", "T", "IN-22K", 52.4),
+    _dino("det/dino_convnext_s_in22k_coco", "S", "IN-22K", 54.2),
+    _dino("det/dino_convnext_b_in22k_coco", "B", "IN-22K", 55.1),
+    _dino("det/dino_convnext_l_in22k_coco", "L", "IN-22K", 55.5),
+    Published("det/rtmdet_convnext_b_in22k_coco", "RTMDet-l", "ConvNeXt-B", "IN-22K",
+              "open-mmlab/mmdetection, configs/rtmdet", {"coco/bbox_mAP": 53.1},
+              "https://github.com/orange0-jp/orange-weights/releases/download/"
+              "v0.1.0rtmdet-swin-convnext/rtmdet_l_convnext_b_4xb32-100e_coco-d4731b3d.pth"),
+    *(Published(f"det/mask2former_convnext_{size.lower()}_coco", "Mask2Former", f"ConvNeXt-{size}",
+                "IN-1K") for size in "TBL"),
     _of_meta("seg/upernet_convnext_t_ade20k", "UperNet", "ConvNeXt-T", "IN-1K",
              "upernet_convnext_tiny_1k_512x512", 60, 939, _miou(46.0, 46.7)),
     _of_meta("seg/upernet_convnext_s_ade20k", "UperNet", "ConvNeXt-S", "IN-1K",
@@ -114,6 +183,13 @@ PUBLISHED: tuple[Published, ...] = (
              "upernet_convnext_large_22k_640x640", 235, 2458, _miou(53.2, 53.7)),
     _of_meta("seg/upernet_convnext_xl_in22k_ade20k", "UperNet", "ConvNeXt-XL", "IN-22K",
              "upernet_convnext_xlarge_22k_640x640", 391, 3335, _miou(53.6, 54.0)),
+    _v2("seg/upernet_convnext_v2_b_ade20k", "B", _multi_scale(52.1), params=122, flops=1170),
+    _v2("seg/upernet_convnext_v2_l_ade20k", "L", _multi_scale(53.7), params=235, flops=1573),
+    _v2("seg/upernet_convnext_v2_h_ade20k", "H", _multi_scale(55.0), params=707, flops=3272),
+    _v2("seg/upernet_convnext_v2_h_in22k_ade20k", "H", _multi_scale(57.0), "FCMAE, IN-22K",
+        params=707, flops=5113),
+    *(Published(f"seg/mask2former_convnext_{size.lower()}_ade20k", "Mask2Former",
+                f"ConvNeXt-{size}", "IN-1K") for size in "TBL"),
 )
 # fmt: on
 

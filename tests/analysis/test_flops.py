@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
+from torch.utils.flop_counter import FlopCounterMode
 
 import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import count, default_shape
@@ -34,10 +39,19 @@ COUNTED = {
     "seg/upernet_convnext_b_in22k_ade20k": (122.10, 1827.1),
     "seg/upernet_convnext_l_in22k_ade20k": (234.99, 2457.4),
     "seg/upernet_convnext_xl_in22k_ade20k": (391.14, 3334.3),
+    "det/mask_rcnn_convnext_v2_b_coco": (108.09, 485.3),
+    "det/mask_rcnn_convnext_v2_l_coco": (217.07, 875.2),
+    "det/mask_rcnn_convnext_v2_h_coco": (678.73, 2524.1),
+    "seg/upernet_convnext_v2_b_ade20k": (122.23, 1169.3),
+    "seg/upernet_convnext_v2_l_ade20k": (235.18, 1572.7),
+    "seg/upernet_convnext_v2_h_ade20k": (706.81, 3271.7),
+    "seg/upernet_convnext_v2_h_in22k_ade20k": (706.81, 5112.0),
 }
 
-# Swin's include the matrix products of attention.
+# Those of attention include its matrix products. The paper prints 47M and 279G for DINO (arXiv
+# 2203.03605, table 1).
 PEERS = {
+    "mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py": (47.7, 277.4),
     "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py": (44.4, 259.3),
     "mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py": (47.8, 266.5),
 }
@@ -78,6 +92,34 @@ def test_a_recipe_has_the_printed_parameters_and_flops(row):
         assert round(counted.parameters / 1e6) == row.params
     if row.flops:
         assert counted.flops / 1e9 == pytest.approx(row.flops, rel=5e-3)
+
+
+@pytest.mark.parametrize("name", ["det/dino_convnext_t_coco", "det/mask2former_convnext_t_coco"])
+def test_a_transformer_takes_what_it_takes_with_real_tensors(name, monkeypatch):
+    cfg = recipe(name, model__backbone=dict(arch="atto", init_cfg=None))
+    head = cfg.model.get("panoptic_head")
+    if head:
+        head.in_channels = [40, 80, 160, 320]
+        head.pixel_decoder.encoder.num_layers = head.transformer_decoder.num_layers = 1
+    else:
+        cfg.model.neck.in_channels = [80, 160, 320]
+        cfg.model.num_queries = 20
+        cfg.model.encoder.num_layers = cfg.model.decoder.num_layers = 1
+    shape = (96, 160)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(copy.deepcopy(cfg.model)).eval()
+    # torch's counter does not look into the fused attention that a CPU takes otherwise.
+    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
+    sample = BaseDataElement(metainfo=dict(img_shape=shape, batch_input_shape=shape))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if head:
+            model.panoptic_head(model.extract_feat(torch.zeros(1, 3, *shape)), [sample])
+        else:
+            model(torch.zeros(1, 3, *shape), [sample])
+    counted = count(cfg, shape)
+    assert counted.flops == counter.get_total_flops() // 2
+    assert all(part.flops for part in counted.parts if "norms" not in part.name)
+    assert counted.parameters == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -211,7 +253,7 @@ def test_a_segmenter_without_a_crop_needs_a_shape():
 @pytest.mark.parametrize(
     ("name", "kind", "what"),
     [
-        ("mmdet::detr/detr_r50_8xb2-150e_coco.py", "DETR", "encoder.layers"),
+        ("mmdet::solo/solo_r50_fpn_1x_coco.py", "SOLO", "mask_head."),
         ("mmdet::htc/htc_r50_fpn_1x_coco.py", "HybridTaskCascadeRoIHead", "CascadeRoIHead"),
     ],
 )

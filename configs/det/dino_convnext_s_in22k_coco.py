@@ -1,0 +1,9 @@
+_base_ = "./dino_convnext_s_coco.py"
+
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            checkpoint="https://dl.fbaipublicfiles.com/convnext/convnext_small_22k_1k_384.pth",
+        ),
+    ),
+)
