@@ -1,36 +1,12 @@
-"""Make the demo's data set of shapes in COCO's format: tools/make_shapes.py data/shapes."""
+"""The same as ``convnext-dense data shapes``, in a clone: tools/make_shapes.py --help."""
 
-from __future__ import annotations
-
-import argparse
 import sys
+from functools import partial
 
-from convnext_dense.cli.actions import NumberAction
-from convnext_dense.cli.errors import add_debug_option, run_tool
-from convnext_dense.cli.flags import use_flags_of
-from convnext_dense.cli.output import print_text
+from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.main import run_subcommand
 
-
-def main(argv: list[str]) -> None:
-    use_flags_of("make_shapes")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", help="its folder")
-    count = dict(metavar="N", type=int, action=NumberAction, least=1, most=1_000_000)
-    parser.add_argument("--train", **count, default=200, help="training images")
-    parser.add_argument("--val", **count, default=40, help="validation images")
-    side = dict(metavar="S", type=int, action=NumberAction, least=96, most=4096)
-    parser.add_argument("--size", **side, default=288, help="side in pixels")
-    seed = dict(metavar="K", type=int, action=NumberAction, least=0)
-    parser.add_argument("--seed", **seed, default=0, help="same seed, same data")
-    add_debug_option(parser)
-    args = parser.parse_args(argv)
-    from convnext_dense.data.shapes import make_shapes
-
-    made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
-    print_text(
-        f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}"
-    )
-
+main = partial(run_subcommand, "make_shapes")
 
 if __name__ == "__main__":
     sys.exit(run_tool(main))

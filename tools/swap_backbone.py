@@ -1,28 +1,12 @@
-"""Put a ConvNeXt under a config of mmdet or mmseg, and write the config that results.
+"""The same as ``convnext-dense swap``, in a clone: tools/swap_backbone.py --help."""
 
-tools/swap_backbone.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py --arch tiny \
-    --weights imagenet1k --recipe convnext -o retinanet_convnext_t.py --diff --check
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
+from functools import partial
 
-import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.errors import run_tool
-from convnext_dense.cli.swap import add_swap_options, swap_command
+from convnext_dense.cli.main import run_subcommand
 
-
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_swap_options(parser)
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str]) -> None:
-    swap_command(parse_args(argv))
-
+main = partial(run_subcommand, "swap")
 
 if __name__ == "__main__":
     sys.exit(run_tool(main))

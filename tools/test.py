@@ -1,23 +1,12 @@
-"""Evaluate a checkpoint: tools/test.py configs/det/cascade_convnext_t_coco.py CHECKPOINT."""
+"""The same as ``convnext-dense test``, in a clone: tools/test.py --help."""
 
-from __future__ import annotations
-
-import argparse
 import sys
+from functools import partial
 
 from convnext_dense.cli.errors import run_tool
-from convnext_dense.cli.test import add_test_options, test_command
+from convnext_dense.cli.main import run_subcommand
 
-
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_test_options(parser)
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str]) -> None:
-    test_command(parse_args(argv))
-
+main = partial(run_subcommand, "test")
 
 if __name__ == "__main__":
     sys.exit(run_tool(main))

@@ -1,23 +1,12 @@
-"""Train a detector or a segmenter: tools/train.py configs/det/cascade_convnext_t_coco.py."""
+"""The same as ``convnext-dense train``, in a clone: tools/train.py --help."""
 
-from __future__ import annotations
-
-import argparse
 import sys
+from functools import partial
 
 from convnext_dense.cli.errors import run_tool
-from convnext_dense.cli.train import add_train_options, train_command
+from convnext_dense.cli.main import run_subcommand
 
-
-def parse_args(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_train_options(parser)
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str]) -> None:
-    train_command(parse_args(argv))
-
+main = partial(run_subcommand, "train")
 
 if __name__ == "__main__":
     sys.exit(run_tool(main))

@@ -1,4 +1,8 @@
-"""tools/benchmark.py: measure our backbone beside its peers, and whole models of configs."""
+"""Measure speed and memory: %(prog)s backbone --arch tiny --dtype amp --mode train.
+
+backbone: ours beside timm, transformers, torchvision, mmpretrain and Meta's layout, with equal
+weights. train, infer: whole models of configs, on random input of the recipe's size.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from convnext_dense.benchmark import DTYPES, FORMATS, MODES, PEER_NAMES
 from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import add_device_option
 from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_writable
@@ -28,6 +33,50 @@ if TYPE_CHECKING:
 
 
 RECIPES_OWN = "the recipe's"
+BACKBONE = """Measure our backbone beside every installed peer, with equal weights and input.
+
+Before anything is timed, outputs (and for --mode train the gradient of every parameter) are
+compared with Meta's layout in float32. Then all run in turns, in an order that rotates from round
+to round. The table's columns:
+  outputs        with a norm after each, or raw stages: whichever the peer gives. Ours is measured
+                 both ways, and each peer compared with ours of the same outputs.
+  median, ms     of a pass, with the quartiles of its samples.
+  ratio to ours  above 1 ours is faster: median and quartiles of the ratios within a round, to ours
+                 in its faster memory format. Each peer counts with its faster format too.
+  peak, MB       of tensors beyond weights and input: CUDA's allocator, or on a CPU the allocations
+                 that torch's profiler sees in a pass that is not timed. Scratch memory that oneDNN
+                 takes for itself is not among them.
+  ceiling        operations of the network (backward counted twice the forward) per second, as a
+                 share of the fastest matrix product measured in the same run.
+  error          of the outputs in the measured type to those in float32, in the norm.
+  start, s       of the first passes, with the compiler's time.
+"""
+MODELS = """Measure models of configs in turns, with random weights, on random input.
+
+Where several are given, each is compared with the first: above 1 it takes longer. Phases: data is
+the data preprocessor alone, since no image is read; forward the losses, or the prediction with
+all that comes after the network; backward; step the optimizer's, with clipping. Peak memory is as
+in `backbone`, beyond weights and the optimizer's state.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the three kinds of measurements as subcommands."""
+    commands = parser.add_subparsers(required=True, metavar="backbone|train|infer")
+    backbone = commands.add_parser(
+        "backbone",
+        help="our backbone beside its peers",
+        description=BACKBONE,
+        formatter_class=LinesFormatter,
+    )
+    add_backbone_options(backbone)
+    backbone.set_defaults(command=benchmark_backbone)
+    for mode, text in (("train", "training steps of configs"), ("infer", "predictions of configs")):
+        models = commands.add_parser(
+            mode, help=text, description=MODELS, formatter_class=LinesFormatter
+        )
+        add_model_options(models, mode)
+        models.set_defaults(command=benchmark_models, mode=mode)
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:

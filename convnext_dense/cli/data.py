@@ -1,4 +1,11 @@
-"""tools/data.py: check a config's data, and draw it as the network gets it."""
+"""Look at the data before hours are spent on it. The flags for data are those of training.
+
+%(prog)s check configs/det/mask_rcnn_convnext_t_coco.py --data-root droplets \\
+    --classes droplet --ann-train annotations/instances_train.json \\
+    --ann-val annotations/instances_val.json
+%(prog)s show configs/seg/upernet_convnext_t_ade20k.py -n 16 -o samples.png
+%(prog)s shapes data/shapes
+"""
 
 from __future__ import annotations
 
@@ -14,8 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from convnext_dense.cli import make_shapes
 from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import (
     add_backbone_option,
     add_config_argument,
@@ -40,16 +49,16 @@ MOST_SAMPLES = 1024
 SPLITS_SHOWN = ("train", "val")
 
 
-def add_data_commands(parser: argparse.ArgumentParser) -> None:
-    """Add ``check`` and ``show`` as subcommands."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``check``, ``show`` and ``shapes`` as subcommands."""
     use_flags_of("data")
-    commands = parser.add_subparsers(required=True, metavar="check|show")
+    commands = parser.add_subparsers(required=True, metavar="check|show|shapes")
     check = _add(
         commands,
         "check",
         check_command,
         "count pictures and objects, and list everything that is wrong",
-        "tools/data.py check configs/det/mask_rcnn_convnext_t_coco.py --data-root droplets \\\n"
+        "%(prog)s configs/det/mask_rcnn_convnext_t_coco.py --data-root droplets \\\n"
         "      --classes droplet --ann-train annotations/instances_train.json \\\n"
         "      --ann-val annotations/instances_val.json",
     )
@@ -80,7 +89,7 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
         "show",
         show_command,
         "draw samples after augmentation, as the network gets them",
-        "tools/data.py show configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
+        "%(prog)s configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
     )
     show.add_argument(
         "-n",
@@ -99,6 +108,10 @@ def add_data_commands(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
     add_data_options(show, batches=True)
     _add_shared_options(show)
+    shapes = commands.add_parser(
+        "shapes", help="make the demo's data", description=make_shapes.__doc__
+    )
+    make_shapes.add_options(shapes)
 
 
 def _add(
@@ -109,7 +122,7 @@ def _add(
         help=title,
         description=command.__doc__,
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=LinesFormatter,
     )
     add_config_argument(parser)
     parser.set_defaults(command=command)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.output import print_text, safe_output, show_traceback
+from convnext_dense.cli.program import use_program
 from convnext_dense.patches import enable
 from convnext_dense.text import is_self_explaining, one_line
 from convnext_dense.upstream.file_handlers import plain_files
@@ -29,6 +30,7 @@ def run_tool(main: Callable[[list[str]], None], argv: list[str] | None = None) -
         0 on success, 1 on an error, 130 on Ctrl-C or SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
+    use_program("")
     use_flags_of("")
     try:
         with safe_output(), plain_files():

@@ -1,4 +1,8 @@
-"""tools/evaluate.py: compute the benchmarks' figures from files, without a model."""
+"""Evaluate result files without a model.
+
+%(prog)s coco results.json annotations/instances_val2017.json --per-class
+%(prog)s ade20k predictions/ ade/annotations/validation/ --reduce-zero-label
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from convnext_dense.data.rules.field_kinds import Id
 
 
-def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the two benchmarks as subcommands."""
     use_flags_of("evaluate")
     shared = argparse.ArgumentParser(add_help=False)

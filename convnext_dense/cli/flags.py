@@ -11,10 +11,13 @@ import re
 import shlex
 import warnings
 
+from convnext_dense.cli.program import called
 from convnext_dense.text import printable
 
-# By the name of the argument. Positional arguments have no dashes.
-FLAGS = {
+# By the name of the argument. Positional arguments have no dashes. A tuple is for what is the same
+# in all of them: a subcommand, perhaps with its flag.
+Shown = str | tuple[str, ...]
+FLAGS: dict[str, Shown] = {
     "accumulate": "--accumulate",
     "amp": "--amp",
     "ann_train": "--ann-train",
@@ -43,19 +46,21 @@ FLAGS = {
     "seed": "--seed",
     "show_dir": "--show-dir",
     "tensorboard": "--tensorboard",
-    "trust": "tools/weights.py --trust",
+    "trust": ("weights", "--trust"),
     "tta": "--tta",
     "val_every": "--val-every",
     "weights": "--weights",
     "work_dir": "--work-dir",
-    # Functions, with the tools that call them.
-    "Predictor": "tools/infer.py",
-    "audit_data": "tools/data.py check",
-    "draw_samples": "tools/data.py show",
-    "plan_swap": "tools/swap_backbone.py --diff",
+    # Functions, with the subcommands that call them.
+    "Predictor": ("infer",),
+    "audit_data": ("data check",),
+    "draw_samples": ("data show",),
+    "plan_swap": ("swap", "--diff"),
+    "test": ("test",),
+    "train": ("train",),
 }
-# Names that only one tool has, or for which it has another flag.
-OWN_FLAGS = {
+# Names that only one subcommand has, or for which it has another flag.
+OWN_FLAGS: dict[str, dict[str, Shown]] = {
     "benchmark": {
         "arch": "--arch",
         "batch": "--batch",
@@ -73,27 +78,27 @@ OWN_FLAGS = {
     },
     "flops": {"shape": "--shape"},
     "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
-    "make_shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},
+    "data shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},
     "report": {
         "images": "--pictures-from",
         "predict=False": "--no-predict",
-        "trust": "tools/report.py --trust",
+        "trust": ("report", "--trust"),
     },
-    "swap_backbone": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
+    "swap": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
     "weights": {"out": "out", "overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
 }
 # A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.
 _NAMED = re.compile(
     r"""`([A-Za-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`"""
 )
-_own: dict[str, str] = {}
+_own: dict[str, Shown] = {}
 
 
 def use_flags_of(tool: str) -> None:
     """Make messages name a tool's own flags from now on.
 
     Args:
-        tool: The name of a file of ``tools/``, without suffix.
+        tool: A subcommand, perhaps with one of its own; empty: none.
     """
     _own.clear()
     _own.update(OWN_FLAGS.get(tool, {}))
@@ -115,11 +120,16 @@ def _flag(match: re.Match) -> str:
     name, text = match.groups()
     flags = {**FLAGS, **_own}
     if f"{name}={text}" in flags:
-        return flags[f"{name}={text}"]
+        return shown_as(flags[f"{name}={text}"])
     if name not in flags:
         return match.group()
     value = None if text is None else _value(text)
-    return f"{flags[name]} {value}" if value else flags[name]
+    return f"{shown_as(flags[name])} {value}" if value else shown_as(flags[name])
+
+
+def shown_as(flag: Shown) -> str:
+    """Return a value of :data:`FLAGS` as it is printed."""
+    return flag if isinstance(flag, str) else " ".join([called(flag[0]), *flag[1:]])
 
 
 def _value(text: str) -> str:

@@ -1,4 +1,8 @@
-"""tools/infer.py: run a model on pictures, and write what it finds to files."""
+"""Run a model on pictures, and draw or keep what it finds.
+
+%(prog)s work_dirs/shapes/config.py work_dirs/shapes/epoch_36.pth photos/ 'more/*.jpg' \\
+    -o predictions --save pictures,json
+"""
 
 from __future__ import annotations
 
@@ -31,8 +35,8 @@ from convnext_dense.text import printable
 WAITING = 3
 
 
-def add_infer_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of tools/infer.py."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``infer``."""
     use_flags_of("infer")
     parser.add_argument("config", help="a config file, such as that in a training's work directory")
     parser.add_argument("checkpoint", help="path or URL of a model, or published")
@@ -55,6 +59,7 @@ def add_infer_options(parser: argparse.ArgumentParser) -> None:
     )
     add_backbone_options(parser)
     add_config_options(parser)
+    parser.set_defaults(command=infer_command)
 
 
 def infer_command(args: argparse.Namespace) -> None:

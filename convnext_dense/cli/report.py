@@ -1,4 +1,8 @@
-"""tools/report.py: write one page about one run, or about several side by side."""
+"""Write one page about one run or several side by side, to open in a browser.
+
+%(prog)s work_dirs/shapes
+%(prog)s work_dirs/tiny work_dirs/small -o tiny_and_small.html
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.options import add_device_option
 from convnext_dense.cli.output import print_text
+from convnext_dense.cli.program import called, words_of
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.text import printable
 
@@ -30,8 +35,8 @@ if TYPE_CHECKING:
     from convnext_dense.report.validation import ReportOptions
 
 
-def add_report_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of tools/report.py."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``report``."""
     use_flags_of("report")
     parser.add_argument(
         "work_dirs", nargs="+", metavar="work_dir", help="the work directory of a run"
@@ -46,8 +51,8 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         least=1,
         default=100,
         metavar="N",
-        help="if there are no predictions of tools/test.py --out in the work directory, predict "
-        "this many validation images, evenly spaced; default: %(default)s",
+        help=f"if there are no predictions of {called('test')} --out in the work directory, "
+        "predict this many validation images, evenly spaced; default: %(default)s",
     )
     parser.add_argument(
         "--no-predict", action="store_true", help="show only predictions that are in a file already"
@@ -62,6 +67,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
         help="run the config and import its modules, which can run any code",
     )
     add_debug_option(parser)
+    parser.set_defaults(command=report_command)
 
 
 def report_command(args: argparse.Namespace) -> None:
@@ -122,13 +128,13 @@ def _commands(run: Run, options: ReportOptions) -> list[str]:
     """Return the command lines that would make predictions."""
     folder = str(run.folder)
     if not options.predict:
-        return [shlex.join(["python", "tools/report.py", folder])]
+        return [shlex.join([*words_of("report"), folder])]
     config = str(run.config_file or "CONFIG")
     checkpoint = str(run.checkpoint or "CHECKPOINT")
     is_segmenter = (run.config or {}).get("default_scope") == "mmseg"
     out = f"{folder}/{'predictions' if is_segmenter else 'results.json'}"
-    test = ["python", "tools/test.py", config, checkpoint, "--work-dir", folder, "--out", out]
-    elsewhere = ["python", "tools/report.py", folder, "--data-root", "FOLDER"]
+    test = [*words_of("test"), config, checkpoint, "--work-dir", folder, "--out", out]
+    elsewhere = [*words_of("report"), folder, "--data-root", "FOLDER"]
     return [shlex.join(test), shlex.join(elsewhere)]
 
 

@@ -8,33 +8,38 @@ import shlex
 import sys
 from pathlib import Path
 
+from convnext_dense.cli.program import program_words
+
 _TORCHRUN = ("torchrun", "torch.distributed.run")
 
 
 def resuming_command(args: argparse.Namespace) -> str:
     """Return the command line of this run with ``--resume``."""
+    program = program_words()
     start = {
-        "pytorch": _torchrun(),
-        "slurm": ["srun", f"--ntasks={os.environ.get('SLURM_NTASKS')}", "python"],
-        "mpi": ["mpirun", "-n", str(os.environ.get("OMPI_COMM_WORLD_SIZE")), "python"],
-    }.get(args.launcher, ["python"])
+        "pytorch": _torchrun(program),
+        "slurm": ["srun", f"--ntasks={os.environ.get('SLURM_NTASKS')}", *program],
+        "mpi": ["mpirun", "-n", str(os.environ.get("OMPI_COMM_WORLD_SIZE")), *program],
+    }.get(args.launcher, program)
     # Without an earlier --resume and its checkpoint.
     kept = [
         arg
-        for before, arg in zip(["", *sys.argv], sys.argv, strict=False)
+        for before, arg in zip(sys.argv, sys.argv[1:], strict=False)
         if arg.partition("=")[0] != "--resume" and not (before == "--resume" and arg == args.resume)
     ]
     return shlex.join([*start, *kept, "--resume"])
 
 
-def _torchrun() -> list[str]:
-    """Return the part of torchrun's command line before the script."""
+def _torchrun(program: list[str]) -> list[str]:
+    """Return torchrun's command line up to the program, which ends it."""
     try:
         called = Path(f"/proc/{os.getppid()}/cmdline").read_text().rstrip("\0").split("\0")
     except OSError:
         called = []
-    if sys.argv[0] in called and any(arg.endswith(_TORCHRUN) for arg in called):
-        return ["python", *called[1 : called.index(sys.argv[0])]]
+    names = (sys.argv[0], program[-1])  # a file, a module, or a program with --no-python
+    script = next((number for number, word in enumerate(called) if word in names), None)
+    if script is not None and any(word.endswith(_TORCHRUN) for word in called[:script]):
+        return ["python", *called[1 : script + 1]]
     # From the variables that torchrun sets, which do not include an elastic rendezvous.
     told = os.environ
     command = ["torchrun", f"--nproc_per_node={told.get('LOCAL_WORLD_SIZE', 1)}"]
@@ -45,4 +50,5 @@ def _torchrun() -> list[str]:
             f"--master_addr={told.get('MASTER_ADDR')}",
             f"--master_port={told.get('MASTER_PORT')}",
         ]
-    return command
+    script_words = program[1:] if program[0] == "python" else ["--no-python", *program]
+    return [*command, *script_words]

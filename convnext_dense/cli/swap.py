@@ -1,4 +1,8 @@
-"""tools/swap_backbone.py: replace a config's backbone by a ConvNeXt."""
+"""Put a ConvNeXt under a config of mmdet or mmseg, and write the config that results.
+
+%(prog)s mmdet::retinanet/retinanet_r50_fpn_1x_coco.py --arch tiny \\
+    --weights imagenet1k --recipe convnext -o retinanet_convnext_t.py --diff --check
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from convnext_dense.cli.options import (
     run_options,
 )
 from convnext_dense.cli.output import print_text
+from convnext_dense.cli.program import program_words
 from convnext_dense.swap import MODES
 from convnext_dense.zoo.weights import WEIGHTS
 
@@ -30,9 +35,9 @@ if TYPE_CHECKING:
     from convnext_dense.swap import Swap
 
 
-def add_swap_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of tools/swap_backbone.py."""
-    use_flags_of("swap_backbone")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``swap``."""
+    use_flags_of("swap")
     add_config_argument(parser)
     parser.add_argument("--arch", required=True, help=f"same, or one of {', '.join(ARCHS)}")
     parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")
@@ -63,6 +68,7 @@ def add_swap_options(parser: argparse.ArgumentParser) -> None:
         help="build it, and run one loss, one backward and one prediction on random input",
     )
     add_debug_option(parser)
+    parser.set_defaults(command=swap_command)
 
 
 def swap_command(args: argparse.Namespace) -> None:
@@ -97,7 +103,7 @@ def swap_command(args: argparse.Namespace) -> None:
     if args.check:
         check_config(result.config)
     if args.out:
-        command = shlex.join(["tools/swap_backbone.py", *sys.argv[1:]])
+        command = shlex.join([*program_words(), *sys.argv[1:]])
         write_config(result, original, args.config, Path(args.out), command)
         print_text(f"wrote {args.out} ({result.tier})")
 

@@ -1,4 +1,4 @@
-"""tools/test.py: evaluate a checkpoint, and print the figures."""
+"""Evaluate a checkpoint: %(prog)s configs/det/cascade_convnext_t_coco.py CHECKPOINT."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from convnext_dense.evaluation.run import EvaluationResult
 
 
-def add_test_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of tools/test.py."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``test``."""
     add_config_argument(parser)
     parser.add_argument("checkpoint", help="path or URL of a model, or published")
     parser.add_argument(
@@ -33,6 +33,7 @@ def add_test_options(parser: argparse.ArgumentParser) -> None:
         "--tta", action="store_true", help="test with the published scales and flips"
     )
     add_shared_options(parser)
+    parser.set_defaults(command=test_command)
 
 
 def test_command(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""tools/train.py: train the model of a config."""
+"""Train a detector or a segmenter: %(prog)s configs/det/cascade_convnext_t_coco.py."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from convnext_dense.cli.options import (
 from convnext_dense.config.options import AMP_DTYPES, AUTO
 
 
-def add_train_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of tools/train.py."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``train``."""
     add_config_argument(parser)
     parser.add_argument(
         "--weights",
@@ -64,6 +64,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
     add_shared_options(parser)
+    parser.set_defaults(command=train_command)
 
 
 def add_length_options(parser: argparse.ArgumentParser) -> None:

@@ -1,23 +1,54 @@
-"""tools/weights.py: inspect, convert and verify checkpoints."""
+"""Look at, convert or check ConvNeXt weights: %(prog)s verify convnext_tiny.pth."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from convnext_dense.checkpoints.arch_names import describe_arch
-from convnext_dense.checkpoints.containers import trained_classes
-from convnext_dense.checkpoints.convert import convert
-from convnext_dense.checkpoints.find_convnext import find_convnext
-from convnext_dense.checkpoints.origin import licence_of, normalisation_of
-from convnext_dense.checkpoints.report import is_output_norm, listed
-from convnext_dense.checkpoints.source import Source, read_source
-from convnext_dense.checkpoints.unusable_values import find_unusable
-from convnext_dense.checkpoints.verify import verify
+from convnext_dense.checkpoints.layouts import TARGETS
+from convnext_dense.cli.errors import add_debug_option
+from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
 
+if TYPE_CHECKING:
+    from convnext_dense.checkpoints.source import Source
+
 TOLERANCE = 1e-5
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``inspect``, ``convert`` and ``verify`` as subcommands."""
+    use_flags_of("weights")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
+    shared.add_argument(
+        "--prefix",
+        help="take only what lies below it: names such as backbone, keys such as teacher",
+    )
+    shared.add_argument("--ema", action="store_true", help="take the moving averages")
+    shared.add_argument(
+        "--trust",
+        action="store_true",
+        help="unpickle anything the file holds: it can run any code",
+    )
+    add_debug_option(shared)
+
+    commands = parser.add_subparsers(required=True, metavar="inspect|convert|verify")
+    inspect = commands.add_parser("inspect", parents=[shared], help="print what a file holds")
+    inspect.set_defaults(command=inspect_weights)
+    convert = commands.add_parser("convert", parents=[shared], help="write another layout")
+    convert.add_argument("out", help="ends in .safetensors or .pth")
+    convert.add_argument(
+        "--to", choices=TARGETS, default="meta", help="default: meta, which is ours"
+    )
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
+    convert.set_defaults(command=convert_weights)
+    verify = commands.add_parser(
+        "verify", parents=[shared], help="compare features with the file's own network"
+    )
+    verify.set_defaults(command=verify_weights)
 
 
 def inspect_weights(args: argparse.Namespace) -> None:
@@ -27,6 +58,13 @@ def inspect_weights(args: argparse.Namespace) -> None:
         OSError: If it could not be loaded or downloaded.
         RuntimeError: If it is damaged, refused, or has no ConvNeXt.
     """
+    from convnext_dense.checkpoints.arch_names import describe_arch
+    from convnext_dense.checkpoints.find_convnext import find_convnext
+    from convnext_dense.checkpoints.origin import licence_of, normalisation_of
+    from convnext_dense.checkpoints.report import is_output_norm, listed
+    from convnext_dense.checkpoints.source import read_source
+    from convnext_dense.checkpoints.unusable_values import find_unusable
+
     read = read_source(args.source, prefix=args.prefix, trust=args.trust, ema=args.ema)
     found = find_convnext(read.state, read.name)
     norms = [name for name in found.own if is_output_norm(name) and name.endswith("weight")]
@@ -68,6 +106,8 @@ def convert_weights(args: argparse.Namespace) -> None:
         RuntimeError: If it is damaged, refused, incomplete or of another network.
         ValueError: If the layout cannot represent it.
     """
+    from convnext_dense.checkpoints.convert import convert
+
     conversion = convert(
         args.source,
         args.out,
@@ -87,6 +127,8 @@ def verify_weights(args: argparse.Namespace) -> None:
         OSError: If the file could not be loaded or downloaded.
         RuntimeError: If it is damaged, refused or incomplete, or the features differ.
     """
+    from convnext_dense.checkpoints.verify import verify
+
     checks = verify(args.source, prefix=args.prefix, ema=args.ema, trust=args.trust)
     print_text(f"{'output':<10}{'shape':<24}relative error")
     for check in checks:
@@ -111,5 +153,8 @@ def _millions(own: dict) -> str:
 
 
 def _classes(read: Source) -> str:
+    from convnext_dense.checkpoints.containers import trained_classes
+    from convnext_dense.checkpoints.report import listed
+
     classes = trained_classes(read.meta)
     return f"{len(classes)}: {listed(classes)}" if classes else ""

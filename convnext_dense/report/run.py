@@ -121,8 +121,8 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
     parts = sorted(path for path in folder.iterdir() if (path / "vis_data").is_dir())
     if not (parts or (folder / METRICS_FILE).is_file()):
         raise FileNotFoundError(
-            f"{folder} has no run: tools/train.py writes a folder named by the time, such as "
-            f"20260131_120000, with vis_data/scalars.json, and tools/test.py writes {METRICS_FILE}"
+            f"{folder} has no run: `train` writes a folder named by the time, such as "
+            f"20260131_120000, with vis_data/scalars.json, and `test` writes {METRICS_FILE}"
         )
     run = Run(folder, name or folder.resolve().name)
     trained = _read_records(run, parts)
@@ -133,7 +133,7 @@ def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Ru
     run.checkpoint = find_checkpoint(folder)
     run.tested = _read_tested(run)
     if run.tested and not run.train:
-        run.state = State("evaluated", "by tools/test.py; there is no record of a training")
+        run.state = State("evaluated", "by a test; there is no record of a training")
     elif run.train or logs_of_run:
         run.state = _state(run, trained or parts, logs_of_run, now or time.time())
     return run

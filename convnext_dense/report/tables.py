@@ -81,7 +81,7 @@ def run_figures(run: Run, validation: Validation | None) -> RunFigures | None:
         checkpoint = str(about.get("checkpoint") or "a checkpoint").rpartition("/")[2]
         return RunFigures(
             run.tested.figures,
-            f"tools/test.py with {checkpoint}",
+            f"a test with {checkpoint}",
             images if isinstance(images, int) else None,
             images if isinstance(images, int) else None,
             bool(about.get("tta")),

@@ -176,7 +176,7 @@ def _validate(
         notes.append(f"kept predictions are left out: {error}")
     if kept:
         place, found = kept
-        source = f"{place.relative_to(run.folder)}, kept by tools/test.py"
+        source = f"{place.relative_to(run.folder)}, kept by a test"
         tested = run.tested and Path(str(run.tested.about.get("checkpoint", ""))).name
         if tested and run.checkpoint and tested != run.checkpoint.name:
             notes.append(f"these are predictions of {tested}, not of {run.checkpoint.name}")

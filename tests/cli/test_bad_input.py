@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from convnext_dense.cli.main import parse_args
 from convnext_dense.cli.options import run_options
 from convnext_dense.config.plan import USE, plan_run
 
@@ -162,16 +163,15 @@ def test_silly_options(cli, option, complaint):
     assert not Path("w").exists()
 
 
-def planned(tool, argv) -> Config:
-    return plan_run(run_options(tool.parse_args(argv)), USE).config
+def planned(argv) -> Config:
+    return plan_run(run_options(parse_args("train", argv)), USE).config
 
 
 def test_an_unknown_key_can_be_forced(cli):
-    tool = cli.load_tool("train")
     argv = [str(cli.config["seg"]), "--cfg-options", "mine.a=1", "yours=2"]
     message = cli.refused("train", argv)
     assert message.endswith("--force-key mine.a sets it anyway")
-    cfg = planned(tool, [*argv, "--force-key", "mine", "--force-key", "yours"])
+    cfg = planned([*argv, "--force-key", "mine", "--force-key", "yours"])
     assert (cfg.mine.a, cfg.yours) == (1, 2)
 
 
@@ -242,9 +242,8 @@ def test_a_config_that_is_a_part_of_one(cli):
 
 
 def test_configs_of_mmdet_take_the_flags(cli):
-    tool = cli.load_tool("train")
     name = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
-    cfg = planned(tool, [name, *cli.flags["det"], "--batch-size", "3"])
+    cfg = planned([name, *cli.flags["det"], "--batch-size", "3"])
     assert cfg.work_dir == "work_dirs/mask-rcnn_r50_fpn_1x_coco"
     assert cfg.model.roi_head.mask_head.num_classes == 5
     assert cfg.train_dataloader.batch_size == 3

@@ -20,8 +20,10 @@ from convnext_dense import ConvNeXt, Predictor
 from convnext_dense.analysis.flops import count
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.cli.errors import run_tool
-from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, use_flags_of, with_flags
+from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, shown_as, use_flags_of, with_flags
+from convnext_dense.cli.main import SUBCOMMANDS, run_subcommand
 from convnext_dense.cli.output import print_text
+from convnext_dense.cli.program import called
 from convnext_dense.config.read_config import read_config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.check import check_data
@@ -30,13 +32,14 @@ from convnext_dense.evaluation.coco_input import types_of
 from convnext_dense.evaluation.label_maps import evaluate_label_maps
 from convnext_dense.report.samples import draw_samples
 
-TOOLS = sorted(path.stem for path in Path(__file__).parents[2].glob("tools/*.py"))
 # Arguments that are called otherwise than what argparse makes of their flags.
 RENAMED = {"batch_size", "force_keys", "images", "kinds", "plan_swap", "predict=False", "types"}
 FUNCTIONS = {
-    "Predictor": ["infer"],
-    "audit_data": ["data", "check"],
-    "draw_samples": ["data", "show"],
+    "Predictor": "infer",
+    "audit_data": "data check",
+    "draw_samples": "data show",
+    "test": "test",
+    "train": "train",
 }
 # Flags of what a tool alone does: no message of the library is about them.
 OF_TOOLS = {
@@ -132,7 +135,7 @@ def options(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 @pytest.fixture
-def parsed(cli, monkeypatch):
+def parsed(monkeypatch):
     """Return the options of a tool; messages name that tool's flags from then on."""
 
     class CaughtError(Exception):
@@ -146,7 +149,7 @@ def parsed(cli, monkeypatch):
     def parse(tool: str) -> list[argparse.Action]:
         use_flags_of("")
         with pytest.raises(CaughtError) as caught:
-            cli.load_tool(tool).main([])
+            run_subcommand(tool, [])
         return list(options(caught.value.args[0]))
 
     return parse
@@ -158,15 +161,15 @@ def photo() -> str:
     return "photo.png"
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", SUBCOMMANDS)
 def test_every_flag_has_a_name(parsed, tool):
+    tables = [FLAGS, *(own for of, own in OWN_FLAGS.items() if of.split()[0] == tool)]
     for option in parsed(tool):
         if option.option_strings and max(option.option_strings, key=len) not in OF_TOOLS:
-            names = [*FLAGS, *OWN_FLAGS.get(tool, ())]
-            flags = {with_flags(f"`{name}`").rpartition(" ")[2] for name in names}
+            flags = {shown_as(flag).split()[-1] for table in tables for flag in table.values()}
             assert flags & set(option.option_strings), option
-        elif with_flags(f"`{option.dest}`") != f"`{option.dest}`":
-            assert with_flags(f"`{option.dest}`") == option.dest  # a positional
+        elif known := [table[option.dest] for table in tables if option.dest in table]:
+            assert option.dest in known  # a positional
 
 
 @pytest.mark.parametrize(
@@ -178,18 +181,18 @@ def test_every_flag_has_a_name(parsed, tool):
 )
 def test_every_name_is_that_of_a_flag(parsed, tool, name):
     shown = {**FLAGS, **OWN_FLAGS.get(tool, {})}[name]
-    place, _, flag = shown.rpartition(" ")
-    tools = [Path(place).stem] if place else [tool] if tool else TOOLS
+    place, flag = shown if isinstance(shown, tuple) else (tool, shown)
+    tools = place.split()[:1] or SUBCOMMANDS
     found = {o.dest for t in tools for o in parsed(t) if flag in (o.option_strings or [o.dest])}
     assert found == {name} or (found and name in RENAMED)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_function_has_a_tool(cli, name):
-    tool, *command = FUNCTIONS[name]
-    assert FLAGS[name] == " ".join([f"tools/{tool}.py", *command])
+def test_every_function_has_a_subcommand(name):
+    assert shown_as(FLAGS[name]) == called(FUNCTIONS[name])
+    tool, *command = FUNCTIONS[name].split()
     with pytest.raises(SystemExit) as stop:
-        cli.load_tool(tool).main([*command, "--help"])
+        run_subcommand(tool, [*command, "--help"])
     assert stop.value.code == 0
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from convnext_dense import ConvNeXt
+from convnext_dense.cli.main import parse_args
 from convnext_dense.cli.options import run_options
 from convnext_dense.config.plan import TEST, TRAIN, plan_run
 
@@ -110,7 +111,7 @@ class TestTrain:
 
     def planned(self, cli, *flags, **options):
         """The config that the run would be built from."""
-        args = cli.load_tool("train").parse_args(self.start(cli, *flags, **options))
+        args = parse_args("train", self.start(cli, *flags, **options))
         return plan_run(run_options(args), TRAIN).config
 
     @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ class TestTrain:
 
 class TestPublishedModels:
     def test_are_evaluated_by_name(self, cli):
-        args = cli.load_tool("test").parse_args([str(cli.config["seg"]), "published"])
+        args = parse_args("test", [str(cli.config["seg"]), "published"])
         cfg = plan_run(run_options(args), TEST).config
         assert cfg.load_from.endswith("/ade20k/upernet_convnext_tiny_1k_512x512.pth")
 

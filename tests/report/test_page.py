@@ -264,7 +264,7 @@ def test_figures_of_a_test_come_first(segmenter):
         tta=True, published=beside,
     )  # fmt: skip
     page = check_whole(page_of(segmenter))
-    assert "tools/test.py with best.pth, 2 images, multi-scale and flip" in page.text
+    assert "a test with best.pth, 2 images, multi-scale and flip" in page.text
     assert "12.34" in page.text
     assert "published 46.0" in page.text
     assert "Not comparable: few" in page.text

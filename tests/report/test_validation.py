@@ -30,7 +30,7 @@ def look(made, **options):
 
 def test_kept_results_of_a_detector(detector):
     seen = look(detector)
-    assert seen.source == "results.json, kept by tools/test.py"
+    assert seen.source == "results.json, kept by a test"
     assert (seen.images, seen.of) == (4, 4)
     # 2 of 2; 1 of 2, the other too unsure; a false alarm. Nothing is where nothing is found: none.
     assert seen.outcome.scores == pytest.approx({30: 1.0, 10: 2 / 3, 20: 0.0})
@@ -76,7 +76,7 @@ def test_precision_falls_where_a_surer_object_is_wrong(detector):
 
 def test_kept_label_maps_of_a_segmenter(segmenter, tmp_path):
     seen = look(segmenter)
-    assert seen.source == "labels, kept by tools/test.py"
+    assert seen.source == "labels, kept by a test"
     # 36 labelled columns, 10 rows per class and picture; of the second's sky half is lost.
     expected = [[540, 0, 180, 0], [0, 720, 0, 0], [0, 0, 720, 0]]
     assert seen.outcome.confusion.tolist() == expected

@@ -54,5 +54,5 @@ def _require_processes(cfg: Config) -> None:
         raise ValueError(
             "optim_wrapper.optimizer: ZeroRedundancyOptimizer shares its state among processes, "
             f"and this run has one. Set its type to {optimizer.get('optimizer_type')}, or start "
-            "several processes by tools/dist_train.sh"
+            "several processes by torchrun or tools/dist_train.sh"
         )

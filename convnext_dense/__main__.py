@@ -1,0 +1,7 @@
+"""Run ``convnext-dense`` as ``python -m convnext_dense``."""
+
+import sys
+
+from convnext_dense.cli.main import run
+
+sys.exit(run())

@@ -1,0 +1,46 @@
+"""Print the parameters and FLOPs of a config's model, part by part, without data or weights.
+
+%(prog)s configs/det/cascade_convnext_t_coco.py
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.options import add_config_argument, add_config_options, run_options
+from convnext_dense.limits import MOST_PIXELS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``flops``."""
+    use_flags_of("flops")
+    add_config_argument(parser)
+    parser.add_argument(
+        "--shape",
+        type=int,
+        nargs=2,
+        action=NumberAction,
+        most=MOST_PIXELS,
+        metavar=("H", "W"),
+        help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
+    )
+    add_config_options(parser)
+    parser.set_defaults(command=flops_command)
+
+
+def flops_command(args: argparse.Namespace) -> None:
+    """Count, and print a table.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If the shape is not one of an image, or the config has no model.
+    """
+    from rich.console import Console
+
+    from convnext_dense.analysis.flops import as_table, count
+    from convnext_dense.config.plan import MODEL, plan_run
+
+    cfg = plan_run(run_options(args), MODEL).config
+    Console().print(as_table(count(cfg, args.shape), args.config))
