@@ -135,10 +135,6 @@ class _SegmentedBatches:
         for _ in range(number):
             next(self._batches)
 
-    def _skip(self, number: int) -> None:
-        for _ in range(number):
-            next(self._batches)
-
     def _restart(self, place: int) -> None:
         self._batches = None  # ends the old workers first
         _seed_process_and_workers(self._loader, self._seed, place)
