@@ -150,6 +150,8 @@ STEPS: dict[str, Step] = {
 }
 
 FIRST, LAST = "resnet", "separate_downsampling"
+# What options and messages begin the name of a step with.
+PREFIX = "roadmap:"
 
 
 def find_step(name: str) -> Step:
@@ -177,3 +179,30 @@ def check_regime(regime: str) -> None:
             f"the regime is tiny (from ResNet-50 to ConvNeXt-T) or base (from ResNet-200 to "
             f"ConvNeXt-B), got {regime!r}"
         )
+
+
+def find_network(name: str) -> tuple[str, str]:
+    """Return step and regime of ``roadmap:STEP`` or ``roadmap:STEP:REGIME``, as options name them.
+
+    Raises:
+        ValueError: If there is no such step or regime.
+
+    Example:
+        >>> find_network("roadmap:gelu"), find_network("roadmap:gelu:base")
+        (('gelu', 'tiny'), ('gelu', 'base'))
+    """
+    step, _, regime = name.removeprefix(PREFIX).partition(":")
+    find_step(step)
+    regime = regime or REGIMES[0]
+    check_regime(regime)
+    return step, regime
+
+
+def network_name(step: str, regime: str) -> str:
+    """Return the name that :func:`find_network` reads.
+
+    Example:
+        >>> network_name("gelu", "tiny"), network_name("gelu", "base")
+        ('roadmap:gelu', 'roadmap:gelu:base')
+    """
+    return f"{PREFIX}{step}" if regime == REGIMES[0] else f"{PREFIX}{step}:{regime}"

@@ -23,6 +23,8 @@ DEEPEST = 4
 _WRAPPER = r"(?:module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_forward_module)\."
 LEADING_WRAPPERS = re.compile(rf"^(?:{_WRAPPER}|model\.)+")
 _INSIDE = re.compile(rf"(?<=\.){_WRAPPER}")
+# The key of what our runs record in a checkpoint's `meta`.
+RECORD = "convnext_dense"
 # torch and mmengine count here how often they averaged.
 _COUNTERS = ("n_averaged", "steps")
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convnext_dense.backbone.archs import Arch
 from convnext_dense.checkpoints.containers import LEADING_WRAPPERS
+from convnext_dense.checkpoints.find_step import name_steps
 from convnext_dense.checkpoints.layouts import LAYOUTS, Layout, own_shape
 
 
@@ -90,6 +91,11 @@ def find_convnext(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt:
             f"{source} holds {len(places)} ConvNeXts: choose one with prefix=, one of {prefixes}"
         )
     if not places:
+        if steps := name_steps(state, {}):
+            raise RuntimeError(
+                f"{source} holds no ConvNeXt, but {steps}: its weights fit a backbone of the type "
+                "ResNetToConvNeXt"
+            )
         raise RuntimeError(
             f"{source} holds no ConvNeXt in a layout known here "
             f"({', '.join(layout.name for layout in LAYOUTS)}); its first names are "

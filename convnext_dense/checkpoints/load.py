@@ -9,8 +9,10 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from convnext_dense.backbone.resnet_to_convnext import ResNetToConvNeXt
 from convnext_dense.checkpoints.containers import trained_classes
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
+from convnext_dense.checkpoints.match_step import FoundStep, match_step
 from convnext_dense.checkpoints.match_weights import LoadOptions, WeightMatch, match_weights
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.checkpoints.report import LoadReport
@@ -45,7 +47,8 @@ def load_weights(
     Args:
         model: A :class:`~convnext_dense.ConvNeXt`, or a detector or segmenter that holds one. A
             checkpoint of a whole model loads into a whole model, with its heads; a checkpoint of a
-            backbone loads into both.
+            backbone loads into both. A network between ResNet and ConvNeXt takes the weights of its
+            own step.
         source: Path, URL, hub id (``timm/convnext_tiny.fb_in1k``) or state dict.
         prefix: Load only names with this prefix, such as ``backbone`` of a whole model.
         strict: Whether a parameter that does not match stops the load. False loads those that
@@ -76,10 +79,14 @@ def load_weights(
         raise ValueError(f"final_norm is one of {', '.join(FINAL_NORM)}, got {final_norm!r}")
     options = LoadOptions(strict, final_norm, adapt_input, reinit_heads)
     model = unwrap_model(model)
-    path, _ = find_backbone(model)  # before the source is downloaded
+    path, backbone = find_backbone(model)  # before the source is downloaded
     read = read_source(source, prefix=prefix, trust=trust, ema=ema, remedy=WEIGHTS_REMEDY)
-    found = find_convnext(read.state, read.name)
-    match = match_weights(model, found, read.name, trained_classes(read.meta), options)
+    found: FoundConvNeXt | FoundStep
+    if isinstance(backbone, ResNetToConvNeXt):
+        found, match = match_step(model, path, backbone, read, options)
+    else:
+        found = find_convnext(read.state, read.name)
+        match = match_weights(model, found, read.name, trained_classes(read.meta), options)
     refuse_unusable(match.fitting, read.name, model.state_dict())
     model.load_state_dict(match.fitting, strict=False)
     report = _report(read, found, match, path)
@@ -108,8 +115,39 @@ class PublishedWeights:
         load_weights(module, self.checkpoint, **self.options)
 
 
-def _report(read: Source, found: FoundConvNeXt, match: WeightMatch, path: str) -> LoadReport:
+def _report(
+    read: Source, found: FoundConvNeXt | FoundStep, match: WeightMatch, path: str
+) -> LoadReport:
     mean, std = normalisation_of(read.name, (read.prefix or "", *read.state))
+    layout, is_v2, notes = "resnet", False, []
+    converted: list[str] = []
+    if isinstance(found, FoundConvNeXt):
+        layout, is_v2, notes = found.layout.name, found.arch.grn, _notes(found, match)
+        own = [name for name in match.fitting if name.startswith(path)]
+        converted = [name for name in own if _is_converted(name.removeprefix(path), found)]
+    if path and not found.other_parts:
+        notes.append("only a backbone was loaded: the other parts of the model are unchanged")
+    return LoadReport(
+        source=read.name,
+        layout=layout,
+        key=read.key,
+        left=read.left,
+        prefix=found.prefix,
+        arch=found.arch,
+        loaded=tuple(match.fitting),
+        converted=tuple(converted),
+        dropped=match.dropped,
+        missing=tuple(match.missing),
+        reinitialised=tuple(match.reinitialised),
+        checksum=read.checksum,
+        licence=licence_of(read.name, is_v2),
+        mean=mean,
+        std=std,
+        notes=tuple(notes),
+    )
+
+
+def _notes(found: FoundConvNeXt, match: WeightMatch) -> list[str]:
     notes = []
     if found.obstacle:
         notes.append(found.obstacle)
@@ -122,30 +160,7 @@ def _report(read: Source, found: FoundConvNeXt, match: WeightMatch, path: str) -
             "the classifier's norm is used for the last output; it was trained on pooled features, "
             f"with eps {eps:g}"
         )
-    if path and not found.other_parts:
-        notes.append("only a backbone was loaded: the other parts of the model are unchanged")
-    return LoadReport(
-        source=read.name,
-        layout=found.layout.name,
-        key=read.key,
-        left=read.left,
-        prefix=found.prefix,
-        arch=found.arch,
-        loaded=tuple(match.fitting),
-        converted=tuple(
-            name
-            for name in match.fitting
-            if name.startswith(path) and _is_converted(name.removeprefix(path), found)
-        ),
-        dropped=match.dropped,
-        missing=tuple(match.missing),
-        reinitialised=tuple(match.reinitialised),
-        checksum=read.checksum,
-        licence=licence_of(read.name, found),
-        mean=mean,
-        std=std,
-        notes=tuple(notes),
-    )
+    return notes
 
 
 def _is_converted(name: str, found: FoundConvNeXt) -> bool:

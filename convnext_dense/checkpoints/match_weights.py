@@ -74,6 +74,7 @@ def match_weights(
         ValueError: If an option needs something that the model or the file does not have.
     """
     path, backbone = find_backbone(model)
+    assert isinstance(backbone, ConvNeXt)  # the others have match_step
     is_whole = bool(path and found.other_parts)
     own, dropped = dict(found.own), dict(found.unused)
     if options.final_norm == "use":
@@ -166,11 +167,11 @@ def _fit_channels(own: dict[str, Tensor], backbone: ConvNeXt, adapt: bool) -> li
         return []
     if not adapt:
         return ["adapt_input=True fits the stem to another number of input channels"]
-    own[STEM] = _adapt_channels(stem, channels)
+    own[STEM] = adapt_channels(stem, channels)
     return []
 
 
-def _adapt_channels(stem: Tensor, channels: int) -> Tensor:
+def adapt_channels(stem: Tensor, channels: int) -> Tensor:
     """Sum or repeat the input channels of a stem, as timm's ``adapt_input_conv`` does."""
     given = stem.shape[1]
     if channels == 1:

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from convnext_dense.cached_download import place_in_cache
-from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.source import is_remote, read_source
 
 # The licence of the first pattern that matches the path, URL or hub id. Sources: the projects'
@@ -20,7 +19,8 @@ LICENCES = {
     r"convnext-?v2|_fcmae": "CC BY-NC 4.0 (facebookresearch/ConvNeXt-V2)",
     r"fbaipublicfiles\.com/convnext/|\bfb_in|facebook/convnext-": "MIT (facebookresearch/ConvNeXt)",
     r"convnext_(iso_)?[a-z]+_(1k|22k)[_.]": "MIT (facebookresearch/ConvNeXt)",
-    r"download\.pytorch\.org|convnext_[a-z]+-[0-9a-f]{8}\.pth": "BSD-3-Clause (torchvision)",
+    r"download\.pytorch\.org|^torchvision://": "BSD-3-Clause (torchvision)",
+    r"(convnext_[a-z]+|resnet\d+)-[0-9a-f]{8}\.pth": "BSD-3-Clause (torchvision)",
     r"rwightman/|huggingface\.co/timm/|^timm/": "Apache-2.0 (timm)",
     r"openmmlab\.com": "Apache-2.0 (OpenMMLab)",
 }
@@ -39,13 +39,13 @@ HUB_ADDRESS = re.compile(r"^https?://(?:www\.)?huggingface\.co/([^/]+/[^/]+)")
 HUB_CACHE = re.compile(r"(?:^|/)models--([\w.-]+)/snapshots/")
 
 
-def licence_of(name: str, found: FoundConvNeXt) -> str:
+def licence_of(name: str, is_v2: bool) -> str:
     """Return the licence of published weights, or a sentence that the name does not tell it."""
     told = name if is_remote(name) else identifying_name(name)
     for pattern, licence in LICENCES.items():
         if re.search(pattern, told.lower()):
             return licence
-    if found.arch.grn:
+    if is_v2:
         return "not known by the name; Meta's V2 weights are CC BY-NC 4.0"
     return "not known by the name: see where the file comes from"
 

@@ -22,7 +22,7 @@ class LoadReport:
         key: Key of the parameters in the checkpoint, or None.
         left: Other sets of parameters in the checkpoint, which were not taken.
         prefix: Prefix of the backbone's names in the file.
-        arch: Architecture in the file.
+        arch: Architecture in the file, or the name of its step on the road to ConvNeXt.
         loaded: Names in the model of the parameters that were loaded.
         converted: Those in ``loaded`` that had another name or shape in the file.
         dropped: Names in the file that were left out, with the reason.
@@ -41,7 +41,7 @@ class LoadReport:
     key: str | None
     left: tuple[str, ...]
     prefix: str
-    arch: Arch
+    arch: Arch | str
     loaded: tuple[str, ...]
     converted: tuple[str, ...]
     dropped: Mapping[str, str]
@@ -56,11 +56,12 @@ class LoadReport:
     def __str__(self) -> str:
         place = f" under {self.key!r}" if self.key else ""
         place += f", prefix {self.prefix!r}" if self.prefix else ""
+        arch = self.arch if isinstance(self.arch, str) else describe_arch(self.arch)
         rows: list[tuple[str, str | None]] = [
             ("weights", self.source),
             ("sha256", self.checksum),
             ("layout", f"{self.layout}{place}"),
-            ("architecture", describe_arch(self.arch).removeprefix("arch ")),
+            ("architecture", arch.removeprefix("arch ")),
             ("loaded", f"{len(self.loaded)} parameters, {len(self.converted)} of them converted"),
         ]
         for reason in dict.fromkeys(self.dropped.values()):

@@ -6,6 +6,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from convnext_dense.backbone.convnext import ConvNeXt
+from convnext_dense.backbone.resnet_to_convnext import ResNetToConvNeXt
 
 
 def unwrap_model(model: nn.Module) -> nn.Module:
@@ -19,26 +20,30 @@ def unwrap_model(model: nn.Module) -> nn.Module:
 
 def find_backbones(model: nn.Module) -> dict[str, ConvNeXt]:
     """Return the ConvNeXts in a model by the prefix of their parameters; empty for the model."""
-    return {
-        f"{name}." if name else "": part
-        for name, part in model.named_modules()
-        if isinstance(part, ConvNeXt)
-    }
+    return {path: part for path, part in _ours(model).items() if isinstance(part, ConvNeXt)}
 
 
-def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt]:
-    """Return the prefix of the parameters of the one ConvNeXt in a model, and the ConvNeXt.
+def find_backbone(model: nn.Module) -> tuple[str, ConvNeXt | ResNetToConvNeXt]:
+    """Return the prefix of the parameters of the one backbone of ours in a model, and the backbone.
 
     Raises:
         ValueError: If there is none, or more than one.
     """
-    found = find_backbones(model)
+    found = _ours(model)
     if len(found) != 1:
         raise ValueError(
             f"a {type(model).__name__} has {len(found)} ConvNeXt backbones, and weights load into "
             "one: give the backbone itself"
         )
     return next(iter(found.items()))
+
+
+def _ours(model: nn.Module) -> dict[str, ConvNeXt | ResNetToConvNeXt]:
+    return {
+        f"{name}." if name else "": part
+        for name, part in model.named_modules()
+        if isinstance(part, (ConvNeXt, ResNetToConvNeXt))
+    }
 
 
 def count_classes(model: nn.Module) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from convnext_dense.backbone.resnet_to_convnext import ResNetToConvNeXt
+from convnext_dense.backbone.roadmap import network_name
 from convnext_dense.checkpoints.compare_parameters import (
     USE_ITS_CONFIG,
     Comparison,
@@ -25,6 +27,7 @@ from convnext_dense.checkpoints.containers import (
     without_wrappers,
 )
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
+from convnext_dense.checkpoints.match_step import describe_network
 from convnext_dense.checkpoints.match_weights import describe, subject_of_whole
 from convnext_dense.checkpoints.target_model import count_classes, find_backbones, unwrap_model
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
@@ -85,6 +88,7 @@ def parameters_for_model(
         classes = trained_classes(meta_of(checkpoint))
         may_train = reinit_heads is not None
         remedies = remedies_for_classes(result, classes, count_classes(model), may_train)
+        subject = _subject_of_step(model, state, meta_of(checkpoint), source) or subject
         raise_mismatch(subject, result.faults(), remedies or [USE_ITS_CONFIG])
     refuse_unusable(result.fitting, source, wanted)
     _check_averages(checkpoint, source, wanted, resume)
@@ -138,6 +142,19 @@ def _find_in_whole(state: Mapping[str, Tensor], source: str) -> FoundConvNeXt | 
     except RuntimeError:  # the comparison reports what the file lacks
         return None
     return found if found.other_parts else None
+
+
+def _subject_of_step(
+    model: nn.Module, state: Mapping[str, Tensor], meta: Mapping, source: str
+) -> str | None:
+    """Return the beginning of a message that names two steps from ResNet, or None if it is one."""
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, ResNetToConvNeXt):
+        return None
+    held, ours = describe_network(state, meta), network_name(backbone.step, backbone.regime)
+    if ours in held.split(" or "):
+        return None
+    return f"{source} holds {held} and does not fit this model, whose backbone is {ours}"
 
 
 def _check_averages(

@@ -90,7 +90,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
         "unknown": listed(list(found.unknown)),
         "unlike ours": found.obstacle,
         "unusable": listed([f"{n} {fault}" for n, fault in find_unusable(found.own).items()]),
-        "licence": licence_of(read.name, found),
+        "licence": licence_of(read.name, found.arch.grn),
         "images": f"RGB, mean {mean}, std {std}",
     }
     for title, text in rows.items():

@@ -9,16 +9,15 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from convnext_dense.backbone import ARCHS, ConvNeXt
-from convnext_dense.checkpoints.containers import meta_of, trained_classes
+from convnext_dense.backbone import ARCHS, ConvNeXt, ResNetToConvNeXt
+from convnext_dense.backbone.roadmap import network_name
+from convnext_dense.checkpoints.containers import RECORD, meta_of, trained_classes
 from convnext_dense.checkpoints.latest import latest_checkpoint
 from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.training.run_state import require_state_of_run
 
-# The key of the record in a checkpoint's `meta`.
-RECORD = "convnext_dense"
 SHOWN = 4
 
 
@@ -123,6 +122,8 @@ class RunIdentityHook(Hook):
         if isinstance(backbone, ConvNeXt):
             names = [name for name, arch in ARCHS.items() if arch == backbone.arch]
             record["arch"] = names[0] if names else str(backbone.arch)
+        elif isinstance(backbone, ResNetToConvNeXt):
+            record["arch"] = network_name(backbone.step, backbone.regime)
         record["weights"] = self.weights or "none"
         return record
 

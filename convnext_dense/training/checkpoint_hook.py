@@ -38,10 +38,6 @@ class DurableCheckpointHook(CheckpointHook):
     file_backend: Any
     last_ckpt: str | None
 
-    # Of mmengine's hook.
-    file_backend: Any
-    last_ckpt: str | None
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._saved_step = 0  # the step of the last checkpoint that was written or resumed
