@@ -89,6 +89,7 @@ _register(
     "StrictLoadHook",
     "TrainingStateHook",
 )
+_register(HOOKS, "evaluation.limited_truth", "LimitedTruthHook")
 _register(HOOKS, "training.checkpoint_hook", "DurableCheckpointHook", "OwnBestHook")
 _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")

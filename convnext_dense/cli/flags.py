@@ -39,6 +39,8 @@ FLAGS: dict[str, Shown] = {
     "img_size": "--img-size",
     "iters": "--iters",
     "launcher": "--launcher",
+    "limit": "--limit",
+    "log": "--log",
     "lr": "--lr",
     "out": "--out",
     "recipe": "--recipe",
@@ -51,6 +53,7 @@ FLAGS: dict[str, Shown] = {
     "val_every": "--val-every",
     "weights": "--weights",
     "work_dir": "--work-dir",
+    "workers": "--workers",
     # Functions, with the subcommands that call them.
     "Predictor": ("infer",),
     "audit_data": ("data check",),
@@ -70,7 +73,7 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "rounds": "--rounds",
         "shape": "--shape",
     },
-    "data": {"fast": "--fast", "number": "-n", "split": "--split", "workers": "--workers"},
+    "data": {"fast": "--fast", "number": "-n", "split": "--split"},
     "evaluate": {
         "backend": "--backend",
         "reduce_zero_label": "--reduce-zero-label",

@@ -31,7 +31,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
 
     Args:
         parser: The parser.
-        batches: Whether to add ``--batch-size``.
+        batches: Whether to add the flags of loaders.
     """
     data = parser.add_argument_group("your data")
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
@@ -51,6 +51,22 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
             action=NumberAction,
             least=1,
             help="images per process",
+        )
+        data.add_argument(
+            "--workers",
+            metavar="N",
+            type=int,
+            action=NumberAction,
+            least=0,
+            help="processes that load the data of each loader; 0: the run itself loads it",
+        )
+        data.add_argument(
+            "--limit",
+            metavar="N",
+            type=int,
+            action=NumberAction,
+            least=1,
+            help="images of each split, for a trial run",
         )
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
 

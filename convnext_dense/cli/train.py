@@ -12,6 +12,7 @@ from convnext_dense.cli.options import (
     run_options,
 )
 from convnext_dense.config.options import AMP_DTYPES, AUTO
+from convnext_dense.config.trackers import TRACKERS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--deterministic", action="store_true", help="use deterministic kernels (slower)"
     )
     parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
-    parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard too")
+    parser.add_argument(
+        "--log",
+        metavar="A,B",
+        help=f"log to these too: {', '.join(TRACKERS)}",
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="the same as --log tensorboard")
     add_shared_options(parser)
     parser.set_defaults(command=train_command)
 

@@ -37,6 +37,8 @@ class RunOptions:
             data root. The folder of the images is found automatically.
         ann_val: The same for validation and test.
         batch_size: Training images per process.
+        workers: Processes per loader that load data; 0 loads in the run's own process.
+        limit: Images of each split to use, for a trial run.
         box_only: Whether to train and evaluate only boxes.
         backbone: An arch of ConvNeXt that replaces the config's backbone, or ``same``.
         recipe: With ``backbone``: ``keep`` the config's optimizer, or use the published one of
@@ -60,7 +62,9 @@ class RunOptions:
         seed: Seed from 0 to 2**32 - 1, which makes a run repeatable.
         deterministic: Whether to use deterministic kernels, which are slower.
         ema: Whether to evaluate and save averaged weights.
-        tensorboard: Whether to log for TensorBoard too.
+        log: Names of trackers to log to as well, or one string with commas; see
+            :data:`convnext_dense.config.trackers.TRACKERS`.
+        tensorboard: The same as ``log="tensorboard"``.
         resume: A checkpoint to resume the training from, or ``auto`` for the newest whole one in
             its work directory.
         work_dir: Folder that the run writes to; by default ``work_dirs/<name of the config>``.
@@ -84,6 +88,8 @@ class RunOptions:
     ann_train: str | None = None
     ann_val: str | None = None
     batch_size: int | None = None
+    workers: int | None = None
+    limit: int | None = None
     box_only: bool = False
     backbone: str | Mapping | None = None
     recipe: Literal["keep", "convnext"] = "keep"
@@ -101,6 +107,7 @@ class RunOptions:
     seed: int | None = None
     deterministic: bool = False
     ema: bool = False
+    log: str | Sequence[str] | None = None
     tensorboard: bool = False
     resume: str | None = None
     work_dir: str | None = None

@@ -21,6 +21,7 @@ from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.hooks import add_hooks
 from convnext_dense.config.steps.learning_rate import set_learning_rate
+from convnext_dense.config.steps.limit import set_limit
 from convnext_dense.config.steps.logging import set_logging
 from convnext_dense.config.steps.outputs import set_outputs
 from convnext_dense.config.steps.overrides import set_overrides
@@ -34,6 +35,7 @@ from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
 from convnext_dense.config.steps.tta import set_tta
 from convnext_dense.config.steps.weights import fetch_weights, set_weights
 from convnext_dense.config.steps.work_dir import set_work_dir
+from convnext_dense.config.steps.workers import set_workers
 
 Step = Callable[[Plan], Plan]
 
@@ -53,18 +55,19 @@ class Task:
     splits: tuple[str, ...] = ()
 
 
-COMMON: tuple[Step, ...] = (
+DATA: tuple[Step, ...] = (
     read_given_config,
     fetch_weights,
     put_backbone,
     import_modules,
     set_data,
-    set_overrides,
-    set_work_dir,
 )
+SETTINGS: tuple[Step, ...] = (set_overrides, set_work_dir)
+# Options of the data come before `cfg_options`, which may override them.
+RUN: tuple[Step, ...] = (*DATA, set_limit, set_workers, *SETTINGS)
 TRAIN = Task(
     steps=(
-        *COMMON,
+        *RUN,
         set_weights,
         fit_device,
         set_precision,
@@ -80,7 +83,7 @@ TRAIN = Task(
 )
 TEST = Task(
     steps=(
-        *COMMON,
+        *RUN,
         set_tested_checkpoint,
         fit_device,
         set_tta,
@@ -92,7 +95,7 @@ TEST = Task(
     splits=("test",),
 )
 # Prediction on pictures, and views of the data.
-USE = Task(COMMON)
+USE = Task((*DATA, *SETTINGS))
 # Counting and timing a model without data.
 MODEL = Task((read_given_config, set_overrides))
 SWAP = Task((read_given_config, put_backbone))

@@ -49,7 +49,7 @@ class BenchmarkCocoMetric(CocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Save the collected results, then evaluate them."""
-        truth = self._coco_api.dataset
+        truth = self._truth()
         cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         predictions = [prediction for _, prediction in results]
         all_found = {
@@ -71,6 +71,18 @@ class BenchmarkCocoMetric(CocoMetric):
             f"{name}_{logged}": round(summary[f"{name}_{official}"], 3)
             for name in all_found
             for official, logged in _LOGGED.items()
+        }
+
+    def _truth(self) -> dict:
+        """Return the truth, of the images in ``img_ids`` if they are set."""
+        truth = self._coco_api.dataset
+        if self.img_ids is None:
+            return truth
+        ids = set(self.img_ids)
+        return {
+            **truth,
+            "images": [image for image in truth["images"] if image["id"] in ids],
+            "annotations": [one for one in truth["annotations"] if one["image_id"] in ids],
         }
 
 

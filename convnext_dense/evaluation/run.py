@@ -24,7 +24,7 @@ from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.training.runner import build_runner, join_run
 
 # Options that make a test another one than the published one.
-_CHANGING = ("classes", "img_size", "box_only", "backbone")
+_CHANGING = ("classes", "img_size", "box_only", "backbone", "limit")
 # The module that registers each metric of this package.
 _REGISTERED_BY = {
     COCO: "coco_metric",

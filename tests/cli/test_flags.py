@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -152,11 +153,19 @@ def test_tensorboard(short_run):
 
 
 def test_tensorboard_is_asked_for_by_its_extra(cli, monkeypatch):
-    monkeypatch.setattr("convnext_dense.config.steps.logging.find_spec", lambda name: None)
+    monkeypatch.setattr("convnext_dense.config.trackers.find_spec", lambda name: None)
     argv = cli.argv("seg", "--weights", "none", "--tensorboard", "--work-dir", "w")
     assert cli.refused("train", argv) == (
-        "--tensorboard: pip install 'convnext-dense[tensorboard]'"
+        "--log tensorboard needs tensorboard: pip install 'convnext-dense[tensorboard]'"
     )
+
+
+@pytest.mark.parametrize("kind", ["det", "seg"])
+def test_limit_tests_the_first_images(cli, trained, kind):
+    checkpoint = trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind]
+    said = cli.test(kind, checkpoint, "--limit", 2, "--workers", 0, "--work-dir", "w")
+    assert "note: --limit 2: a trial on at most 2 images of test" in said
+    assert json.loads(Path("w/metrics.json").read_text())["images"] == 2
 
 
 def test_weights_leave_the_options_of_the_config_beside_them(cli, tmp_path):

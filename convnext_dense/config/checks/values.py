@@ -12,7 +12,12 @@ from convnext_dense.config_tree import SPLITS
 from convnext_dense.limits import check_parallel
 
 # Settings of a loader's worker processes, and their values without worker processes.
-_OF_WORKERS = {"persistent_workers": False, "prefetch_factor": None, "timeout": 0}
+OF_WORKERS = {
+    "persistent_workers": False,
+    "prefetch_factor": None,
+    "timeout": 0,
+    "multiprocessing_context": None,
+}
 # The runner of the tools sets this in every run, so it is not the user's mistake.
 _SET_FOR_EVERY_RUN = ("train_dataloader", "persistent_workers")
 
@@ -70,7 +75,7 @@ def _check_workers(key: str, loader: dict, *, starts: bool) -> None:
     workers = loader.get("num_workers", 0)
     if starts:
         check_parallel(f"{key}.num_workers", workers)
-    for name, none in _OF_WORKERS.items():
+    for name, none in OF_WORKERS.items():
         if loader.get(name) and not workers and (key, name) != _SET_FOR_EVERY_RUN:
             raise ValueError(
                 f"{key}.{name} is {loader[name]!r}, but {key}.num_workers is 0: set it to {none}, "
