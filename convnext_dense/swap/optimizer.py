@@ -8,6 +8,10 @@ detectors lr 2e-4 with a layer-wise decay of 0.7 (Cascade Mask R-CNN T and S), f
 1e-4 with a stage-wise decay of 0.9 (UperNet), all at a batch of 16. Another batch B, as the
 config's ``auto_scale_lr.base_batch_size`` states it, scales the rate by sqrt(B / 16), the rule for
 adaptive optimizers (arXiv 2205.10287). Schedule, precision, accumulation and clipping stay.
+
+The layers of an isotropic backbone are its blocks, for which no such recipe is published: both
+kinds of model get a layer-wise decay of 0.9 for it, as ViTDet-H and BEiT-B under UperNet. It is 0.7
+for three blocks.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import math
 
 from torch import nn
 
+from convnext_dense.backbone.archs import Arch, resolve_arch
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.probe import Pyramid, build
 
@@ -25,6 +30,7 @@ PUBLISHED = {
     "mmdet": (2e-4, dict(decay_rate=0.7, decay_type="layer_wise")),
     "mmseg": (1e-4, dict(decay_rate=0.9, decay_type="stage_wise")),
 }
+ISOTROPIC_DECAY = dict(decay_rate=0.9, decay_type="layer_wise")
 # Constructors of mmdet and mmseg that work only for certain class names and numbers of layers.
 UPSTREAM_LAYER_DECAY = (
     "LearningRateDecayOptimizerConstructor",
@@ -53,7 +59,7 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
         return
     _translate_keys(edits, wrapper, old, backbone, scope)
     if recipe == "convnext":
-        _set_published(edits, wrapper, scope)
+        _set_published(edits, wrapper, scope, resolve_arch(backbone["arch"]))
         return
     _translate_constructor(edits, wrapper)
     optimizer = wrapper.get("optimizer", {})
@@ -65,8 +71,10 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
         )
 
 
-def _set_published(edits: Edits, wrapper: dict, scope: str) -> None:
+def _set_published(edits: Edits, wrapper: dict, scope: str, arch: Arch) -> None:
     lr, decay = PUBLISHED.get(scope, PUBLISHED["mmdet"])
+    if arch.isotropic:
+        decay = ISOTROPIC_DECAY
     batch = (edits.cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     why = "the published recipe"
     if not batch:

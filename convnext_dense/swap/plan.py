@@ -18,6 +18,7 @@ from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
+from convnext_dense.swap.isotropic import wire_isotropic
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.normalisation import set_normalisation
@@ -38,6 +39,8 @@ from convnext_dense.swap.wiring import Wiring, wire_model
 
 # Arguments of the backbone that the swap sets itself.
 DECIDED = ("type", "out_indices", "output_stride", "norm_out")
+# Of the backbones that configs have.
+NUM_STAGES = 4
 # Packages that configs import only for a backbone. The types of such backbones name them.
 BACKBONE_PACKAGES = ("mmpretrain", "mmcls")
 
@@ -48,7 +51,8 @@ class Swap:
 
     Attributes:
         config: The new config.
-        tier: ``native`` (the heads read ConvNeXt's stages directly) or ``adapter`` (through a
+        tier: ``native`` (the heads read ConvNeXt's stages directly, of an isotropic one the levels
+            of its :class:`~convnext_dense.heads.SimpleFeaturePyramid`) or ``adapter`` (through a
             :class:`~convnext_dense.swap.adapter.PyramidAdapter`).
         changes: The keys that were set and removed, in order, each with its reason.
         warnings: What the user should know: what is lost, assumed or unlikely to train.
@@ -120,7 +124,7 @@ def plan_swap(
     path, part = find_swappable(edits.cfg.get("model"), name)
     if arch == "same":
         found = same_arch(cfg)
-        arch = dict(depths=found.depths, channels=found.channels, grn=found.grn)
+        arch = found.as_dict()
     _check_arguments(arch, backbone_kwargs)
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
@@ -128,7 +132,7 @@ def plan_swap(
     warn_of_other_backbones(edits.cfg["model"], path, edits)
     old = _probe(part, path, scope, edits)
     try:
-        wiring = wire_model(edits, part, path, scope, old, resolve_arch(arch).channels, mode)
+        wiring = _wire(edits, part, path, scope, old, resolve_arch(arch), mode)
     except NeedsAdapterError as reason:
         raise SwapRefusedError(f"{name} needs an adapter: {reason}") from None
     set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
@@ -143,6 +147,14 @@ def plan_swap(
         changes=tuple(edits.changes),
         warnings=tuple(edits.warnings),
     )
+
+
+def _wire(
+    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, arch: Arch, mode: str
+) -> Wiring:
+    if arch.isotropic:
+        return wire_isotropic(edits, part, path, scope, old, arch, mode)
+    return wire_model(edits, part, path, scope, old, arch.channels, mode)
 
 
 def same_arch(cfg: Config) -> Arch:
@@ -177,14 +189,15 @@ def set_backbone(
         backbone["output_stride"] = wiring.output_stride
     if old.ceil:
         backbone["ceil_mode"] = True
-    backbone |= carried_arguments(before)
-    if is_convnext(before) and arch_of(before) == resolve_arch(arch) and before.get("init_cfg"):
+    new = resolve_arch(arch)
+    backbone |= carried_arguments(before, new)
+    if is_convnext(before) and arch_of(before) == new and before.get("init_cfg"):
         backbone["init_cfg"] = before["init_cfg"]
     backbone |= kwargs
     frozen = before.get("frozen_stages", -1)
     if frozen >= 0 and "frozen_stages" not in kwargs:
         if backbone.get("init_cfg"):
-            backbone["frozen_stages"] = min(frozen, len(resolve_arch(arch).depths))
+            backbone["frozen_stages"] = _frozen_stages(edits, path, frozen, new)
         else:
             edits.warn(
                 f"{path}.backbone.frozen_stages={frozen} is removed: without weights, the frozen "
@@ -194,6 +207,16 @@ def set_backbone(
         edits.warn("the backbone starts from random values, but the schedule was not changed")
     why = f"{wiring.tier}: maps of strides {old.strides}, of which the heads read {wiring.reads}"
     edits.set(path, part, "backbone", backbone, why)
+
+
+def _frozen_stages(edits: Edits, path: str, frozen: int, arch: Arch) -> int:
+    if not arch.isotropic or frozen in (0, NUM_STAGES):
+        return min(frozen, len(arch.depths))
+    edits.warn(
+        f"{path}.backbone.frozen_stages={frozen} becomes 0, the stem alone: the one stage of an "
+        "isotropic backbone holds all of its blocks"
+    )
+    return 0
 
 
 def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
@@ -277,7 +300,7 @@ def _check_arguments(arch: str | Mapping | Arch, kwargs: Mapping) -> None:
     for key in kwargs:
         _check_choice("an argument of the backbone", key, known)
     with torch.device("meta"):
-        ConvNeXt(arch, **kwargs)
+        ConvNeXt(arch, out_indices=(-1,), **kwargs)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
