@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -59,6 +60,31 @@ def wire_isotropic(
     pyramid = _pyramid(width, CHANNELS, strides)
     _put_in_front(edits, part, path, pyramid, _necks(part), "it makes the maps that are read")
     return _wiring(wiring.tier, wiring.reads)
+
+
+def without_pyramid(edits: Edits, part: dict, path: str, scope: str, old: Pyramid) -> Pyramid:
+    """Take the pyramid away that a backbone of stages does not need, and return its levels.
+
+    They are then the maps to replace. A detector whose only neck it was gets an FPN.
+    """
+    if not part.get("neck") or type_name(first_neck(part, path)[1]) != PYRAMID:
+        return old
+    pyramid, *others = _necks(part)
+    levels = trace_neck(pyramid, scope, old.levels).outputs
+    if not others and scope == "mmdet":
+        built = tuple(level for level in levels if level.stride <= STRIDES[-1])
+        others = [
+            dict(
+                type="FPN",
+                in_channels=[level.channels for level in built],
+                out_channels=pyramid["out_channels"],
+                num_outs=len(levels),
+            )
+        ]
+        levels = built
+    value = others if len(others) > 1 else others[0] if others else None
+    edits.set(path, part, "neck", value, "the stages are a pyramid already")
+    return replace(old, levels=levels)
 
 
 def _wiring(tier: Literal["native", "adapter"], reads: tuple[int, ...]) -> Wiring:

@@ -12,7 +12,7 @@ from convnext_dense.swap.probe import Level, Pyramid
 META_ARGUMENTS = {"in_chans", "depths", "dims"}
 # Arguments that are kept from any old backbone.
 CARRIED = ("in_channels", "drop_path_rate", "with_cp")
-# Arguments that are kept from an old ConvNeXt whose blocks are alike.
+# Arguments that are kept from an old ConvNeXt.
 CARRIED_FROM_CONVNEXT = (*CARRIED, "layer_scale_init_value")
 
 
@@ -58,10 +58,9 @@ def known_pyramid(backbone: Mapping) -> Pyramid | None:
     return Pyramid(levels, dilated=False, ceil=False)
 
 
-def carried_arguments(backbone: Mapping, arch: Arch) -> dict:
-    """Return the arguments of an old backbone that mean the same in ours, of a given arch."""
-    is_alike = is_convnext(backbone) and _kind(arch_of(backbone)) == _kind(arch)
-    keys = CARRIED_FROM_CONVNEXT if is_alike else CARRIED
+def carried_arguments(backbone: Mapping) -> dict:
+    """Return the arguments of an old backbone that mean the same in ours."""
+    keys = CARRIED_FROM_CONVNEXT if is_convnext(backbone) else CARRIED
     carried = {key: backbone[key] for key in keys if key in backbone}
     if "in_chans" in backbone:
         carried["in_channels"] = backbone["in_chans"]
@@ -70,7 +69,3 @@ def carried_arguments(backbone: Mapping, arch: Arch) -> dict:
     if not isinstance(carried.get("drop_path_rate", 0.0), (int, float)):
         del carried["drop_path_rate"]
     return {key: value for key, value in carried.items() if value}
-
-
-def _kind(arch: Arch) -> tuple[bool, bool]:
-    return arch.grn, arch.isotropic

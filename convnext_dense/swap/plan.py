@@ -18,7 +18,7 @@ from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
-from convnext_dense.swap.isotropic import wire_isotropic
+from convnext_dense.swap.isotropic import wire_isotropic, without_pyramid
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
 from convnext_dense.swap.normalisation import set_normalisation
@@ -154,6 +154,7 @@ def _wire(
 ) -> Wiring:
     if arch.isotropic:
         return wire_isotropic(edits, part, path, scope, old, arch, mode)
+    old = without_pyramid(edits, part, path, scope, old)
     return wire_model(edits, part, path, scope, old, arch.channels, mode)
 
 
@@ -190,7 +191,9 @@ def set_backbone(
     if old.ceil:
         backbone["ceil_mode"] = True
     new = resolve_arch(arch)
-    backbone |= carried_arguments(before, new)
+    backbone |= carried_arguments(before)
+    if is_convnext(before) and _kind(arch_of(before)) != _kind(new):
+        backbone.pop("layer_scale_init_value", None)  # V2 and the isotropic ones have none
     if is_convnext(before) and arch_of(before) == new and before.get("init_cfg"):
         backbone["init_cfg"] = before["init_cfg"]
     backbone |= kwargs
@@ -207,6 +210,10 @@ def set_backbone(
         edits.warn("the backbone starts from random values, but the schedule was not changed")
     why = f"{wiring.tier}: maps of strides {old.strides}, of which the heads read {wiring.reads}"
     edits.set(path, part, "backbone", backbone, why)
+
+
+def _kind(arch: Arch) -> tuple[bool, bool]:
+    return arch.grn, arch.isotropic
 
 
 def _frozen_stages(edits: Edits, path: str, frozen: int, arch: Arch) -> int:
