@@ -8,12 +8,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.files import write_whole
 from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Peer, Published
-from convnext_dense.zoo.weights import WEIGHTS
 
 
 def main(argv: list[str]) -> None:
@@ -63,13 +61,8 @@ def render(configs: Path) -> str:
         "",
         "## Weights of the backbone",
         "",
-        "Wherever weights are asked for, the name of a column, such as `imagenet1k`, stands for "
-        "the file of the config's arch; [weights.md](weights.md) says how, and what else loads. "
-        "The weights of V2 are under CC BY-NC 4.0; those of V1 from atto to nano are timm's.",
-        "",
-        f"| arch | {' | '.join(WEIGHTS)} |",
-        "|---" * (1 + len(WEIGHTS)) + "|",
-        *(_weights_row(arch) for arch in ARCHS),
+        "[weights.md](weights.md#published-weights) lists all published weights that `--weights` "
+        "takes by name, with what they were trained on and their licences.",
         "",
     ]
     return "\n".join(lines)
@@ -103,12 +96,6 @@ def _peer_row(peer: Peer) -> str:
         f"{peer.flops}" + (f" ({peer.published_flops})" if peer.published_flops else ""),
     ]
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _weights_row(arch: str) -> str:
-    urls = [files.get(arch) for files in WEIGHTS.values()]
-    links = [f"[{Path(url).name}]({url})" if url else "" for url in urls]
-    return f"| {arch} | {' | '.join(links)} |"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 # `timm/...`, `facebook/...` and `laion/...` are models of the hub unless such a file exists here.
 # Models of other owners need the prefix `hf-hub:`, since owner/name looks like a path.
 HUB_ID = re.compile(r"(?:hf-hub:[\w.-]+|timm|facebook|laion)/[\w.-]+")
+# How huggingface_hub says it, at length.
+_NO_CONNECTION = re.compile(r"An error happened while trying .* connection is on\.")
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", INDEX)
 
 
@@ -120,13 +122,9 @@ def _local_file(name: str) -> tuple[Path, Callable[[str], Path] | None]:
 
 
 def _from_hub(repo: str, files: Sequence[str]) -> Path:
+    by_hand = f"`hf download {repo}` on another machine prints the folder to copy"
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-        )
+        from huggingface_hub import errors, hf_hub_download
     except ImportError:
         raise ImportError(
             f"{repo} is a model of the Hugging Face hub: pip install huggingface_hub, or download "
@@ -135,12 +133,21 @@ def _from_hub(repo: str, files: Sequence[str]) -> Path:
     for file in files:
         try:
             return _same_as_on_the_hub(Path(hf_hub_download(repo, file)))
-        except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
-            is_missing = isinstance(error, EntryNotFoundError)
+        except errors.GatedRepoError as error:
+            raise PermissionError(
+                f"{repo} is gated: accept its licence at https://huggingface.co/{repo}, then run "
+                f"`hf auth login` or set HF_TOKEN to a token of that account; {by_hand}"
+            ) from error
+        except errors.RepositoryNotFoundError as error:
+            raise FileNotFoundError(
+                f"the hub has no model {repo}, or it is private and needs `hf auth login`"
+            ) from error
+        except (errors.EntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+            is_missing = isinstance(error, errors.EntryNotFoundError)
             # Without a connection, this error only says that the cache lacks the file.
-            if not is_missing or isinstance(error, LocalEntryNotFoundError):
-                first_line = str(error).partition("\n")[0]
-                raise ConnectionError(f"could not download {repo}: {first_line}") from error
+            if not is_missing or isinstance(error, errors.LocalEntryNotFoundError):
+                reason = _NO_CONNECTION.sub("there is no connection", str(error).splitlines()[0])
+                raise ConnectionError(f"could not download {repo}: {reason}; {by_hand}") from error
             missing = error
     raise FileNotFoundError(f"{repo} on the hub has none of {', '.join(files)}") from missing
 

@@ -88,7 +88,13 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "trust": ("report", "--trust"),
     },
     "swap": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
-    "weights": {"out": "out", "overwrite": "--overwrite", "prefix": "--prefix", "to": "--to"},
+    "weights": {
+        "arch": "--arch",
+        "out": "out",
+        "overwrite": "--overwrite",
+        "prefix": "--prefix",
+        "to": "--to",
+    },
 }
 # A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.
 _NAMED = re.compile(

@@ -43,8 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")
     parser.add_argument(
         "--weights",
-        metavar="PATH|URL|" + "|".join(WEIGHTS),
-        help="the weights to start training from; default: none",
+        metavar="FILE|URL|NAME",
+        help="the weights to start training from, or the name of published ones: "
+        f"{', '.join(WEIGHTS)}; default: none",
     )
     add_recipe_option(parser)
     parser.add_argument(

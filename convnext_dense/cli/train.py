@@ -11,8 +11,10 @@ from convnext_dense.cli.options import (
     print_note,
     run_options,
 )
+from convnext_dense.cli.program import called
 from convnext_dense.config.options import AMP_DTYPES, AUTO
 from convnext_dense.config.trackers import TRACKERS
+from convnext_dense.zoo.weights import WEIGHTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE|URL|NAME",
-        help="the backbone's weights instead of the config's, in any published layout; or "
-        "imagenet1k, imagenet22k, fcmae: published weights for its arch; none trains from scratch",
+        help="the backbone's weights instead of the config's, in any published layout; or the name "
+        f"of published weights for its arch: {', '.join(WEIGHTS)} ({called('weights list')}); none "
+        "trains from scratch",
     )
     parser.add_argument(
         "--amp",

@@ -7,10 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.checkpoints.layouts import TARGETS
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
+from convnext_dense.zoo.weights import WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from convnext_dense.checkpoints.source import Source
@@ -19,7 +21,7 @@ TOLERANCE = 1e-5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``inspect``, ``convert`` and ``verify`` as subcommands."""
+    """Add ``inspect``, ``convert``, ``verify`` and ``list`` as subcommands."""
     use_flags_of("weights")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
@@ -35,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_debug_option(shared)
 
-    commands = parser.add_subparsers(required=True, metavar="inspect|convert|verify")
+    commands = parser.add_subparsers(required=True, metavar="inspect|convert|verify|list")
     inspect = commands.add_parser("inspect", parents=[shared], help="print what a file holds")
     inspect.set_defaults(command=inspect_weights)
     convert = commands.add_parser("convert", parents=[shared], help="write another layout")
@@ -49,6 +51,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "verify", parents=[shared], help="compare features with the file's own network"
     )
     verify.set_defaults(command=verify_weights)
+    names = commands.add_parser(
+        "list", help="print the published weights that --weights takes by name, with licences"
+    )
+    names.add_argument("names", nargs="*", metavar="NAME", help="such as dinov3; default: all")
+    names.add_argument(
+        "--arch", choices=ARCHS, metavar="A", help=f"those of one of {', '.join(ARCHS)}"
+    )
+    add_debug_option(names)
+    names.set_defaults(command=list_weights)
 
 
 def inspect_weights(args: argparse.Namespace) -> None:
@@ -140,6 +151,27 @@ def verify_weights(args: argparse.Namespace) -> None:
             f"{wrong[0].error:.1e}"
         )
     print_text(f"equal within a relative error of {TOLERANCE:g}")
+
+
+def list_weights(args: argparse.Namespace) -> None:
+    """Print the published weights by name, with what they were trained on and their licences.
+
+    Raises:
+        ValueError: If there are no weights of a name, or none for the arch.
+    """
+    names = args.names or [n for n in WEIGHTS if not args.arch or args.arch in WEIGHTS[n]]
+    for name in names:
+        if args.arch or name not in WEIGHTS:
+            files = {args.arch: find_weights(args.arch, name)}
+        else:
+            files = WEIGHTS[name]
+        print_text(name)
+        for arch, file in files.items():
+            figure = f"top-1 {file.top1} at {file.tested} px" if file.top1 else "no top-1"
+            figure += f" ({file.remark})" if file.remark else ""
+            print_text(f"  {arch:<9}{file.data}, {file.size} px; {figure}")
+            print_text(f"  {'':<9}{file.source}")
+            print_text(f"  {'':<9}{file.licence}")
 
 
 def _size(source: str) -> str:

@@ -33,7 +33,7 @@ from convnext_dense.config.steps.resumed_settings import keep_settings
 from convnext_dense.config.steps.schedule import set_schedule
 from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
 from convnext_dense.config.steps.tta import set_tta
-from convnext_dense.config.steps.weights import fetch_weights, set_weights
+from convnext_dense.config.steps.weights import fetch_weights, set_weights, show_licence
 from convnext_dense.config.steps.work_dir import set_work_dir
 from convnext_dense.config.steps.workers import set_workers
 
@@ -57,6 +57,7 @@ class Task:
 
 DATA: tuple[Step, ...] = (
     read_given_config,
+    show_licence,
     fetch_weights,
     put_backbone,
     import_modules,

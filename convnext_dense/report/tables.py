@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeGuard
 
+from convnext_dense.config.steps.weights import initial_checkpoint, licence_of_weights
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.tables import TITLES, figure_title
 from convnext_dense.report.plots import MAIN_METRICS
@@ -98,6 +99,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
     rows = [
         Row("state", [f"{run.state.name}: {run.state.detail}" for run in runs]),
         Row("recipe", [run.recipe or NOTHING for run in runs]),
+        *_weights(runs),
         Row("started", [_starts(run) for run in runs]),
         Row("reached", [_reached(run) for run in runs]),
         _numbers("last loss", [_last(run, "loss") for run in runs], least, "{:.4f}"),
@@ -260,6 +262,18 @@ def _is_number(value: object) -> TypeGuard[float]:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return math.isfinite(value)
+
+
+def _weights(runs: Sequence[Run]) -> list[Row]:
+    """Return the rows of the weights that the backbones started from, with their licences."""
+    sources = [initial_checkpoint(run.config) if run.config else None for run in runs]
+    licences = [
+        source and (licence_of_weights(source) or "not told by the name") for source in sources
+    ]
+    return [
+        Row("initial weights", [source or NOTHING for source in sources]),
+        Row("their licence", [str(licence or NOTHING) for licence in licences]),
+    ]
 
 
 def _starts(run: Run) -> str:

@@ -44,7 +44,7 @@ def set_normalisation(edits: Edits, weights: str) -> None:
 
 
 def update_normalisation(edits: Edits, weights: str) -> None:
-    """Change ImageNet's normalisation to CLIP's, or the reverse, as other weights expect.
+    """Change ImageNet's normalisation or CLIP's to that which other weights expect.
 
     Other values are the user's own, for other images, and are not changed.
 
@@ -53,9 +53,9 @@ def update_normalisation(edits: Edits, weights: str) -> None:
         weights: The weights that the backbone will start from.
     """
     wanted = normalisation_for(weights)
-    other = IMAGENET if wanted == CLIP else CLIP
+    others = [list(known[0]) for known in (IMAGENET, CLIP) if known != wanted]
     for path, node in walk(edits.cfg):
-        if "mean" not in node or list(node["mean"] or ()) != list(other[0]):
+        if "mean" not in node or list(node["mean"] or ()) not in others:
             continue
         edits.set(path, node, "mean", list(wanted[0]), WHY)
         if "std" in node:

@@ -85,6 +85,35 @@ class TestHub:
         with pytest.raises(ConnectionError, match=r"could not download timm/.*no route to host"):
             load_weights(net, "timm/convnext_tiny.fb_in1k")
 
+    @pytest.mark.parametrize(
+        ("kind", "wrapped", "ways"),
+        [
+            (
+                "GatedRepoError",
+                PermissionError,
+                r"timm/.* is gated: accept its licence at https://huggingface\.co/timm/.*, then "
+                r"run `hf auth login` or set HF_TOKEN .*; `hf download timm/.*give a local copy as",
+            ),
+            ("RepositoryNotFoundError", FileNotFoundError, "the hub has no model timm/.*private"),
+        ],
+    )
+    def test_a_model_that_is_not_for_everybody(self, kind, wrapped, ways, hub, monkeypatch, net):
+        from huggingface_hub import errors
+
+        class Response:  # what the real one is made from
+            request = None
+            headers: dict = {}
+
+        def download(repo, file):
+            raise getattr(errors, kind)("401 Client Error.", response=Response())
+
+        monkeypatch.setattr(hub, "hf_hub_download", download)
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        with pytest.raises(wrapped, match=ways) as caught:
+            load_weights(net, "timm/convnext_tiny.dinov3_lvd1689m")
+        assert "\n" not in str(caught.value)
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
     def test_a_cached_file_that_has_changed_is_refused(self, hub, monkeypatch, net, tmp_path):
         path = tmp_path / "it"
         torch.save(net.state_dict(), path)

@@ -14,6 +14,7 @@ from convnext_dense import ConvNeXt
 from convnext_dense.cli.main import parse_args
 from convnext_dense.cli.options import run_options
 from convnext_dense.config.plan import TEST, TRAIN, plan_run
+from convnext_dense.zoo.weights import WEIGHTS
 
 pytestmark = pytest.mark.slow
 
@@ -211,3 +212,27 @@ class TestWholeModels:
         message = cli.refused("train", cli.argv("seg", *flags, options=options))
         assert "reinit_heads=True, also as a config key" in message
         cli.train("seg", *flags, options=f"{options} reinit_heads=True")
+
+
+class TestList:
+    def test_names_with_their_licences(self, cli):
+        said = say(cli, "list", "eupe", "--arch", "tiny")
+        assert said.splitlines() == [
+            "eupe",
+            "  tiny     LVD-1689M without labels (EUPE), 256 px; no top-1",
+            "           timm/convnext_tiny.eupe_lvd1689m",
+            "           FAIR Noncommercial Research License, which forbids commercial use",
+        ]
+
+    def test_all_of_an_arch(self, cli):
+        names = [
+            line for line in say(cli, "list", "--arch", "v2_huge").splitlines() if line[0] > " "
+        ]
+        assert names == [name for name, files in WEIGHTS.items() if "v2_huge" in files]
+        assert all(name in say(cli, "list").splitlines() for name in WEIGHTS)
+
+    def test_what_there_is_not(self, cli):
+        message = cli.refused("weights", ["list", "dino"])
+        assert "there are no weights 'dino', choose one of dinov3, imagenet1k" in message
+        message = cli.refused("weights", ["list", "eupe", "--arch", "large"])
+        assert "'eupe' for arch 'large': it has imagenet1k" in message

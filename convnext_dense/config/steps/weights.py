@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.backbone.archs import resolve_arch
 from convnext_dense.checkpoints.load import WEIGHTS_REMEDY
+from convnext_dense.checkpoints.origin import told_name
 from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.config.options import NONE, PUBLISHED
 from convnext_dense.config.shared_parts import set_initial_weights
@@ -22,8 +23,22 @@ from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
+from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.results import published_model
-from convnext_dense.zoo.weights import WEIGHTS, published_weights
+from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
+
+
+def licence_of_weights(source: str) -> Licence | None:
+    """Return the licence that the name of weights tells, or None."""
+    return find_licence(told_name(source))
+
+
+def show_licence(plan: Plan) -> Plan:
+    """Say which licence weights of a URL or of the hub have, before they are downloaded."""
+    weights = plan.options.weights
+    if weights and is_remote(weights) and not plan.options.resume:
+        return plan.changed(plan.config, *_licence_notes(weights))
+    return plan
 
 
 def fetch_weights(plan: Plan) -> Plan:
@@ -64,16 +79,27 @@ def set_weights(plan: Plan) -> Plan:
                 "URL"
             )
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
-            raise FileNotFoundError(f"`weights={weights!r}`: there is no such file")
+            raise FileNotFoundError(
+                f"`weights={weights!r}`: there is no such file, and no published weights of that "
+                f"name, which are {nearest_first(weights)}"
+            )
         arch = backbone.get("arch", "tiny")
         init_cfg = backbone_arguments(cfg, arch, weights).get("init_cfg")
         set_initial_weights(cfg, init_cfg)
         if init_cfg and not plan.swap:  # a swap has set the normalisation already
-            cfg, changes = _follow(cfg, weights, plan.options.cfg_options)
+            cfg, changes = _follow(cfg, init_cfg["checkpoint"], plan.options.cfg_options)
             notes += [f"`weights={weights!r}`: {change}" for change in changes]
+    if not plan.options.resume and not is_remote(weights or ""):  # see show_licence
+        notes += _licence_notes(initial_checkpoint(cfg))
     if cfg.get("load_from") == PUBLISHED:
         cfg.load_from = published_model(cfg.filename)
     return plan.changed(cfg, *notes)
+
+
+def _licence_notes(source: str | None) -> list[str]:
+    """Return a note with the licence of weights, if there is one that their name tells."""
+    licence = licence_of_weights(source) if source else None
+    return [f"the weights {source} are under {licence}: {licence.url}"] if licence else []
 
 
 def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Config, list[str]]:
@@ -96,14 +122,19 @@ def find_backbone(cfg: Config) -> ConfigDict | None:
 
 def initial_weights(cfg: Config) -> str | None:
     """Return the name of the file of the backbone's initial weights; None for random weights."""
-    owner = backbone_owner(cfg.model)
+    checkpoint = initial_checkpoint(cfg)
+    return Path(checkpoint).name if checkpoint else None
+
+
+def initial_checkpoint(cfg: Config) -> str | None:
+    """Return the source of the backbone's initial weights; None for random weights."""
+    owner = backbone_owner(cfg.get("model", ConfigDict()))
     if owner is None:
         return None
     backbone = owner[1]["backbone"]
     # mmseg's configs name them in the model, those of mmdet 2.x in the backbone.
-    checkpoint = (backbone.get("init_cfg") or {}).get("checkpoint")
-    checkpoint = checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
-    return Path(checkpoint).name if checkpoint else None
+    checkpoint = _pretrained(backbone).get("checkpoint")
+    return checkpoint or backbone.get("pretrained") or owner[1].get("pretrained")
 
 
 def backbone_arguments(
@@ -136,9 +167,15 @@ def _weight_options(backbone: Mapping) -> dict:
 
     Options of another backbone are left out, since they are for other weights.
     """
-    init_cfg = backbone.get("init_cfg") or {}
-    if isinstance(init_cfg, list):
-        init_cfg = next((cfg for cfg in init_cfg if "checkpoint" in cfg), {})
     if backbone.get("type", "ConvNeXt") != "ConvNeXt" or known_pyramid(backbone):
         return {}
-    return {key: value for key, value in init_cfg.items() if key not in ("type", "checkpoint")}
+    options = _pretrained(backbone).items()
+    return {key: value for key, value in options if key not in ("type", "checkpoint")}
+
+
+def _pretrained(backbone: Mapping) -> Mapping:
+    """Return the ``init_cfg`` that names weights, which may be one of a list; empty if none."""
+    init_cfg = backbone.get("init_cfg") or {}
+    if isinstance(init_cfg, Mapping):
+        return init_cfg
+    return next((cfg for cfg in init_cfg if "checkpoint" in cfg), {})
