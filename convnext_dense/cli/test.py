@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``test``."""
     add_config_argument(parser)
-    parser.add_argument("checkpoint", help="path or URL of a model, or published")
+    parser.add_argument("checkpoint", help="path or URL of a model, or published, or openmmlab")
     parser.add_argument(
         "--out",
         metavar="FILE",

@@ -13,7 +13,6 @@ from mmengine.config import Config
 # Special values of options.
 AUTO = "auto"
 NONE = "none"
-PUBLISHED = "published"
 
 AMP_DTYPES = ("float16", "bfloat16")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
@@ -71,7 +70,8 @@ class RunOptions:
         cfg_options: Values by dotted key. They override the options of data and backbone; those of
             weights and training are set after them.
         force_keys: Keys that ``cfg_options`` may set although they are unknown.
-        checkpoint: For a test: path or URL of a whole model, or ``published``.
+        checkpoint: For a test: path or URL of a whole model, or ``published`` or
+            ``openmmlab`` for the fine-tuned one of a recipe.
         out: For a test: file or folder of the predictions; see
             :func:`~convnext_dense.config.steps.outputs.keep_predictions`.
         show_dir: For a test: folder for pictures of truth and prediction.

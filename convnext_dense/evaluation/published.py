@@ -12,7 +12,7 @@ from convnext_dense.config.compare_configs import ABSENT, config_differences, fi
 from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
-from convnext_dense.zoo.results import METRIC_TITLES, PUBLISHED
+from convnext_dense.zoo.results import METRIC_TITLES, OPENMMLAB, row_of_model
 
 # The number of images in COCO val2017 and in ADE20K's validation set.
 DETECTOR_IMAGES, SEGMENTER_IMAGES = 5000, 2000
@@ -66,7 +66,13 @@ class Comparison:
 
 
 def compare_with_published(
-    config: str | Path, figures: Figures, *, tta: bool, images: int, changes: list[str]
+    config: str | Path,
+    figures: Figures,
+    *,
+    tta: bool,
+    images: int,
+    changes: list[str],
+    checkpoint: str | None = None,
 ) -> Comparison | None:
     """Compare the figures of a test with those that were published for its recipe.
 
@@ -79,12 +85,13 @@ def compare_with_published(
         tta: Whether it was the multi-scale and flip test.
         images: The number of images that were tested.
         changes: Options that make it another test than the published one.
+        checkpoint: Path or URL of the model, by which one of OpenMMLab is known.
 
     Returns:
         The comparison, or None if nothing was published for the config.
     """
-    row = next((r for r in PUBLISHED if Path(r.config).name == Path(config).stem), None)
-    if row is None or not row.metrics:
+    row = row_of_model(config, checkpoint)
+    if row is None:
         return None
     unlike = [*changes, *_unlike_recipe(Path(config))]
     expected = DETECTOR_IMAGES if row.is_detector else SEGMENTER_IMAGES
@@ -98,7 +105,8 @@ def compare_with_published(
             here = round(figures.summary[ours] * scale, 2)
             difference = round(here - published, 2)
             beside.append(PublishedFigure(METRIC_TITLES[metric], here, published, difference))
-    return Comparison(f"{row.name}, {row.pretrained}", beside, unlike)
+    name = f"{row.name}, {row.pretrained}" + (", OpenMMLab" if row in OPENMMLAB else "")
+    return Comparison(name, beside, unlike)
 
 
 def _unlike_recipe(config: Path) -> list[str]:

@@ -77,7 +77,7 @@ def test(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If ``checkpoint`` is ``published`` and the config is not a published recipe, the
+        ValueError: If ``checkpoint`` is the name of a model that the recipe does not have, the
             config has no test data, or the model cannot write to ``out`` or ``show_dir``.
         RuntimeError: If the checkpoint is not of this model, or the evaluation failed after the
             predictions were saved; the message says where they are.
@@ -137,7 +137,12 @@ def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> E
     if figures is not None:
         changes = _changes(options)
         comparison = compare_with_published(
-            str(config), figures, tta=options.tta, images=images, changes=changes
+            str(config),
+            figures,
+            tta=options.tta,
+            images=images,
+            changes=changes,
+            checkpoint=runner.cfg.load_from,
         )
         if comparison:
             about["published"] = comparison.as_dict()

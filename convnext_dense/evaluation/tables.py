@@ -44,7 +44,7 @@ def per_class_table(figures: Figures) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """Lay out the figures of a test and the published ones, and why they cannot be compared."""
     rows = [
-        [f.metric, f"{f.here:.2f}", f"{f.published:.1f}", f"{f.difference:+.2f}"]
+        [f.metric, f"{f.here:.2f}", str(f.published), f"{f.difference:+.2f}"]
         for f in comparison.figures
     ]
     text = f"published: {comparison.name}\n"

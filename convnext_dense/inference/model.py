@@ -28,7 +28,7 @@ def build_model(
 
     Args:
         cfg: A config of mmdet or mmseg. Changed in place.
-        checkpoint: Path or URL of a whole model, or ``published``.
+        checkpoint: Path or URL of a whole model, or ``published`` or ``openmmlab``.
         device: The model's device.
         score: Detections with a lower score are not needed.
 
@@ -37,7 +37,7 @@ def build_model(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If ``checkpoint`` is ``published`` and the config is not a published recipe, or
+        ValueError: If ``checkpoint`` is the name of a model that the recipe does not have, or
             the config has no model.
         RuntimeError: If the checkpoint is not of this model.
     """

@@ -71,7 +71,8 @@ class Predictor:
     Args:
         config: A config, its path, or its name such as ``mmdet::...``. The config in the work
             directory of a training has the classes and sizes of that training.
-        checkpoint: Path or URL of a whole model, or ``published`` for that of a published recipe.
+        checkpoint: Path or URL of a whole model, or ``published`` or ``openmmlab``
+            for the fine-tuned one of a recipe.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; None chooses CUDA if there is a GPU.
         batch_size: Most pictures in a forward pass.
         score: Leave out detections whose score is not above this. A two-stage detector does not

@@ -270,7 +270,7 @@ def test_the_part_that_does_not_run_is_named_with_its_input():
         RuntimeError, match=r"neck \(FPN\), given 1x40x16x32, 1x80x8x16, .* not run"
     ):
         count(cfg, (64, 128))  # the neck still takes the channels of tiny
-    with pytest.raises(RuntimeError, match="not run, .* images are at least 32 x 32 pixels"):
+    with pytest.raises(RuntimeError, match=r"not run, .* images are at least 32 x 32 pixels"):
         count(recipe("det/mask_rcnn_convnext_t_coco"), (4, 4))
 
 

@@ -11,7 +11,6 @@ import pytest
 from convnext_dense.backbone import ARCHS, resolve_arch
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.zoo.licences import find_licence
-from convnext_dense.zoo.results import PUBLISHED, published_model
 from convnext_dense.zoo.weights import WEIGHTS, published_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "weights.md"
@@ -90,14 +89,6 @@ def test_what_does_not_exist_is_refused_with_what_does():
         ValueError, match="no weights 'in1k', choose one of imagenet1k, imagenet22k"
     ):
         published_weights("tiny", "in1k")
-
-
-def test_the_model_of_a_recipe():
-    for row in PUBLISHED:
-        if row.checkpoint:
-            assert published_model(f"configs/{row.config}.py") == row.checkpoint
-    with pytest.raises(ValueError, match=r"no published model for mine\.py, only for mask_rcnn_"):
-        published_model("configs/det/mine.py")
 
 
 def test_licences_that_forbid_commercial_use_say_so():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,54 @@ def test_the_backbone_is_renamed_and_then_compared(names):
     del state["module.backbone.norm2.weight"]
     with pytest.raises(RuntimeError, match=r"old\.pth .*1 missing \(backbone\.norm2\.weight\)"):
         parameters_for_model(model, dict(state_dict=state), "old.pth")
+
+
+# OpenMMLab's configs of the same recipes, in the installed mmdet and mmseg.
+CONVNEXT = "mmdet::convnext/{}-p4-w7_fpn_{}amp-ms-crop-3x_coco.py"
+UPERNET_CONFIG = "mmseg::convnext/convnext-{}_upernet_8xb2-amp-160k_ade20k-{}.py"
+OF_OPENMMLAB = {
+    "det/mask_rcnn_convnext_t_coco": CONVNEXT.format("mask-rcnn_convnext-t", ""),
+    "det/cascade_convnext_t_coco": CONVNEXT.format(
+        "cascade-mask-rcnn_convnext-t", "4conv1fc-giou_"
+    ),
+    "det/cascade_convnext_s_coco": CONVNEXT.format(
+        "cascade-mask-rcnn_convnext-s", "4conv1fc-giou_"
+    ),
+    "det/rtmdet_convnext_b_in22k_coco": "mmdet::rtmdet/rtmdet_l_convnext_b_4xb32-100e_coco.py",
+    "seg/upernet_convnext_t_ade20k": UPERNET_CONFIG.format("tiny", "512x512"),
+    "seg/upernet_convnext_s_ade20k": UPERNET_CONFIG.format("small", "512x512"),
+    "seg/upernet_convnext_b_ade20k": UPERNET_CONFIG.format("base", "512x512"),
+    "seg/upernet_convnext_b_in22k_ade20k": UPERNET_CONFIG.format("base", "640x640"),
+    "seg/upernet_convnext_l_in22k_ade20k": UPERNET_CONFIG.format("large", "640x640"),
+    "seg/upernet_convnext_xl_in22k_ade20k": UPERNET_CONFIG.format("xlarge", "640x640"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", OF_OPENMMLAB)
+def test_openmmlabs_models_fit_their_recipes(recipe):
+    from mmengine.registry import MODELS, init_default_scope
+
+    package, name = OF_OPENMMLAB[recipe].split("::")
+    file = Path(find_spec(package).origin).parent / ".mim/configs" / name
+    theirs = Config.fromfile(file, import_custom_modules=False)  # mmpretrain's backbone
+    assert theirs.model.backbone.type == "mmpretrain.ConvNeXt"
+    kept = ("arch", "out_indices", "drop_path_rate", "layer_scale_init_value")
+    theirs.model.backbone = dict(
+        type="ConvNeXt", **{key: theirs.model.backbone[key] for key in kept}
+    )
+    init_default_scope(theirs.default_scope)
+    with torch.device("meta"):
+        state = MODELS.build(theirs.model).state_dict()
+    state = {
+        name.replace("dwconv", "depthwise_conv").replace("pwconv", "pointwise_conv"): value
+        for name, value in state.items()
+    }
+    model = build(recipe)
+    fitting = parameters_for_model(model, dict(state_dict=state, meta={}), "openmmlab.pth")
+    assert {name: value.shape for name, value in fitting.items()} == {
+        name: value.shape for name, value in model.state_dict().items()
+    }
 
 
 def test_a_run_is_resumed_as_what_it_was():

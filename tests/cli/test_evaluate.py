@@ -9,7 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from convnext_dense.cached_download import place_in_cache
+from convnext_dense.download import sha256_of
+from convnext_dense.zoo.results import fine_tuned_model
 
 pytestmark = pytest.mark.slow
 
@@ -221,3 +226,31 @@ def test_a_test_that_predicted_nothing_keeps_nothing(cli, detector, monkeypatch)
     monkeypatch.setattr("mmengine.runner.Runner.test", lambda runner: 1 / 0)
     message = cli.refused("test", cli.argv("det", detector, "--out", "results.json"))
     assert message == "ZeroDivisionError: division by zero (--debug shows where)"
+
+
+def test_openmmlabs_model_is_evaluated_beside_its_own_figures(
+    cli, segmenter, tmp_path, monkeypatch
+):
+    url = fine_tuned_model(cli.config["seg"], "openmmlab")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    file = place_in_cache(url)
+    file.parent.mkdir(parents=True)
+    content = cli.load(segmenter)
+    content["state_dict"] = {
+        name.replace("dwconv", "depthwise_conv").replace("pwconv", "pointwise_conv"): value
+        for name, value in content["state_dict"].items()
+    }
+    torch.save(content, file)
+    Path(f"{file}.sha256").write_text(f"{sha256_of(file)}  {file.name}\n")
+    figures = {}
+    for model in ("openmmlab", str(segmenter)):
+        argv = cli.argv("seg", "--work-dir", "w")
+        status, _, err = cli.call("test", [argv[0], model, *argv[1:]])
+        assert status == 0, err
+        figures[model] = json.loads(Path("w/metrics.json").read_text())
+    ours, theirs = figures[str(segmenter)], figures["openmmlab"]
+    assert theirs["metrics"] == ours["metrics"]
+    assert theirs["checkpoint"] == url
+    assert theirs["published"]["name"] == "UperNet ConvNeXt-T, IN-1K, OpenMMLab"
+    assert theirs["published"]["figures"][0]["published"] == 46.11
+    assert ours["published"]["figures"][0]["published"] == 46.0

@@ -12,7 +12,7 @@ def set_tested_checkpoint(plan: Plan) -> Plan:
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it is ``published`` but the config is not a published recipe, or if the
+        ValueError: If it is the name of a model that the recipe does not have, or if the
             config has no test data.
     """
     cfg = plan.copy_config()

@@ -15,7 +15,7 @@ from convnext_dense.backbone.archs import resolve_arch
 from convnext_dense.checkpoints.load import WEIGHTS_REMEDY
 from convnext_dense.checkpoints.origin import told_name
 from convnext_dense.checkpoints.source import is_remote, read_source
-from convnext_dense.config.options import NONE, PUBLISHED
+from convnext_dense.config.options import NONE
 from convnext_dense.config.shared_parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
@@ -24,7 +24,7 @@ from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
 from convnext_dense.zoo.licences import Licence, find_licence
-from convnext_dense.zoo.results import published_model
+from convnext_dense.zoo.results import MODELS, fine_tuned_model
 from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
 
 
@@ -55,7 +55,7 @@ def fetch_weights(plan: Plan) -> Plan:
 
 
 def set_weights(plan: Plan) -> Plan:
-    """Apply ``weights``, and ``load_from=published``.
+    """Apply ``weights``, and a name in ``load_from``, such as ``published``.
 
     The normalisation is changed to that of the weights, unless ``cfg_options`` set it.
 
@@ -91,8 +91,8 @@ def set_weights(plan: Plan) -> Plan:
             notes += [f"`weights={weights!r}`: {change}" for change in changes]
     if not plan.options.resume and not is_remote(weights or ""):  # see show_licence
         notes += _licence_notes(initial_checkpoint(cfg))
-    if cfg.get("load_from") == PUBLISHED:
-        cfg.load_from = published_model(cfg.filename)
+    if cfg.get("load_from") in MODELS:
+        cfg.load_from = fine_tuned_model(cfg.filename, cfg.load_from)
     return plan.changed(cfg, *notes)
 
 
