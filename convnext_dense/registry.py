@@ -93,6 +93,7 @@ _register(HOOKS, "evaluation.limited_truth", "LimitedTruthHook")
 _register(HOOKS, "training.checkpoint_hook", "DurableCheckpointHook", "OwnBestHook")
 _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")
+_register(HOOKS, "training.early_stop", "StopWithoutBestHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
 # Only the backbone uses it; configs write `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(

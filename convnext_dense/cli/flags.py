@@ -33,6 +33,7 @@ FLAGS: dict[str, Shown] = {
     "data_root": "--data-root",
     "deterministic": "--deterministic",
     "device": "--device",
+    "early_stop": "--early-stop",
     "ema": "--ema",
     "epochs": "--epochs",
     "force_keys": "--force-key",

@@ -67,6 +67,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
     parser.add_argument(
+        "--early-stop",
+        metavar="PATIENCE",
+        type=int,
+        action=NumberAction,
+        least=1,
+        help="stop after so many validations in a row without a new best",
+    )
+    parser.add_argument(
         "--log",
         metavar="A,B",
         help=f"log to these too: {', '.join(TRACKERS)}",

@@ -61,6 +61,7 @@ class RunOptions:
         seed: Seed from 0 to 2**32 - 1, which makes a run repeatable.
         deterministic: Whether to use deterministic kernels, which are slower.
         ema: Whether to evaluate and save averaged weights.
+        early_stop: Validations in a row without a new best after which the training stops.
         log: Names of trackers to log to as well, or one string with commas; see
             :data:`convnext_dense.config.trackers.TRACKERS`.
         tensorboard: The same as ``log="tensorboard"``.
@@ -107,6 +108,7 @@ class RunOptions:
     seed: int | None = None
     deterministic: bool = False
     ema: bool = False
+    early_stop: int | None = None
     log: str | Sequence[str] | None = None
     tensorboard: bool = False
     resume: str | None = None

@@ -19,6 +19,7 @@ from convnext_dense.config.steps.batch import set_batch
 from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
+from convnext_dense.config.steps.early_stop import set_early_stop
 from convnext_dense.config.steps.hooks import add_hooks
 from convnext_dense.config.steps.learning_rate import set_learning_rate
 from convnext_dense.config.steps.limit import set_limit
@@ -77,6 +78,7 @@ TRAIN = Task(
         set_batch,
         set_randomness,
         set_logging,
+        set_early_stop,
         add_hooks,
     ),
     joined=(choose_checkpoint, keep_settings, check_run_data),

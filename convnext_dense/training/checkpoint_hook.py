@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from convnext_dense.files import write_whole
 
@@ -83,8 +83,12 @@ class DurableCheckpointHook(CheckpointHook):
             self._is_validating = False
 
     def after_val(self, runner: Runner) -> None:
-        """Write the checkpoint of this step again, with the changes by the validation."""
-        if self._is_stale or self._saved_step == self._step(runner) > 0:
+        """Write the checkpoint of this step again, with the changes by the validation.
+
+        A step that a validation makes the last one gets a checkpoint too.
+        """
+        is_last = self.save_last and self.interval > 0 and _has_stopped(runner)
+        if self._is_stale or is_last or self._saved_step == self._step(runner) > 0:
             self._is_stale = False
             self._save_current(runner)
         elif is_main_process() and self.save_best:
@@ -174,6 +178,12 @@ class OwnBestHook(Hook):
                 else:
                     paths = hook.best_ckpt_path_dict
                     hook.best_ckpt_path_dict = {key: _own(hook, paths[key]) for key in paths}
+
+
+def _has_stopped(runner: Runner) -> bool:
+    """Whether a hook has stopped the training."""
+    loop = runner._train_loop
+    return isinstance(loop, BaseLoop) and getattr(loop, "stop_training", False)
 
 
 def _own(hook: CheckpointHook, path: str | None) -> str | None:

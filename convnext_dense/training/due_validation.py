@@ -8,6 +8,8 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from convnext_dense.training.early_stop import StopWithoutBestHook
+
 # The key of the message hub with the epoch or iteration of the last validation.
 # It does not begin with "val", since mmengine would log it as a figure.
 VALIDATED = "last_validated"
@@ -63,10 +65,16 @@ class DueValidationHook(Hook):
         hooks = _early_stopping(runner)
         if not runner._resume or not record or not hooks:
             return
-        runner.train_loop.stop_training = record["stop"]
         for hook, counted in zip(hooks, record["counted"], strict=False):
             for name, value in counted.items():
-                setattr(hook, name, value)
+                kind = type(getattr(hook, name))  # a count, or a figure
+                setattr(hook, name, kind(value))
+        # A run that has stopped goes on if it is given more patience.
+        is_patient = any(
+            isinstance(hook, StopWithoutBestHook) and hook.wait_count < hook.patience
+            for hook in hooks
+        )
+        runner.train_loop.stop_training = record["stop"] and not is_patient
 
 
 def is_due(runner: Runner) -> bool:

@@ -126,6 +126,7 @@ def digest(content: object) -> str:
 
 
 EMA = dict(type="EMAHook", momentum=0.1)
+STOP_WITHOUT_BEST = dict(type="StopWithoutBestHook", patience=2)
 STOP_EARLY = dict(type="EarlyStoppingHook", monitor="toy/score", rule="greater", patience=2)
 PLATEAU = dict(type="ReduceOnPlateauLR", monitor="toy/other", rule="less", by_epoch=True)
 KINDS = {
@@ -134,7 +135,7 @@ KINDS = {
     "two best, averaged": dict(
         by_epoch=False,
         interval=2,
-        hooks=[EMA],
+        hooks=[EMA, STOP_WITHOUT_BEST],
         checkpoint=dict(max_keep_ckpts=2, save_best=["toy/score", "toy/other"]),
     ),
     "early stopping": dict(hooks=[STOP_EARLY], checkpoint=dict(max_keep_ckpts=-1)),

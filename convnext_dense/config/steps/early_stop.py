@@ -1,0 +1,64 @@
+"""Stop a training that no longer gets better."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import datasets, evaluators, type_name
+
+HOOK = "StopWithoutBestHook"
+_REPLACED = ("EarlyStoppingHook", HOOK)
+
+
+def set_early_stop(plan: Plan) -> Plan:
+    """Stop the training after ``early_stop`` validations in a row without a new best.
+
+    The best is that of the checkpoint hook's ``save_best``. If the config saves no best, it is
+    saved by mIoU, or by the first figure of the validation.
+
+    Raises:
+        ValueError: If the number is below 1, or the config validates nothing or saves nothing.
+    """
+    patience = plan.options.early_stop
+    if patience is None:
+        return plan
+    if patience < 1:
+        raise ValueError(f"`early_stop` is at least 1, got {patience}")
+    cfg = plan.copy_config()
+    if not (cfg.get("val_cfg") and datasets(cfg, "val") and cfg.get("val_evaluator")):
+        raise ValueError("`early_stop` counts validations, but the config has none")
+    notes = _save_best(cfg)
+    hooks = list(cfg.get("custom_hooks") or ())
+    kept = [hook for hook in hooks if type_name(hook) not in _REPLACED]
+    if len(kept) < len(hooks):
+        notes.append("`early_stop` replaces the config's EarlyStoppingHook")
+    cfg.custom_hooks = [*kept, dict(type=HOOK, patience=patience)]
+    return plan.changed(
+        cfg,
+        f"`early_stop={patience}`: the training stops after {patience} validations in a row "
+        f"without a new best {_monitored(cfg)}",
+        *notes,
+    )
+
+
+def _save_best(cfg: Config) -> list[str]:
+    """Let the checkpoint hook save the best, and return a note if it did not."""
+    hooks = cfg.get("default_hooks") or {}
+    hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
+    if hook is None:
+        raise ValueError("`early_stop` keeps the best, but default_hooks.checkpoint is None")
+    if hook.get("save_best"):
+        return []
+    kinds = {type_name(node) for _, node in evaluators(cfg, "val")}
+    save_best = "mIoU" if "IoUMetric" in kinds else "auto"
+    cfg.default_hooks = dict(hooks, checkpoint=dict(hook, save_best=save_best, rule="greater"))
+    return [
+        "`early_stop`: the config saves no best checkpoint; this run does, the higher the better"
+    ]
+
+
+def _monitored(cfg: Config) -> str:
+    best = cfg.default_hooks.checkpoint.save_best
+    best = best if isinstance(best, str) else best[0]
+    return "first figure" if best == "auto" else best
