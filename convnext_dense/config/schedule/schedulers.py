@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -57,6 +58,7 @@ def scale_schedulers(cfg: Config, scaling: Scaling) -> list[str]:
     nodes = list(schedulers(cfg))
     for key, node in nodes:
         _check_kind(key, node, scaling)
+    of_iterations = [node for _, node in nodes if not _epochs(node)]
     refined = False
     if scaling.new.by_epoch and scaling.per_epoch:
         copies = [copy.deepcopy(node) for _, node in nodes if _epochs(node)]
@@ -64,7 +66,7 @@ def scale_schedulers(cfg: Config, scaling: Scaling) -> list[str]:
     for _, node in nodes:
         _Scaled(node, scaling, refined).scale()
     if scaling.old.by_epoch and scaling.iterations:
-        return _shorten_warm_up([node for _, node in nodes], scaling.iterations)
+        return _shorten_warm_up(of_iterations, scaling.iterations)
     return []
 
 
@@ -125,16 +127,17 @@ class _Scaled:
         self.old_length = scaling.old.steps if by_epoch == scaling.old.by_epoch else ENDLESS
         self.new_length = scaling.new.steps if by_epoch or not scaling.new.by_epoch else ENDLESS
         self.is_near = True
-        if by_epoch and scaling.old.by_epoch and (refined or not scaling.new.by_epoch):
-            if refined and scaling.per_epoch:
-                self.factor *= scaling.per_epoch
-                self.new_length = scaling.new.steps * scaling.per_epoch
-            if self.kind == "ReduceOnPlateau":  # it counts validations
+        becomes_iterations = by_epoch and scaling.old.by_epoch and not scaling.new.by_epoch
+        if self.kind == "ReduceOnPlateau":  # it counts validations, as epochs
+            if becomes_iterations:
                 node.pop("end", None)
                 self.factor = Fraction(1)
-            else:
-                node["by_epoch"] = False
-                node.pop("convert_to_iter_based", None)
+        elif becomes_iterations or (by_epoch and refined and scaling.per_epoch):
+            node["by_epoch"] = False
+            node.pop("convert_to_iter_based", None)
+            if scaling.new.by_epoch and scaling.per_epoch:
+                self.factor *= scaling.per_epoch
+                self.new_length = scaling.new.steps * scaling.per_epoch
 
     def scale(self) -> bool:
         """Scale the scheduler, and return whether all places moved by half a step at most."""
@@ -151,7 +154,9 @@ class _Scaled:
         new_span = (node["end"] if end < ENDLESS else self.new_length) - node.get("begin", 0)
         for key in KINDS[self.kind or ""]:
             if node.get(key) is not None:
-                node[key] = self._argument(key, node[key], old_span, new_span)
+                value = self._argument(key, node[key], old_span, new_span)
+                if value is not None:
+                    node[key] = value
         return self.is_near
 
     def _place(self, old: int, least: int = 0) -> int:
@@ -165,6 +170,8 @@ class _Scaled:
             return float(old) ** float(1 / self.factor)  # type: ignore[arg-type]
         if key == "milestones":
             return self._milestones(list(old), old_span, new_span)  # type: ignore[call-overload]
+        if key == "step_size":
+            return self._step_size(old, new_span)  # type: ignore[arg-type]
         if key == "periods":
             return self._periods(list(old))  # type: ignore[call-overload]
         if old == old_span:
@@ -186,6 +193,22 @@ class _Scaled:
                 new.append(place)
         return new
 
+    def _step_size(self, old: int, new_span: int) -> int | None:
+        """Scale the distance of steps; if it is not whole, the steps become milestones.
+
+        The error of a rounded distance would grow with each step.
+        """
+        exact = old * self.factor
+        if exact.denominator == 1 or new_span >= ENDLESS:
+            return self._place(old, least=1)
+        places = [nearest(step * exact) for step in range(1, math.ceil(new_span / exact))]
+        milestones = sorted({place for place in places if 0 < place < new_span})
+        self.is_near &= len(milestones) == len(places)
+        self.node["type"] = f"Multi{type_name(self.node)}"
+        self.node["milestones"] = milestones
+        self.node.pop("step_size")
+        return None
+
     def _periods(self, old: list[int]) -> list[int]:
         ends = [0]
         for index in range(len(old)):
@@ -203,7 +226,6 @@ def _shorten_warm_up(nodes: list[ConfigDict], iterations: int) -> list[str]:
         end, latest = node.get("end", ENDLESS), max(2, iterations // _WARM_UP_SHARE)
         is_warm_up = (
             kind_of(node) in _WARM_UPS
-            and not _epochs(node)
             and not node.get("begin", 0)
             and node.get("start_factor", 0) <= node.get("end_factor", 1)
         )
@@ -211,6 +233,6 @@ def _shorten_warm_up(nodes: list[ConfigDict], iterations: int) -> list[str]:
             node["end"] = latest
             notes.append(f"the warm-up takes a tenth of the run, {latest} iterations, not {end}")
             for other in nodes:
-                if not _epochs(other) and other.get("begin") == end:
+                if other.get("begin") == end:
                     other["begin"] = latest
     return notes
