@@ -76,6 +76,11 @@ def nearest_first(name: str, known: Iterable[str]) -> list[str]:
     return sorted(known, key=lambda one: -SequenceMatcher(None, name, one).ratio())
 
 
+def many(number: int, what: str) -> str:
+    """Return a number of things: ``1 image``, ``2 images``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def classes_argument(names: Sequence[str]) -> str:
     """Return the argument ``classes`` with these names, or a remedy if it cannot state them."""
     # The argument is split at commas, and its names are stripped.

@@ -37,7 +37,7 @@ from convnext_dense.cli.output import print_text
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.limits import check_parallel
-from convnext_dense.text import printable
+from convnext_dense.text import many, printable
 
 if TYPE_CHECKING:
     from convnext_dense.data.audit import Audit, Finding
@@ -155,7 +155,7 @@ def check_command(args: argparse.Namespace) -> None:
     if args.fast:
         print_text("--fast: only the headers of pictures and label maps were read")
     errors, warnings = audit.count("error"), audit.count("warning")
-    summary = f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
+    summary = f"{many(errors, 'error')}, {many(warnings, 'warning')}"
     if errors:
         raise RuntimeError(f"{summary}: training would fail or be wrong")
     if warnings and args.strict:
@@ -167,7 +167,7 @@ def print_counts(audit: Audit) -> None:
     """Print a table of the classes for each data set."""
     for checked in audit.checked:
         print_text()
-        print_text(f"{checked.where}: {_many(checked.images, 'image')} found, {checked.source}")
+        print_text(f"{checked.where}: {many(checked.images, 'image')} found, {checked.source}")
         print_text()
         if checked.rows:
             rows = [[_cell(value) for value in row.values()] for row in checked.rows]
@@ -210,11 +210,7 @@ def show_command(args: argparse.Namespace) -> None:
     ensure_writable(out)
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
     write_whole(out, png)
-    print_text(f"{_many(drawn, 'sample')} of {args.split} in {out}")
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    print_text(f"{many(drawn, 'sample')} of {args.split} in {out}")
 
 
 def _cell(value: object) -> str:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from convnext_dense.cli.console.screen import open_screen
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.output import print_text, safe_output, show_traceback
 from convnext_dense.cli.program import use_program
@@ -15,8 +16,11 @@ from convnext_dense.upstream.file_handlers import plain_files
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--debug``; :func:`run_tool` looks for it."""
+    """Add ``--debug`` and ``--verbose``; :func:`run_tool` looks for them."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show everything that other libraries say"
+    )
 
 
 def run_tool(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
@@ -33,7 +37,7 @@ def run_tool(main: Callable[[list[str]], None], argv: list[str] | None = None) -
     use_program("")
     use_flags_of("")
     try:
-        with safe_output(), plain_files():
+        with safe_output(), open_screen(verbose="--verbose" in argv), plain_files():
             refuse_empty(argv)
             enable()
             main(argv)

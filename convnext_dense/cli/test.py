@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from convnext_dense.cli.console.elements import figure
+from convnext_dense.cli.console.run import RunConsole
+from convnext_dense.cli.console.screen import current_screen, show_facts
 from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.options import (
     add_config_argument,
     add_shared_options,
-    print_note,
     run_options,
 )
 from convnext_dense.cli.output import print_text
@@ -42,11 +44,15 @@ def test_command(args: argparse.Namespace) -> None:
     from convnext_dense.ranks import rank
     from convnext_dense.training.processes import leave_processes
 
-    tested = test(run_options(args), print_note, print_figures)
+    with RunConsole(current_screen()).shown() as console:
+        tested = test(run_options(args), console.note, print_figures, console)
     if rank() == 0:
-        print_text(f"figures: {' and '.join(map(str, tested.written))}")
+        left = {"figures": " and ".join(map(str, tested.written))}
         if tested.kept:
-            print_text(f"predictions: {', '.join(map(str, tested.kept))}")
+            left["predictions"] = ", ".join(map(str, tested.kept))
+        if args.show_dir:
+            left["pictures"] = args.show_dir
+        show_facts(left)
     leave_processes()
 
 
@@ -54,8 +60,13 @@ def print_figures(tested: EvaluationResult) -> None:
     """Print the official figures, and compare them with the published row."""
     from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 
+    screen = current_screen()
+    screen.end_live()
+    figures, width = tested.figures, screen.width
     if tested.is_official:
-        figures = tested.figures
-        print_text(f"\n{per_class_table(figures)}\n{summary_table(figures)}", lines=True)
+        tables = per_class_table(figures, width), summary_table(figures, width)
+        print_text("\n" + "\n".join(tables), lines=True)
+    else:
+        show_facts({name: figure(value) for name, value in tested.metrics.items()})
     if tested.comparison:
-        print_text(with_flags(comparison_table(tested.comparison)), lines=True)
+        print_text(with_flags(comparison_table(tested.comparison, width)), lines=True)

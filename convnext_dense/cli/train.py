@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.run import RunConsole
+from convnext_dense.cli.console.screen import current_screen
 from convnext_dense.cli.options import (
     add_config_argument,
     add_shared_options,
-    print_note,
     run_options,
 )
-from convnext_dense.cli.program import called
+from convnext_dense.cli.program import called, words_of
 from convnext_dense.config.options import AMP_DTYPES, AUTO
 from convnext_dense.config.trackers import TRACKERS
+from convnext_dense.training.observer import Outcome
 from convnext_dense.zoo.weights import WEIGHTS
 
 
@@ -105,5 +108,13 @@ def train_command(args: argparse.Namespace) -> None:
     from convnext_dense.training.processes import leave_processes
     from convnext_dense.training.run import train
 
-    train(run_options(args), print_note, resuming_command(args))
+    with RunConsole(current_screen(), _next_command).shown() as console:
+        train(run_options(args), console.note, resuming_command(args), console)
     leave_processes()
+
+
+def _next_command(outcome: Outcome) -> str:
+    """Return the command that tests what a training left."""
+    if outcome.checkpoint is None:
+        return ""
+    return shlex.join([*words_of("test"), str(outcome.config), str(outcome.checkpoint)])

@@ -26,6 +26,7 @@ class Plan:
         splits: The splits (``train``, ``val``, ``test``) whose data is loaded.
         swap: Result of the swap, if the backbone was replaced.
         checkpoint: The checkpoint to resume a training from, or None.
+        objects: The number of objects of each split that lists them, as COCO's files do.
     """
 
     options: RunOptions
@@ -35,6 +36,7 @@ class Plan:
     splits: tuple[str, ...] = ()
     swap: Swap | None = None
     checkpoint: str | None = None
+    objects: Mapping[str, int] = field(default_factory=dict)
 
     def copy_config(self) -> Config:
         """Return a copy of the config for a step to change."""

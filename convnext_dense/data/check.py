@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 _COCO_DIALECTS = ("LVIS", "CocoPanoptic")
 
 
-def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Finding]:
+def check_data(
+    cfg: Config,
+    splits: Sequence[str] = ("train", "val"),
+    objects: Counter[str] | None = None,
+) -> list[Finding]:
     """Check that the data of a config exists and fits the model.
 
     COCO files and folders of label maps are checked by the rules of
@@ -41,6 +46,7 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
         cfg: A config of mmdet or mmseg.
         splits: Which of ``train``, ``val`` and ``test`` the run will use. Splits without a loader
             are skipped.
+        objects: Gets the number of objects of each split with COCO files.
 
     Returns:
         The warnings.
@@ -72,9 +78,12 @@ def check_data(cfg: Config, splits: Sequence[str] = ("train", "val")) -> list[Fi
                 check_label_maps(key, split, built)
             else:
                 findings = Findings(split)
-                check_coco(findings, cfg, key, split, built, read)
+                checked = check_coco(findings, cfg, key, split, built, read)
                 findings.raise_first()
                 warnings += findings.of_level(WARNING)
+                counted = checked.count_objects(built.metainfo["classes"])
+                if objects is not None and counted is not None:
+                    objects[split] += counted
     return warnings
 
 

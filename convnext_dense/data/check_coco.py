@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,19 @@ class CheckedCoco:
     content: dict
     kept: np.ndarray | None
     missing: list[str]
+
+    def count_objects(self, classes: Sequence[str]) -> int | None:
+        """Return the number of objects of these classes that mmdet keeps, without crowds.
+
+        It is None if the annotations were not checked.
+        """
+        if self.kept is None:
+            return None
+        names = {category["id"]: category["name"] for category in self.content["categories"]}
+        return sum(
+            bool(keeps) and names[a["category_id"]] in classes and not a.get("iscrowd")
+            for a, keeps in zip(self.content["annotations"], self.kept, strict=True)
+        )
 
 
 def check_coco(

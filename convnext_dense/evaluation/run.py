@@ -20,6 +20,8 @@ from convnext_dense.evaluation.published import Comparison, compare_with_publish
 from convnext_dense.files import ensure_folder
 from convnext_dense.ranks import rank
 from convnext_dense.text import one_line
+from convnext_dense.training.observer import RunObserver
+from convnext_dense.training.opening import describe_plan
 from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.training.runner import build_runner, join_run
 
@@ -64,6 +66,7 @@ def test(
     options: RunOptions,
     tell: Callable[[str], None] | None = None,
     show: Callable[[EvaluationResult], None] | None = None,
+    observer: RunObserver | None = None,
 ) -> EvaluationResult:
     """Evaluate a checkpoint on the test data of a config, and write the figures.
 
@@ -71,6 +74,7 @@ def test(
         options: The options of the test, such as config and ``checkpoint``.
         tell: Called with messages for the user, such as where the test differs from its config.
         show: Called on rank 0 with the result, before the figures are written.
+        observer: Receives on rank 0 what the run reports, in place of mmengine's log on the screen.
 
     Returns:
         The result. The metrics are logged too.
@@ -86,7 +90,9 @@ def test(
     if options.launcher == "pytorch":
         end_with_launcher()
     plan = plan_run(options, TEST, tell)
-    runner = start_test(plan, tell)
+    if observer and rank() == 0:
+        observer.facts(describe_plan(plan))
+    runner = start_test(plan, tell, observer)
     try:
         metrics = runner.test()
     except Exception as error:
@@ -105,7 +111,11 @@ def test(
     return replace(tested, written=written)
 
 
-def start_test(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
+def start_test(
+    plan: Plan,
+    tell: Callable[[str], None] | None = None,
+    observer: RunObserver | None = None,
+) -> Runner:
     """Join the processes of a planned test, and build its runner.
 
     Raises:
@@ -114,7 +124,7 @@ def start_test(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
     ensure_folder(plan.config.work_dir)
     plan = join_run(plan, TEST, tell)
     _register_metrics(plan.config)
-    runner = build_runner(plan)
+    runner = build_runner(plan, observer)
     check_output_names(plan.config, runner.test_dataloader.dataset, plan.options.show_dir)
     return runner
 

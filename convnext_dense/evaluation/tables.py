@@ -17,38 +17,40 @@ if TYPE_CHECKING:
 TITLES = {"bbox": "box", "segm": "mask"}
 
 
-def summary_table(figures: Figures) -> str:
+def summary_table(figures: Figures, width: int | None = None) -> str:
     """Lay out the official figures: COCO's twelve per type with their meaning, or mmseg's."""
     summary = figures.summary
     types = [name for name in TYPES if f"{name}_AP" in summary]
     if not types:
-        return plain_table(["", *summary], [["", *(f"{value:.2f}" for value in summary.values())]])
+        cells = ["", *(f"{value:.2f}" for value in summary.values())]
+        return plain_table(["", *summary], [cells], width)
     return plain_table(
         ["", "IoU", "area", "detections", *(TITLES[name] for name in types)],
         [
             [name, iou, area, str(dets), *(f"{summary[f'{t}_{name}']:.3f}" for t in types)]
             for name, iou, area, dets in OFFICIAL
         ],
+        width,
     )
 
 
-def per_class_table(figures: Figures) -> str:
+def per_class_table(figures: Figures, width: int | None = None) -> str:
     """Lay out the figures of each class, with a dash if there is nothing to find."""
     rows = figures.per_class
     # pycocotools prints fractions with three digits, mmseg percent with two.
     digits = 3 if any("_AP" in title for title in rows[0]) else 2
     cells = [[_cell(value, digits) for value in row.values()] for row in rows]
-    return plain_table([figure_title(column) for column in rows[0]], cells)
+    return plain_table([figure_title(column) for column in rows[0]], cells, width)
 
 
-def comparison_table(comparison: Comparison) -> str:
+def comparison_table(comparison: Comparison, width: int | None = None) -> str:
     """Lay out the figures of a test and the published ones, and why they cannot be compared."""
     rows = [
         [f.metric, f"{f.here:.2f}", str(f.published), f"{f.difference:+.2f}"]
         for f in comparison.figures
     ]
     text = f"published: {comparison.name}\n"
-    text += plain_table(["in percent", "here", "published", "difference"], rows)
+    text += plain_table(["in percent", "here", "published", "difference"], rows, width)
     if comparison.unlike:
         text += f"not comparable: {'; '.join(comparison.unlike)}\n"
     return text
@@ -66,13 +68,44 @@ def _cell(value: object, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def plain_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def plain_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None
+) -> str:
     """Lay out text in columns: the first one aligned left, the others right.
 
     Args:
         titles: One per column.
         rows: Each has one cell per column.
+        width: If the table is wider than this, its other columns are below each other, each time
+            beside the first. None lets it be as wide as necessary, as in a file.
     """
+    rows = [list(row) for row in rows]
+    if width is None or table_width(titles, rows) <= width:
+        return _one_table(titles, rows)
+    blocks, columns = [], list(range(1, len(titles)))
+    while columns:
+        taken = [0, columns.pop(0)]
+        while columns:
+            wider = [*taken, columns[0]]
+            if table_width(*_columns(titles, rows, wider)) > width:
+                break
+            taken.append(columns.pop(0))
+        blocks.append(_one_table(*_columns(titles, rows, taken)))
+    return "\n".join(blocks)
+
+
+def table_width(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns that :func:`plain_table` takes for a table in one piece."""
+    return sum(max(map(len, column)) + 3 for column in zip(titles, *rows, strict=True))
+
+
+def _columns(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], chosen: Sequence[int]
+) -> tuple[list[str], list[list[str]]]:
+    return [titles[i] for i in chosen], [[row[i] for i in chosen] for row in rows]
+
+
+def _one_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table

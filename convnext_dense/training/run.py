@@ -18,7 +18,10 @@ from convnext_dense.config.plan import TRAIN, Plan, plan_run
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
+from convnext_dense.training.observer import RunObserver
+from convnext_dense.training.opening import describe_plan
 from convnext_dense.training.processes import end_with_launcher
+from convnext_dense.training.progress import outcome_of
 from convnext_dense.training.runner import build_runner, join_run
 from convnext_dense.training.work_dir_lock import lock_work_dir
 
@@ -27,6 +30,7 @@ def train(
     options: RunOptions,
     tell: Callable[[str], None] | None = None,
     resuming_command: str = "train(RunOptions(..., resume='auto'))",
+    observer: RunObserver | None = None,
 ) -> None:
     """Train the model of a config.
 
@@ -34,6 +38,7 @@ def train(
         options: The options of the run. Checkpoints, logs and the config go to its work directory.
         tell: Called with messages for the user, such as where the run differs from its config.
         resuming_command: The command that resumes the run, for the message of an interrupt.
+        observer: Receives on rank 0 what the run reports, in place of mmengine's log on the screen.
 
     Raises:
         FileNotFoundError: If data, weights or the checkpoint to resume are missing.
@@ -51,14 +56,18 @@ def train(
     if options.launcher == "pytorch":
         end_with_launcher()
     plan = plan_run(options, TRAIN, tell)
+    if observer and rank() == 0:
+        observer.facts(describe_plan(plan))
     if options.deterministic:
         be_deterministic()
     # Only rank 0 writes there.
     lock = lock_work_dir(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
         with sigterm_as_interrupt(), lock:
-            runner = start_training(plan, tell)
+            runner = start_training(plan, tell, observer)
             runner.train()
+        if observer and rank() == 0:
+            observer.ended(outcome_of(runner, saved_config(plan.config, runner.work_dir)))
     except KeyboardInterrupt as interrupt:
         if rank() > 0:
             raise
@@ -67,14 +76,18 @@ def train(
         raise KeyboardInterrupt(message) from interrupt
 
 
-def start_training(plan: Plan, tell: Callable[[str], None] | None = None) -> Runner:
+def start_training(
+    plan: Plan,
+    tell: Callable[[str], None] | None = None,
+    observer: RunObserver | None = None,
+) -> Runner:
     """Join the processes of a planned training, and build its runner.
 
     Raises:
         Exception: As :func:`train`, in all processes.
     """
     plan = join_run(plan, TRAIN, tell)
-    runner = build_runner(plan)
+    runner = build_runner(plan, observer)
     runner.register_hook(KeepConfigHook(plan.config))
     return runner
 
@@ -107,6 +120,12 @@ class KeepConfigHook(Hook):
     @master_only
     def before_train(self, runner: Runner) -> None:
         """Write the config under its own file name."""
-        name = Path(self.cfg.filename or "config.py").name  # one from Python may have no file
-        with replacing(Path(runner.work_dir) / name) as part:
+        with replacing(saved_config(self.cfg, runner.work_dir)) as part:
             self.cfg.dump(part)
+
+
+def saved_config(cfg: Config, work_dir: str) -> Path:
+    """Return where the config of a run is saved."""
+    return Path(
+        work_dir, Path(cfg.filename or "config.py").name
+    )  # one from Python may have no file

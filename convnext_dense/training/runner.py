@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper, OptimWrapperDict, ZeroRedundancyOptimizer
+from mmengine.optim import OptimWrapper, ZeroRedundancyOptimizer
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from convnext_dense.config.plan import Task, take_steps
@@ -17,10 +17,14 @@ from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
 from convnext_dense.data.batches import check_batch_size
 from convnext_dense.patches import enable
-from convnext_dense.ranks import decided_by_rank_0
+from convnext_dense.ranks import decided_by_rank_0, rank
 from convnext_dense.text import one_line
 from convnext_dense.training.batch_of_one import check_batch_of_one
+from convnext_dense.training.observer import RunObserver, observed_by, send_to_observer
+from convnext_dense.training.opening import describe_run
+from convnext_dense.training.optimizers import optimizers_of
 from convnext_dense.training.processes import join_processes, leave_processes, watch_ranks
+from convnext_dense.training.progress import ProgressHook
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 
 
@@ -39,6 +43,7 @@ class ToolRunner(Runner):
     def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
         """Build the logger; the run ends if its file cannot be written."""
         logger = super().build_logger(*args, **kwargs)
+        send_to_observer(logger)
         end_with_log(logger)
         return logger
 
@@ -48,7 +53,9 @@ class ToolRunner(Runner):
         A ``ZeroRedundancyOptimizer`` collects its state from all processes, so all of them must
         call ``state_dict``; mmengine calls it only on rank 0.
         """
-        sharded = any(isinstance(one, ZeroRedundancyOptimizer) for one in _optimizers(self))
+        sharded = any(
+            isinstance(o, ZeroRedundancyOptimizer) for o in optimizers_of(self.optim_wrapper)
+        )
         if sharded and kwargs.get("save_optimizer", True) and not is_main_process():
             self.optim_wrapper.state_dict()
         decided_by_rank_0(lambda: super(ToolRunner, self).save_checkpoint(*args, **kwargs))
@@ -70,12 +77,6 @@ class ToolRunner(Runner):
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
 
-def _optimizers(runner: Runner) -> list[Optimizer]:
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    return [one.optimizer for one in wrappers]
-
-
 def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None = None) -> Plan:
     """Join the processes of a planned run, and take the steps that one of them decides for all.
 
@@ -90,8 +91,12 @@ def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None = None) 
         raise
 
 
-def build_runner(plan: Plan) -> Runner:
+def build_runner(plan: Plan, observer: RunObserver | None = None) -> Runner:
     """Build the runner of a plan, with checkpoints written whole or not at all and strict loading.
+
+    Args:
+        plan: The plan.
+        observer: Receives what the run reports, in place of mmengine's log on the screen.
 
     Raises:
         RuntimeError: If mmengine cannot build a runner from the config.
@@ -100,8 +105,11 @@ def build_runner(plan: Plan) -> Runner:
     write_whole_files()
     enable()
     try:
-        runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+        with observed_by(observer):
+            runner = ToolRunner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
     except (AssertionError, AttributeError, KeyError, TypeError) as error:
         raise RuntimeError(f"{cfg.filename}: the run cannot be built: {one_line(error)}") from error
+    if observer and rank() == 0:
+        runner.register_hook(ProgressHook(observer, partial(describe_run, plan=plan)))
     watch_ranks()
     return runner

@@ -193,6 +193,11 @@ class Cli:
         return [name for name in one if not torch.equal(one[name], two[name])]
 
     @staticmethod
+    def log(work_dir: Path | str) -> str:
+        """Return the whole log of the runs in a work directory."""
+        return "".join(file.read_text() for file in sorted(Path(work_dir).glob("*/*.log")))
+
+    @staticmethod
     def logged(work_dir: Path | str) -> list[dict]:
         """Return what training in a work directory logged, line by line."""
         (file,) = Path(work_dir).glob("*/vis_data/scalars.json")

@@ -75,7 +75,9 @@ def two_processes(free_port):
             env={
                 **os.environ,
                 **dict(
-                    PORT=free_port, PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent)
+                    PORT=free_port,
+                    PYTHON=sys.executable,
+                    PYTHONPATH=f"{Path(__file__).parent}:{ROOT}",
                 ),
                 **dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""),
             },

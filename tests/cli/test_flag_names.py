@@ -45,7 +45,7 @@ FUNCTIONS = {
 OF_TOOLS = {
     *("--check", "--compile", "--debug", "--diff", "--help", "--json", "--local_rank"),
     *("--max-examples", "--memory-format", "--min-time", "--parts", "--peers", "--per-class"),
-    *("--plot", "--quiet", "--strict", "--threads"),
+    *("--plot", "--quiet", "--strict", "--threads", "--verbose"),
 }
 
 
