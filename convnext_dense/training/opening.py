@@ -140,7 +140,7 @@ def _weights(model: nn.Module, plan: Plan, is_training: bool) -> str:
     known = f"{names[source]}: " if source in names else ""
     arch = getattr(getattr(model, "backbone", None), "arch", None)
     licence = licence_of(source, getattr(arch, "grn", False))
-    return f"{known}{source}, licence {licence}"
+    return f"{known}{source}; licence: {licence}"
 
 
 def _size(dataset: Sized, objects: int | None) -> str:

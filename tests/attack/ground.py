@@ -89,7 +89,7 @@ class Ground:
 
     def train_argv(self, kind: str, *args: object, work_dir: object = "w") -> list[str]:
         """Return the arguments of a training from scratch."""
-        start = ("--weights", "none", "--seed", 0, "--work-dir", work_dir)
+        start = ("--weights", "none", "--seed", 0, "--work-dir", work_dir, "--verbose")
         return self.argv(kind, *start, *args)
 
     @cached_property
