@@ -26,8 +26,10 @@ class Step:
 
     Attributes:
         name: Its name in configs and on command lines.
-        change: What makes it differ from the network before it.
+        change: What makes it differ from the network before it; for each regime if that is not the
+            same.
         before: The name of that network; empty for the first.
+        section: The paper's heading for it.
         depths: Blocks in each stage, for each regime.
         width: Channels that the stages are multiples of, for each regime.
         patchify_stem: Whether the stem is one 4x4 convolution of stride 4, instead of a 7x7
@@ -48,8 +50,9 @@ class Step:
     """
 
     name: str
-    change: str
+    change: str | Mapping[str, str]
     before: str
+    section: str
     depths: Mapping[str, tuple[int, ...]]
     width: Mapping[str, int]
     patchify_stem: bool = False
@@ -63,9 +66,18 @@ class Step:
     one_norm: bool = False
     is_convnext: bool = False
 
-    def then(self, name: str, change: str, **changes: Any) -> Step:
+    def then(self, name: str, change: str | Mapping[str, str], **changes: Any) -> Step:
         """Return the step that makes these changes to this one."""
         return replace(self, name=name, change=change, before=self.name, **changes)
+
+    def what_changes(self, regime: str) -> str:
+        """Say what makes it differ from the network before it."""
+        return self.change if isinstance(self.change, str) else self.change[regime]
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the paper tried it and did not keep it."""
+        return self.name in ASIDE
 
     def channels(self, regime: str) -> tuple[int, ...]:
         """Return the channels of each stage's output."""
@@ -75,14 +87,21 @@ class Step:
 
 RESNET = Step(
     "resnet",
-    "ResNet-50 (ResNet-200), with the stride in the 3x3 convolution",
+    dict(
+        tiny="ResNet-50, with the stride in the 3x3 convolution",
+        base="ResNet-200, with the stride in the 3x3 convolution",
+    ),
     before="",
+    section="macro design",
     depths=dict(tiny=(3, 4, 6, 3), base=(3, 24, 36, 3)),
     width=dict(tiny=64, base=64),
 )
 STAGE_RATIO = RESNET.then(
     "stage_ratio",
-    "blocks per stage in the ratio of Swin: 3, 3, 9, 3 (3, 3, 27, 3, and width 64 -> 84)",
+    dict(
+        tiny="blocks per stage in Swin-T's ratio: 3, 4, 6, 3 -> 3, 3, 9, 3",
+        base="blocks per stage: 3, 24, 36, 3 -> 3, 3, 27, 3; width 64 -> 84",
+    ),
     depths=dict(tiny=(3, 3, 9, 3), base=(3, 3, 27, 3)),
     width=dict(tiny=64, base=84),
 )
@@ -92,27 +111,36 @@ PATCHIFY_STEM = STAGE_RATIO.then(
     patchify_stem=True,
 )
 DEPTHWISE_CONV = PATCHIFY_STEM.then(
-    "depthwise_conv", "each 3x3 convolution has a group for each channel", depthwise=True
+    "depthwise_conv",
+    "each 3x3 convolution has a group for each channel",
+    section="ResNeXt-ify",
+    depthwise=True,
 )
 INCREASE_WIDTH = DEPTHWISE_CONV.then(
-    "increase_width", "the width of Swin: 64 -> 96 (84 -> 128)", width=dict(tiny=96, base=128)
+    "increase_width",
+    dict(tiny="the width of Swin-T: 64 -> 96", base="the width of Swin-B: 84 -> 128"),
+    width=dict(tiny=96, base=128),
 )
 INVERTED_BOTTLENECK = INCREASE_WIDTH.then(
     "inverted_bottleneck",
     "a block is wide inside and narrow outside, as in a transformer's MLP",
+    section="inverted bottleneck",
     inverted=True,
 )
 MOVE_UP_DEPTHWISE = INVERTED_BOTTLENECK.then(
     "move_up_depthwise",
     "the depthwise convolution comes first, as attention does, on the narrow input",
+    section="large kernels",
     depthwise_first=True,
 )
 KERNEL_5 = MOVE_UP_DEPTHWISE.then("kernel_5", "depthwise kernels of 5x5", kernel_size=5)
 KERNEL_7 = KERNEL_5.then("kernel_7", "depthwise kernels of 7x7, as Swin's windows", kernel_size=7)
-# Two steps aside, which the paper tried and did not keep.
+# Two steps aside, which the paper did not keep.
 KERNEL_9 = KERNEL_7.then("kernel_9", "aside: depthwise kernels of 9x9", kernel_size=9)
 KERNEL_11 = KERNEL_9.then("kernel_11", "aside: depthwise kernels of 11x11", kernel_size=11)
-GELU = KERNEL_7.then("gelu", "from 7x7 on: GELU instead of ReLU", activation="gelu")
+GELU = KERNEL_7.then(
+    "gelu", "from 7x7 on: GELU instead of ReLU", section="micro design", activation="gelu"
+)
 FEWER_ACTIVATIONS = GELU.then(
     "fewer_activations",
     "a single activation in a block, between its 1x1 convolutions",
@@ -149,6 +177,8 @@ STEPS: dict[str, Step] = {
     )
 }
 
+# What the paper tried and did not keep.
+ASIDE = ("kernel_9", "kernel_11")
 FIRST, LAST = "resnet", "separate_downsampling"
 # What options and messages begin the name of a step with.
 PREFIX = "roadmap:"

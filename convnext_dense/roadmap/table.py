@@ -1,0 +1,159 @@
+"""The steps from ResNet to ConvNeXt in a table: what changes, what it costs, what it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from rich import box
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from convnext_dense.backbone import ResNetToConvNeXt
+from convnext_dense.backbone.roadmap import STEPS
+from convnext_dense.benchmark.timing import Spread, alternate
+from convnext_dense.zoo.roadmap import OLD_RECIPE, ROADMAP, SWIN
+
+# The network's input in the published tables, and the classifier that they count.
+IMAGE, CLASSES = 224, 1000
+# The least seconds of a sample of a network's speed.
+SAMPLE = 0.2
+OFF = "(*)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step.
+
+    Attributes:
+        step: Its name.
+        change: What makes it differ from the network before it.
+        parameters: Their number, with those of the classifier.
+        multiply_adds: Those of convolutions and classifier for one image of 224x224.
+        gflops: The same in billions as the paper prints it.
+        is_off: Whether the printed figure is that of another network: see ``docs/roadmap.md``.
+        top1: Top-1 accuracy on ImageNet-1K in percent, as published.
+        deviation: Its standard deviation over three trainings, as published, or None.
+        speed: Images per second here, or None where it was not measured.
+    """
+
+    step: str
+    change: str
+    parameters: int
+    multiply_adds: int
+    gflops: float
+    is_off: bool
+    top1: float
+    deviation: float | None
+    speed: Spread | None = None
+
+    @property
+    def accuracy(self) -> str:
+        """The top-1 accuracy with its deviation."""
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2f}"
+        return f"{self.top1:.2f}{spread}"
+
+    @property
+    def counted(self) -> str:
+        """The multiply-adds in billions, as the paper rounds them."""
+        return f"{self.multiply_adds / 1e9:.2f}"
+
+    @property
+    def printed(self) -> str:
+        """The multiply-adds that the paper prints."""
+        return f"{self.gflops:.2f}" + f" {OFF}" * self.is_off
+
+
+def count_step(step: str, regime: str) -> Row:
+    """Count what a step costs, and find what is published of it.
+
+    Example:
+        >>> row = count_step("patchify_stem", "tiny")
+        >>> row.counted, row.printed, row.accuracy
+        ('4.42', '4.42', '79.51 ± 0.18')
+    """
+    published = ROADMAP[regime][step]
+    with torch.device("meta"):
+        network = ResNetToConvNeXt(step, regime, out_indices=(3,)).eval()
+        image = torch.empty(1, 3, IMAGE, IMAGE)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    width = network.out_channels[-1]
+    return Row(
+        step=step,
+        change=STEPS[step].what_changes(regime),
+        parameters=sum(p.numel() for p in network.parameters()) + (width + 1) * CLASSES,
+        multiply_adds=counter.get_total_flops() // 2 + width * CLASSES,
+        gflops=published.gflops,
+        is_off=published.is_off,
+        top1=published.top1,
+        deviation=published.deviation,
+    )
+
+
+def measure_steps(
+    steps: Sequence[str], regime: str, device: torch.device, batch: int, rounds: int
+) -> dict[str, Spread]:
+    """Measure the images per second of steps in turns, on random images of 224x224.
+
+    The networks have random weights, are in eval mode, and compute all four maps in float32,
+    channels-last.
+
+    Args:
+        steps: The steps; all their networks are in memory at once.
+        regime: ``tiny`` or ``base``.
+        device: The device.
+        batch: The number of images.
+        rounds: Samples of each network.
+    """
+    layout = torch.channels_last
+    images = torch.randn(batch, 3, IMAGE, IMAGE, device=device).to(memory_format=layout)
+    functions = {}
+    for step in steps:
+        network = ResNetToConvNeXt(step, regime).eval().to(device, memory_format=layout)
+        functions[step] = partial(network, images)
+    with torch.inference_mode():
+        for warm_up in (*functions.values(), *functions.values()):
+            warm_up()
+        samples = alternate(functions, device, rounds, SAMPLE)
+    return {
+        step: Spread.of([batch / second for second in seconds]) for step, seconds in samples.items()
+    }
+
+
+def as_table(rows: Sequence[Row], regime: str) -> Table:
+    """Lay rows out for a console."""
+    swin = SWIN[regime]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"ResNet as it was trained before: {OLD_RECIPE[regime]:.2f}. Swin beside it: "
+        f"{swin.top1:.2f}, {swin.gflops:.2f} GFLOPs."
+        + f" {OFF}: docs/roadmap.md"
+        * any(row.is_off for row in rows),
+        caption_justify="left",
+    )
+    table.add_column("step")
+    table.add_column("what changes", max_width=60)
+    for title in ("params (M)", "GFLOPs", "printed", "top-1 (%)"):
+        table.add_column(title, justify="right")
+    if any(row.speed for row in rows):
+        table.add_column("images/s here", justify="right")
+    for row in rows:
+        table.add_row(*cells(row))
+    return table
+
+
+def cells(row: Row) -> list[str]:
+    """Return the cells of a row."""
+    speed = row.speed
+    return [
+        row.step,
+        row.change,
+        f"{row.parameters / 1e6:.1f}",
+        row.counted,
+        row.printed,
+        row.accuracy,
+        *([f"{speed.median:.1f} ({speed.low:.1f}-{speed.high:.1f})"] if speed else []),
+    ]
