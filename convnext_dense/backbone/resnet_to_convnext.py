@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
@@ -21,7 +21,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
     "gelu": nn.GELU,
 }
-NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "layer": LayerNorm2d}
+# By mmengine's names.
+BATCH_NORMS: dict[str, type[nn.Module]] = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm}
 
 
 class Bottleneck(nn.Module):
@@ -121,6 +122,22 @@ def by_name(number: int, layers: Sequence[nn.Module]) -> dict[str, nn.Module]:
     return {f"{name}{number}": layer for name, layer in zip(names, layers, strict=False)}
 
 
+def read_norm_cfg(norm_cfg: Mapping | None) -> tuple[str, bool]:
+    """Return the kind of batch norms, and whether their weights and biases are trained.
+
+    Raises:
+        ValueError: If it has another type or key.
+    """
+    given = dict(norm_cfg or {})
+    kind, has_grad = given.pop("type", "BN"), given.pop("requires_grad", True)
+    if given or kind not in BATCH_NORMS:
+        raise ValueError(
+            f"norm_cfg has the type {' or '.join(BATCH_NORMS)} and perhaps requires_grad, got "
+            f"{dict(norm_cfg or {})}"
+        )
+    return kind, bool(has_grad)
+
+
 class ResNetToConvNeXt(StagedBackbone):
     """A backbone on the road from ResNet to ConvNeXt (arXiv 2201.03545, section 2).
 
@@ -145,7 +162,9 @@ class ResNetToConvNeXt(StagedBackbone):
             frozen stays in eval mode.
         with_cp: Recompute each block in the backward pass to save memory.
         norm_eval: Whether batch norms keep their statistics in training. A layer norm has none.
-        sync_bn: Whether batch norms take their statistics over the images of all processes.
+        norm_cfg: Of the batch norms: ``dict(type='BN')``, or ``dict(type='SyncBN')`` for statistics
+            over the images of all processes; ``requires_grad=False`` keeps weights and biases.
+            Layer norms take none of it.
         ceil_mode: Whether a stem that cuts patches pads with zeros on the right and at the bottom
             where its stride leaves pixels over.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH_OR_URL)`` of the same step and regime,
@@ -175,7 +194,7 @@ class ResNetToConvNeXt(StagedBackbone):
             return super().__new__(cls)
         check_regime(regime)
         # It has no batch norms.
-        of_convnext = {k: v for k, v in options.items() if k not in ("norm_eval", "sync_bn")}
+        of_convnext = {k: v for k, v in options.items() if k not in ("norm_eval", "norm_cfg")}
         return ConvNeXt(regime, **of_convnext)
 
     def __init__(
@@ -190,7 +209,7 @@ class ResNetToConvNeXt(StagedBackbone):
         frozen_stages: int = -1,
         with_cp: bool = False,
         norm_eval: bool = False,
-        sync_bn: bool = False,
+        norm_cfg: Mapping | None = None,
         ceil_mode: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -206,7 +225,8 @@ class ResNetToConvNeXt(StagedBackbone):
         self.step = step
         self.regime = regime
         self.norm_eval = norm_eval
-        norm = nn.SyncBatchNorm if sync_bn and own.norm == "batch" else NORMS[own.norm]
+        kind, has_grad = read_norm_cfg(norm_cfg)
+        norm = BATCH_NORMS[kind] if own.norm == "batch" else LayerNorm2d
 
         width, stem_norm = own.width[regime], None if own.one_norm else norm
         if own.patchify_stem:
@@ -250,6 +270,9 @@ class ResNetToConvNeXt(StagedBackbone):
             before = channels
         self.out_channels = tuple(own.channels(regime)[stage] for stage in self.out_indices)
         self.out_strides = tuple(strides[stage] for stage in self.out_indices)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.requires_grad_(has_grad)
         self.finish()
 
     def enter_stage(self, stage: int, x: Tensor) -> Tensor:

@@ -107,7 +107,8 @@ def add_backbone_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--backbone",
         metavar="ARCH",
-        help=f"replace the config's backbone by this ConvNeXt: {', '.join(ARCHS)}, same",
+        help=f"replace the config's backbone by this ConvNeXt: {', '.join(ARCHS)}, same; or by a "
+        "network on the road to it from ResNet: roadmap:STEP or roadmap:STEP:base",
     )
 
 

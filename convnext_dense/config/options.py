@@ -39,7 +39,8 @@ class RunOptions:
         workers: Processes per loader that load data; 0 loads in the run's own process.
         limit: Images of each split to use, for a trial run.
         box_only: Whether to train and evaluate only boxes.
-        backbone: An arch of ConvNeXt that replaces the config's backbone, or ``same``.
+        backbone: An arch of ConvNeXt that replaces the config's backbone, ``same``, or
+            ``roadmap:STEP`` or ``roadmap:STEP:REGIME`` for a network between ResNet and ConvNeXt.
         recipe: With ``backbone``: ``keep`` the config's optimizer, or use the published one of
             ``convnext``.
         mode: With ``backbone``: ``auto``, ``native`` or ``adapter``; see

@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from convnext_dense.backbone.archs import Arch
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
@@ -25,7 +24,7 @@ DIVISOR = 32
 
 
 def wire_isotropic(
-    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, arch: Arch, mode: str
+    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, width: int, mode: str
 ) -> Wiring:
     """Put a simple feature pyramid between the backbone's one map and what reads it.
 
@@ -38,13 +37,12 @@ def wire_isotropic(
         path: Its dotted key in the config.
         scope: ``mmdet`` or ``mmseg``.
         old: The maps of the old backbone.
-        arch: The new architecture.
+        width: Channels of the new backbone's one map.
         mode: ``auto``, ``native`` or ``adapter``.
 
     Raises:
         NeedsAdapterError: As :func:`~convnext_dense.swap.wiring.wire_model` does.
     """
-    (width,) = arch.channels
     _pad_test_pictures(edits, scope)
     if part.get("neck") and mode != "adapter":
         where, neck = first_neck(part, path)

@@ -19,9 +19,11 @@ from __future__ import annotations
 import math
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.backbone.roadmap import FIRST
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.new_backbone import NewBackbone
 from convnext_dense.swap.probe import Pyramid, build
 
 CONSTRUCTOR = "ConvNeXtOptimWrapperConstructor"
@@ -44,7 +46,9 @@ HIGH_LR = 1e-3
 PREFIX = "backbone."
 
 
-def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: dict) -> None:
+def apply_recipe(
+    edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: dict, new: NewBackbone
+) -> None:
     """Apply a recipe to a config's ``optim_wrapper``, if it has one.
 
     Args:
@@ -53,17 +57,20 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
         scope: ``mmdet`` or ``mmseg``.
         old: The old backbone, with the names of its parameters.
         backbone: Config of the new backbone.
+        new: The new backbone.
     """
     wrapper = edits.cfg.get("optim_wrapper")
     if not wrapper:
         return
     _translate_keys(edits, wrapper, old, backbone, scope)
     if recipe == "convnext":
-        _set_published(edits, wrapper, scope, resolve_arch(backbone["arch"]))
+        _set_published(edits, wrapper, scope, new)
         return
     _translate_constructor(edits, wrapper)
     optimizer = wrapper.get("optimizer", {})
     kind, lr = optimizer.get("type"), optimizer.get("lr")
+    if new.cfg.get("step") == FIRST:
+        return  # what trains a ResNet is known to
     if kind == "SGD" or (kind in ("Adam", "AdamW") and lr and lr > HIGH_LR):
         edits.warn(
             f"{kind} at lr={lr} is kept, which is not known to train a ConvNeXt: the published "
@@ -71,9 +78,9 @@ def apply_recipe(edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: 
         )
 
 
-def _set_published(edits: Edits, wrapper: dict, scope: str, arch: Arch) -> None:
+def _set_published(edits: Edits, wrapper: dict, scope: str, new: NewBackbone) -> None:
     lr, decay = PUBLISHED.get(scope, PUBLISHED["mmdet"])
-    if arch.isotropic:
+    if new.is_isotropic:
         decay = ISOTROPIC_DECAY
     batch = (edits.cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     why = "the published recipe"
@@ -149,4 +156,8 @@ def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, s
 
 
 def _norms(net: nn.Module) -> list[str]:
-    return [name for name, module in net.named_modules() if isinstance(module, nn.LayerNorm)]
+    return [
+        name
+        for name, module in net.named_modules()
+        if isinstance(module, (nn.LayerNorm, _BatchNorm))
+    ]

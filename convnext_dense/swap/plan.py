@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from mmengine.config import Config
 
-from convnext_dense.backbone import ConvNeXt
-from convnext_dense.backbone.archs import Arch, resolve_arch
+from convnext_dense.backbone.archs import Arch
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
@@ -21,6 +18,7 @@ from convnext_dense.swap.heads import NeedsAdapterError
 from convnext_dense.swap.isotropic import wire_isotropic, without_pyramid
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
 from convnext_dense.swap.neck import first_neck
+from convnext_dense.swap.new_backbone import NewBackbone, find_new_backbone
 from convnext_dense.swap.normalisation import set_normalisation
 from convnext_dense.swap.optimizer import apply_recipe
 from convnext_dense.swap.other_convnexts import (
@@ -37,8 +35,6 @@ from convnext_dense.swap.tied_methods import (
 )
 from convnext_dense.swap.wiring import Wiring, wire_model
 
-# Arguments of the backbone that the swap sets itself.
-DECIDED = ("type", "out_indices", "output_stride", "norm_out")
 # Of the backbones that configs have.
 NUM_STAGES = 4
 # Packages that configs import only for a backbone. The types of such backbones name them.
@@ -80,8 +76,10 @@ def swap_backbone(
 
     Args:
         cfg: The config; it is not changed.
-        arch: As for :class:`~convnext_dense.ConvNeXt`, or ``same`` to keep the depths and widths
-            of the ConvNeXt (mmpretrain's, Meta's) that the config has.
+        arch: As for :class:`~convnext_dense.ConvNeXt`; ``same`` to keep the depths and widths of
+            the ConvNeXt (mmpretrain's, Meta's) that the config has; or ``roadmap:STEP`` or
+            ``roadmap:STEP:REGIME`` for a network on the road to it from ResNet: see
+            :class:`~convnext_dense.backbone.ResNetToConvNeXt`.
         recipe: ``keep`` leaves optimizer and schedule unchanged; ``convnext`` sets AdamW with the
             published layer decay (see :mod:`convnext_dense.swap.optimizer`).
         mode: ``native`` refuses a config that needs an adapter, ``adapter`` always adds one,
@@ -123,23 +121,23 @@ def plan_swap(
     name = _name(cfg)
     path, part = find_swappable(edits.cfg.get("model"), name)
     if arch == "same":
-        found = same_arch(cfg)
-        arch = found.as_dict()
-    _check_arguments(arch, backbone_kwargs)
+        arch = same_arch(cfg).as_dict()
+    new = find_new_backbone(arch)
+    new.check(backbone_kwargs)
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
     scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
     replace_tied_parts(part, path, edits)
     warn_of_other_backbones(edits.cfg["model"], path, edits)
     old = _probe(part, path, scope, edits)
     try:
-        wiring = _wire(edits, part, path, scope, old, resolve_arch(arch), mode)
+        wiring = _wire(edits, part, path, scope, old, new, mode)
     except NeedsAdapterError as reason:
         raise SwapRefusedError(f"{name} needs an adapter: {reason}") from None
-    set_backbone(edits, part, path, old, arch, wiring, backbone_kwargs)
+    set_backbone(edits, part, path, old, new, wiring, backbone_kwargs)
     drop_old_weights(edits, path, part)
     init_cfg = part["backbone"].get("init_cfg") or {}
     set_normalisation(edits, str(init_cfg.get("checkpoint", "")))
-    apply_recipe(edits, recipe, scope, old, part["backbone"])
+    apply_recipe(edits, recipe, scope, old, part["backbone"], new)
     set_imports(edits)
     return Swap(
         config=Config(edits.cfg, filename=cfg.filename),
@@ -150,12 +148,12 @@ def plan_swap(
 
 
 def _wire(
-    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, arch: Arch, mode: str
+    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, new: NewBackbone, mode: str
 ) -> Wiring:
-    if arch.isotropic:
-        return wire_isotropic(edits, part, path, scope, old, arch, mode)
+    if new.is_isotropic:
+        return wire_isotropic(edits, part, path, scope, old, new.channels[0], mode)
     old = without_pyramid(edits, part, path, scope, old)
-    return wire_model(edits, part, path, scope, old, arch.channels, mode)
+    return wire_model(edits, part, path, scope, old, new.channels, mode)
 
 
 def same_arch(cfg: Config) -> Arch:
@@ -179,24 +177,25 @@ def set_backbone(
     part: dict,
     path: str,
     old: Pyramid,
-    arch: str | Mapping | Arch,
+    new: NewBackbone,
     wiring: Wiring,
     kwargs: dict,
 ) -> None:
     """Replace the old backbone by the new one, which keeps some of its arguments."""
     before = part["backbone"]
-    backbone: dict[str, Any] = dict(type="ConvNeXt", arch=arch, out_indices=wiring.stages)
+    backbone: dict[str, Any] = dict(new.cfg, out_indices=wiring.stages)
     if wiring.output_stride != DEFAULT_OUTPUT_STRIDE:
         backbone["output_stride"] = wiring.output_stride
     if old.ceil:
         backbone["ceil_mode"] = True
-    new = resolve_arch(arch)
     backbone |= carried_arguments(before)
-    if is_convnext(before) and _kind(arch_of(before)) != _kind(new):
+    if is_convnext(before) and _kind(arch_of(before)) != _kind(new.arch):
         backbone.pop("layer_scale_init_value", None)  # V2 and the isotropic ones have none
-    if is_convnext(before) and arch_of(before) == new and before.get("init_cfg"):
+    if is_convnext(before) and arch_of(before) == new.arch and before.get("init_cfg"):
         backbone["init_cfg"] = before["init_cfg"]
     backbone |= kwargs
+    if new.has_batch_norm:
+        _keep_batch_norms(edits, path, before, backbone)
     frozen = before.get("frozen_stages", -1)
     if frozen >= 0 and "frozen_stages" not in kwargs:
         if backbone.get("init_cfg"):
@@ -212,13 +211,30 @@ def set_backbone(
     edits.set(path, part, "backbone", backbone, why)
 
 
-def _kind(arch: Arch) -> tuple[bool, bool]:
-    return arch.grn, arch.isotropic
+def _kind(arch: Arch | None) -> tuple[bool, bool] | None:
+    return (arch.grn, arch.isotropic) if arch else None
 
 
-def _frozen_stages(edits: Edits, path: str, frozen: int, arch: Arch) -> int:
-    if not arch.isotropic or frozen in (0, NUM_STAGES):
-        return min(frozen, len(arch.depths))
+def _keep_batch_norms(edits: Edits, path: str, before: dict, backbone: dict) -> None:
+    """Keep how the old backbone treats its batch norms, as far as it makes sense for new ones."""
+    norm_cfg = before.get("norm_cfg") or {}
+    kept: dict[str, Any] = {}
+    if str(norm_cfg.get("type")).endswith("SyncBN"):
+        kept["norm_cfg"] = dict(type="SyncBN")
+    if before.get("norm_eval"):
+        if backbone.get("init_cfg"):
+            kept["norm_eval"] = True
+        elif "norm_eval" not in backbone:
+            edits.warn(
+                f"{path}.backbone.norm_eval is removed: without weights, the statistics of the "
+                "batch norms would stay at 0 and 1"
+            )
+    backbone |= {key: value for key, value in kept.items() if key not in backbone}
+
+
+def _frozen_stages(edits: Edits, path: str, frozen: int, new: NewBackbone) -> int:
+    if not new.is_isotropic or frozen in (0, NUM_STAGES):
+        return min(frozen, len(new.depths))
     edits.warn(
         f"{path}.backbone.frozen_stages={frozen} becomes 0, the stem alone: the one stage of an "
         "isotropic backbone holds all of its blocks"
@@ -296,18 +312,6 @@ def _infer(part: dict) -> Pyramid | None:
     if isinstance(head, dict) and isinstance(head.get("in_channels"), int):
         return Pyramid((Level(head["in_channels"], 32),), dilated=False, ceil=True)
     return None
-
-
-def _check_arguments(arch: str | Mapping | Arch, kwargs: Mapping) -> None:
-    """Refuse arguments that the backbone cannot be built with."""
-    decided = [key for key in kwargs if key in DECIDED]
-    if decided:
-        raise ValueError(f"{', '.join(decided)}: the swap sets this by the old backbone")
-    known = [key for key in inspect.signature(ConvNeXt).parameters if key not in ("arch", *DECIDED)]
-    for key in kwargs:
-        _check_choice("an argument of the backbone", key, known)
-    with torch.device("meta"):
-        ConvNeXt(arch, out_indices=(-1,), **kwargs)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

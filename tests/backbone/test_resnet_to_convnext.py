@@ -78,7 +78,9 @@ def test_first_step_is_resnet_of_timm(regime, name):
 @pytest.mark.parametrize(("regime", "arch"), [("tiny", "tiny"), ("base", "base")])
 def test_last_step_is_convnext(regime, arch):
     torch.manual_seed(0)
-    ours = ResNetToConvNeXt(LAST, regime, drop_path_rate=0.1, norm_eval=True, sync_bn=True)
+    ours = ResNetToConvNeXt(
+        LAST, regime, drop_path_rate=0.1, norm_eval=True, norm_cfg=dict(type="SyncBN")
+    )
     torch.manual_seed(0)
     theirs = ConvNeXt(arch, drop_path_rate=0.1)
     assert type(ours) is ConvNeXt
@@ -179,13 +181,23 @@ def test_norm_eval_keeps_statistics_but_trains_weights():
     assert net.training and net.layer1[0].bn1.weight.grad is not None
 
 
-def test_sync_bn_is_torchs_with_the_same_parameters():
+def test_norm_cfg_is_of_the_batch_norms():
     with torch.device("meta"):
-        plain, synced = (ResNetToConvNeXt(FIRST, sync_bn=sync) for sync in (False, True))
-        assert not any(isinstance(m, nn.SyncBatchNorm) for m in plain.modules())
-        assert not any(type(m) is nn.BatchNorm2d for m in synced.modules())
-        assert list(plain.state_dict()) == list(synced.state_dict())
-        assert list(ResNetToConvNeXt("layer_norm", sync_bn=True).state_dict())
+        plain, synced, kept, layers = (
+            ResNetToConvNeXt(step, norm_cfg=norm_cfg, out_indices=(0,))
+            for step, norm_cfg in (
+                (FIRST, None),
+                (FIRST, dict(type="SyncBN", requires_grad=True)),
+                (FIRST, dict(type="BN", requires_grad=False)),
+                ("layer_norm", dict(type="SyncBN", requires_grad=False)),
+            )
+        )
+    assert not any(isinstance(m, nn.SyncBatchNorm) for m in plain.modules())
+    assert not any(type(m) is nn.BatchNorm2d for m in synced.modules())
+    assert list(plain.state_dict()) == list(synced.state_dict())
+    for name, parameter in kept.named_parameters():
+        assert parameter.requires_grad == ("conv" in name or name.endswith("downsample.0.weight"))
+    assert all(parameter.requires_grad for parameter in layers.parameters())
 
 
 def test_copies():
@@ -234,6 +246,7 @@ WRONG = {
     "outputs": (dict(out_indices=(4,)), "out_indices holds ascending stages"),
     "frozen": (dict(frozen_stages=5), "frozen_stages is -1 to 4"),
     "drop path": (dict(drop_path_rate=1.0), "drop_path_rate is in"),
+    "norm": (dict(norm_cfg=dict(type="GN", num_groups=2)), "norm_cfg has the type BN or SyncBN"),
     "channels": (dict(in_channels=0), "in_channels is at least 1"),
 }
 

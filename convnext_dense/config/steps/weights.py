@@ -11,7 +11,6 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.backbone.archs import resolve_arch
 from convnext_dense.checkpoints.load import WEIGHTS_REMEDY
 from convnext_dense.checkpoints.origin import told_name
 from convnext_dense.checkpoints.source import is_remote, read_source
@@ -20,12 +19,16 @@ from convnext_dense.config.shared_parts import set_initial_weights
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import backbone_owner, type_name
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.new_backbone import find_new_backbone
 from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
 from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.results import MODELS, fine_tuned_model
 from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
+
+# The backbones whose ``init_cfg`` takes options of ``load_weights``.
+OURS = ("ConvNeXt", "ResNetToConvNeXt")
 
 
 def licence_of_weights(source: str) -> Licence | None:
@@ -153,7 +156,12 @@ def backbone_arguments(
     """
     arguments = dict(options or {})
     if weights in WEIGHTS:
-        found = same_arch(cfg) if arch == "same" else resolve_arch(arch)
+        found = same_arch(cfg) if arch == "same" else find_new_backbone(arch).arch
+        if found is None:
+            raise ValueError(
+                f"`weights={weights!r}` names weights of a ConvNeXt, which {arch} is not: give a "
+                "file or URL, such as torchvision://resnet50 for roadmap:resnet"
+            )
         weights = published_weights(found, weights)
     if weights not in (None, NONE):
         before = find_backbone(cfg) if cfg.get("model") else None
@@ -167,7 +175,7 @@ def _weight_options(backbone: Mapping) -> dict:
 
     Options of another backbone are left out, since they are for other weights.
     """
-    if backbone.get("type", "ConvNeXt") != "ConvNeXt" or known_pyramid(backbone):
+    if backbone.get("type", "ConvNeXt") not in OURS or known_pyramid(backbone):
         return {}
     options = _pretrained(backbone).items()
     return {key: value for key, value in options if key not in ("type", "checkpoint")}
