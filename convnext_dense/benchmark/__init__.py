@@ -4,4 +4,4 @@
 MODES = ("infer", "train")
 DTYPES = ("fp32", "bf16", "amp")
 FORMATS = ("contiguous", "channels_last")
-PEER_NAMES = ("meta", "timm", "transformers", "torchvision", "mmpretrain")
+PEER_NAMES = ("meta", "timm", "transformers", "torchvision", "mmpretrain", "vit")

@@ -20,6 +20,7 @@ from convnext_dense.benchmark.networks import (
     Reference,
     check_equal,
     count_flops,
+    count_flops_of,
     find_networks,
     in_one_line,
     relative_error,
@@ -82,7 +83,8 @@ class Row:
         normed: Whether its outputs are normed; otherwise they are the raw stages.
         memory_format: The memory format of its input and weights.
         compiled: Whether it is compiled by ``torch.compile``.
-        error: The relative error of its outputs in the measured type; None if they are random.
+        error: The relative error of its outputs in the measured type; None if they are random, or
+            those of another network.
         memory: Peak memory in bytes, without weights and input; memory that the first pass keeps
             counts.
         start_up: Seconds of the first passes.
@@ -90,6 +92,9 @@ class Row:
         ratio: The time, divided by that of ours with the same outputs, eager and in its faster
             format, round by round.
         share: The part of the ceiling that is reached.
+        is_same: Whether it computes what ours does; otherwise it is another network of its size.
+        parameters: The number of its parameters.
+        flops: Operations of a pass, 2 for a multiply-add.
     """
 
     network: str
@@ -102,6 +107,9 @@ class Row:
     samples: list[float] = field(default_factory=list)
     ratio: Spread = UNMEASURED
     share: float = 0.0
+    is_same: bool = True
+    parameters: int = 0
+    flops: int = 0
 
     @property
     def title(self) -> str:
@@ -247,7 +255,8 @@ def measure_backbone(
         title = runner.row.title
         say(f"{arch}: first passes of {title}")
         try:
-            runner.prepare(wanted[runner.row.normed] if wanted else None)
+            exact = wanted if runner.row.is_same else None
+            runner.prepare(exact[runner.row.normed] if exact else None)
         except Exception as error:  # a compiler or another library may raise anything
             if runner.row.network == OURS and not runner.row.compiled:
                 raise
@@ -257,7 +266,8 @@ def measure_backbone(
     del wanted
 
     def ceiling_now() -> Ceiling:
-        shapes = mlp_shapes(setting.shape, setting.batch, ARCHS[arch].channels)
+        own = ARCHS[arch]
+        shapes = mlp_shapes(setting.shape, setting.batch, own.channels, own.stem_stride)
         return measure_ceiling(device, matrix_dtype(setting.dtype), shapes)
 
     say(f"{arch}: measuring the ceiling, then {len(runners)} networks in {setting.rounds} rounds")
@@ -269,9 +279,10 @@ def measure_backbone(
     ceiling = max(before, ceiling_now(), key=lambda measured: measured.matrix_rate)
     flops = count_flops(arch, setting.shape, setting.batch, setting.trains)
     rows = [runner.row for runner in runners]
-    for row in rows:
+    for runner, row in zip(runners, rows, strict=True):
         row.samples = samples[row.title]
-        row.share = flops / row.time.median / ceiling.matrix_rate
+        row.flops = flops if row.is_same else _flops_of(runner.network, setting)
+        row.share = row.flops / row.time.median / ceiling.matrix_rate
     compare_with_ours(rows)
     measurement = Measurement(arch, flops, ceiling, rows, skipped)
     if setting.parts:
@@ -283,6 +294,11 @@ def measure_backbone(
             if runner.row in shown
         }
     return measurement
+
+
+def _flops_of(network: Network, setting: Setting) -> int:
+    module = network.build().eval()
+    return count_flops_of(module, setting.shape, setting.batch, setting.trains)
 
 
 def best_of_ours(rows: list[Row], normed: bool) -> Row:
@@ -307,5 +323,7 @@ def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterat
             own = image.contiguous(memory_format=_FORMATS[name])
             for compiled in (False, True) if setting.compiled else (False,):
                 row = Row(network.name, network.normed, name, compiled, None, 0, 0.0)
+                row.is_same = network.is_same
+                row.parameters = sum(p.numel() for p in module.parameters())
                 call = torch.compile(module, dynamic=False) if compiled else module
                 yield Runner(row, module, call, network, own, setting)

@@ -77,11 +77,13 @@ def measure_ceiling(
     return Ceiling(*best, copy_rate=2 * size / copy)
 
 
-def mlp_shapes(shape: tuple[int, int], batch: int, channels: tuple[int, ...]) -> list[Shape]:
+def mlp_shapes(
+    shape: tuple[int, int], batch: int, channels: tuple[int, ...], stem_stride: int = 4
+) -> list[Shape]:
     """Return (M, K, N) of the first linear layer of each stage's blocks, for images H x W."""
     height, width = shape
     return [
-        (batch * (height // (4 * 2**s)) * (width // (4 * 2**s)), c, 4 * c)
+        (batch * (height // (stem_stride * 2**s)) * (width // (stem_stride * 2**s)), c, 4 * c)
         for s, c in enumerate(channels)
     ]
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
@@ -34,12 +35,14 @@ class Network:
         normed: Whether its outputs are normed; otherwise they are the raw stages.
         build: Builds a new network with the common weights.
         unpack: Converts the network's result to the maps.
+        is_same: Whether it computes what ours does; otherwise it is another network of its size.
     """
 
     name: str
     normed: bool
     build: Callable[[], nn.Module]
     unpack: Callable[[Any], Maps]
+    is_same: bool = True
 
 
 def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
@@ -53,7 +56,8 @@ def random_weights(arch: str, seed: int = 0) -> dict[str, Tensor]:
         The weights by our names, with output norms.
     """
     with torch.device("meta"):
-        shapes = {name: value.shape for name, value in ConvNeXt(arch).state_dict().items()}
+        own = ConvNeXt(arch, out_indices=_stages_of(arch))
+        shapes = {name: value.shape for name, value in own.state_dict().items()}
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, shape in shapes.items():
@@ -99,11 +103,14 @@ def find_networks(
                 peer.normed,
                 partial(peer.load, arch, weights, drop_path),
                 peer.unpack,
+                is_same=peer.layout is not None,
             )
         )
 
     def build_ours(normed: bool) -> ConvNeXt:
-        network = ConvNeXt(arch, norm_out=normed, drop_path_rate=drop_path)
+        network = ConvNeXt(
+            arch, out_indices=_stages_of(arch), norm_out=normed, drop_path_rate=drop_path
+        )
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
         return network
 
@@ -139,7 +146,7 @@ def check_equal(
     """Check that the networks compute the same function in float32, on a small random image.
 
     Args:
-        networks: The networks to compare.
+        networks: The networks to compare; those that are other networks are left out.
         reference: The network to compare them with.
         device: The device.
         gradients: Whether to compare the gradient of every parameter too.
@@ -151,6 +158,8 @@ def check_equal(
     with torch.set_grad_enabled(gradients):
         wanted = reference.maps(image)
     for network in networks:
+        if not network.is_same:
+            continue
         module = network.build().to(device)
         # Drop path would make the outputs random: it acts in training mode alone.
         module.eval()
@@ -185,14 +194,23 @@ def count_flops(arch: str, shape: tuple[int, int], batch: int, train: bool) -> i
         batch: Their number.
         train: Whether the backward pass counts too: as twice the forward pass.
     """
-    own = ARCHS[arch]
     with torch.device("meta"):
-        network = MetaConvNeXt(own.depths, own.channels, own.grn)
-        image = torch.empty(batch, 3, *shape)
+        return count_flops_of(MetaConvNeXt(ARCHS[arch]), shape, batch, train)
+
+
+def count_flops_of(network: nn.Module, shape: tuple[int, int], batch: int, train: bool) -> int:
+    """Count the operations of a network's pass as :func:`count_flops` does, and in attention."""
+    image = torch.empty(batch, 3, *shape)
     # FlopCounterMode ignores groups in the backward pass of a convolution.
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # It knows no fused attention of the CPU, but the products that attention is made of.
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network(image)
     return counter.get_total_flops() * (3 if train else 1)
+
+
+def _stages_of(arch: str) -> tuple[int, ...]:
+    return tuple(range(len(ARCHS[arch].depths)))
 
 
 def in_one_line(error: Exception) -> str:

@@ -77,6 +77,7 @@ def backbone_text(measured: Measurement, setting: Setting) -> str:
             [_cells(row) for row in measured.rows],
         ),
     ]  # fmt: skip
+    lines += [_other_network(row, measured) for row in measured.rows if not row.is_same]
     for compiled in sorted({row.compiled for row in measured.rows}):
         if fastest := measured.fastest_peer(compiled):
             of = "of eager and compiled peers, " if compiled else ""
@@ -89,6 +90,12 @@ def backbone_text(measured: Measurement, setting: Setting) -> str:
         rows = [[p.kind, f"{p.seconds * 1e3:.1f}", f"{p.share:.0%}"] for p in parts]
         lines += ["", f"where the time of {title} goes", _table(["", "ms", "share"], rows)]
     return "\n".join(lines) + "\n"
+
+
+def _other_network(row: Row, measured: Measurement) -> str:
+    ours = measured.rows[0]
+    sizes = [f"{r.parameters / 1e6:.1f}M and {r.flops / 1e9:.1f} GFLOP" for r in (row, ours)]
+    return f"{row.title} is another network: {sizes[0]}, ours {sizes[1]}"
 
 
 def models_text(rows: list[ModelRow], device: torch.device) -> str:
@@ -227,7 +234,7 @@ def _cells(row: Row) -> list[str]:
         _quartiles(row.ratio, 1, 2),
         f"{row.memory / 1e6:.0f}",
         f"{row.share:.0%}",
-        "random" if row.error is None else f"{row.error:.0e}",
+        f"{row.error:.0e}" if row.error is not None else "random" if row.is_same else "other",
         f"{row.start_up:.1f}",
     ]
 

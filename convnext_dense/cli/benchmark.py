@@ -48,7 +48,8 @@ to round. The table's columns:
                  takes for itself is not among them.
   ceiling        operations of the network (backward counted twice the forward) per second, as a
                  share of the fastest matrix product measured in the same run.
-  error          of the outputs in the measured type to those in float32, in the norm.
+  error          of the outputs in the measured type to those in float32, in the norm; `other` for
+                 a vision transformer (vit) of equal size, measured beside the isotropic archs.
   start, s       of the first passes, with the compiler's time.
 """
 MODELS = """Measure models of configs in turns, with random weights, on random input.

@@ -132,3 +132,24 @@ def test_operations_are_twice_the_published_multiply_adds():
     assert count_flops("base", (224, 224), 2, train=False) / 4e9 == pytest.approx(15.4, abs=0.05)
     forward, both = (count_flops("atto", (64, 64), 1, train) for train in (False, True))
     assert both == 3 * forward
+
+
+@pytest.mark.slow
+def test_a_transformer_of_equal_size_stands_beside_an_isotropic_network():
+    """Table 2 of the ConvNeXt paper: ViT-S has 22M parameters and 4.6 G multiply-adds."""
+    if "timm" not in INSTALLED:
+        pytest.skip("timm is not installed")
+    found, skipped = find_networks("iso_small", ["meta", "timm", "vit"])
+    assert [(n.name, n.is_same) for n in found] == [("ours", True), ("meta", True), ("vit", False)]
+    assert skipped["timm"].startswith("not offered")
+    check_equal(found, Reference("iso_small", CPU), CPU, gradients=False)
+    vit = found[-1].build().eval()
+    with torch.no_grad():
+        (output,) = found[-1].unpack(vit(torch.zeros(1, 3, 64, 96)))
+    assert output.shape == (1, 384, 4, 6)
+    head = 384 * 1000
+    flops = networks.count_flops_of(vit, (224, 224), 1, train=False)
+    assert round((flops / 2 + head) / 1e9, 1) == 4.6
+    assert round((sum(p.numel() for p in vit.parameters()) + head) / 1e6) == 22
+    assert round((count_flops("iso_small", (224, 224), 1, train=False) / 2 + head) / 1e9, 1) == 4.3
+    assert reason_to_skip("vit", "tiny") == "not offered: vit has iso_small, iso_base, iso_large"

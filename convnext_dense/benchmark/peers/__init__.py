@@ -1,7 +1,8 @@
 """Build the ConvNeXts of other libraries as their users would for dense prediction.
 
-All return the maps of their four stages: with a norm after each if the library has these norms for
-dense prediction, otherwise raw.
+All return the maps of their stages: with a norm after each if the library has these norms for
+dense prediction, otherwise raw. Beside the isotropic archs stands a plain vision transformer of
+equal size too, as in table 2 of the paper.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark.peers.meta import MetaConvNeXt
 from convnext_dense.benchmark.peers.torchvision_stand_in import import_without_torchvision
+from convnext_dense.benchmark.peers.vit import SIZES, VisionTransformer
 from convnext_dense.checkpoints.layouts import Layout
 from convnext_dense.checkpoints.layouts.meta import META
 from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
@@ -25,15 +27,17 @@ from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
 from convnext_dense.checkpoints.report import is_output_norm
 
 STAGES = range(4)
+STAGED = tuple(name for name, arch in ARCHS.items() if not arch.isotropic)
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One library's ConvNeXt.
+    """One library's ConvNeXt, or another network of its size.
 
     Attributes:
         build: Builds the network from the name of one of our archs and the drop path rate.
-        layout: The names of its parameters.
+        layout: The names of its parameters; None for another network, which has random weights of
+            its own.
         normed: Whether there is a norm after each output.
         archs: The archs that the library has.
         package: The package to import; None for the peer in this package.
@@ -41,9 +45,9 @@ class Peer:
     """
 
     build: Callable[[str, float], nn.Module]
-    layout: Layout
+    layout: Layout | None
     normed: bool
-    archs: Collection[str] = tuple(ARCHS)
+    archs: Collection[str] = STAGED
     package: str | None = None
     unpack: Callable[[Any], tuple[Tensor, ...]] = tuple
 
@@ -57,6 +61,8 @@ class Peer:
         """
         own = {n: v for n, v in weights.items() if self.normed or not is_output_norm(n)}
         network = self.build(arch, drop_path)
+        if self.layout is None:
+            return network
         # Files of a whole model have a prefix, a network has none.
         prefix = self.layout.prefix(ARCHS[arch], own)
         written = self.layout.write(own, ARCHS[arch])
@@ -65,8 +71,7 @@ class Peer:
 
 
 def _meta(arch: str, drop_path: float) -> nn.Module:
-    own = ARCHS[arch]
-    return MetaConvNeXt(own.depths, own.channels, own.grn, drop_path)
+    return MetaConvNeXt(ARCHS[arch], drop_path)
 
 
 def _timm(arch: str, drop_path: float) -> nn.Module:
@@ -112,7 +117,7 @@ def _mmpretrain(arch: str, drop_path: float) -> nn.Module:
 
 
 PEERS: dict[str, Peer] = {
-    "meta": Peer(_meta, META, normed=True),
+    "meta": Peer(_meta, META, normed=True, archs=tuple(ARCHS)),
     "timm": Peer(_timm, TIMM_FEATURES, normed=False, package="timm"),
     "transformers": Peer(
         _transformers,
@@ -130,6 +135,7 @@ PEERS: dict[str, Peer] = {
         unpack=lambda output: tuple(output.values()),
     ),
     "mmpretrain": Peer(_mmpretrain, MMPRETRAIN, normed=True, package="mmpretrain"),
+    "vit": Peer(VisionTransformer, None, normed=True, archs=tuple(SIZES), package="timm"),
 }
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convnext_dense.backbone.archs import Arch
+
 EPS = 1e-6
 
 
@@ -46,16 +48,16 @@ class ResponseNorm(nn.Module):
 
 
 class MetaBlock(nn.Module):
-    """One block: with layer scale for V1, with GRN for V2."""
+    """One block: with layer scale for V1, with GRN for V2, with neither in small isotropic ones."""
 
-    def __init__(self, channels: int, grn: bool, drop_path: float) -> None:
+    def __init__(self, channels: int, arch: Arch, drop_path: float) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
-        self.grn = ResponseNorm(4 * channels) if grn else nn.Identity()
+        self.grn = ResponseNorm(4 * channels) if arch.grn else nn.Identity()
         self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.gamma = None if grn else nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(torch.ones(channels)) if arch.initial_layer_scale else None
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,26 +77,26 @@ class MetaConvNeXt(nn.Module):
     """The backbone with a norm after each of its stages.
 
     Args:
-        depths: Blocks in each stage.
-        channels: Width of each stage.
-        grn: Whether it is a V2.
+        arch: The architecture.
         drop_path: Stochastic depth of the last block.
     """
 
-    def __init__(
-        self, depths: tuple[int, ...], channels: tuple[int, ...], grn: bool, drop_path: float = 0.0
-    ) -> None:
+    def __init__(self, arch: Arch, drop_path: float = 0.0) -> None:
         super().__init__()
+        depths, channels = arch.depths, arch.channels
         rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
         for stage, (depth, width) in enumerate(zip(depths, channels, strict=True)):
             if stage == 0:
-                layers = [nn.Conv2d(3, width, 4, stride=4), ChannelsFirstNorm(width)]
+                patch = 16 if arch.isotropic else 4
+                layers: list[nn.Module] = [nn.Conv2d(3, width, patch, stride=patch)]
+                if not arch.isotropic:
+                    layers.append(ChannelsFirstNorm(width))
             else:
                 before = channels[stage - 1]
                 layers = [ChannelsFirstNorm(before), nn.Conv2d(before, width, 2, stride=2)]
             self.downsample_layers.append(nn.Sequential(*layers))
-            blocks = (MetaBlock(width, grn, next(rates)) for _ in range(depth))
+            blocks = (MetaBlock(width, arch, next(rates)) for _ in range(depth))
             self.stages.append(nn.Sequential(*blocks))
             self.add_module(f"norm{stage}", ChannelsFirstNorm(width))
 
