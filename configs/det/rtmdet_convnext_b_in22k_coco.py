@@ -21,5 +21,8 @@ optim_wrapper = dict(
     constructor="ConvNeXtOptimWrapperConstructor",
     paramwise_cfg=dict(_delete_=True, decay_rate=0.8, decay_type="layer_wise"),
 )
+train_dataloader = dict(num_workers=4)
+val_dataloader = dict(num_workers=4)
+test_dataloader = dict(num_workers=4)
 auto_scale_lr = dict(base_batch_size=128)  # 4 GPUs x 32 images
 default_hooks = dict(checkpoint=dict(save_best="coco/bbox_mAP"))

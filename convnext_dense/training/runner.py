@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from convnext_dense.config.plan import Task, take_steps
 from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import SPLITS
 from convnext_dense.data.batches import check_batch_size
 from convnext_dense.patches import enable
 from convnext_dense.ranks import decided_by_rank_0, rank
@@ -25,6 +26,7 @@ from convnext_dense.training.opening import describe_run
 from convnext_dense.training.optimizers import optimizers_of
 from convnext_dense.training.processes import join_processes, leave_processes, watch_ranks
 from convnext_dense.training.progress import ProgressHook
+from convnext_dense.training.queries import check_queries
 from convnext_dense.training.run_files import end_with_log, write_whole_files
 
 
@@ -66,6 +68,9 @@ class ToolRunner(Runner):
         if dataloader is self._train_dataloader:
             check_batch_size("train_dataloader", loader, self.world_size)
             check_batch_of_one(self.cfg, self.model, loader)
+        for split in SPLITS:
+            if dataloader is getattr(self, f"_{split}_dataloader"):
+                check_queries(self.cfg, split, loader)
         return loader
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:

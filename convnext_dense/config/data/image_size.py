@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import datasets, reads_label_maps, transforms, type_name, walk
@@ -18,6 +20,11 @@ _SIZE_KEYS = (
 )
 
 
+# Of the published models. Necks that join the maps of neighbouring stages, such as RTMDet's, need
+# images padded to a multiple of it.
+LARGEST_STRIDE = 32
+
+
 def set_image_size(cfg: Config, size: int) -> None:
     """Scale all image sizes of training, validation, test and test-time augmentation.
 
@@ -28,24 +35,26 @@ def set_image_size(cfg: Config, size: int) -> None:
 
     Args:
         cfg: Changed in place.
-        size: Pixels, at least 32, the largest stride of the published models.
+        size: Pixels, at least 32.
 
     Raises:
         ValueError: If the size is too small, or the config states no size to start from.
     """
-    if size < 32:
-        raise ValueError(f"`img_size` is at least 32 pixels, got {size}")
+    if size < LARGEST_STRIDE:
+        raise ValueError(f"`img_size` is at least {LARGEST_STRIDE} pixels, got {size}")
     segments = any(reads_label_maps(dataset) for _, dataset in datasets(cfg, "train"))
     factor = size / (training_crop(cfg) if segments else test_short_side(cfg))
     for _, transform in transforms(cfg):
         _scale(transform, factor)
+        if type_name(transform) == "Pad" and transform.get("size"):
+            transform.size = _round_up(transform.size, LARGEST_STRIDE)
     preprocessor = cfg.model.get("data_preprocessor") or {}
     for _, node in walk(preprocessor):
         _scale(node, factor)
         if type_name(node) == "BatchFixedSizePad":
             # Images are padded to multiples of the divisor, so the fixed size must be one too.
             divisor = preprocessor.get("pad_size_divisor", 1)
-            node["size"] = tuple(-(-side // divisor) * divisor for side in node["size"])
+            node["size"] = _round_up(node["size"], divisor)
     test_cfg = ConfigDict() if cfg.model.get("test_cfg") is None else cfg.model.test_cfg
     if test_cfg.get("mode") == "slide":
         old_crop, old_stride = test_cfg.crop_size, test_cfg.stride
@@ -91,6 +100,10 @@ def _scaled(value: int | list | tuple, factor: float) -> int | list | tuple:
     if isinstance(value, (list, tuple)):
         return type(value)(_scaled(item, factor) for item in value)
     return round(value * factor)
+
+
+def _round_up(size: tuple[int, int], divisor: int) -> tuple[int, ...]:
+    return tuple(math.ceil(side / divisor) * divisor for side in size)
 
 
 def _two_thirds(value: int | tuple) -> int | tuple:

@@ -123,3 +123,11 @@ def test_a_fixed_canvas_holds_the_padded_images(load):
     crop = cfg.train_dataloader.dataset.pipeline[4].crop_size
     canvas = cfg.model.data_preprocessor.batch_augments[0].size
     assert (crop, canvas) == ((328, 328), (352, 352))
+
+
+def test_a_padded_image_stays_a_multiple_of_the_largest_stride(load):
+    cfg = retarget(load("mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py"), img_size=100)
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert steps["RandomCrop"].crop_size == (100, 100)
+    assert steps["Pad"].size == (128, 128)
+    assert cfg.test_dataloader.dataset.pipeline[2].size == (128, 128)
