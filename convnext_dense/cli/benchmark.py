@@ -170,8 +170,8 @@ def add_model_options(parser: argparse.ArgumentParser, mode: str) -> None:
     parser.add_argument(
         "config",
         nargs="+",
-        help="a config file, or one of mmdet's or mmseg's: mmdet::...; several run in turns and "
-        "are compared with the first",
+        help="a config file, a recipe, or one of mmdet's or mmseg's: mmdet::...; several run in "
+        "turns and are compared with the first",
     )
     _add_input_options(parser, batch=None if mode == "train" else 1)
     parser.add_argument(

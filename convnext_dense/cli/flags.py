@@ -60,6 +60,7 @@ FLAGS: dict[str, Shown] = {
     "audit_data": ("data check",),
     "draw_samples": ("data show",),
     "plan_swap": ("swap", "--diff"),
+    "recipes": ("recipes",),
     "test": ("test",),
     "train": ("train",),
 }

@@ -38,7 +38,9 @@ WAITING = 3
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``infer``."""
     use_flags_of("infer")
-    parser.add_argument("config", help="a config file, such as that in a training's work directory")
+    parser.add_argument(
+        "config", help="a recipe, or a config file such as that in a training's work directory"
+    )
     parser.add_argument("checkpoint", help="path or URL of a model, or published, or openmmlab")
     parser.add_argument("inputs", nargs="+", metavar="input", help="file, folder, glob or URL")
     parser.add_argument(

@@ -25,6 +25,7 @@ SUBCOMMANDS = {
     "swap": "put a ConvNeXt under a config",
     "flops": "count parameters and FLOPs",
     "benchmark": "measure speed and memory",
+    "recipes": "list the recipes, with published figures",
 }
 _DESCRIPTION = "ConvNeXt under the detectors and segmenters of mmdet and mmseg."
 _EPILOG = "%(prog)s SUBCOMMAND --help has the flags of each."

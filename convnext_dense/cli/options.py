@@ -73,7 +73,10 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
 
 def add_config_argument(parser: argparse.ArgumentParser) -> None:
     """Add the config, a positional argument."""
-    parser.add_argument("config", help="a config file, or one of mmdet's or mmseg's: mmdet::...")
+    parser.add_argument(
+        "config",
+        help="a config file, a recipe by its name, or one of mmdet's or mmseg's: mmdet::...",
+    )
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

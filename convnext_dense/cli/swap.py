@@ -27,6 +27,7 @@ from convnext_dense.cli.options import (
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import program_words
 from convnext_dense.swap import MODES
+from convnext_dense.zoo.recipes import PREFIX
 from convnext_dense.zoo.weights import WEIGHTS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def swap_command(args: argparse.Namespace) -> None:
         raise ValueError("nothing to do: give -o OUT.py, --diff or --check")
 
     from convnext_dense.config.plan import SWAP, plan_run
-    from convnext_dense.config.read_config import read_config
+    from convnext_dense.config.read_config import read_config, recipe_meant
     from convnext_dense.swap import plan_swap
     from convnext_dense.swap.config_file import write_config
 
@@ -105,7 +106,9 @@ def swap_command(args: argparse.Namespace) -> None:
         check_config(result.config)
     if args.out:
         command = shlex.join([*program_words(), *sys.argv[1:]])
-        write_config(result, original, args.config, Path(args.out), command)
+        recipe = recipe_meant(args.config)
+        base = f"{PREFIX}{recipe}.py" if recipe else args.config
+        write_config(result, original, base, Path(args.out), command)
         print_text(f"wrote {args.out} ({result.tier})")
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmengine.config import Config
 
 from convnext_dense.config.shared_parts import GUARDS
 
-# The recipes in the current folder or the checkout; a wheel has none.
-CONFIGS = (Path("configs"), Path(__file__).parents[2] / "configs")
 ABSENT = "(none)"
 _LONGEST = 400
 # Keys that the tools set in every run, or that only name its place.
@@ -37,17 +33,6 @@ class ConfigDifference:
 
     keys: list[str]
     values: tuple[str, ...]
-
-
-def find_recipe(name: str) -> Path | None:
-    """Return the path of a recipe in ``configs`` by its name, or None."""
-    found = [
-        file
-        for folder in CONFIGS
-        for file in sorted(folder.glob(f"[!_]*/{glob.escape(name)}.py"))
-        if name and file.is_file()
-    ]
-    return found[0] if found else None
 
 
 def config_differences(configs: Sequence[Config]) -> list[ConfigDifference]:

@@ -12,31 +12,27 @@ from mmengine.fileio import load
 
 from convnext_dense.upstream.file_handlers import plain_files
 from convnext_dense.upstream.package_paths import get_installed_path
+from convnext_dense.zoo.recipes import find_recipe, nearest_recipes, recipes
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
 
 def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
-    """Read a config file, or one of mmdet's or mmseg's as ``mmdet::path/to/config.py``.
+    """Read a config file, a recipe by its name, or a config of a package such as ``mmdet::x/y.py``.
 
     Args:
-        name: The path or name.
+        name: The path or name. A file that exists comes before a recipe of that name.
         import_custom_modules: Whether to import the modules in the config's ``custom_imports``.
 
     Raises:
         FileNotFoundError: If the config, or one that it inherits from, does not exist.
         ImportError: If the config needs a package that is not installed.
-        ValueError: If it is not a config; the message names the file and the line.
+        ValueError: If it is not a config; the message names the file and the line. Or if several
+            recipes have the name.
         RuntimeError: If its code fails; the message names the file and the line.
     """
     name = str(name)
-    path = _installed_config(name) if "::" in name else Path(name)
-    if not path.exists():
-        found = sorted(str(path) for path in Path("configs").glob("[!_]*/*.py"))
-        raise FileNotFoundError(
-            f"there is no config {name!r}"
-            + (f"; here are {', '.join(found)}" if found else "; run from the repository's root")
-        )
+    path = _locate(name)
     with plain_files():
         _check_file(path, ())
         try:
@@ -54,6 +50,30 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
             ) from error
         except (Exception, SystemExit) as error:  # code of configs can raise anything
             raise RuntimeError(f"{_place(error, name)}: {_said(error)}") from error
+
+
+def recipe_meant(name: str) -> str | None:
+    """Return the whole name of the recipe that a config's name stands for; None if it is another.
+
+    A file that exists comes before a recipe.
+
+    Raises:
+        ValueError: If several recipes have the name.
+    """
+    return None if Path(name).is_file() else find_recipe(name)
+
+
+def _locate(name: str) -> Path:
+    if (recipe := recipe_meant(name)) is not None:
+        return recipes()[recipe]
+    if "::" in name:
+        return _installed_config(name)
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no config {name!r}, neither a file nor a recipe; {nearest_recipes(name)}"
+        )
+    return path
 
 
 def _check_file(path: Path, heirs: tuple[Path, ...]) -> None:
@@ -74,7 +94,9 @@ def _check_file(path: Path, heirs: tuple[Path, ...]) -> None:
         chain = " -> ".join(str(file) for file in (*heirs, path))
         raise ValueError(f"a config inherits from itself by _base_: {chain}")
     for base in _bases(path):
-        if "::" not in base:
+        if "::" in base:
+            _installed_config(base)
+        else:
             _check_file(path.parent / base, (*heirs, path))
 
 

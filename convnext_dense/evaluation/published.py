@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.config.compare_configs import ABSENT, config_differences, find_recipe
+from convnext_dense.config.compare_configs import ABSENT, config_differences
 from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
+from convnext_dense.zoo.recipes import find_recipe, recipes
 from convnext_dense.zoo.results import METRIC_TITLES, OPENMMLAB, row_of_model
 
 # The number of images in COCO val2017 and in ADE20K's validation set.
@@ -111,9 +112,10 @@ def compare_with_published(
 
 def _unlike_recipe(config: Path) -> list[str]:
     """Return how a config's model and classes differ from the recipe of the same name."""
-    recipe = find_recipe(config.stem)
-    if recipe is None:
-        return [f"there is no configs/*/{config.name} to compare with"]
+    name = find_recipe(config.stem)
+    if name is None:
+        return [f"there is no recipe {config.stem} to compare with"]
+    recipe = recipes()[name]
     if recipe.resolve() == config.resolve():
         return []
     try:

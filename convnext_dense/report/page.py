@@ -10,7 +10,7 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmengine.config import Config
 
-from convnext_dense.config.compare_configs import ConfigDifference, config_differences, find_recipe
+from convnext_dense.config.compare_configs import ConfigDifference, config_differences
 from convnext_dense.report import plots, tables
 from convnext_dense.report.detection import DetectionOutcome
 from convnext_dense.report.missing_parts import MissingPart, make_part
@@ -20,6 +20,7 @@ from convnext_dense.report.svg import RUNS
 from convnext_dense.report.validation import ReportOptions, Validation, validate
 from convnext_dense.text import one_line, printable
 from convnext_dense.version import __version__
+from convnext_dense.zoo.recipes import find_recipe, recipes
 
 # Most pairs of pictures in a page, so that it stays below 10 MB.
 MOST_PAIRS = 24
@@ -173,7 +174,7 @@ def _view(
     changes, problems = None, list(run.problems)
     if recipe and run.config:
         try:
-            original = Config.fromfile(recipe, import_custom_modules=False)
+            original = Config.fromfile(recipes()[recipe], import_custom_modules=False)
             changes = config_differences([original, run.config])
         except Exception as error:  # a config is Python
             problems.append(f"the recipe {recipe} could not be loaded: {one_line(error)}")
@@ -182,7 +183,7 @@ def _view(
         run,
         number % RUNS,
         seen,
-        f"{recipe.parent.name}/{recipe.name}" if recipe else "",
+        f"{recipe}.py" if recipe else "",
         changes,
         config,
         [*problems, *_warnings(run)],

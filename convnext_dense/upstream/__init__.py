@@ -20,6 +20,7 @@ from convnext_dense.upstream._after_import import after_import
 MENDS = {
     "bitmap_masks": ("mmdet.structures.mask.structures",),
     "config_format": ("mmengine.config.config",),
+    "own_configs": ("mmengine.config.utils", "mmengine.config.config"),
     "package_paths": (
         "mmengine.utils.package_utils",
         "mmengine.utils",

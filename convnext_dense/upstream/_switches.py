@@ -14,6 +14,7 @@ SWITCHES = (
     "cpu_distributed",
     "file_handlers",
     "mmcv_ext",
+    "own_configs",
     "package_paths",
     "registered_only",
     "resumed_config",

@@ -38,14 +38,15 @@ FUNCTIONS = {
     "Predictor": "infer",
     "audit_data": "data check",
     "draw_samples": "data show",
+    "recipes": "recipes",
     "test": "test",
     "train": "train",
 }
 # Flags of what a tool alone does: no message of the library is about them.
 OF_TOOLS = {
     *("--check", "--compile", "--debug", "--diff", "--help", "--json", "--local_rank"),
-    *("--max-examples", "--memory-format", "--min-time", "--parts", "--peers", "--per-class"),
-    *("--plot", "--quiet", "--strict", "--threads", "--verbose"),
+    *("--max-examples", "--memory-format", "--min-time", "--parts", "--path", "--peers"),
+    *("--per-class", "--plot", "--quiet", "--strict", "--threads", "--verbose"),
 }
 
 

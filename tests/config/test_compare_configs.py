@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.config.compare_configs import ABSENT, config_differences, find_recipe
+from convnext_dense.config.compare_configs import ABSENT, config_differences
 
 
 def found(one, two):
@@ -42,12 +42,3 @@ def test_what_the_tools_always_set_is_no_difference():
     )
     assert found(one, two) == {}
     assert found(dict(lr=1), dict(lr=1, custom_hooks=[dict(type="StrictLoadHook")])) == {}
-
-
-def test_a_recipe_is_found_by_its_name():
-    recipe = find_recipe("upernet_convnext_t_ade20k")
-    assert recipe.parts[-3:] == ("configs", "seg", "upernet_convnext_t_ade20k.py")
-    assert find_recipe("cascade_convnext_atto_shapes").parent.name == "demo"
-    assert find_recipe("my_config") is None
-    assert find_recipe("") is None
-    assert find_recipe("adamw") is None  # a part of recipes, below _base_

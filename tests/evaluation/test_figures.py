@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from convnext_dense.config import compare_configs as recipes
 from convnext_dense.evaluation import Figures
 from convnext_dense.evaluation.figures import write_figures
 from convnext_dense.evaluation.published import compare_with_published
 from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
 from convnext_dense.files import write_whole
+from convnext_dense.zoo import recipes
 
 pytestmark = pytest.mark.slow
 
@@ -133,9 +133,9 @@ def test_few_of_many_differences_are_shown(renamed):
 
 
 def test_a_recipe_that_is_not_at_hand_is_said(monkeypatch):
-    monkeypatch.setattr(recipes, "CONFIGS", ())
+    monkeypatch.setattr(recipes, "FOLDER", Path("nowhere"))
     comparison = compare_with_published(TINY, MASKS, tta=False, images=5000, changes=[])
-    assert comparison.unlike == [f"there is no configs/*/{Path(TINY).name} to compare with"]
+    assert comparison.unlike == [f"there is no recipe {Path(TINY).stem} to compare with"]
 
 
 def test_no_row_where_none_was_published():

@@ -16,6 +16,7 @@ from convnext_dense.report.page import build_views, render_page
 from convnext_dense.report.run import read_runs
 from convnext_dense.report.svg import render_svg, run_colour, themed_figure
 from convnext_dense.report.validation import ReportOptions
+from convnext_dense.zoo import recipes
 
 
 class Page(HTMLParser):
@@ -240,10 +241,8 @@ def test_a_run_by_epoch_beside_one_by_iteration(detector, segmenter):
 def test_a_recipe_that_cannot_be_read_is_told(detector, tmp_path, monkeypatch):
     (tmp_path / "configs" / "mine").mkdir(parents=True)
     (tmp_path / "configs" / "mine" / "my_config.py").write_text("_base_ = 'missing.py'")
-    monkeypatch.chdir(tmp_path)
-    assert (
-        "the recipe configs/mine/my_config.py could not be loaded" in Page(page_of(detector)).text
-    )
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path / "configs")
+    assert "the recipe mine/my_config could not be loaded" in Page(page_of(detector)).text
 
 
 @pytest.mark.slow

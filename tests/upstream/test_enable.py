@@ -24,6 +24,7 @@ OURS = {
         for name in ("__init__", "crop_and_resize", "pad")
     },
     "config_format": {"mmengine.config.config.FormatCode"},
+    "own_configs": {"mmengine.config.config.Config._get_cfg_path"},
     "package_paths": {
         f"mmengine.{module}.{name}"
         for module in ("config.config", "hub.hub", "utils", "utils.package_utils")
