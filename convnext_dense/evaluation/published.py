@@ -12,8 +12,9 @@ from convnext_dense.config.compare_configs import ABSENT, config_differences
 from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.evaluation.figures import Figures
+from convnext_dense.zoo.models import OPENMMLAB, row_of_model
 from convnext_dense.zoo.recipes import find_recipe, recipes
-from convnext_dense.zoo.results import METRIC_TITLES, OPENMMLAB, row_of_model
+from convnext_dense.zoo.results import METRIC_TITLES
 
 # The number of images in COCO val2017 and in ADE20K's validation set.
 DETECTOR_IMAGES, SEGMENTER_IMAGES = 5000, 2000

@@ -15,7 +15,7 @@ from convnext_dense.checkpoints.containers import meta_of, trained_classes
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.upstream import mmcv_ext
-from convnext_dense.zoo.results import locate_model
+from convnext_dense.zoo.models import locate_model
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel

@@ -6,8 +6,7 @@ Sources of the first rows: facebookresearch/ConvNeXt, ``object_detection/README.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from convnext_dense.zoo.weights import OFFICIAL
 
@@ -60,11 +59,13 @@ METRIC_TITLES = {
 }
 
 
-def _box_and_mask(box: float, mask: float) -> dict[str, float]:
+def box_and_mask(box: float, mask: float) -> dict[str, float]:
+    """Return the metrics of a detector with masks, in percent."""
     return {"coco/bbox_mAP": box, "coco/segm_mAP": mask}
 
 
-def _miou(single_scale: float, multi_scale: float) -> dict[str, float]:
+def miou(single_scale: float, multi_scale: float) -> dict[str, float]:
+    """Return the metrics of a segmenter, tested at one scale, and at several and flipped."""
     return {"mIoU": single_scale, "mIoU (ms+flip)": multi_scale}
 
 
@@ -141,22 +142,22 @@ def _dino(config: str, size: str, pretrained: str, box: float) -> Published:
 # fmt: off
 PUBLISHED: tuple[Published, ...] = (
     _of_meta("det/mask_rcnn_convnext_t_coco", "Mask R-CNN", "ConvNeXt-T", "IN-1K",
-             "mask_rcnn_convnext_tiny_1k", 48, 262, _box_and_mask(46.2, 41.7)),
+             "mask_rcnn_convnext_tiny_1k", 48, 262, box_and_mask(46.2, 41.7)),
     _of_meta("det/cascade_convnext_t_coco", "Cascade Mask R-CNN", "ConvNeXt-T", "IN-1K",
-             "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, _box_and_mask(50.4, 43.7)),
+             "cascade_mask_rcnn_convnext_tiny_1k", 86, 741, box_and_mask(50.4, 43.7)),
     _of_meta("det/cascade_convnext_s_coco", "Cascade Mask R-CNN", "ConvNeXt-S", "IN-1K",
-             "cascade_mask_rcnn_convnext_small_1k", 108, 827, _box_and_mask(51.9, 45.0)),
+             "cascade_mask_rcnn_convnext_small_1k", 108, 827, box_and_mask(51.9, 45.0)),
     _of_meta("det/cascade_convnext_b_coco", "Cascade Mask R-CNN", "ConvNeXt-B", "IN-1K",
-             "cascade_mask_rcnn_convnext_base_1k", 146, 964, _box_and_mask(52.7, 45.6)),
+             "cascade_mask_rcnn_convnext_base_1k", 146, 964, box_and_mask(52.7, 45.6)),
     _of_meta("det/cascade_convnext_b_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-B", "IN-22K",
-             "cascade_mask_rcnn_convnext_base_22k", 146, 964, _box_and_mask(54.0, 46.9)),
+             "cascade_mask_rcnn_convnext_base_22k", 146, 964, box_and_mask(54.0, 46.9)),
     _of_meta("det/cascade_convnext_l_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-L", "IN-22K",
-             "cascade_mask_rcnn_convnext_large_22k", 255, 1354, _box_and_mask(54.8, 47.6)),
+             "cascade_mask_rcnn_convnext_large_22k", 255, 1354, box_and_mask(54.8, 47.6)),
     _of_meta("det/cascade_convnext_xl_in22k_coco", "Cascade Mask R-CNN", "ConvNeXt-XL", "IN-22K",
-             "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, _box_and_mask(55.2, 47.7)),
-    _v2("det/mask_rcnn_convnext_v2_b_coco", "B", _box_and_mask(52.9, 46.6), flops=486),
-    _v2("det/mask_rcnn_convnext_v2_l_coco", "L", _box_and_mask(54.4, 47.7), flops=875),
-    _v2("det/mask_rcnn_convnext_v2_h_coco", "H", _box_and_mask(55.7, 48.9), flops=2525),
+             "cascade_mask_rcnn_convnext_xlarge_22k", 407, 1898, box_and_mask(55.2, 47.7)),
+    _v2("det/mask_rcnn_convnext_v2_b_coco", "B", box_and_mask(52.9, 46.6), flops=486),
+    _v2("det/mask_rcnn_convnext_v2_l_coco", "L", box_and_mask(54.4, 47.7), flops=875),
+    _v2("det/mask_rcnn_convnext_v2_h_coco", "H", box_and_mask(55.7, 48.9), flops=2525),
     _dino("det/dino_convnext_t_coco", "T", "IN-1K", 51.4),
     _dino("det/dino_convnext_s_coco", "S", "IN-1K", 52.0),
     _dino("det/dino_convnext_b_coco", "B", "IN-1K", 52.6),
@@ -172,17 +173,17 @@ PUBLISHED: tuple[Published, ...] = (
     *(Published(f"det/mask2former_convnext_{size.lower()}_coco", "Mask2Former", f"ConvNeXt-{size}",
                 "IN-1K") for size in "TBL"),
     _of_meta("seg/upernet_convnext_t_ade20k", "UperNet", "ConvNeXt-T", "IN-1K",
-             "upernet_convnext_tiny_1k_512x512", 60, 939, _miou(46.0, 46.7)),
+             "upernet_convnext_tiny_1k_512x512", 60, 939, miou(46.0, 46.7)),
     _of_meta("seg/upernet_convnext_s_ade20k", "UperNet", "ConvNeXt-S", "IN-1K",
-             "upernet_convnext_small_1k_512x512", 82, 1027, _miou(48.7, 49.6)),
+             "upernet_convnext_small_1k_512x512", 82, 1027, miou(48.7, 49.6)),
     _of_meta("seg/upernet_convnext_b_ade20k", "UperNet", "ConvNeXt-B", "IN-1K",
-             "upernet_convnext_base_1k_512x512", 122, 1170, _miou(49.1, 49.9)),
+             "upernet_convnext_base_1k_512x512", 122, 1170, miou(49.1, 49.9)),
     _of_meta("seg/upernet_convnext_b_in22k_ade20k", "UperNet", "ConvNeXt-B", "IN-22K",
-             "upernet_convnext_base_22k_640x640", 122, 1828, _miou(52.6, 53.1)),
+             "upernet_convnext_base_22k_640x640", 122, 1828, miou(52.6, 53.1)),
     _of_meta("seg/upernet_convnext_l_in22k_ade20k", "UperNet", "ConvNeXt-L", "IN-22K",
-             "upernet_convnext_large_22k_640x640", 235, 2458, _miou(53.2, 53.7)),
+             "upernet_convnext_large_22k_640x640", 235, 2458, miou(53.2, 53.7)),
     _of_meta("seg/upernet_convnext_xl_in22k_ade20k", "UperNet", "ConvNeXt-XL", "IN-22K",
-             "upernet_convnext_xlarge_22k_640x640", 391, 3335, _miou(53.6, 54.0)),
+             "upernet_convnext_xlarge_22k_640x640", 391, 3335, miou(53.6, 54.0)),
     _v2("seg/upernet_convnext_v2_b_ade20k", "B", _multi_scale(52.1), params=122, flops=1170),
     _v2("seg/upernet_convnext_v2_l_ade20k", "L", _multi_scale(53.7), params=235, flops=1573),
     _v2("seg/upernet_convnext_v2_h_ade20k", "H", _multi_scale(55.0), params=707, flops=3272),
@@ -192,77 +193,6 @@ PUBLISHED: tuple[Published, ...] = (
                 f"ConvNeXt-{size}", "IN-1K") for size in "TBL"),
 )
 # fmt: on
-
-
-MMDET = "https://download.openmmlab.com/mmdetection/v2.0/convnext/"
-MMSEG = "https://download.openmmlab.com/mmsegmentation/v0.5/convnext/"
-
-
-def _of_openmmlab(config: str, url: str, figures: dict[str, float]) -> Published:
-    row = next(row for row in PUBLISHED if row.config == config)
-    source = "open-mmlab/mmdetection, configs/convnext"
-    if not row.is_detector:
-        source = source.replace("mmdetection", "mmsegmentation")
-    return replace(row, source=source, checkpoint=url, metrics=figures)
-
-
-# The same recipes as OpenMMLab trained them, in mmpretrain's layout.
-# fmt: off
-OPENMMLAB: tuple[Published, ...] = (
-    _of_openmmlab(
-        "det/mask_rcnn_convnext_t_coco",
-        f"{MMDET}mask_rcnn_convnext-t_p4_w7_fpn_fp16_ms-crop_3x_coco/"
-        "mask_rcnn_convnext-t_p4_w7_fpn_fp16_ms-crop_3x_coco_20220426_154953-050731f4.pth",
-        _box_and_mask(46.2, 41.7)),
-    _of_openmmlab(
-        "det/cascade_convnext_t_coco",
-        f"{MMDET}cascade_mask_rcnn_convnext-t_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco/"
-        "cascade_mask_rcnn_convnext-t_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco_"
-        "20220509_204200-8f07c40b.pth",
-        _box_and_mask(50.3, 43.6)),
-    _of_openmmlab(
-        "det/cascade_convnext_s_coco",
-        f"{MMDET}cascade_mask_rcnn_convnext-s_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco/"
-        "cascade_mask_rcnn_convnext-s_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco_"
-        "20220510_201004-3d24f5a4.pth",
-        _box_and_mask(51.8, 44.8)),
-    next(row for row in PUBLISHED if row.head == "RTMDet-l"),
-    _of_openmmlab(
-        "seg/upernet_convnext_t_ade20k",
-        f"{MMSEG}upernet_convnext_tiny_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_tiny_fp16_512x512_160k_ade20k_20220227_124553-cad485de.pth",
-        _miou(46.11, 46.62)),
-    _of_openmmlab(
-        "seg/upernet_convnext_s_ade20k",
-        f"{MMSEG}upernet_convnext_small_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_small_fp16_512x512_160k_ade20k_20220227_131208-1b1e394f.pth",
-        _miou(48.56, 49.02)),
-    _of_openmmlab(
-        "seg/upernet_convnext_b_ade20k",
-        f"{MMSEG}upernet_convnext_base_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_base_fp16_512x512_160k_ade20k_20220227_181227-02a24fc6.pth",
-        _miou(48.71, 49.54)),
-    _of_openmmlab(
-        "seg/upernet_convnext_b_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_base_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_base_fp16_640x640_160k_ade20k_20220227_182859-9280e39b.pth",
-        _miou(52.13, 52.66)),
-    _of_openmmlab(
-        "seg/upernet_convnext_l_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_large_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_large_fp16_640x640_160k_ade20k_20220226_040532-e57aa54d.pth",
-        _miou(53.16, 53.38)),
-    _of_openmmlab(
-        "seg/upernet_convnext_xl_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_xlarge_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_xlarge_fp16_640x640_160k_ade20k_20220226_080344-95fc38c2.pth",
-        _miou(53.58, 54.11)),
-)
-# fmt: on
-
-# What stands for the file of a fine-tuned model, wherever one is asked for: the authors', or
-# OpenMMLab's.
-MODELS = {"published": PUBLISHED, "openmmlab": OPENMMLAB}
 
 
 @dataclass(frozen=True)
@@ -292,64 +222,13 @@ class Peer:
 # SwinTransformer/Swin-Transformer-Semantic-Segmentation, ``README.md``.
 PEERS: tuple[Peer, ...] = (
     Peer("det/mask_rcnn_swin_t_coco", "Mask R-CNN Swin-T", 47_794_602, 266.5,
-         48, 267, _box_and_mask(46.0, 41.6)),
+         48, 267, box_and_mask(46.0, 41.6)),
     Peer("det/mask_rcnn_r50_coco", "Mask R-CNN ResNet-50", 44_396_336, 259.3),
     Peer("det/cascade_swin_t_coco", "Cascade Mask R-CNN Swin-T", 85_629_804, 744.8,
-         86, 745, _box_and_mask(50.4, 43.7)),
+         86, 745, box_and_mask(50.4, 43.7)),
     Peer("det/cascade_r50_coco", "Cascade Mask R-CNN ResNet-50", 82_231_538, 737.6,
-         82, 739, _box_and_mask(46.3, 40.1)),
+         82, 739, box_and_mask(46.3, 40.1)),
     Peer("seg/upernet_swin_t_ade20k", "UperNet Swin-T", 59_941_862, 944.4,
-         60, 945, _miou(44.5, 45.8)),
+         60, 945, miou(44.5, 45.8)),
     Peer("seg/upernet_r50_ade20k", "UperNet ResNet-50", 66_516_108, 951.3),
 )  # fmt: skip
-
-
-def locate_model(checkpoint: str, config: str | Path) -> str:
-    """Return the path or URL of a trained model.
-
-    Args:
-        checkpoint: Path or URL, or a name in :data:`MODELS` for a fine-tuned model of the config.
-        config: Path of the config.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If there is no such fine-tuned model for the config.
-    """
-    if checkpoint in MODELS:
-        return fine_tuned_model(config, checkpoint)
-    if "://" not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
-    return checkpoint
-
-
-def fine_tuned_model(config: str | Path, name: str) -> str:
-    """Return the URL of a fine-tuned model of a recipe.
-
-    Args:
-        config: Path of the recipe, such as ``configs/det/cascade_convnext_t_coco.py``.
-        name: A name in :data:`MODELS`.
-
-    Raises:
-        ValueError: If there is no such model; the message lists the recipes with one.
-    """
-    models = {Path(row.config).name: row.checkpoint for row in MODELS[name] if row.checkpoint}
-    model = models.get(Path(config).stem)
-    if model is None:
-        raise ValueError(
-            f"there is no {name} model for {Path(config).name}, only for {', '.join(models)}"
-        )
-    return model
-
-
-def row_of_model(config: str | Path, checkpoint: str | None = None) -> Published | None:
-    """Return the row that a recipe's model is compared with, or None if none has figures.
-
-    Args:
-        config: Path of the recipe.
-        checkpoint: Path or URL of the model. A file of OpenMMLab, known by its name, is compared
-            with OpenMMLab's figures, every other one with those of the authors.
-    """
-    file = Path(checkpoint).name if checkpoint else None
-    rows = [row for row in OPENMMLAB if row.checkpoint and Path(row.checkpoint).name == file]
-    found = (row for row in (*rows, *PUBLISHED) if Path(row.config).name == Path(config).stem)
-    return next((row for row in found if row.metrics), None)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from convnext_dense.cached_download import place_in_cache
 from convnext_dense.download import sha256_of
-from convnext_dense.zoo.results import fine_tuned_model
+from convnext_dense.zoo.models import fine_tuned_model
 
 pytestmark = pytest.mark.slow
 

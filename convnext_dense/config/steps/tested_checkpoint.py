@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets
-from convnext_dense.zoo.results import locate_model
+from convnext_dense.zoo.models import locate_model
 
 
 def set_tested_checkpoint(plan: Plan) -> Plan:

@@ -24,7 +24,7 @@ from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
 from convnext_dense.zoo.licences import Licence, find_licence
-from convnext_dense.zoo.results import MODELS, fine_tuned_model
+from convnext_dense.zoo.models import MODELS, fine_tuned_model
 from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
 
 # The backbones whose ``init_cfg`` takes options of ``load_weights``.

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convnext_dense.zoo.results import OPENMMLAB, PUBLISHED, fine_tuned_model, row_of_model
+from convnext_dense.zoo.models import OPENMMLAB, fine_tuned_model, row_of_model
+from convnext_dense.zoo.results import PUBLISHED
 
 
 def test_the_model_of_a_recipe():
