@@ -95,6 +95,7 @@ _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")
 _register(HOOKS, "training.early_stop", "StopWithoutBestHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
+_register(HOOKS, "training.switch_at_iter", "SwitchAtIterHook")
 # Only the backbone uses it; configs write `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
     name="PublishedWeights",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from typing import Any
 
 from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.console.run import RunConsole
@@ -89,7 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def add_length_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of how long is trained, and how often validated."""
-    whole = dict(metavar="N", type=int, action=NumberAction, least=1)
+    whole: dict[str, Any] = dict(metavar="N", type=int, action=NumberAction, least=1)
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",

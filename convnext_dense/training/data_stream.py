@@ -95,6 +95,22 @@ class ReproducibleStreamHook(Hook):
             _seed_process_and_workers(runner.val_dataloader, _run_seed(runner), place)
 
 
+def restart_batches(runner: Runner, place: int) -> None:
+    """Let an iteration-based loop read data anew that has changed.
+
+    Its loader workers, which hold the data as it was, are started again.
+
+    Args:
+        runner: The runner.
+        place: The first iteration that reads the changed data.
+    """
+    batches = runner.train_loop.dataloader_iterator
+    if isinstance(batches, _SegmentedBatches):
+        batches.changes.append(place)
+    else:
+        batches._iterator = iter(runner.train_dataloader)
+
+
 class _SegmentedBatches:
     """An endless stream of batches that restarts at each place where a checkpoint may be written.
 
@@ -109,6 +125,7 @@ class _SegmentedBatches:
         self._sampler = _sampler(self._loader)
         self._seed = _run_seed(runner)
         self._intervals = _intervals(runner)
+        self.changes: list[int] = []  # iterations before which the data has changed
         self._calls_to_skip = self._loop.iter
         if hasattr(self._loop.dataloader_iterator, "skip_iter"):
             self._calls_to_skip = 0
@@ -122,7 +139,7 @@ class _SegmentedBatches:
             self._calls_to_skip -= 1
             return None
         position = self._loop.iter
-        start = max((position - position % n for n in self._intervals), default=0)
+        start = max([0, *(position - position % n for n in self._intervals), *self.changes])
         if position == start:
             self._restart(start)
         elif self._batches is None:

@@ -13,21 +13,24 @@ from convnext_dense.config_tree import type_name, walk
 CHECKPOINT_HOOKS = ("CheckpointHook", "DurableCheckpointHook")
 # Log lines that a short run has at least.
 _LINES = 10
-# The hook of mmdet that ends augmentations a number of epochs before the end of the run.
-_MODE_SWITCH, _LAST_EPOCHS = "YOLOXModeSwitchHook", 15
+# The argument of a hook of mmdet that counts back from the end of the run, and its default.
+_LAST, _LAST_EPOCHS = "num_last_epochs", 15
 # Arguments of hooks that are places in the run, and whether they count epochs.
 _OF_HOOKS = {
     "EMAHook": {"begin_epoch": True, "begin_iter": False},
     "PipelineSwitchHook": {"switch_epoch": True},
-    _MODE_SWITCH: {"num_last_epochs": True},
+    "YOLOXModeSwitchHook": {_LAST: True},
 }
+# Values with which a hook of epochs switches when the only epoch of a loop of iterations begins.
+_AT_ONCE = {"PipelineSwitchHook": {"switch_epoch": 0}, "YOLOXModeSwitchHook": {_LAST: 1}}
 # Arguments of models, at any depth. TOODHead changes its assigner, the others warm up a loss or a
 # probability.
 OF_MODELS = {"initial_epoch": True, "warmup_iters": False}
 # Classes of mmdet whose default follows the published length.
 _DEFAULTS = {"BoxInstMaskHead": ("warmup_iters", 10000)}
-# Hooks that read the epoch of the run in another way.
+# Hooks that pass the epoch of the run on.
 _BY_EPOCH_ALONE = ("SetEpochInfoHook",)
+_EPOCHS_NEEDED = "this run would count iterations, so give its length in `epochs`"
 _KNOWN = {*_OF_HOOKS, *CHECKPOINT_HOOKS, "LoggerHook"}
 
 
@@ -73,7 +76,7 @@ def scale_hooks(cfg: Config, scaling: Scaling) -> list[str]:
         Notes about arguments of other hooks that stay as they are.
 
     Raises:
-        ValueError: If a hook of epochs has no place in a run of iterations, or
+        ValueError: If a hook of epochs has no form for a run of iterations, or
             ``default_hooks.param_scheduler`` is a schedule of its own.
     """
     notes = []
@@ -92,7 +95,8 @@ def scale_hooks(cfg: Config, scaling: Scaling) -> list[str]:
             notes += [f"{key}.{arg}={hook[arg]!r} of {name} stays as it is" for arg in left]
         for argument, by_epoch in _OF_HOOKS.get(name, {}).items():
             _scale_argument(hook, argument, by_epoch, scaling)
-        _refuse_epochs(key, name, hook, scaling)
+        if scaling.old.by_epoch and not scaling.new.by_epoch:
+            _count_iterations(key, hook, scaling)
     return notes
 
 
@@ -125,8 +129,7 @@ def scale_model(cfg: Config, scaling: Scaling) -> None:
                 continue
             if by_epoch and not scaling.new.by_epoch and scaling.old.by_epoch:
                 raise ValueError(
-                    f"{path}.{argument}={node[argument]} counts epochs, and this run would count "
-                    "iterations: give its length in `epochs`"
+                    f"{path}.{argument}={node[argument]} counts epochs: {_EPOCHS_NEEDED}"
                 )
             _scale_argument(node, argument, by_epoch, scaling)
 
@@ -152,7 +155,7 @@ def _scale_log(hook: ConfigDict, scaling: Scaling) -> None:
 
 
 def _scale_argument(node: ConfigDict, argument: str, by_epoch: bool, scaling: Scaling) -> None:
-    if argument == "num_last_epochs":
+    if argument == _LAST:
         # As a place, so that it stays together with a scheduler that changes there.
         last = node.get(argument, _LAST_EPOCHS)
         place = nearest((scaling.old.steps - last) * scaling.of_epochs)
@@ -162,14 +165,23 @@ def _scale_argument(node: ConfigDict, argument: str, by_epoch: bool, scaling: Sc
         node[argument] = max(1, nearest(node[argument] * factor))
 
 
-def _refuse_epochs(key: str, name: str, hook: ConfigDict, scaling: Scaling) -> None:
-    if scaling.new.by_epoch or not scaling.old.by_epoch:
-        return
-    counts = name in _BY_EPOCH_ALONE or any(
-        hook.get(argument) for argument, by_epoch in _OF_HOOKS.get(name, {}).items() if by_epoch
-    )
-    if counts:
-        raise ValueError(
-            f"{key} is a {name}, which counts epochs, and this run would count iterations: give "
-            "its length in `epochs`"
-        )
+def _count_iterations(key: str, hook: ConfigDict, scaling: Scaling) -> None:
+    """Make a hook of epochs one of iterations, in a run that counts these instead.
+
+    Raises:
+        ValueError: If it has no such form.
+    """
+    name = type_name(hook)
+    if name in _BY_EPOCH_ALONE:
+        raise ValueError(f"{key} is a {name}, which counts epochs: {_EPOCHS_NEEDED}")
+    if hook.get("begin_epoch") and name == "EMAHook":
+        hook["begin_iter"] = hook.pop("begin_epoch")
+    for argument, at_once in _AT_ONCE.get(name, {}).items():
+        place = hook[argument]
+        if argument == _LAST:
+            place = scaling.new.steps - place
+        inner = {key: value for key, value in hook.items() if key != "priority"}
+        for key in inner:
+            hook.pop(key)
+        inner[argument] = at_once
+        hook.update(type="SwitchAtIterHook", iteration=place, hook=inner)

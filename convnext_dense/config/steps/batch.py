@@ -37,10 +37,17 @@ def set_batch(plan: Plan) -> Plan:
         scale = per_step / base
     if accumulate != cfg.optim_wrapper.get("accumulative_counts", 1):
         cfg.optim_wrapper.accumulative_counts = accumulate
+    notes = []
+    if asked.lr is not None and scale != 1:
+        notes.append(
+            f"`auto_scale_lr`: {per_step} images per optimizer step make of `lr={asked.lr:g}` "
+            f"{asked.lr * scale:g}, since it counts for {base} images"
+        )
     if accumulate == 1:
-        return plan.changed(cfg)
+        return plan.changed(cfg, *notes)
     return plan.changed(
         cfg,
+        *notes,
         f"`accumulate={accumulate}`: {per_step} images per optimizer step at learning rate "
         f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a "
         "resume is exact where checkpoints fall on whole steps",

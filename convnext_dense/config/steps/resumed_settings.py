@@ -11,6 +11,7 @@ from convnext_dense.checkpoints.resumable import require_resumable
 from convnext_dense.config.compare_configs import config_differences
 from convnext_dense.config.plain_config import parse_plain_config
 from convnext_dense.config.runner import config_of_runner
+from convnext_dense.config.schedule.length import read_length
 from convnext_dense.config.state import Plan
 from convnext_dense.ranks import decided_by_rank_0
 
@@ -46,6 +47,7 @@ def keep_settings(plan: Plan) -> Plan:
 
     Raises:
         RuntimeError: If training cannot be resumed from the checkpoint.
+        ValueError: If ``epochs`` or ``iters`` ask for another length than the checkpoint's.
     """
     checkpoint = plan.checkpoint
     if checkpoint is None or "://" in checkpoint:
@@ -65,6 +67,7 @@ def keep_settings(plan: Plan) -> Plan:
             "the seed are the checkpoint's"
         )
     else:
+        _refuse_other_length(plan, before)
         roots = [key for state in trained.states for key in _KEPT[state]]
         for change in config_differences([before, config_of_runner(plan.changed(cfg))]):
             was, asked = change.values
@@ -83,6 +86,21 @@ def keep_settings(plan: Plan) -> Plan:
     if changed:
         notes.append(f"`resume`: with effect from here on: {_listed(changed)}")
     return plan.changed(cfg, *notes)
+
+
+def _refuse_other_length(plan: Plan, before: Config) -> None:
+    """Refuse to scale a schedule that goes on from a checkpoint's state, as it was."""
+    asked = plan.options
+    name = "epochs" if asked.epochs else "iters"
+    if not (asked.epochs or asked.iters) or not before.get("train_cfg"):
+        return
+    was, now = read_length(before), read_length(plan.config)
+    if was != now:
+        raise ValueError(
+            f"`{name}={getattr(asked, name)}`: the run has {now}, and the one to resume has {was}, "
+            "for which its schedule was made. Resume it with its own length, or begin a new run "
+            "from its weights, by load_from"
+        )
 
 
 def _read(checkpoint: str) -> _Trained:

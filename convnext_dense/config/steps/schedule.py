@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 
 from mmengine.config import Config, ConfigDict
@@ -28,8 +29,14 @@ from convnext_dense.config.schedule.stages import (
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import type_name, value_at
 
-# The parts of a config that are scaled, beside single values of the model.
-_SCALED = ("param_scheduler", "train_cfg", "default_hooks", "custom_hooks")
+# The parts of a config that are scaled, in the order in which their changes are said.
+_SCALED = (
+    "train_cfg",
+    r"param_scheduler(\.\w+)*",
+    r"(default|custom)_hooks\.\w+",
+    r"model(\.\w+)*",
+    r"train_dataloader\.sampler",
+)
 _LENGTHS = ("train_cfg.max_epochs", "train_cfg.max_iters")
 
 
@@ -108,8 +115,10 @@ def _put_back(cfg: Config, name: str, value: object) -> None:
 
 def _is_kept(key: str) -> bool:
     """Whether a key of ``cfg_options`` is one of those that are scaled, and stays as it was set."""
-    part, _, name = key.partition(".")
-    return (part in _SCALED or name.rpartition(".")[2] in OF_MODELS) and key not in _LENGTHS
+    parent, _, name = key.rpartition(".")
+    if parent.partition(".")[0] == "model":
+        return name in OF_MODELS
+    return any(re.match(part, key) for part in _SCALED) and key not in _LENGTHS
 
 
 def _set_validation(cfg: Config, every: int, replaced: Mapping[str, object]) -> list[str]:
@@ -137,7 +146,7 @@ def _set_validation(cfg: Config, every: int, replaced: Mapping[str, object]) -> 
 
 
 def _changes(before: Config, after: Config) -> list[str]:
-    """Describe what differs between two configs, in one line for each dict."""
+    """Describe what differs between two configs, in one line for each scaled part."""
     lines: dict[str, list[str]] = {}
     for change in config_differences([before, after]):
         was, now = change.values
@@ -149,7 +158,12 @@ def _changes(before: Config, after: Config) -> list[str]:
             elif now == ABSENT:
                 text = f"no {name}"
             lines.setdefault(parent, []).append(text)
-    return [f"{_label(after, key)}: {', '.join(texts)}" for key, texts in lines.items()]
+    return [
+        f"{_label(after, key)}: {', '.join(lines[key])}"
+        for part in _SCALED
+        for key in lines
+        if re.fullmatch(part, key)
+    ]
 
 
 def _label(cfg: Config, key: str) -> str:
