@@ -28,22 +28,23 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV), which takes minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip -c constraints.txt
-	$(PIP) install -c constraints.txt torch setuptools
-	$(PIP) install -c constraints.txt --editable '.[lite]'
+	$(PIP) install --quiet -c constraints.txt torch setuptools
+	$(PIP) install --quiet -c constraints.txt --editable '.[lite]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		$(PIP) uninstall --quiet --yes opencv-python && \
-		$(PIP) install -c constraints.txt opencv-python-headless; }
+		$(PIP) install --quiet -c constraints.txt opencv-python-headless; }
 	@touch $@
 
 # Without lite, which would bring opencv-python back over its headless twin; and timm without
 # torchvision, which its convnext does not use and which has no build for a CPU's torch. A torch for
 # CUDA has brought its own Triton; else the newest runs the kernels in its interpreter.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install -c constraints.txt --editable '.[test]'
-	$(PIP) install -c constraints.txt --no-deps timm
-	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) install --no-deps triton || \
+	$(PIP) install --quiet -c constraints.txt --editable '.[test]'
+	$(PIP) install --quiet -c constraints.txt --no-deps timm
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) install --quiet --no-deps triton || \
 		echo "Triton cannot be installed here: the tests of its kernels will be skipped"
 	@touch $@
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from rich.text import Text
 
 from convnext_dense.cli import make_shapes
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.current import current_screen, show_facts, show_note
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import (
@@ -30,7 +30,6 @@ from convnext_dense.cli.options import (
     add_config_argument,
     add_config_options,
     add_data_options,
-    print_note,
     run_options,
 )
 from convnext_dense.cli.output import print_text
@@ -42,8 +41,10 @@ from convnext_dense.text import many, printable
 if TYPE_CHECKING:
     from convnext_dense.data.audit import Audit, Finding
 
-# Columns of a table if the output is a file: enough for most paths.
+# Columns of the table of findings if the output is a file: enough for most paths.
 _WIDTH = 160
+# Columns of a terminal that has no room for that table.
+_NARROW = 72
 # In one picture.
 MOST_SAMPLES = 1024
 SPLITS_SHOWN = ("train", "val")
@@ -143,7 +144,7 @@ def check_command(args: argparse.Namespace) -> None:
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.data.audit import audit_data
 
-    cfg = plan_run(run_options(args), USE, print_note).config
+    cfg = plan_run(run_options(args), USE, show_note).config
     audit = audit_data(cfg, fast=args.fast, workers=args.workers)
     findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
     audit = replace(audit, findings=findings)
@@ -171,13 +172,21 @@ def print_counts(audit: Audit) -> None:
         print_text()
         if checked.rows:
             rows = [[_cell(value) for value in row.values()] for row in checked.rows]
-            print_text(plain_table(list(checked.rows[0]), rows), lines=True, end="")
+            table = plain_table(list(checked.rows[0]), rows, current_screen().width)
+            print_text(table, lines=True, end="")
 
 
 def print_findings(findings: list[Finding], examples: int) -> None:
     """Print a table of the findings, with a few examples of each."""
     if not findings:
         print_text("\nnothing found", lines=True)
+        return
+    screen = current_screen()
+    if screen.width is not None and screen.width < _NARROW:
+        for finding in findings:
+            found = f"{finding.where}, {finding.count}: {finding.what}"
+            lines = [found, *finding.places[:examples]]
+            show_facts({finding.level: " ".join(lines)})
         return
     table = Table(box=box.SIMPLE)
     for title in ("level", "split"):
@@ -192,10 +201,8 @@ def print_findings(findings: list[Finding], examples: int) -> None:
         cells = [finding.level, finding.where, str(finding.count), finding.what]
         places = "\n".join(map(printable, shown))
         table.add_row(*(Text(cell) for cell in [*map(printable, cells), places]))
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    console.print(table)
+    width = screen.width or _WIDTH
+    Console(force_terminal=screen.is_terminal, width=width).print(table)
 
 
 def show_command(args: argparse.Namespace) -> None:
@@ -203,9 +210,7 @@ def show_command(args: argparse.Namespace) -> None:
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.report.samples import draw_samples
 
-    # mmengine warns of boxes that end at the picture's edge.
-    warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
-    cfg = plan_run(run_options(args), USE, print_note).config
+    cfg = plan_run(run_options(args), USE, show_note).config
     out = Path(args.out or Path(cfg.work_dir, "samples.png"))
     ensure_writable(out)
     png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from convnext_dense.cli.console.screen import open_screen
+from convnext_dense.cli.console.current import open_screen
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.output import print_text, safe_output, show_traceback
 from convnext_dense.cli.program import use_program

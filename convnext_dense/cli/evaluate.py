@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convnext_dense.cli.console.current import counting, current_screen, show_facts, show_note
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
-from convnext_dense.cli.options import print_note
 from convnext_dense.cli.output import print_text
 from convnext_dense.config.data.classes import parse_classes
 from convnext_dense.data.rules import Findings
@@ -71,7 +71,7 @@ def evaluate_coco_files(args: argparse.Namespace) -> None:
     findings = Findings("")
     truth = read_truth(args.annotations, findings=findings)
     for finding in findings.of_level(WARNING):
-        print_note(finding.sentence)
+        show_note(finding.sentence)
     results = read_results(args.results, truth, args.annotations)
     types = (args.type,) if args.type else types_of(results, truth, args.results, args.annotations)
     if not types:
@@ -94,24 +94,28 @@ def evaluate_folders(args: argparse.Namespace) -> None:
     from convnext_dense.evaluation.map_files import pair_label_maps
 
     classes = parse_classes(args.classes) if args.classes else ADE20KDataset.METAINFO["classes"]
-    figures = evaluate_label_maps(
-        args.pred_dir,
-        args.gt_dir,
-        classes,
-        reduce_zero_label=args.reduce_zero_label,
-        progress=True,
-    )
+    with counting("label maps") as count:
+        figures = evaluate_label_maps(
+            args.pred_dir,
+            args.gt_dir,
+            classes,
+            reduce_zero_label=args.reduce_zero_label,
+            progress=count,
+        )
     images = len(pair_label_maps(Path(args.pred_dir), Path(args.gt_dir)))
     print_text(f"{images} label maps, {len(classes)} classes")
     _show(figures, args, benchmark="ade20k", images=images)
 
 
 def _show(figures: Figures, args: argparse.Namespace, **about: object) -> None:
+    width = current_screen().width
     if args.per_class:
-        print_text(f"\n{per_class_table(figures)}", lines=True)
-    print_text(f"\n{summary_table(figures)}", lines=True, end="")
+        print_text(f"\n{per_class_table(figures, width)}", lines=True)
+    print_text(f"\n{summary_table(figures, width)}", lines=True, end="")
     if args.out:
-        write_figures(args.out, figures, **about)
+        written = write_figures(args.out, figures, **about)
+        print_text()
+        show_facts({"figures": " and ".join(map(str, written))})
 
 
 def _cat_ids(truth: dict, classes: str, path: str) -> list[Id]:

@@ -7,21 +7,16 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
-from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.console.current import counting, show_facts, show_note
+from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.options import (
     add_backbone_options,
     add_config_options,
     add_device_option,
     add_image_size_option,
-    print_note,
     run_options,
 )
 from convnext_dense.cli.output import print_text
@@ -29,7 +24,6 @@ from convnext_dense.files import ensure_folder
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import KINDS, Saver
-from convnext_dense.text import printable
 
 # Most results that may wait to be written.
 WAITING = 3
@@ -74,8 +68,6 @@ def infer_command(args: argparse.Namespace) -> None:
             if some could not be read or run.
         OSError: If a result could not be written; the results before it are whole.
     """
-    # mmengine warns of boxes that end at the picture's edge.
-    warnings.filterwarnings("ignore", message=".* out of bounds", category=UserWarning)
     kinds = _kinds(args.save)
     pictures = find_pictures(args.inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
     ensure_folder(args.out)
@@ -83,13 +75,17 @@ def infer_command(args: argparse.Namespace) -> None:
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.inference.predictor import Predictor
     from convnext_dense.inference.threads import map_in_threads
+    from convnext_dense.training.opening import describe_plan
 
-    cfg = plan_run(run_options(args), USE, print_note).config
+    plan = plan_run(run_options(args), USE)
+    show_facts({**describe_plan(plan), "weights": args.checkpoint})
+    for note in plan.notes:
+        show_note(note)
+    cfg = plan.config
     predictor = Predictor(
         cfg, args.checkpoint, args.device, batch_size=args.batch, score=args.score
     )
     saver = Saver(args.out, kinds, predictor.classes, predictor.meta["palette"])
-    console = Console(stderr=True)
     unread = []
 
     def save(named: tuple) -> tuple:
@@ -98,19 +94,15 @@ def infer_command(args: argparse.Namespace) -> None:
             saver.save(name, prediction)
         return named
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    progress = Progress(*columns, TimeRemainingColumn(), console=console)
-    with progress, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-        task = progress.add_task("Pictures", total=len(pictures))
+    with counting("pictures") as count, ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
         named = zip(pictures, predictor.stream(list(pictures.values())), strict=True)
-        for _, one in map_in_threads(writer, save, named, WAITING):
+        for done, (_, one) in enumerate(map_in_threads(writer, save, named, WAITING), 1):
             if isinstance(one.result, Unreadable):
                 unread.append(str(one.source))
-                reason = printable(f"skipped: {with_flags(one.result.reason)}")
-                console.print(Text(reason), soft_wrap=True)  # a path stays in one piece
-            progress.advance(task)
-    done = len(pictures) - len(unread)
-    print_text(f"{done} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}")
+                print_text(f"skipped: {one.result.reason}", error=True)
+            count(done, len(pictures))
+    used = len(pictures) - len(unread)
+    show_facts({"done": f"{used} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}"})
     if unread:
         shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
         raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be used: {shown}")

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.current import counting
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
@@ -37,7 +38,8 @@ def make_shapes_command(args: argparse.Namespace) -> None:
     use_flags_of("data shapes")
     from convnext_dense.data.shapes import make_shapes
 
-    made = make_shapes(args.out, args.train, args.val, args.size, args.seed)
+    with counting("images") as count:
+        made = make_shapes(args.out, args.train, args.val, args.size, args.seed, count)
     print_text(
         f"{args.out}: {'made' if made else 'is there already, made with the same parameters'}"
     )

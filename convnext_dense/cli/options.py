@@ -8,10 +8,8 @@ from dataclasses import fields
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.actions import KeyValueAction, NumberAction
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.output import print_text
 from convnext_dense.config.options import LAUNCHERS, RunOptions
 from convnext_dense.limits import MOST_PIXELS
-from convnext_dense.ranks import rank
 from convnext_dense.swap import RECIPES
 
 
@@ -151,9 +149,3 @@ def run_options(args: argparse.Namespace) -> RunOptions:
     """Return the run options from a tool's flags; flags that the tool lacks keep their default."""
     names = [field.name for field in fields(RunOptions)]
     return RunOptions(**{name: getattr(args, name) for name in names if hasattr(args, name)})
-
-
-def print_note(message: str) -> None:
-    """Print a note, such as where the run differs from its config; only rank 0 prints it."""
-    if rank() == 0:
-        print_text(f"note: {message}")

@@ -7,27 +7,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import shlex
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.current import counting, show_note
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.options import add_device_option
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import called, words_of
 from convnext_dense.files import ensure_writable, write_whole
-from convnext_dense.text import printable
+from convnext_dense.text import many
 
 if TYPE_CHECKING:
     from convnext_dense.report.page import RunView
@@ -97,22 +90,14 @@ def report_command(args: argparse.Namespace) -> None:
     options = ReportOptions(
         args.pictures_from, not args.no_predict, args.device, args.data_root, args.trust
     )
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    hidden = not console.is_terminal
-    progress = Progress(*columns, console=console, transient=True, disable=hidden)
-    with silence_warnings(), progress:
-        titles = {run.name: escape(printable(run.name)) for run in runs}
-        tasks = {name: progress.add_task(title, total=None) for name, title in titles.items()}
-        views = build_views(
-            runs, options, lambda name, n, of: progress.update(tasks[name], completed=n, total=of)
-        )
+    with counting("pictures") as count:
+        views = build_views(runs, options, lambda _, done, total: count(done, total))
     views = [_with_commands(view, options) for view in views]
     write_whole(out, render_page(views, with_flags))
     for view in views:
         if isinstance(view.validation, MissingPart):
-            print_text(f"note: {view.run.name} has no pictures: {view.validation.why}")
-    print_text(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {out}")
+            show_note(f"{view.run.name} has no pictures: {view.validation.why}")
+    print_text(f"{many(len(runs), 'run')}: {out}")
 
 
 def _with_commands(view: RunView, options: ReportOptions) -> RunView:
@@ -136,16 +121,3 @@ def _commands(run: Run, options: ReportOptions) -> list[str]:
     test = [*words_of("test"), config, checkpoint, "--work-dir", folder, "--out", out]
     elsewhere = [*words_of("report"), folder, "--data-root", "FOLDER"]
     return [shlex.join(test), shlex.join(elsewhere)]
-
-
-@contextlib.contextmanager
-def silence_warnings() -> Iterator[None]:
-    """Hide warnings and log records, such as those about boxes at the edge or loaded weights."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        logging.disable(before)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.actions import KeyValueAction
+from convnext_dense.cli.console.current import show_note
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.options import (
     add_config_argument,
     add_recipe_option,
-    print_note,
     run_options,
 )
 from convnext_dense.cli.output import print_text
@@ -101,7 +101,7 @@ def swap_command(args: argparse.Namespace) -> None:
     if args.diff:
         print_changes(result)
     for message in result.warnings:
-        print_note(message)
+        show_note(message)
     if args.check:
         check_config(result.config)
     if args.out:

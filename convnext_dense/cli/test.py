@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from convnext_dense.cli.console.current import current_screen, show_facts
 from convnext_dense.cli.console.elements import figure
 from convnext_dense.cli.console.run import RunConsole
-from convnext_dense.cli.console.screen import current_screen, show_facts
 from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.options import (
     add_config_argument,

@@ -7,8 +7,8 @@ import shlex
 from typing import Any
 
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.current import current_screen
 from convnext_dense.cli.console.run import RunConsole
-from convnext_dense.cli.console.screen import current_screen
 from convnext_dense.cli.options import (
     add_config_argument,
     add_shared_options,

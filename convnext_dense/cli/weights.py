@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.checkpoints.layouts import TARGETS
+from convnext_dense.cli.console.current import current_screen, show_facts
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
@@ -104,9 +105,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
         "licence": licence_of(read.name, found.arch.grn),
         "images": f"RGB, mean {mean}, std {std}",
     }
-    for title, text in rows.items():
-        if text:
-            print_text(f"{title:<13}{text}")
+    show_facts({title: text for title, text in rows.items() if text})
 
 
 def convert_weights(args: argparse.Namespace) -> None:
@@ -139,11 +138,12 @@ def verify_weights(args: argparse.Namespace) -> None:
         RuntimeError: If it is damaged, refused or incomplete, or the features differ.
     """
     from convnext_dense.checkpoints.verify import verify
+    from convnext_dense.evaluation.tables import plain_table
 
     checks = verify(args.source, prefix=args.prefix, ema=args.ema, trust=args.trust)
-    print_text(f"{'output':<10}{'shape':<24}relative error")
-    for check in checks:
-        print_text(f"{check.name:<10}{check.shape!s:<24}{check.error:.1e}")
+    rows = [[check.name, str(check.shape), f"{check.error:.1e}"] for check in checks]
+    titles = ["output", "shape", "relative error"]
+    print_text(plain_table(titles, rows, current_screen().width), lines=True, end="")
     # Written so that NaN counts as wrong.
     if wrong := [check for check in checks if not check.error <= TOLERANCE]:
         raise RuntimeError(

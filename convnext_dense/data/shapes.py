@@ -7,17 +7,15 @@ one annotation. The same parameters make the same bytes.
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from convnext_dense.files import replacing_folder
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 CLASSES = ("circle", "square", "triangle", "star", "ring")
 RECORD = "made_with.txt"  # in the data set's folder: what it was made with
@@ -31,7 +29,12 @@ _JPEG_QUALITY = 92
 
 
 def make_shapes(
-    out: str | Path, train: int = 200, val: int = 40, size: int = 288, seed: int = 0
+    out: str | Path,
+    train: int = 200,
+    val: int = 40,
+    size: int = 288,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bool:
     """Make the data set, unless it exists already.
 
@@ -42,6 +45,7 @@ def make_shapes(
         val: Number of validation images.
         size: Side of the square images in pixels, at least 96.
         seed: Seed of the random numbers.
+        progress: Called with the number of images made, and of all.
 
     Returns:
         False if ``out`` holds the data set of these parameters already.
@@ -51,8 +55,6 @@ def make_shapes(
         ValueError: If a number is too small.
         WriteError: If the data set could not be written.
     """
-    from rich.progress import Progress
-
     if train < 1 or val < 1 or size < 96 or seed < 0:
         raise ValueError(
             "a data set of shapes wants `train` and `val` of at least 1, `size` of at least 96 and "
@@ -67,23 +69,19 @@ def make_shapes(
             return False
         held = f"shapes made with {found}" if found else "files that are not a data set of shapes"
         raise FileExistsError(f"{out} holds {held}: name another folder, or remove this one")
-    with replacing_folder(out) as aside, Progress() as progress:
+    done = itertools.count(1)
+    with replacing_folder(out) as aside:
         for index, (split, number) in enumerate((("train", train), ("val", val))):
-            task = progress.add_task(f"shapes, {split}", total=number)
-            _make_split(aside, split, number, size, (seed, index), progress, task)
+            for _ in _make_split(aside, split, number, size, (seed, index)):
+                progress(next(done), train + val)
         (aside / RECORD).write_text(json.dumps(made_with))
     return True
 
 
 def _make_split(
-    folder: Path,
-    split: str,
-    number: int,
-    size: int,
-    seed: tuple[int, int],
-    progress: Progress,
-    task: TaskID,
-) -> None:
+    folder: Path, split: str, number: int, size: int, seed: tuple[int, int]
+) -> Iterator[None]:
+    """Write the images of a split, then its annotations; yield after each image."""
     (folder / split).mkdir()
     (folder / "annotations").mkdir(exist_ok=True)
     images, annotations = [], list[dict]()
@@ -98,7 +96,7 @@ def _make_split(
             annotation = annotate(mask, is_crowd)
             annotation.update(id=len(annotations) + 1, image_id=index + 1, category_id=label + 1)
             annotations.append(annotation)
-        progress.advance(task)
+        yield
     content = dict(
         info=dict(description="Shapes on textured grounds"),
         images=images,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ def evaluate_label_maps(
     classes: Sequence[str],
     *,
     reduce_zero_label: bool = False,
-    progress: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Figures:
     """Compare each PNG of labels in or below a folder with the PNG of the same path in another.
 
@@ -29,7 +29,7 @@ def evaluate_label_maps(
         classes: Names of the classes, in the order of the labels.
         reduce_zero_label: Whether 0 means unlabelled in both folders and the labels begin at 1, as
             in ADE20K. A pixel that is predicted as unlabelled is a miss.
-        progress: Whether to show a progress bar on stderr.
+        progress: Called with the number of compared maps, and of all.
 
     Returns:
         mIoU, mAcc and aAcc in percent, and IoU and Acc of each class.
@@ -40,16 +40,12 @@ def evaluate_label_maps(
             truth, has a label without a class, or has no truth; if no map of the truth has a
             labelled pixel; or if there are more classes than a map can distinguish.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from convnext_dense.evaluation.iou_metric import BenchmarkIoUMetric, figures_of_areas
 
     check_number_of_classes(classes, reduce_zero_label, "this evaluation")
     pairs = pair_label_maps(Path(pred_dir), Path(gt_dir))
     areas = []
-    console = Console(stderr=True, quiet=not progress)
-    for pred_file, gt_file in track(pairs, "Comparing", console=console, transient=True):
+    for number, (pred_file, gt_file) in enumerate(pairs, 1):
         truth = read_labels(gt_file, len(classes), reduce_zero_label)
         pred = read_labels(pred_file, len(classes), reduce_zero_label)
         if pred.shape != truth.shape:
@@ -60,6 +56,8 @@ def evaluate_label_maps(
             )
         maps = torch.from_numpy(pred), torch.from_numpy(truth)
         areas.append(BenchmarkIoUMetric.intersect_and_union(*maps, len(classes), IGNORED))
+        if progress:
+            progress(number, len(pairs))
     return figures_of_areas(areas, classes)
 
 

@@ -25,7 +25,7 @@ class Step:
         loss: Mean of the last losses, or None.
         rate: Iterations per second, or None for the first.
         seconds_left: Estimate of the time until the end of the phase, without validations.
-        memory: Highest use so far in bytes: of the GPU by tensors, or of this process.
+        memory: Highest use so far in bytes, of the GPU by tensors or of this process; or None.
         is_logged: Whether mmengine logs this iteration, by the interval of its LoggerHook.
     """
 
@@ -36,7 +36,7 @@ class Step:
     loss: float | None
     rate: float | None
     seconds_left: float | None
-    memory: int
+    memory: int | None
     is_logged: bool
 
 

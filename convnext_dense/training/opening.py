@@ -136,7 +136,7 @@ def _weights(model: nn.Module, plan: Plan, is_training: bool) -> str:
     source = initial_checkpoint(cfg)
     if not source or not is_training:
         return "random values"
-    names = {url: name for name, files in WEIGHTS.items() for url in files.values()}
+    names = {one.source: name for name, files in WEIGHTS.items() for one in files.values()}
     known = f"{names[source]}: " if source in names else ""
     arch = getattr(getattr(model, "backbone", None), "arch", None)
     licence = licence_of(source, getattr(arch, "grn", False))

@@ -16,7 +16,7 @@ pytestmark = [
 ]
 SCRIPT = """
 from mmengine.config import Config
-from convnext_dense.cli.options import print_note
+from convnext_dense.cli.console.current import show_note
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import Plan, take_steps
 from convnext_dense.config.steps import check_data
@@ -26,16 +26,16 @@ from convnext_dense.training.processes import join_processes, leave_processes
 cfg = Config(dict(launcher="pytorch", model=dict()))
 join_processes(cfg)
 
-def warn(cfg, splits):
+def warn(cfg, splits, objects):
     print("checked", splits, flush=True)
     return [Finding("warning", "train", "two of them", ("annotation 1",), "a.json")]
 
-def refuse(cfg, splits):
+def refuse(cfg, splits, objects):
     print("checked", splits, flush=True)
     raise FileNotFoundError("no such data")
 
 def look(splits):
-    take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], print_note)
+    take_steps(Plan(RunOptions(cfg), cfg, splits=splits), [check_data.check_run_data], show_note)
 
 check_data.check_data = warn
 look(("train",))

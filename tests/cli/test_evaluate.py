@@ -142,9 +142,9 @@ def test_the_config_of_training_is_left_as_it_was(cli, trained, kind, tmp_path):
 def test_says_what_was_written(cli, detector):
     flags = ["--work-dir", "w"]
     said = cli.test("det", detector, *flags)
-    assert "figures    w/metrics.json and w/per_class.csv\n" in said
+    assert "figures      w/metrics.json and w/per_class.csv\n" in said
     said = cli.test("det", detector, *flags, options="test_evaluator.metric=proposal")
-    assert "figures    w/metrics.json\n" in said
+    assert "figures      w/metrics.json\n" in said
     assert not Path("w/per_class.csv").exists()
 
 

@@ -65,7 +65,7 @@ def test_sigterm_leaves_a_checkpoint_and_says_how_to_go_on(cli):
     argv = [*command[1:-1], f"train_cfg.max_iters={iteration + 1}", "--resume"]
     status, out, err = cli.call("train", argv)
     assert status == 0, err
-    assert f"weights    {last}, resumed\n" in out
+    assert f"weights      {last}, resumed\n" in out
     assert f"resumed epoch: 0, iter: {iteration}" in cli.log("w")
 
 

@@ -61,7 +61,7 @@ def test_weights_in_metas_layout_are_in(cli, trained):
         *("--weights", "meta.pth", "--work-dir", "w"),
         options="optim_wrapper.optimizer.lr=1e-30 train_cfg.max_iters=1",
     )
-    assert "weights    meta.pth; licence: not known by the name" in said
+    assert "weights      meta.pth; licence: not known by the name" in said
     assert f"loaded       {len(net.state_dict())} parameters" in cli.log("w")
     saved = cli.load("w/iter_1.pth")["state_dict"]
     for name, value in net.state_dict().items():

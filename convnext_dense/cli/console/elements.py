@@ -15,8 +15,8 @@ from convnext_dense.evaluation.tables import plain_table, table_width
 from convnext_dense.text import printable
 from convnext_dense.training.observer import TRAIN, Step, Validation
 
-# Columns of the titles of facts.
-TITLES = 11
+# Columns of the titles of facts, as in the report of loaded weights.
+TITLES = 13
 # A live line has a bar if so many columns are left for it.
 _BAR = 12
 # How many validations a table shows; the best is one of them.
@@ -63,7 +63,7 @@ def progress(step: Step, width: int | None = None) -> Text:
         (1, "" if step.loss is None else f"loss {step.loss:.4f}"),
         (3, "" if step.rate is None else f"{_digits(step.rate)} it/s"),
         (2, "" if step.seconds_left is None else f"{duration(step.seconds_left)} left"),
-        (5, f"{_digits(step.memory / 1e9)} GB"),
+        (5, "" if step.memory is None else f"{_digits(step.memory / 1e9)} GB"),
     ]
     parts = [(order, text) for order, text in parts if text]
     if width is None:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO, cast
 
 from mmengine.logging import MMLogger
@@ -16,7 +16,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from convnext_dense.cli.console import elements
 from convnext_dense.cli.console.libraries import (
     ACTIONABLE,
     Once,
@@ -24,7 +23,6 @@ from convnext_dense.cli.console.libraries import (
     is_library,
     speaks_for_library,
 )
-from convnext_dense.cli.flags import with_flags
 from convnext_dense.ranks import rank
 from convnext_dense.training.observer import ObserverHandler, RunObserver, send_to_observer
 
@@ -246,30 +244,3 @@ class _Line:
         text = self._line(options.max_width)
         text.no_wrap, text.overflow = True, "crop"
         yield text
-
-
-_current: list[Screen] = []
-
-
-@contextlib.contextmanager
-def open_screen(*, verbose: bool = False) -> Iterator[Screen]:
-    """Make a screen of the standard output, for all that is printed in this context."""
-    screen = Screen(sys.stdout, verbose=verbose)
-    _current.append(screen)
-    try:
-        with screen.sorted_out():
-            yield screen
-    finally:
-        _current.pop()
-
-
-def current_screen() -> Screen:
-    """Return the screen of the tool that runs, or one of the standard output as it is."""
-    return _current[-1] if _current else Screen(sys.stdout)
-
-
-def show_facts(rows: Mapping[str, str]) -> None:
-    """Print facts by title, with flags instead of arguments."""
-    screen = current_screen()
-    shown = {title: with_flags(text) for title, text in rows.items()}
-    screen.show(elements.facts(shown, screen.width))
