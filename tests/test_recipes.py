@@ -36,6 +36,14 @@ SEGMENTERS = {
     "upernet_convnext_xl_in22k_ade20k": ("xlarge", "xlarge_22k", 640, 426, 0.4, 8e-5, False),
 }
 
+# The recipes of DINOv3's model card: arch, channels of the last map.
+LINEAR = {
+    "t": ("tiny", 768),
+    "s": ("small", 768),
+    "b": ("base", 1024),
+    "l": ("large", 1536),
+}
+
 
 def load(name: str) -> Config:
     return Config.fromfile(ROOT / "configs" / name)
@@ -109,6 +117,49 @@ def test_segmenter(name):
     assert wrapper.paramwise_cfg == dict(decay_rate=0.9, decay_type="stage_wise")
     assert cfg.train_cfg.max_iters == 160_000 and cfg.param_scheduler[1].power == 1.0
     assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
+
+
+@pytest.mark.parametrize("size", LINEAR)
+def test_linear_head_on_frozen_features(size):
+    arch, channels = LINEAR[size]
+    cfg = load(f"seg/linear_dinov3_convnext_{size}_ade20k.py")
+    backbone, head = cfg.model.backbone, cfg.model.decode_head
+    assert (backbone.arch, tuple(backbone.out_indices), backbone.frozen_stages) == (arch, (3,), 4)
+    assert "drop_path_rate" not in backbone and not cfg.model.get("auxiliary_head")
+    source = f"timm/convnext_{arch}.dinov3_lvd1689m"
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=source, final_norm="use")
+    assert (head.type, head.in_channels, head.num_classes) == ("LinearHead", channels, 150)
+    assert (head.norm_cfg.type, head.dropout_ratio) == ("SyncBN", 0.1)
+    # dinov3's config-ade20k-linear-training.yaml.
+    wrapper = cfg.optim_wrapper
+    assert (wrapper.type, wrapper.clip_grad) == ("OptimWrapper", None)
+    assert wrapper.optimizer == dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3)
+    warm_up, cosine = cfg.param_scheduler
+    assert (warm_up.type, warm_up.start_factor, warm_up.end) == ("LinearLR", 1e-6, 1500)
+    assert (cosine.type, cosine.T_max, cosine.eta_min) == ("CosineAnnealingLR", 40_000, 0)
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (40_000, 5000)
+    assert cfg.train_dataloader.batch_size == 2 and cfg.auto_scale_lr.base_batch_size == 16
+    pipeline = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert pipeline["RandomResize"].ratio_range == (0.5, 2.0)
+    assert pipeline["RandomCrop"].crop_size == (512, 512)
+    assert {"RandomFlip", "PhotoMetricDistortion"} <= pipeline.keys()
+    assert cfg.model.test_cfg == dict(mode="slide", crop_size=(512, 512), stride=(341, 341))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [row.config for row in PUBLISHED if row.pretrained == "DINOv3" and "linear" not in row.config],
+)
+def test_recipes_over_dinov3_differ_in_the_weights_alone_or_freeze_them(name):
+    cfg, base = load(f"{name}.py"), load(f"{name.replace('_dinov3', '').replace('_frozen', '')}.py")
+    ours, theirs = cfg.model.backbone, base.model.backbone
+    assert ours.init_cfg.checkpoint == f"timm/convnext_{ours.arch}.dinov3_lvd1689m"
+    if "_frozen_" in name:
+        assert ours.pop("frozen_stages") == 4 and ours.init_cfg.final_norm == "use"
+        assert not ours.pop("drop_path_rate", 0) and 3 in (ours.get("out_indices") or (3,))
+        theirs.pop("drop_path_rate", None)
+    ours.pop("init_cfg"), theirs.pop("init_cfg")
+    assert cfg.to_dict() == base.to_dict()
 
 
 def test_model_zoo_page_is_up_to_date():

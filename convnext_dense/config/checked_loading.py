@@ -45,7 +45,7 @@ def use_checked_loading(cfg: Config) -> None:
 
 def check_pictures(node: ConfigDict) -> None:
     """Replace a transform that loads pictures by our checked one; others are not changed."""
-    if type_name(node) == "LoadImageFromFile":
+    if type_name(node) in LOADERS:  # the config of a run names ours
         from convnext_dense.data import loading  # noqa: F401  registers itself
 
         node["type"] = "LoadPicture"

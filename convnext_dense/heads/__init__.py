@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING
 from convnext_dense.lazy import load_when_used
 
 if TYPE_CHECKING:
+    from convnext_dense.heads.linear_head import LinearHead
     from convnext_dense.heads.simple_feature_pyramid import SimpleFeaturePyramid
 
-__all__ = ["SimpleFeaturePyramid"]
-__getattr__, __dir__ = load_when_used(__name__, {"SimpleFeaturePyramid": ".simple_feature_pyramid"})
+__all__ = ["LinearHead", "SimpleFeaturePyramid"]
+__getattr__, __dir__ = load_when_used(
+    __name__,
+    {"LinearHead": ".linear_head", "SimpleFeaturePyramid": ".simple_feature_pyramid"},
+)

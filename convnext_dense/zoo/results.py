@@ -75,6 +75,7 @@ def _multi_scale(miou: float) -> dict[str, float]:
 
 CONVNEXT = "arXiv 2201.03545, tables 3 and 4"
 CONVNEXT_V2 = "arXiv 2301.00808, tables 6 and 7"
+DINOV3 = "facebookresearch/dinov3, MODEL_CARD.md"
 DETREX = "IDEA-Research/detrex, projects/dino"
 
 # What the authors do not say, and what the recipes take.
@@ -85,6 +86,10 @@ V2_COCO = (
 V2_ADE20K = (
     "learning rate, layer decay and drop path: the middle of what was searched, 2e-4, 0.85 and "
     "0.25; precision; whether the multi-scale test flips: it does here"
+)
+DINOV3_LINEAR = (
+    "which settings these figures have: those of the authors' file for ADE20K; whether the maps of "
+    "stride 32 are made larger, as their ConvNeXt can: they are not"
 )
 DETREX_DINO = "which files of weights, for IN-1K those at 224 pixels"
 
@@ -139,6 +144,23 @@ def _dino(config: str, size: str, pretrained: str, box: float) -> Published:
     )
 
 
+def _dinov3(config: str, head: str, size: str) -> Published:
+    """Return a row without figures; the authors print none beside those of the linear head."""
+    return Published(config, head, f"ConvNeXt-{size}", "DINOv3")
+
+
+def _linear(size: str, miou: float) -> Published:
+    return Published(
+        f"seg/linear_dinov3_convnext_{size}_ade20k",
+        "Linear head",
+        f"ConvNeXt-{size.upper()}, frozen",
+        "DINOv3",
+        DINOV3,
+        {"mIoU": miou},
+        left_open=DINOV3_LINEAR,
+    )
+
+
 # fmt: off
 PUBLISHED: tuple[Published, ...] = (
     _of_meta("det/mask_rcnn_convnext_t_coco", "Mask R-CNN", "ConvNeXt-T", "IN-1K",
@@ -170,6 +192,12 @@ PUBLISHED: tuple[Published, ...] = (
               "open-mmlab/mmdetection, configs/rtmdet", {"coco/bbox_mAP": 53.1},
               "https://github.com/orange0-jp/orange-weights/releases/download/"
               "v0.1.0rtmdet-swin-convnext/rtmdet_l_convnext_b_4xb32-100e_coco-d4731b3d.pth"),
+    _dinov3("det/mask_rcnn_dinov3_convnext_t_coco", "Mask R-CNN", "T"),
+    _dinov3("det/mask_rcnn_dinov3_convnext_t_frozen_coco", "Mask R-CNN", "T, frozen"),
+    _dinov3("det/dino_dinov3_convnext_t_coco", "DINO", "T"),
+    _dinov3("det/dino_dinov3_convnext_t_frozen_coco", "DINO", "T, frozen"),
+    _dinov3("det/dino_dinov3_convnext_l_coco", "DINO", "L"),
+    _dinov3("det/dino_dinov3_convnext_l_frozen_coco", "DINO", "L, frozen"),
     *(Published(f"det/mask2former_convnext_{size.lower()}_coco", "Mask2Former", f"ConvNeXt-{size}",
                 "IN-1K") for size in "TBL"),
     _of_meta("seg/upernet_convnext_t_ade20k", "UperNet", "ConvNeXt-T", "IN-1K",
@@ -189,6 +217,14 @@ PUBLISHED: tuple[Published, ...] = (
     _v2("seg/upernet_convnext_v2_h_ade20k", "H", _multi_scale(55.0), params=707, flops=3272),
     _v2("seg/upernet_convnext_v2_h_in22k_ade20k", "H", _multi_scale(57.0), "FCMAE, IN-22K",
         params=707, flops=5113),
+    _linear("t", 42.7),
+    _linear("s", 44.8),
+    _linear("b", 46.3),
+    _linear("l", 47.8),
+    _dinov3("seg/upernet_dinov3_convnext_t_ade20k", "UperNet", "T"),
+    _dinov3("seg/upernet_dinov3_convnext_t_frozen_ade20k", "UperNet", "T, frozen"),
+    _dinov3("seg/upernet_dinov3_convnext_b_ade20k", "UperNet", "B"),
+    _dinov3("seg/upernet_dinov3_convnext_b_frozen_ade20k", "UperNet", "B, frozen"),
     *(Published(f"seg/mask2former_convnext_{size.lower()}_ade20k", "Mask2Former",
                 f"ConvNeXt-{size}", "IN-1K") for size in "TBL"),
 )

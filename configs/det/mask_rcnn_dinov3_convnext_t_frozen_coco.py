@@ -1,0 +1,6 @@
+_base_ = "./mask_rcnn_dinov3_convnext_t_coco.py"
+
+# None published.
+model = dict(
+    backbone=dict(frozen_stages=4, drop_path_rate=0.0, init_cfg=dict(final_norm="use")),
+)
