@@ -18,12 +18,13 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_parallel(name: str, number: int) -> None:
+def check_parallel(name: str, number: int, remedy: str = "") -> None:
     """Refuse too many processes or threads for the cores of this machine.
 
     Args:
         name: The key or argument that states the number.
         number: Number of processes or threads.
+        remedy: The end of the message.
 
     Raises:
         ValueError: If there are more than four per core.
@@ -32,5 +33,5 @@ def check_parallel(name: str, number: int) -> None:
     if number > MOST_PER_CORE * cores:
         raise ValueError(
             f"{name} is at most {MOST_PER_CORE * cores} on this machine, {MOST_PER_CORE} for each "
-            f"of {cores} cores, got {number}"
+            f"of {cores} cores, got {number}{remedy}"
         )

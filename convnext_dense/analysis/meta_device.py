@@ -15,10 +15,15 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 def build_without_data(cfg: Config) -> nn.Module:
-    """Build a config's model on the meta device, ready for inference."""
+    """Build a config's model on the meta device, ready for inference.
+
+    ``model`` may also be a part of one, such as a backbone.
+    """
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")), _EmptyOnMeta():
         model = MODELS.build(copy.deepcopy(cfg.model))  # DINO changes the dict that builds it
-    return revert_sync_batchnorm(model).to("meta").eval()
+    model = revert_sync_batchnorm(model).to("meta")
+    model.eval()  # the backbones of mmdet and mmseg return nothing
+    return model
 
 
 class _EmptyOnMeta(TorchFunctionMode):

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmengine.config import DictAction
+
+
+def number_or(word: str) -> Callable[[str], int | str]:
+    """Return the ``type`` of an argument that is a whole number or one word."""
+
+    def read(text: str) -> int | str:
+        try:
+            return word if text == word else int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"a number or {word}, got {text!r}") from None
+
+    return read
 
 
 class NumberAction(argparse.Action):

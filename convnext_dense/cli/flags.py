@@ -37,6 +37,7 @@ FLAGS: dict[str, Shown] = {
     "ema": "--ema",
     "epochs": "--epochs",
     "force_keys": "--force-key",
+    "freeze": "--freeze",
     "img_size": "--img-size",
     "iters": "--iters",
     "launcher": "--launcher",

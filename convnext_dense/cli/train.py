@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import NumberAction, number_or
 from convnext_dense.cli.console.current import current_screen
 from convnext_dense.cli.console.run import RunConsole
 from convnext_dense.cli.options import (
@@ -15,7 +15,7 @@ from convnext_dense.cli.options import (
     run_options,
 )
 from convnext_dense.cli.program import called, words_of
-from convnext_dense.config.options import AMP_DTYPES, AUTO
+from convnext_dense.config.options import ALL, AMP_DTYPES, AUTO
 from convnext_dense.config.trackers import TRACKERS
 from convnext_dense.training.observer import Outcome
 from convnext_dense.zoo.weights import WEIGHTS
@@ -30,6 +30,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the backbone's weights instead of the config's, in any published layout; or the name "
         f"of published weights for its arch: {', '.join(WEIGHTS)} ({called('weights list')}); none "
         "trains from scratch",
+    )
+    parser.add_argument(
+        "--freeze",
+        metavar="N|all",
+        type=number_or(ALL),
+        help="train without the backbone's stem and its first N stages, or without the whole "
+        "backbone; 0: without the stem, -1: nothing is frozen",
     )
     parser.add_argument(
         "--amp",

@@ -11,6 +11,7 @@ from typing import Literal
 from mmengine.config import Config
 
 # Special values of options.
+ALL = "all"
 AUTO = "auto"
 NONE = "none"
 
@@ -49,6 +50,8 @@ class RunOptions:
         weights: Initial weights of the backbone: a file, URL or hub id, a name in
             :data:`~convnext_dense.zoo.weights.WEIGHTS` for the published weights of its arch, or
             ``none``.
+        freeze: The backbone's ``frozen_stages``: -1 freezes nothing, 0 the stem, n the stem and the
+            first n stages; or ``all``.
         amp: Mixed precision: ``float16`` or ``bfloat16``.
         launcher: Launcher of the processes: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         accumulate: Batches per optimizer step.
@@ -98,6 +101,7 @@ class RunOptions:
     mode: Literal["auto", "native", "adapter"] = "auto"
     backbone_options: Mapping[str, object] = field(default_factory=dict)
     weights: str | None = None
+    freeze: int | str | None = None
     amp: str | None = None
     launcher: str = "none"
     accumulate: int | None = None

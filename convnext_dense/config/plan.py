@@ -20,6 +20,7 @@ from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.early_stop import set_early_stop
+from convnext_dense.config.steps.freeze import set_freeze
 from convnext_dense.config.steps.hooks import add_hooks
 from convnext_dense.config.steps.learning_rate import set_learning_rate
 from convnext_dense.config.steps.limit import set_limit
@@ -71,6 +72,7 @@ TRAIN = Task(
     steps=(
         *RUN,
         set_weights,
+        set_freeze,
         fit_device,
         set_precision,
         set_learning_rate,

@@ -26,6 +26,7 @@ class StopWithoutBestHook(EarlyStoppingHook):
         # The monitored figure may be known only after the first validation.
         super().__init__(monitor="best_score", rule="greater", patience=patience)
         self.best_score: float
+        self.wait_count: int
 
     def before_train(self, runner: Runner) -> None:
         """Take over the best of a resumed run, which may have had no such hook."""

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, ZeroRedundancyOptimizer
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from convnext_dense.config.plan import Task, take_steps
@@ -41,6 +42,16 @@ class ToolRunner(Runner):
 
     def dump_config(self) -> None:
         """Write nothing."""
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, with what it freezes frozen.
+
+        Some backbones freeze in training mode alone. Processes must know it before they share the
+        gradients, and the optimizer before it takes the parameters.
+        """
+        built = super().build_model(model)
+        built.train()
+        return built
 
     def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
         """Build the logger; the run ends if its file cannot be written."""

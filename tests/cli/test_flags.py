@@ -160,6 +160,21 @@ def test_tensorboard_is_asked_for_by_its_extra(cli, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(("stages", "frozen"), [(2, 2), ("all", 4)])
+def test_freeze_leaves_the_stages_as_they_were(cli, short_run, rates, stages, frozen):
+    short_run("w", "--freeze", stages, iterations=4)
+    changed = cli.differing_weights("w/iter_2.pth", "w/iter_4.pth")
+    of_backbone = {name.split(".")[2] for name in changed if ".stages." in name}
+    assert of_backbone == {str(stage) for stage in range(frozen, 4)}
+    for part in ("downsample_layers.", "norm"):
+        numbers = {n.partition(f"backbone.{part}")[2][:1] for n in changed} - {""}
+        assert numbers == of_backbone
+    # The trained layers keep the rates that decay with depth.
+    short_run("whole", "--freeze", -1)
+    assert set(rates("w/iter_2.pth")) <= set(rates("whole/iter_2.pth"))
+    assert (len(set(rates("w/iter_2.pth"))) == 1) == (stages == "all")
+
+
 @pytest.mark.parametrize("kind", ["det", "seg"])
 def test_limit_tests_the_first_images(cli, trained, kind):
     checkpoint = trained[kind] / {"det": "epoch_3.pth", "seg": "iter_6.pth"}[kind]

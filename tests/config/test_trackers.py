@@ -52,7 +52,7 @@ def test_every_backend_of_mmengine_has_a_name():
     assert named == upstream - {"LocalVisBackend"}
 
 
-@pytest.mark.parametrize("name", set(TRACKERS) - {"wandb", "clearml"})
+@pytest.mark.parametrize("name", sorted(set(TRACKERS) - {"wandb", "clearml"}))
 def test_mmengine_builds_the_backend_with_its_arguments(name):
     (_, backend) = logged(name).config.visualizer.vis_backends
     VISBACKENDS.build(dict(backend, save_dir="w"))

@@ -74,7 +74,7 @@ def _check_workers(key: str, loader: dict, *, starts: bool) -> None:
     """Check the number of a loader's workers, and that settings of workers have workers."""
     workers = loader.get("num_workers", 0)
     if starts:
-        check_parallel(f"{key}.num_workers", workers)
+        check_parallel(f"{key}.num_workers", workers, "; `workers` sets it")
     for name, none in OF_WORKERS.items():
         if loader.get(name) and not workers and (key, name) != _SET_FOR_EVERY_RUN:
             raise ValueError(
