@@ -100,6 +100,8 @@ def _set_published(edits: Edits, wrapper: dict, scope: str, new: NewBackbone) ->
     custom = (wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
     kept = {key: value for key, value in custom.items() if not key.startswith("backbone")}
     paramwise = {**decay, **({"custom_keys": kept} if kept else {})}
+    if new.is_isotropic:
+        why = "a layer for each block, as in ViTDet-H and BEiT-B"
     edits.set("optim_wrapper", wrapper, "paramwise_cfg", paramwise, why)
 
 
