@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ from convnext_dense.benchmark.backbone import OURS, Measurement, Row, Setting
 from convnext_dense.benchmark.models import ModelRow
 from convnext_dense.benchmark.timing import Spread
 from convnext_dense.files import replacing, write_whole
+from convnext_dense.kernels.switched_off import device_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,21 +34,11 @@ def environment(device: torch.device) -> dict[str, str | int | dict[str, str]]:
     return dict(
         command=shlex.join(["python", *sys.argv]),
         device=str(device),
-        processor=processor(device),
+        processor=device_name(device),
         threads=torch.get_num_threads(),
         python=platform.python_version(),
         versions={name: found for name in LIBRARIES if (found := _version(name))},
     )
-
-
-def processor(device: torch.device) -> str:
-    """Return the name of the processor or GPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str | None:
@@ -217,7 +207,7 @@ def _whiskers(times: list[Spread]) -> list[list[float]]:
 def _machine(device: torch.device) -> str:
     count = torch.get_num_threads()
     threads = f"{count} thread{'s' * (count > 1)}, " if device.type == "cpu" else ""
-    return f"{processor(device)}, {threads}torch {torch.__version__}"
+    return f"{device_name(device)}, {threads}torch {torch.__version__}"
 
 
 def _outputs(row: Row) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as global_hooks
 
-from convnext_dense.kernels import onednn, triton
+from convnext_dense.kernels import onednn, reference, triton
 from convnext_dense.kernels.autocast import autocast_dtype, compute_dtype
 from convnext_dense.kernels.parameters import BlockFunctions
+from convnext_dense.kernels.switched_off import all_switched_off, switched_off
 
 # The `with plain_torch():` blocks that have been entered and not left yet. They count in all
 # threads: autograd runs CUDA's backward passes, with what they compute again, in threads of its
@@ -63,13 +66,38 @@ def fast_path(x: Tensor, *parameters: Tensor | None) -> BlockFunctions | None:
             return None
     dtype = compute_dtype(x)
     if device.type == "cpu" and onednn.available(dtype):
-        return onednn if onednn.is_worthwhile(x, dtype) else None
+        return _switched_on("onednn", device, dtype) if onednn.is_worthwhile(x, dtype) else None
     if device.type == "cuda" and triton.available(device, dtype):
-        # Imports Triton, which is not there on every machine.
-        from convnext_dense.kernels.triton import operators
-
-        return operators
+        return _switched_on("triton", device, dtype)
     return None
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The functions of a block whose halves come from different modules."""
+
+    conv_norm: Callable[..., Tensor]
+    mlp: Callable[..., Tensor]
+
+
+@functools.cache
+def _switched_on(library: str, device: torch.device, dtype: torch.dtype) -> BlockFunctions | None:
+    """Return a library's functions, with plain torch in place of those that are switched off."""
+    functions: BlockFunctions = onednn
+    if library == "triton":
+        # Imports Triton, which is not there on every machine.
+        from convnext_dense.kernels.triton import operators as functions
+    off = switched_off(device)
+    type_name = str(dtype).removeprefix("torch.")
+    halves = {
+        half: reference if f"{library}.{half}.{type_name}" in off else functions
+        for half in ("conv_norm", "mlp")
+    }
+    if all_switched_off() or functions not in halves.values():
+        return None
+    if reference not in halves.values():
+        return functions
+    return _Halves(halves["conv_norm"].conv_norm, halves["mlp"].mlp)
 
 
 def is_transformed() -> bool:

@@ -1,0 +1,182 @@
+"""A small detector and a small segmenter, trained on a few made pictures, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from time import perf_counter
+
+import cv2
+import numpy as np
+import torch
+
+from convnext_dense.config.compare_configs import find_recipe
+from convnext_dense.config.options import RunOptions
+from convnext_dense.data.shapes import CLASSES, draw_scene, make_shapes
+from convnext_dense.doctor.finding import Examination, Finding, Verdict
+from convnext_dense.swap.trial import quiet
+from convnext_dense.text import one_line
+from convnext_dense.training.run import train
+
+SIDE = 96
+PICTURES, VALIDATED = 4, 2
+ITERATIONS, MORE = 16, 2
+RATE = "optim_wrapper.optimizer.lr"
+DETECTOR, SEGMENTER = "mask_rcnn_convnext_t_coco", "upernet_convnext_t_ade20k"
+
+
+def check_training(examination: Examination) -> Iterator[Finding]:
+    """Train a small Mask R-CNN and a small UperNet; their losses must fall."""
+    for name, options in (
+        ("Mask R-CNN", detector_options(examination.folder)),
+        ("UperNet", segmenter_options(examination.folder)),
+    ):
+        yield _train(f"training of a small {name}", options)
+
+
+def check_amp(examination: Examination, device: torch.device) -> Iterator[Finding]:
+    """Train in float16 with loss scaling and in bfloat16, on one GPU."""
+    for dtype in ("float16", "bfloat16"):
+        for name, options in (
+            ("Mask R-CNN", detector_options(examination.folder)),
+            ("UperNet", segmenter_options(examination.folder)),
+        ):
+            folder = f"{options.work_dir}_{dtype}_{device.index}"
+            with torch.cuda.device(device):
+                yield _train(
+                    f"training of a small {name} in {dtype}, {device}",
+                    replace(options, amp=dtype, work_dir=folder),
+                )
+
+
+def check_checkpoints(examination: Examination) -> Iterator[Finding]:
+    """Resume a training from its checkpoint, after a damaged copy was refused."""
+    options = segmenter_options(examination.folder)
+    name = "checkpoint"
+    last = Path(str(options.work_dir)) / f"iter_{ITERATIONS}.pth"
+    if not last.is_file():
+        yield Finding(name, Verdict.NOT_SEEN, "the training above wrote none")
+        return
+    damaged = last.with_name("damaged.pth")
+    content = bytearray(last.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
+    damaged.write_bytes(content)
+    longer = replace(options, iters=ITERATIONS + MORE)
+    try:
+        with quiet():
+            train(replace(longer, resume=str(damaged)))
+    except Exception as error:  # any refusal is right, if it names the file
+        refused = damaged.name in str(error)
+        yield Finding(
+            "damaged checkpoint",
+            Verdict.FIT if refused else Verdict.WRONG,
+            "refused" if refused else one_line(error),
+            "" if refused else "report this line",
+        )
+    else:
+        yield Finding("damaged checkpoint", Verdict.WRONG, "read as if it were whole", "report it")
+    damaged.unlink()
+    try:
+        with quiet():
+            train(replace(longer, resume="auto"))
+        steps = [record["step"] for record in _log(Path(str(options.work_dir)))]
+        resumed = steps[-1] == ITERATIONS + MORE and steps.count(ITERATIONS) == 1
+        yield Finding(
+            name,
+            Verdict.FIT if resumed else Verdict.WRONG,
+            f"written, and resumed to iteration {steps[-1]}",
+            "" if resumed else "report this line",
+        )
+    except Exception as error:  # a run may fail in any way
+        yield Finding(name, Verdict.WRONG, f"could not be resumed: {one_line(error)}", "report it")
+
+
+def detector_options(folder: Path) -> RunOptions:
+    """Return the options of a small detector's training, and make its data set if it is missing."""
+    data = folder / "shapes"
+    if not data.exists():
+        with quiet():
+            make_shapes(data, PICTURES, VALIDATED, SIDE)
+    return RunOptions(
+        find_recipe(DETECTOR) or DETECTOR,
+        data_root=str(data),
+        classes=CLASSES,
+        ann_train="annotations/instances_train.json",
+        ann_val="annotations/instances_val.json",
+        work_dir=str(folder / "detector"),
+        **_SMALL,
+    )
+
+
+def segmenter_options(folder: Path) -> RunOptions:
+    """Return the options of a small segmenter's training, and make its data set if need be."""
+    data = folder / "label_maps"
+    if not data.exists():
+        _make_label_maps(data)
+    return RunOptions(
+        find_recipe(SEGMENTER) or SEGMENTER,
+        data_root=str(data),
+        classes=("ground", *CLASSES),
+        ann_train="maps/train",
+        ann_val="maps/val",
+        work_dir=str(folder / "segmenter"),
+        **_SMALL,
+    )
+
+
+_SMALL = dict(
+    img_size=SIDE,
+    backbone="atto",
+    weights="none",
+    batch_size=2,
+    seed=0,
+    iters=ITERATIONS,
+    workers=0,
+    lr=1e-3,
+)
+
+
+def _make_label_maps(folder: Path) -> None:
+    for split, count in (("train", PICTURES), ("val", VALIDATED)):
+        for kind in ("images", "maps"):
+            (folder / kind / split).mkdir(parents=True)
+        for index in range(count):
+            rng = np.random.default_rng((len(split), index))
+            picture, objects = draw_scene(rng, SIDE)
+            labels = np.zeros((SIDE, SIDE), np.uint8)
+            for label, mask, _ in objects:
+                labels[mask.astype(bool)] = label + 1
+            cv2.imwrite(str(folder / "images" / split / f"{index}.jpg"), picture)
+            cv2.imwrite(str(folder / "maps" / split / f"{index}.png"), labels)
+
+
+def _train(name: str, options: RunOptions) -> Finding:
+    """Train, and see whether the loss falls."""
+    start = perf_counter()
+    try:
+        with quiet():
+            train(options)
+        losses = [record["loss"] for record in _log(Path(str(options.work_dir)))]
+    except Exception as error:  # a run may fail in any way
+        return Finding(name, Verdict.WRONG, one_line(error), "the line says what is wrong")
+    quarter = max(len(losses) // 4, 1)
+    first, last = mean(losses[:quarter]), mean(losses[-quarter:])
+    falls = last < first
+    return Finding(
+        name,
+        Verdict.FIT if falls else Verdict.WRONG,
+        f"loss {first:.2f} to {last:.2f} in {ITERATIONS} iterations, "
+        f"{perf_counter() - start:.0f} s",
+        "" if falls else "run it again; if the loss still does not fall, report this line",
+    )
+
+
+def _log(work_dir: Path) -> list[dict]:
+    """Return the logged training records of a work directory's runs, in their order."""
+    files = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    records = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [record for record in records if "loss" in record]
