@@ -37,8 +37,13 @@ def environment(device: torch.device) -> dict[str, str | int | dict[str, str]]:
         processor=device_name(device),
         threads=torch.get_num_threads(),
         python=platform.python_version(),
-        versions={name: found for name in LIBRARIES if (found := _version(name))},
+        versions=installed_versions(),
     )
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of the libraries that matter for speed, by name."""
+    return {name: found for name in LIBRARIES if (found := _version(name))}
 
 
 def _version(name: str) -> str | None:

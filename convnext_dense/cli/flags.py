@@ -82,6 +82,7 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "reduce_zero_label": "--reduce-zero-label",
         "types": "--type",
     },
+    "doctor": {"apply": "--apply", "recipe": "--recipe", "workers": "--workers"},
     "flops": {"shape": "--shape"},
     "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
     "data shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},

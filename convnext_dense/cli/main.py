@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "flops": "count parameters and FLOPs",
     "benchmark": "measure speed and memory",
     "recipes": "list the recipes, with published figures",
+    "doctor": "examine this machine",
 }
 _DESCRIPTION = "ConvNeXt under the detectors and segmenters of mmdet and mmseg."
 _EPILOG = "%(prog)s SUBCOMMAND --help has the flags of each."

@@ -22,6 +22,7 @@ from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.early_stop import set_early_stop
 from convnext_dense.config.steps.freeze import set_freeze
 from convnext_dense.config.steps.hooks import add_hooks
+from convnext_dense.config.steps.kernels import mention_kernels
 from convnext_dense.config.steps.learning_rate import set_learning_rate
 from convnext_dense.config.steps.limit import set_limit
 from convnext_dense.config.steps.logging import set_logging
@@ -74,6 +75,7 @@ TRAIN = Task(
         set_weights,
         set_freeze,
         fit_device,
+        mention_kernels,
         set_precision,
         set_learning_rate,
         set_schedule,
@@ -91,6 +93,7 @@ TEST = Task(
         *RUN,
         set_tested_checkpoint,
         fit_device,
+        mention_kernels,
         set_tta,
         set_outputs,
         set_logging,
@@ -105,7 +108,7 @@ USE = Task((*DATA, *SETTINGS))
 MODEL = Task((read_given_config, set_overrides))
 SWAP = Task((read_given_config, put_backbone))
 # For a config that needs no changes, or that another task has planned.
-PREDICT = Task((read_given_config,))
+PREDICT = Task((read_given_config, mention_kernels))
 
 
 def plan_run(options: RunOptions, task: Task, tell: Callable[[str], None] | None = None) -> Plan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,21 +53,24 @@ def halves(functions: BlockFunctions, dtype: torch.dtype) -> list[Kernel]:
 
     def conv_norm(path: BlockFunctions) -> Callable[..., Results]:
         def run(grad: Tensor, *inputs: Tensor) -> Results:
-            return _with_gradients(
-                lambda x, *tensors: path.conv_norm(
-                    x, ConvNormParameters(*tensors, 1, EPS), _type(x, dtype)
-                ),
-                inputs,
-                grad,
-            )
+            def half(x: Tensor, *tensors: Any) -> Tensor:
+                parameters = ConvNormParameters._make((*tensors, 1, EPS))
+                return path.conv_norm(x, parameters, _type(x, dtype))
+
+            return _with_gradients(half, inputs, grad)
 
         return run
 
     def mlp(path: BlockFunctions, grn: bool) -> Callable[..., Results]:
         def run(grad: Tensor, *inputs: Tensor) -> Results:
             def half(x: Tensor, y: Tensor, *tensors: Tensor) -> Tensor:
-                own = (*tensors[:4], None, *tensors[4:], EPS) if grn else tensors
-                return path.mlp(x, y.to(_type(x, dtype)), MLPParameters(*own), SCALE)
+                w1, b1, w2, b2, *rest = tensors
+                own = MLPParameters(w1, b1, w2, b2)
+                if grn:
+                    own = own._replace(grn_weight=rest[0], grn_bias=rest[1], grn_eps=EPS)
+                else:
+                    own = own._replace(gamma=rest[0])
+                return path.mlp(x, y.to(_type(x, dtype)), own, SCALE)
 
             return _with_gradients(half, inputs, grad)
 
@@ -96,7 +101,7 @@ def halves(functions: BlockFunctions, dtype: torch.dtype) -> list[Kernel]:
                 ),
                 mlp(functions, grn),
                 mlp(reference, grn),
-                lambda shape, grn=grn: _mlp_inputs(shape, grn),
+                partial(_mlp_inputs, grn),
                 is_whole=True,
             )
             for grn in (False, True)
@@ -298,7 +303,7 @@ def _vectors(shape: Sequence[int], count: int) -> list[Tensor]:
     return [_random((shape[-1],), 21 + number) for number in range(count)]
 
 
-def _mlp_inputs(shape: Sequence[int], grn: bool) -> list[Tensor]:
+def _mlp_inputs(grn: bool, shape: Sequence[int]) -> list[Tensor]:
     c = shape[-1]
     w1, w2 = _random((4 * c, c), 30, c**-0.5), _random((c, 4 * c), 31, c**-0.5 / 2)
     maps = [_random(shape, 9), _random(shape), _random(shape, 1)]

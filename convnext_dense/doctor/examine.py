@@ -113,8 +113,12 @@ def _checks(examination: Examination) -> Iterator[Check]:
             yield Check(check.name, partial(_no_gpu, check.name))
         for index in examination.gpus:
             device = torch.device("cuda", index)
-            yield Check(f"{check.name}, {device}", partial(check.look, device=device))
+            yield Check(f"{check.name}, {device}", partial(_on, check, device))
     yield from LAST
+
+
+def _on(check: GPUCheck, device: torch.device, examination: Examination) -> Iterable[Finding]:
+    return check.look(examination, device)
 
 
 def _no_gpu(name: str, examination: Examination) -> Iterator[Finding]:
@@ -139,8 +143,8 @@ def switch_off(findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         if finding.kernel:
             on_gpu = finding.kernel.startswith("triton.")
-            device = torch.device("cuda" if on_gpu and torch.cuda.is_available() else "cpu")
-            seen.setdefault((finding.kernel, device_name(device)), []).append(finding)
+            where = torch.device("cuda" if on_gpu and torch.cuda.is_available() else "cpu")
+            seen.setdefault((finding.kernel, device_name(where)), []).append(finding)
     entries = [
         entry
         for entry in read_entries()
@@ -153,8 +157,9 @@ def switch_off(findings: Sequence[Finding]) -> list[str]:
             bad = found[0]
         if bad:
             why = f"{bad.verdict.value}: {bad.name}: {bad.detail}"
-            entry = dict(kernel=kernel, why=why, device=device, torch=torch.__version__)
-            entries.append(entry)
+            entries.append(
+                dict(kernel=kernel, why=why, device=device, torch=str(torch.__version__))
+            )
             off.append(kernel)
     path = kernels_file()
     if entries or path.exists():

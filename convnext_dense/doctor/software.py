@@ -108,7 +108,7 @@ def _imports() -> Iterator[Finding]:
 
 
 def _torchvision() -> Finding:
-    name = "operators"
+    name = "source of operators"
     if is_compiled():
         return Finding(name, Verdict.FIT, "mmcv's, compiled")
     try:

@@ -10,17 +10,34 @@ import torch
 from convnext_dense.benchmark.backbone import Measurement, Setting, measure_backbone
 from convnext_dense.benchmark.models import ModelRow, measure_models
 from convnext_dense.benchmark.networks import OURS
+from convnext_dense.benchmark.report import installed_versions
 from convnext_dense.config.compare_configs import find_recipe
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, plan_run
 from convnext_dense.config.steps.precision import use_precision
 from convnext_dense.doctor.finding import Examination, Finding, Verdict, speed_verdict
+from convnext_dense.kernels.switched_off import device_name
 from convnext_dense.swap.trial import quiet
 
 ARCH, SHAPE, BATCH = "tiny", (800, 1280), 2
 ROUNDS = 5
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _MODES = {"train": "training step", "infer": "inference"}
+
+
+# Of the table that :func:`backbone_row` makes rows of.
+ROWS_HEAD = (
+    "| ConvNeXt | input | type | mode | ours, ms | fastest eager peer, ms | fastest of eager and "
+    "compiled, ms | ratio to eager | ratio to compiled | memory beyond weights, MB |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def machine_line() -> str:
+    """Return the GPU and the versions, as a sentence for ``docs/benchmarks.md``."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    listed = ", ".join(f"{name} {version}" for name, version in installed_versions().items())
+    return f"{device_name(device)}; {listed}; CUDA {torch.version.cuda or 'none'}."
 
 
 def check_recipe(examination: Examination, device: torch.device) -> Iterator[Finding]:
