@@ -38,6 +38,18 @@ def fast_at_any_size(monkeypatch):
     monkeypatch.setattr(onednn, "is_worthwhile", lambda x, dtype: True)
 
 
+@pytest.fixture
+def count_fast_products():
+    """Call something, and count the fused products of oneDNN that it ran."""
+
+    def count(call, *args) -> int:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            call(*args)
+        return sum(event.name == "mkldnn::_linear_pointwise" for event in profile.events())
+
+    return count
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data sets beside the checkout."""

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from convnext_dense.config.compare_configs import find_recipe
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import USE, plan_run
+from convnext_dense.config.runner import config_of_runner
 from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.doctor.training import DETECTOR
 from convnext_dense.patches import enable
@@ -66,7 +67,8 @@ def _rate(folder: Path, workers: int) -> float:
     enable()
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loader = Runner.build_dataloader(plan_run(options, USE).config.train_dataloader, seed=0)
+        cfg = config_of_runner(plan_run(options, USE))  # with the loading that runs have
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
         batches = iter(loader)
         next(batches)
         start = perf_counter()

@@ -148,7 +148,9 @@ def _gradient_error(rank: int, count: int, device: torch.device) -> float:
     together = _BackboneAndNeck().to(device)
     alone(images).backward()
     ids = [device.index] if device.type == "cuda" else None
-    DistributedDataParallel(together, device_ids=ids)(_own_part(images, rank)).backward()
+    # Kept until the backward pass is over, in which it exchanges the gradients.
+    exchanging = DistributedDataParallel(together, device_ids=ids)
+    exchanging(_own_part(images, rank)).backward()
     # Together: the gradient of a single parameter may be nothing but rounding.
     own, want = (
         torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
