@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from mmengine.runner import Runner
 
-from convnext_dense.config.compare_configs import find_recipe
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.config.runner import config_of_runner
@@ -21,6 +20,7 @@ from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.doctor.training import DETECTOR
 from convnext_dense.patches import enable
 from convnext_dense.swap.trial import quiet
+from convnext_dense.zoo.recipes import recipe_file
 
 # As in COCO.
 HEIGHT, WIDTH = 480, 640
@@ -53,7 +53,7 @@ def check_loading(examination: Examination) -> Iterator[Finding]:
 def _rate(folder: Path, workers: int) -> float:
     """Return the pictures a second, after the processes have started."""
     options = RunOptions(
-        find_recipe(DETECTOR) or DETECTOR,
+        recipe_file(DETECTOR),
         data_root=str(folder),
         classes=("thing",),
         ann_train="train.json",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from convnext_dense.benchmark.backbone import Measurement, Setting, measure_backbone
-from convnext_dense.benchmark.models import ModelRow, measure_models
+from convnext_dense.benchmark.models import ModelRow, measure_models, title_of
 from convnext_dense.benchmark.networks import OURS
 from convnext_dense.benchmark.report import installed_versions
-from convnext_dense.config.compare_configs import find_recipe
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, plan_run
 from convnext_dense.config.steps.precision import use_precision
@@ -42,15 +40,15 @@ def machine_line() -> str:
 
 def check_recipe(examination: Examination, device: torch.device) -> Iterator[Finding]:
     """Time a training step and a prediction of a recipe on random pictures of its full size."""
-    path = find_recipe(examination.recipe) or Path(examination.recipe)
+    recipe = title_of(examination.recipe)
     for mode, title in _MODES.items():
         with quiet():
-            cfg = plan_run(RunOptions(path), MODEL).config
+            cfg = plan_run(RunOptions(examination.recipe), MODEL).config
             if mode == "train":
                 use_precision(cfg, "bfloat16")
             with torch.cuda.device(device):
                 (row,) = measure_models(
-                    {path.stem: cfg},
+                    {recipe: cfg},
                     mode,
                     device,
                     "amp",
@@ -58,7 +56,7 @@ def check_recipe(examination: Examination, device: torch.device) -> Iterator[Fin
                     rounds=ROUNDS,
                 )
         yield Finding(
-            f"{title} of {path.stem}, {device}",
+            f"{title} of {recipe}, {device}",
             Verdict.FIT,
             _model_detail(row),
             figures={"seconds": row.total.median, "memory": row.memory, "batch": row.batch},

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import torch
 
-from convnext_dense.config.compare_configs import find_recipe
 from convnext_dense.config.options import RunOptions
 from convnext_dense.data.shapes import CLASSES, draw_scene, make_shapes
 from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.swap.trial import quiet
 from convnext_dense.text import one_line
 from convnext_dense.training.run import train
+from convnext_dense.zoo.recipes import recipe_file
 
 SIDE = 96
 PICTURES, VALIDATED = 4, 2
@@ -127,7 +127,7 @@ def detector_options(folder: Path) -> RunOptions:
             make_shapes(data, PICTURES, VALIDATED, SIDE)
     return replace(
         _SMALL,
-        config=find_recipe(DETECTOR) or DETECTOR,
+        config=recipe_file(DETECTOR),
         data_root=str(data),
         classes=CLASSES,
         ann_train="annotations/instances_train.json",
@@ -144,7 +144,7 @@ def segmenter_options(folder: Path) -> RunOptions:
         _make_label_maps(data)
     return replace(
         _SMALL,
-        config=find_recipe(SEGMENTER) or SEGMENTER,
+        config=recipe_file(SEGMENTER),
         data_root=str(data),
         classes=("ground", *CLASSES),
         ann_train="labels/train",

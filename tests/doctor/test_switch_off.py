@@ -12,7 +12,7 @@ from convnext_dense.doctor.examine import switch_off
 from convnext_dense.doctor.finding import Finding, Verdict
 from convnext_dense.kernels import onednn, select, switched_off
 
-RECIPE = "configs/det/mask_rcnn_convnext_t_coco.py"
+RECIPE = "mask_rcnn_convnext_t_coco"
 FIT, SLOW, WRONG = Verdict.FIT, Verdict.SLOW, Verdict.WRONG
 
 
