@@ -7,13 +7,18 @@ mmengine. The import also makes ``mmcv.ops`` importable if mmcv is the lite vers
 nothing else; :func:`enable` applies the other patches.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from convnext_dense import registry, upstream  # noqa: F401  the first registers our names
+from convnext_dense import upstream
 from convnext_dense.lazy import load_when_used
 from convnext_dense.patches import enable
-from convnext_dense.training import atomic_backend  # noqa: F401  registers itself
 from convnext_dense.version import __version__
+
+# Without an extra it is missing: a name that is used, or a command, then says what to install.
+if find_spec("mmengine"):
+    from convnext_dense import registry  # noqa: F401  registers our names
+    from convnext_dense.training import atomic_backend  # noqa: F401  registers itself
 
 if TYPE_CHECKING:
     from convnext_dense.backbone.convnext import ConvNeXt

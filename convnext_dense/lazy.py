@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
+from convnext_dense.extras import explain_missing
+
 
 def load_when_used(
     package: str, modules: Mapping[str, str]
@@ -21,7 +23,12 @@ def load_when_used(
     def __getattr__(name: str) -> object:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(modules[name], package)
+        try:
+            module = import_module(modules[name], package)
+        except ModuleNotFoundError as error:
+            if (said := explain_missing(error)) is None:
+                raise
+            raise ImportError(f"{package}.{name}: {said}") from error
         value = module if modules[name] == f".{name}" else getattr(module, name)
         setattr(sys.modules[package], name, value)  # not asked for again
         return value

@@ -90,6 +90,18 @@ def test_backbone_runs_where_nothing_else_is_installed():
     )
 
 
+@pytest.mark.slow
+def test_a_name_that_needs_an_extra_names_it():
+    said = run(
+        "import sys; sys.modules['mmengine'] = None\n"  # None refuses an import
+        "import convnext_dense\n"
+        "try: convnext_dense.ConvNeXt\n"
+        "except ImportError as error: print(error)"
+    )
+    remedy = "mmengine is not installed: pip install 'convnext-dense[lite]'"
+    assert said == f"convnext_dense.ConvNeXt: {remedy}\n"
+
+
 def test_public_names():
     assert {"ConvNeXt", "load_weights", "__version__"} <= set(convnext_dense.__all__)
     for name in convnext_dense.__all__:

@@ -9,7 +9,6 @@ from pathlib import Path
 from mmengine.config import Config
 
 from convnext_dense.cli.errors import add_debug_option, run_tool
-from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.files import write_whole
 from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Peer, Published
 
@@ -69,6 +68,8 @@ def render(configs: Path) -> str:
 
 
 def _table(rows: list[Published], configs: Path) -> list[str]:
+    from convnext_dense.config.steps.weights import initial_weights  # imports torch
+
     metrics = list(rows[0].metrics)
     titles = ["recipe", "weights", *(METRIC_TITLES[name] for name in metrics)]
     titles += ["params (M)", "FLOPs (G)", "fine-tuned file"]

@@ -6,13 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from convnext_dense.cli.console.current import open_screen
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.output import print_text, safe_output, show_traceback
 from convnext_dense.cli.program import use_program
+from convnext_dense.extras import explain_missing
 from convnext_dense.patches import enable
 from convnext_dense.text import is_self_explaining, one_line
-from convnext_dense.upstream.file_handlers import plain_files
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +36,10 @@ def run_tool(main: Callable[[list[str]], None], argv: list[str] | None = None) -
     use_program("")
     use_flags_of("")
     try:
+        # Here, since they need what an extra brings: the message then says so.
+        from convnext_dense.cli.console.current import open_screen
+        from convnext_dense.upstream.file_handlers import plain_files
+
         with safe_output(), open_screen(verbose="--verbose" in argv), plain_files():
             refuse_empty(argv)
             enable()
@@ -74,6 +77,8 @@ def refuse_empty(argv: Sequence[str]) -> None:
 
 def describe_error(error: Exception) -> str:
     """Return an exception as one line, with flags instead of Python's arguments."""
+    if (missing := explain_missing(error)) is not None:
+        return missing
     said = with_flags(one_line(error))
     # A surprise is an unexpected type, or another error's message within this one.
     is_surprise = f"{type(error.__cause__).__name__}: " in said or not is_self_explaining(error)

@@ -1,0 +1,89 @@
+"""The wheel, installed without a clone in sight, does what the clone does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+
+import pytest
+
+from .wheel_trial import ROOT, check_contents, try_commands
+
+pytestmark = pytest.mark.slow
+BUILD = "from setuptools import build_meta; print(build_meta.build_wheel(r'{}'))"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of the sources as they are; building leaves nothing among them."""
+    place = tmp_path_factory.mktemp("wheel")
+    skipped = shutil.ignore_patterns("__pycache__")
+    for folder in ("convnext_dense", "configs"):
+        shutil.copytree(ROOT / folder, place / folder, symlinks=True, ignore=skipped)
+    for file in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, place)
+    build = [sys.executable, "-c", BUILD.format(place / "dist")]
+    subprocess.run(build, cwd=place, check=True, capture_output=True)
+    (built,) = (place / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Install the wheel alone into a new environment, and return the folder of its programs."""
+    place = tmp_path_factory.mktemp("environment")
+    venv.create(place)
+    pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install"]
+    subprocess.run([*pip, "--no-deps", "--no-index", "--quiet", wheel], check=True)
+    return place / "bin"
+
+
+@pytest.fixture
+def others(installed):
+    """Let the environment see what is installed here, and return its own folder of packages."""
+    (site,) = (installed.parent / "lib").glob("python*/site-packages")
+    # Its packages are found, but the editable install of ours that lies there is not obeyed.
+    file = site / "others.pth"
+    file.write_text(sysconfig.get_path("purelib"))
+    yield site
+    file.unlink()
+
+
+@pytest.fixture
+def run(installed, tmp_path):
+    def run(program, *argv):
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [installed / program, *argv]
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+
+    return run
+
+
+def test_what_the_wheel_holds(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        check_contents(archive.namelist())
+
+
+def test_it_works_in_an_empty_folder(installed, others, run, tmp_path):
+    program = "import convnext_dense as c; print(c.__file__)"
+    assert run("python", "-c", program).stdout == f"{others}/convnext_dense/__init__.py\n"
+    path = run("convnext-dense", "recipes", "--path", "upernet_convnext_t_ade20k").stdout
+    assert path == f"{others}/convnext_dense/.mim/configs/seg/upernet_convnext_t_ade20k.py\n"
+    try_commands(installed / "convnext-dense", tmp_path)
+
+
+def test_without_an_extra_one_line_names_it(run):
+    said = "error: mmengine is not installed: pip install 'convnext-dense[lite]'\n"
+    for command in (
+        ["convnext-dense", "train", "mask_rcnn_convnext_t_coco"],
+        ["convnext-dense", "--help"],
+        ["convnext-dense"],
+        ["python", "-m", "convnext_dense"],
+    ):
+        done = run(*command)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said), command
