@@ -54,7 +54,7 @@ def check_resources(examination: Examination) -> Iterator[Finding]:
             "shared memory",
             shutil.disk_usage(SHARED_MEMORY).free,
             LEAST_SHARED,
-            "start the container with --shm-size=8g, or train with `workers=0`",
+            "give the container 8 GB of it (shm_size), or train with `workers=0`",
             Verdict.WRONG,
         )
     yield _disk(examination.work_dir)

@@ -59,7 +59,7 @@ def _twins() -> Iterator[Finding]:
                 f"{found[0]} beside {found[1]}",
                 Verdict.WRONG,
                 "both are installed, and overwrite each other's files",
-                f"pip uninstall -y {' '.join(found)}, then install one of them",
+                f"pip uninstall {' '.join(found)}, then install one of them",
             )
 
 

@@ -46,7 +46,8 @@ FUNCTIONS = {
 OF_TOOLS = {
     *("--check", "--compile", "--debug", "--diff", "--help", "--json", "--local_rank"),
     *("--max-examples", "--memory-format", "--min-time", "--parts", "--path", "--peers"),
-    *("--per-class", "--plot", "--quiet", "--strict", "--threads", "--verbose"),
+    *("--full", "--per-class", "--plot", "--quick", "--quiet", "--rows", "--strict"),
+    *("--threads", "--verbose"),
 }
 
 
