@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 _SUFFIXES = ("LR", "Momentum", "ParamScheduler")
 _NAMES = {f"{kind}{suffix}": kind for kind in KINDS for suffix in _SUFFIXES}
 _NAMES["PolyLRRatio"] = "Poly"
-# They multiply at their first step and take it back at their last, so they need both.
+# As warm-ups they multiply at their first step and take it back at their last: they need both.
 _TWO_STEPS = ("Constant", "Linear")
 _WARM_UPS = ("Constant", "Linear", "QuadraticWarmup")
 # A warm-up takes at most this part of a run, if the config counts it in other units than the run.
@@ -149,7 +149,8 @@ class _Scaled:
         if begin:
             node["begin"] = self._place(begin)
         if end < ENDLESS:
-            least = min(old_span, 2 if self.kind in _TWO_STEPS else 1)
+            is_start = self.kind in _TWO_STEPS and not begin
+            least = min(old_span, 2 if is_start else 1, max(1, self.new_length))
             node["end"] = self._place(end, least=node.get("begin", 0) + least)
         new_span = (node["end"] if end < ENDLESS else self.new_length) - node.get("begin", 0)
         for key in KINDS[self.kind or ""]:

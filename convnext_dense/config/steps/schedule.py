@@ -35,8 +35,10 @@ _SCALED = (
     r"param_scheduler(\.\w+)*",
     r"(default|custom)_hooks\.\w+",
     r"model(\.\w+)*",
-    r"train_dataloader\.sampler",
 )
+# What the first line says by itself, or nobody has to know.
+_UNSAID = r"train_cfg\.(type|by_epoch|max_\w+)|default_hooks\.logger\..*"
+_UNSAID += r"|.*\.(by_epoch|convert_to_iter_based)"
 _LENGTHS = ("train_cfg.max_epochs", "train_cfg.max_iters")
 
 
@@ -84,7 +86,10 @@ def _set_length(cfg: Config, plan: Plan) -> list[str]:
     if old.by_epoch and not scaling.new.by_epoch:
         read_endlessly(cfg)
     cfg.merge_from_dict({key: asked.cfg_options[key] for key in plan.replaced if _is_kept(key)})
-    what = f"{option}: {why}, the config has {old}; what follows the length is scaled"
+    counts = ""
+    if old.by_epoch and not scaling.new.by_epoch:
+        counts = "it counts iterations, draws images without end, and "
+    what = f"{option}: {why}, the config has {old}; {counts}what follows the length is scaled"
     changes = [f"{option}: {change}" for change in _changes(before, cfg)]
     return [*notes, what, *changes, *(f"{option}: {one}" for one in said)]
 
@@ -151,6 +156,8 @@ def _changes(before: Config, after: Config) -> list[str]:
     for change in config_differences([before, after]):
         was, now = change.values
         for key in change.keys:
+            if re.fullmatch(_UNSAID, key):
+                continue
             parent, _, name = key.rpartition(".")
             text = f"{name} {was} -> {now}"
             if was == ABSENT:
@@ -167,8 +174,8 @@ def _changes(before: Config, after: Config) -> list[str]:
 
 
 def _label(cfg: Config, key: str) -> str:
-    """Return the key of a dict in a config, with its type."""
+    """Return the type of a dict in a config, if it has one, and its key."""
     node = value_at(cfg._cfg_dict, key)
     if isinstance(node, ConfigDict) and "type" in node:
-        return f"{key} ({type_name(node)})"
+        return f"{type_name(node)} ({key})"
     return key
