@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from mmengine.config import Config
 
 import convnext_dense  # noqa: F401
 from convnext_dense.backbone import resolve_arch
+from convnext_dense.config.compare_configs import config_differences
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.state import Plan
+from convnext_dense.config.steps.tta import set_tta
 from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED
 
 pytestmark = pytest.mark.slow
@@ -160,6 +165,137 @@ def test_recipes_over_dinov3_differ_in_the_weights_alone_or_freeze_them(name):
         theirs.pop("drop_path_rate", None)
     ours.pop("init_cfg"), theirs.pop("init_cfg")
     assert cfg.to_dict() == base.to_dict()
+
+
+V2 = "https://dl.fbaipublicfiles.com/convnext/convnextv2/{}_ema.pt"
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "amp"),
+    [("b", "base", True), ("l", "large", False), ("h", "huge", False)],
+)
+def test_mask_rcnn_v2(name, arch, amp):
+    """ConvNeXt V2, appendix A.3."""
+    cfg = load(f"det/mask_rcnn_convnext_v2_{name}_coco.py")
+    backbone, wrapper = cfg.model.backbone, cfg.optim_wrapper
+    assert (backbone.arch, backbone.drop_path_rate) == (f"v2_{arch}", 0.35)  # of 0.2 to 0.5
+    assert backbone.init_cfg.checkpoint == V2.format(f"im1k/convnextv2_{arch}_1k_224")
+    assert tuple(cfg.model.neck.in_channels) == resolve_arch(f"v2_{arch}").channels
+    assert wrapper.type == ("AmpOptimWrapper" if amp else "OptimWrapper")
+    assert wrapper.optimizer == dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+    assert wrapper.paramwise_cfg == dict(decay_rate=0.925, decay_type="layer_wise")  # 0.9 to 0.95
+    assert cfg.train_cfg.max_epochs == 36
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (4, 32)
+    assert cfg.model.test_cfg.rcnn.nms == dict(type="soft_nms", iou_threshold=0.5)
+    assert cfg.model.test_cfg.rpn.nms.type == "nms"
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert (steps["RandomResize"].scale, steps["RandomResize"].ratio_range) == (
+        (1024, 1024),
+        (0.1, 2.0),
+    )
+    assert steps["RandomCrop"].crop_size == (1024, 1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "crop", "weights"),
+    [
+        ("b", "base", 512, "im1k/convnextv2_base_1k_224"),
+        ("l", "large", 512, "im1k/convnextv2_large_1k_224"),
+        ("h", "huge", 512, "im1k/convnextv2_huge_1k_224"),
+        ("h_in22k", "huge", 640, "im22k/convnextv2_huge_22k_384"),
+    ],
+)
+def test_upernet_v2(name, arch, crop, weights):
+    """ConvNeXt V2, appendix A.4."""
+    path = f"seg/upernet_convnext_v2_{name}_ade20k.py"
+    cfg, channels = load(path), resolve_arch(f"v2_{arch}").channels
+    backbone, wrapper = cfg.model.backbone, cfg.optim_wrapper
+    assert (backbone.arch, backbone.drop_path_rate) == (f"v2_{arch}", 0.25)  # of 0.1 to 0.4
+    assert backbone.init_cfg.checkpoint == V2.format(weights)
+    assert tuple(cfg.model.decode_head.in_channels) == channels
+    assert cfg.model.auxiliary_head.in_channels == channels[2]
+    assert wrapper.type == ("AmpOptimWrapper" if arch == "base" else "OptimWrapper")
+    assert wrapper.optimizer == dict(type="AdamW", lr=2e-4, betas=(0.9, 0.999), weight_decay=0.05)
+    assert wrapper.paramwise_cfg == dict(decay_rate=0.85, decay_type="layer_wise")  # 0.8 to 0.9
+    assert cfg.model.test_cfg.crop_size == cfg.model.data_preprocessor.size == (crop, crop)
+    assert cfg.train_cfg.max_iters == 160_000
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (2, 16)
+    options = RunOptions(ROOT / "configs" / path, tta=True)
+    scales, flips, *_ = (
+        set_tta(Plan(options, cfg)).config.test_dataloader.dataset.pipeline[1].transforms
+    )
+    tested = [0.75, 0.875, 1.0, 1.125, 1.25]
+    assert [step.scale for step in scales] == [
+        (int(4 * crop * ratio), int(crop * ratio)) for ratio in tested
+    ]
+    assert [step.prob for step in flips] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("data", ["", "_in22k"])
+@pytest.mark.parametrize(
+    ("name", "arch"), [("t", "tiny"), ("s", "small"), ("b", "base"), ("l", "large")]
+)
+def test_dino(name, arch, data):
+    """IDEA-Research/detrex, projects/dino/configs."""
+    cfg = load(f"det/dino_convnext_{name}{data}_coco.py")
+    backbone, wrapper = cfg.model.backbone, cfg.optim_wrapper
+    assert (backbone.type, backbone.arch, backbone.out_indices) == ("ConvNeXt", arch, (1, 2, 3))
+    assert "drop_path_rate" not in backbone and "layer_scale_init_value" not in backbone
+    file = "22k_1k_384" if data else f"1k_224{'_ema' if arch == 'large' else ''}"
+    weights = f"https://dl.fbaipublicfiles.com/convnext/convnext_{arch}_{file}.pth"
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=weights)
+    assert tuple(cfg.model.neck.in_channels) == resolve_arch(arch).channels[1:]
+    assert (cfg.model.num_queries, cfg.model.neck.num_outs) == (900, 4)
+    encoding = cfg.model.positional_encoding
+    assert (encoding.temperature, encoding.offset) == (10000, -0.5)
+    assert (wrapper.optimizer.lr, wrapper.optimizer.weight_decay) == (1e-4, 1e-4)
+    assert wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=0.1))
+    assert wrapper.clip_grad.max_norm == 0.1
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones) == (12, [11])
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (2, 16)
+
+
+def test_rtmdet_differs_from_mmdets_recipe_in_its_backbone_alone():
+    cfg = load("det/rtmdet_convnext_b_in22k_coco.py")
+    file = Path(find_spec("mmdet").origin).parent / ".mim/configs/rtmdet"
+    theirs = Config.fromfile(
+        file / "rtmdet_l_convnext_b_4xb32-100e_coco.py", import_custom_modules=False
+    )
+    backbone, before = cfg.model.pop("backbone"), theirs.model.pop("backbone")
+    for key in ("arch", "drop_path_rate", "with_cp"):
+        assert backbone[key] == before[key]
+    assert list(backbone.out_indices) == before.out_indices
+    # The file of before.init_cfg, in Meta's layout.
+    assert backbone.init_cfg.checkpoint.endswith("/convnext_base_22k_1k_384.pth")
+    decay = {key: theirs.optim_wrapper.paramwise_cfg[key] for key in ("decay_rate", "decay_type")}
+    assert cfg.optim_wrapper.paramwise_cfg == decay
+    changed = {key for change in config_differences([cfg, theirs]) for key in change.keys}
+    assert {key.partition(".")[0] for key in changed} <= {
+        "custom_imports", "optim_wrapper", "auto_scale_lr", "default_hooks",
+        *(f"{split}_dataloader" for split in ("train", "val", "test")),
+    }  # fmt: skip
+    assert {key for key in changed if "dataloader" in key} == {
+        f"{split}_dataloader.num_workers" for split in ("train", "val", "test")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "crop"),
+    [("t", "tiny", 512), ("b", "base", 640), ("l", "large", 640)],
+)
+def test_mask2former(name, arch, crop):
+    weights = f"convnext_{arch}_1k_224{'_ema' if arch == 'large' else ''}.pth"
+    for path in ("det/mask2former_convnext_{}_coco.py", "seg/mask2former_convnext_{}_ade20k.py"):
+        cfg = load(path.format(name))
+        backbone = cfg.model.backbone
+        assert (backbone.type, backbone.arch, backbone.drop_path_rate) == ("ConvNeXt", arch, 0.3)
+        assert Path(backbone.init_cfg.checkpoint).name == weights
+        head = cfg.model.get("panoptic_head") or cfg.model.decode_head
+        assert tuple(head.in_channels) == resolve_arch(arch).channels
+        keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+        assert keys.backbone == dict(lr_mult=0.1, decay_mult=1.0)
+        assert cfg.auto_scale_lr.base_batch_size == 16
+    assert cfg.model.data_preprocessor.size == (crop, crop)
 
 
 def test_model_zoo_page_is_up_to_date():

@@ -76,22 +76,23 @@ def _multi_scale(miou: float) -> dict[str, float]:
 CONVNEXT = "arXiv 2201.03545, tables 3 and 4"
 CONVNEXT_V2 = "arXiv 2301.00808, tables 6 and 7"
 DINOV3 = "facebookresearch/dinov3, MODEL_CARD.md"
-DETREX = "IDEA-Research/detrex, projects/dino"
+DETREX = "IDEA-Research/detrex, projects/dino, whose models have detectron2's layout"
 
 # What the authors do not say, and what the recipes take.
 V2_COCO = (
-    "drop path and layer decay: the middle of what was searched, 0.35 and 0.925; precision; which "
-    "short side is tested: 800"
+    "drop path and layer decay (0.35 and 0.925, the middle of what was searched), precision (mixed "
+    "for B, float32 for L and H), the short side in the test (800)"
 )
 V2_ADE20K = (
-    "learning rate, layer decay and drop path: the middle of what was searched, 2e-4, 0.85 and "
-    "0.25; precision; whether the multi-scale test flips: it does here"
+    "learning rate, layer decay and drop path (2e-4, 0.85 and 0.25, the middle of what was "
+    "searched), precision (mixed for B, float32 for L and H), whether the multi-scale test flips "
+    "(it does)"
 )
 DINOV3_LINEAR = (
-    "which settings these figures have: those of the authors' file for ADE20K; whether the maps of "
-    "stride 32 are made larger, as their ConvNeXt can: they are not"
+    "the settings of these figures (those of the authors' file for ADE20K), whether the maps of "
+    "stride 32 are made larger, as their ConvNeXt can (they are not)"
 )
-DETREX_DINO = "which files of weights, for IN-1K those at 224 pixels"
+DETREX_DINO = "the files of weights (Meta's at 224 pixels for IN-1K, at 384 for IN-22K)"
 
 
 def _of_meta(
