@@ -36,7 +36,7 @@ ACTIONABLE = re.compile(
 _OPENMMLAB = {"mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain"}
 # Modules that only pass on what their caller says.
 _PASSING = re.compile(
-    r"(logging|warnings|contextlib|rich|convnext_dense\.cli\.console"
+    r"(argparse|pprint|logging|warnings|contextlib|rich|convnext_dense\.cli\.console"
     r"|mmengine\.logging|convnext_dense\.training\.observer)(\.|$)"
 )
 _OURS = str(Path(convnext_dense.__file__).parent)
