@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from convnext_dense.evaluation.coco import OFFICIAL
 from convnext_dense.evaluation.coco_input import TYPES
@@ -96,7 +99,12 @@ def plain_table(
 
 def table_width(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Return the columns that :func:`plain_table` takes for a table in one piece."""
-    return sum(max(map(len, column)) + 3 for column in zip(titles, *rows, strict=True))
+    return sum(size + 3 for size in _sizes([titles, *rows]))
+
+
+def _sizes(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the columns that the widest cell of each column takes; CJK characters take two."""
+    return [max(cell_len(printable(cell)) for cell in cells) for cells in zip(*rows, strict=True)]
 
 
 def _columns(
@@ -106,20 +114,22 @@ def _columns(
 
 
 def _one_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    sizes = _sizes([titles, *rows])
+    lines = []
+    for row in (titles, *rows):
+        cells = [printable(cell) for cell in row]
+        spaces = [" " * (size - cell_len(cell)) for cell, size in zip(cells, sizes, strict=True)]
+        first, *others = zip(cells, spaces, strict=True)
+        columns = ["".join(first), *(space + cell for cell, space in others)]
+        lines.append(("  " + "   ".join(columns)).rstrip())
+    lines.insert(1, " " + _rule() * (sum(size + 3 for size in sizes) - 1))
+    return "\n".join(lines) + "\n"
 
-    table = Table(box=box.SIMPLE)
-    for index, title in enumerate(titles):
-        table.add_column(Text(printable(title)), justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        # A name may contain rich's markup, or control characters of a terminal.
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    # As wide as necessary: a cut-off column in a log cannot be read.
-    console = Console(width=1000, color_system=None)
-    console.width = console.measure(table).maximum
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()) + "\n"
+
+def _rule() -> str:
+    """Return the character of a horizontal line that the standard output can show."""
+    try:
+        "─".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "-"
+    return "─"

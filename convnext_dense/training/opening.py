@@ -87,7 +87,7 @@ def _model(model: nn.Module, cfg: Config) -> str:
     counted = _flops(cfg)
     if counted:
         flops, (height, width) = counted
-        text += f", {flops / 1e9:.1f} GFLOPs at {height} x {width}"
+        text += f", {flops / 1e9:.1f} GFLOPs at {height}x{width}"
     return text
 
 

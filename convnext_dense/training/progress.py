@@ -110,10 +110,11 @@ class ProgressHook(Hook):
             metric, is_lower_better = next(iter(metrics)), "loss" in next(iter(metrics))
         scores = [one.metrics.get(metric, float("nan")) for one in self.validations]
         scores = [-score if is_lower_better else score for score in scores]
-        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i], i))
+        # Of equal scores the first one stays the best, as for mmengine; NaN is never better.
+        best = max(range(len(scores)), key=lambda i: (scores[i] == scores[i], scores[i]))
         if self._before and self._before[1] == metric:
             score = -self._before[0] if is_lower_better else self._before[0]
-            best = -1 if score > scores[best] else best
+            best = best if scores[best] > score else -1
         self.observer.validated(self.validations, best, metric)
 
     def before_test(self, runner: Runner) -> None:

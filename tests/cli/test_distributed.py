@@ -122,6 +122,9 @@ def test_a_recipe_trains_to_equal_weights(cli, config, two_processes):
     )
     assert said.count("note: SyncBN needs CUDA: batch norm works per process instead") == 1
     assert said.count("left the others: True") == 2
+    titles = [line.split()[0] for line in said.splitlines() if line.strip()]
+    assert [titles.count(title) for title in ("recipe", "model", "last")] == [1, 1, 1]
+    assert "mmengine - INFO" not in said and "UserWarning" not in said
     first, second = weights("w/rank0.pth"), weights("w/rank1.pth")
     differing = {name for name in first if not torch.equal(first[name], second[name])}
     # What batch norm saw is each process's own.

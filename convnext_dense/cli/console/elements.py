@@ -17,6 +17,8 @@ from convnext_dense.training.observer import TRAIN, Step, Validation
 
 # Columns of the titles of facts, as in the report of loaded weights.
 TITLES = 13
+# A terminal with fewer columns is narrow.
+_NARROW = 60
 # A live line has a bar if so many columns are left for it.
 _BAR = 12
 # How many validations a table shows; the best is one of them.
@@ -26,29 +28,30 @@ _ROWS = 5
 def facts(rows: Mapping[str, str], width: int | None = None) -> Text:
     """Lay out facts, one per line, with the titles in a column of their own.
 
-    A line that is too long goes on below its text. Words are never broken: a path can be copied.
+    A line that is too long goes on below its text, or in a narrow terminal below its title. Words
+    are never broken: a path can be copied.
     """
     lines = []
     for title, text in rows.items():
-        wrapped = [printable(text)]
-        if width is not None:
-            room = max(width - TITLES, 20)
-            wrapped = textwrap.wrap(
-                wrapped[0], room, break_long_words=False, break_on_hyphens=False
-            )
-        head = Text(f"{title:<{TITLES - 1}} ", style="bold")
-        lines.append(head + Text(f"\n{'':{TITLES}}".join(wrapped or [""])))
+        head = f"{title:<{TITLES}}"
+        indent = " " * (TITLES if width is None or width >= _NARROW else 2)
+        line = Text(_wrapped(f"{head}{printable(text)}".rstrip(), width, indent))
+        line.stylize("bold", 0, len(title))
+        lines.append(line)
     return Text("\n").join(lines)
+
+
+def _wrapped(text: str, width: int | None, indent: str) -> str:
+    if width is None:
+        return text
+    return textwrap.fill(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def note(message: str, width: int | None = None) -> Text:
     """Lay out a note, which goes on indented where it is too long."""
-    text = printable(f"note: {message}")
-    if width is not None:
-        text = textwrap.fill(
-            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    return Text(text, style="cyan")
+    return Text(_wrapped(printable(f"note: {message}"), width, "  "), style="cyan")
 
 
 def progress(step: Step, width: int | None = None) -> Text:
@@ -80,7 +83,7 @@ def progress(step: Step, width: int | None = None) -> Text:
 def bar(done: int, total: int, width: int) -> Text:
     """Draw a bar of so many columns."""
     full = round(width * done / total) if total else 0
-    return Text("━" * full, style="green") + Text("━" * (width - full), style="bright_black")
+    return Text.assemble(("━" * full, "green"), ("─" * (width - full), "bright_black"))
 
 
 def duration(seconds: float) -> str:

@@ -65,7 +65,8 @@ class RunConsole(RunObserver):
         if self._screen.verbose:
             return  # mmengine's log has it
         if self._screen.is_terminal:
-            self._screen.draw(partial(elements.progress, step))
+            is_last = step.number == step.total
+            self._screen.draw(partial(elements.progress, step), is_last=is_last)
         elif step.is_logged:
             self._print(elements.progress(step))
 

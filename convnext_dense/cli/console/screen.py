@@ -28,6 +28,8 @@ from convnext_dense.training.observer import ObserverHandler, RunObserver, send_
 
 # Seconds between two changes of the live line.
 _PAUSE = 0.1
+# For terminals that do not know the characters of the bar.
+_ASCII = str.maketrans("━─", "=-")
 
 
 class Screen(RunObserver):
@@ -47,7 +49,7 @@ class Screen(RunObserver):
         isatty = getattr(stream, "isatty", lambda: False)
         self.is_terminal = isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
         self._rich = Console(
-            file=stream,
+            file=cast(TextIO, _Terminal(stream)),
             force_terminal=self.is_terminal,
             highlight=False,
             markup=False,
@@ -76,13 +78,14 @@ class Screen(RunObserver):
         if self._live is None:
             self.stream.write(text)
             self.stream.flush()
-        elif os.getpid() != self._process:  # a loader's process, which cannot draw the live line
-            self.stream.write(f"\r\x1b[2K{text}")
-            self.stream.flush()
-        else:
-            *lines, self._begun_line = f"{self._begun_line}{text}".split("\n")
-            for line in lines:
+            return
+        *lines, self._begun_line = f"{self._begun_line}{text}".split("\n")
+        for line in lines:
+            if os.getpid() == self._process:
                 self._rich.print(Text.from_ansi(line))
+            else:  # a loader's process, which cannot draw the live line again
+                self.stream.write(f"\r\x1b[2K{line}\n")
+                self.stream.flush()
 
     def show(self, text: str | Text) -> None:
         """Print a text of one or more lines; its style is left out if this is no terminal."""
@@ -91,37 +94,36 @@ class Screen(RunObserver):
         else:
             self.write(f"{text}\n")
 
-    def draw(self, line: Callable[[int], Text]) -> None:
-        """Draw the live line, which is empty at first. Only a terminal has one.
+    def draw(self, line: Callable[[int], Text], *, is_last: bool = False) -> None:
+        """Draw the live line, unless it was drawn just now. Only a terminal has one.
 
         Args:
             line: Function that returns the line for a number of columns.
+            is_last: Whether it stays for a while, so that it must be drawn.
         """
         if not self.is_terminal or os.getpid() != self._process:
             return
         now = time.monotonic()
-        if now - self._drawn < _PAUSE:
+        if now - self._drawn < _PAUSE and not is_last:
             return
         self._drawn = now
-        with contextlib.suppress(OSError):  # a run goes on if the terminal is gone
-            if self._live is None:
-                self._live = Live(
-                    console=self._rich,
-                    auto_refresh=False,
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                )
-                self._live.start()
-                self._rich.show_cursor(True)  # a killed run would leave it hidden
-            self._live.update(_Line(line), refresh=True)
+        if self._live is None:
+            self._live = Live(
+                console=self._rich,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+            self._rich.show_cursor(True)  # a killed run would leave it hidden
+        self._live.update(_Line(line), refresh=True)
 
     def end_live(self) -> None:
         """Delete the live line."""
         if self._live is not None:
             live, self._live, self._drawn = self._live, None, 0.0
-            with contextlib.suppress(OSError):
-                live.stop()
+            live.stop()
             if self._begun_line:
                 self.show(self._begun_line)
                 self._begun_line = ""
@@ -193,6 +195,25 @@ class Screen(RunObserver):
             sys.stderr.write(text)
 
 
+class _Terminal:
+    """A terminal that may be closed: a run goes on without it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
 class _Stdout:
     """The standard output in :meth:`Screen.sorted_out`."""
 
@@ -243,4 +264,6 @@ class _Line:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text = self._line(options.max_width)
         text.no_wrap, text.overflow = True, "crop"
+        if options.ascii_only:
+            text.plain = text.plain.translate(_ASCII)
         yield text
