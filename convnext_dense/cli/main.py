@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
+from convnext_dense.cli.completion import (
+    SHELLS,
+    PrintCompletionAction,
+    complete,
+    words_to_complete,
+)
 from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.program import called, use_program, used_program
 from convnext_dense.cli.versions import VersionAction
+from convnext_dense.text import nearest_first
 
 # What each does. The module of that name in this package has a docstring for its ``--help``, and
 # ``add_options(parser)``, which sets the default ``command``: a function of the parsed arguments.
@@ -28,6 +34,7 @@ SUBCOMMANDS = {
     "recipes": "list the recipes, with published figures",
     "doctor": "examine this machine",
 }
+_USAGE = "%(prog)s SUBCOMMAND ..."
 _DESCRIPTION = "ConvNeXt under the detectors and segmenters of mmdet and mmseg."
 _EPILOG = "%(prog)s SUBCOMMAND --help has the flags of each."
 
@@ -39,7 +46,11 @@ def main(argv: list[str]) -> None:
         ValueError: If there is no such subcommand; the message has the nearest ones.
     """
     use_program(used_program())
-    parser = make_parser(argv)
+    chosen = _chosen(argv)
+    if chosen and chosen not in SUBCOMMANDS:
+        near = ", ".join(nearest_first(chosen, SUBCOMMANDS))
+        raise ValueError(f"there is no subcommand {chosen!r}: choose {near}")
+    parser = make_parser(chosen)
     if not argv:
         parser.print_help()
         parser.exit(2)
@@ -47,27 +58,29 @@ def main(argv: list[str]) -> None:
     args.command(args)
 
 
-def make_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def make_parser(chosen: str) -> argparse.ArgumentParser:
     """Return the parser of ``convnext-dense``.
 
-    Only the subcommand in question gets its flags, since they import what they are checked with.
-
-    Raises:
-        ValueError: If there is no subcommand of that name.
+    Args:
+        chosen: The subcommand in question. Only it gets its flags, since they import what they are
+            checked with.
     """
-    parser = argparse.ArgumentParser(prog=used_program(), description=_DESCRIPTION, epilog=_EPILOG)
+    parser = argparse.ArgumentParser(
+        prog=used_program(), usage=_USAGE, description=_DESCRIPTION, epilog=_EPILOG
+    )
     parser.add_argument(
         "--version", action=VersionAction, nargs=0, help="print ours and the stack's"
     )
-    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND", title="subcommands")
-    chosen = next((arg for arg in argv if not arg.startswith("-")), "")
-    if chosen and chosen not in SUBCOMMANDS:
-        near = get_close_matches(chosen, SUBCOMMANDS, n=2, cutoff=0.5)
-        raise ValueError(
-            f"there is no subcommand {chosen!r}; "
-            + (f"the nearest is {' or '.join(near)}, of " if near else "there are ")
-            + ", ".join(SUBCOMMANDS)
-        )
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletionAction,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print what makes {', '.join(SHELLS[:-1])} or {SHELLS[-1]} complete this command",
+    )
+    commands = parser.add_subparsers(
+        required=True, metavar="SUBCOMMAND", title="subcommands", prog=parser.prog
+    )
     for name, title in SUBCOMMANDS.items():
         command = commands.add_parser(name, help=title, formatter_class=LinesFormatter)
         if name == chosen:
@@ -99,6 +112,15 @@ def run_subcommand(subcommand: str, argv: list[str]) -> None:
     args.command(args)
 
 
+def _chosen(argv: Sequence[str]) -> str:
+    """Return the subcommand among arguments, or what stands in its place; empty if nothing does."""
+    at = next((number for number, arg in enumerate(argv) if not arg.startswith("-")), None)
+    takes_it = at and argv[at - 1] == "--print-completion"
+    return "" if at is None or takes_it else argv[at]
+
+
 def run() -> int:
     """Return the exit status of ``convnext-dense`` with the arguments of this process."""
+    if (words := words_to_complete()) is not None:
+        complete(make_parser(_chosen(words)))
     return run_tool(main)
