@@ -59,8 +59,10 @@ class NumberAction(argparse.Action):
                 raise ValueError(f"{name} is {limit}, got {' '.join(map(str, given))}")
         setattr(namespace, self.dest, values)
 
-    def _broken_limits(self, value: float) -> Iterator[str]:
+    def _broken_limits(self, value: float | str) -> Iterator[str]:
         """Yield the limits that a value breaks."""
+        if isinstance(value, str):  # the word of `number_or`
+            return
         if not math.isfinite(value):
             yield "a finite number"
         if self.least is not None and value < self.least:

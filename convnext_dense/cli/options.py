@@ -6,9 +6,9 @@ import argparse
 from dataclasses import fields
 
 from convnext_dense.backbone.archs import ARCHS
-from convnext_dense.cli.actions import KeyValueAction, NumberAction
+from convnext_dense.cli.actions import KeyValueAction, NumberAction, number_or
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.config.options import LAUNCHERS, RunOptions
+from convnext_dense.config.options import AUTO, LAUNCHERS, RunOptions
 from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.swap import RECIPES
 
@@ -44,11 +44,12 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
     if batches:
         data.add_argument(
             "--batch-size",
-            metavar="N",
-            type=int,
+            metavar="N|auto",
+            type=number_or(AUTO),
             action=NumberAction,
             least=1,
-            help="images per process",
+            help="training images per process; auto: the most that fit into a GPU, and the "
+            "learning rate that follows",
         )
         data.add_argument(
             "--workers",

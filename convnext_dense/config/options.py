@@ -36,7 +36,8 @@ class RunOptions:
         ann_train: A COCO file, or a segmenter's folder of label maps, absolute or relative to the
             data root. The folder of the images is found automatically.
         ann_val: The same for validation and test.
-        batch_size: Training images per process.
+        batch_size: Training images per process; ``auto`` finds the most that fit into a GPU, and
+            scales the learning rate with them.
         workers: Processes per loader that load data; 0 loads in the run's own process.
         limit: Images of each split to use, for a trial run.
         box_only: Whether to train and evaluate only boxes.
@@ -92,7 +93,7 @@ class RunOptions:
     img_size: int | None = None
     ann_train: str | None = None
     ann_val: str | None = None
-    batch_size: int | None = None
+    batch_size: int | str | None = None
     workers: int | None = None
     limit: int | None = None
     box_only: bool = False

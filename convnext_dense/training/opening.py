@@ -61,8 +61,10 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
     rows = {"model": _model(model, plan.config), "weights": _weights(model, plan, is_training)}
     loops = {split: getattr(runner, f"{split}_loop") for split in plan.splits}
     data = {split: loop.dataloader.dataset for split, loop in loops.items() if loop is not None}
+    # The objects were counted in whole files.
+    objects = {} if plan.options.limit else plan.objects
     for split, dataset in data.items():
-        rows[split] = _size(dataset, plan.objects.get(split))
+        rows[split] = _size(dataset, objects.get(split))
     metas = [getattr(dataset, "metainfo", None) or {} for dataset in data.values()]
     classes = next((meta["classes"] for meta in metas if meta.get("classes")), ())
     if classes:

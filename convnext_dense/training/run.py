@@ -13,10 +13,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.latest import checkpoint_folder
-from convnext_dense.config.options import RunOptions
+from convnext_dense.config.options import AUTO, RunOptions
 from convnext_dense.config.plan import TRAIN, Plan, plan_run
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
+from convnext_dense.training.fit_batch import fit_batch
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.observer import RunObserver
 from convnext_dense.training.opening import describe_plan
@@ -87,6 +88,8 @@ def start_training(
         Exception: As :func:`train`, in all processes.
     """
     plan = join_run(plan, TRAIN, tell)
+    if plan.options.batch_size == AUTO:
+        plan = fit_batch(plan, tell)
     runner = build_runner(plan, observer)
     runner.register_hook(KeepConfigHook(plan.config))
     return runner

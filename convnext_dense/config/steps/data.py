@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import torch
 from mmengine.config import Config
 
 from convnext_dense.config.data.box_only import drop_masks
@@ -16,6 +17,7 @@ from convnext_dense.config.data.paths import (
     set_annotations,
     set_data_root,
 )
+from convnext_dense.config.options import AUTO
 from convnext_dense.config.state import Plan
 
 
@@ -36,10 +38,31 @@ def set_data(plan: Plan) -> Plan:
             img_size=asked.img_size,
             ann_train=asked.ann_train,
             ann_val=asked.ann_val,
-            batch_size=asked.batch_size,
+            batch_size=_stated_batch_size(plan),
             box_only=asked.box_only,
         )
     )
+
+
+def _stated_batch_size(plan: Plan) -> int | None:
+    """Return the batch size, or None if none was given, or if it will be found on the GPU.
+
+    Raises:
+        ValueError: If it is ``auto``, but nothing is trained or there is no GPU.
+    """
+    size = plan.options.batch_size
+    if size is None or isinstance(size, int):
+        return size
+    option = f"`batch_size={size!r}`"
+    if size != AUTO:
+        raise ValueError(f"{option}: take a number, or {AUTO!r}")
+    if "train" not in plan.splits:
+        raise ValueError(f"{option} is for a training: give a number")
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"{option} tries what fits into a GPU's memory, but torch sees no GPU: give a number"
+        )
+    return None
 
 
 def retarget(
