@@ -8,6 +8,8 @@ from math import inf
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from convnext_dense.text import many
+
 
 class StopWithoutBestHook(EarlyStoppingHook):
     """Stop the training when several validations in a row bring no new best checkpoint.
@@ -50,7 +52,7 @@ class StopWithoutBestHook(EarlyStoppingHook):
         runner.logger.log(
             logging.WARNING,
             f"the training stops after {step}: {saver.key_indicators[0]} had no new best in "
-            f"{self.wait_count} validations; {found}",
+            f"{many(self.wait_count, 'validation')}; {found}",
         )
 
     def _best(self, runner: Runner) -> float:

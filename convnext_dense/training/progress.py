@@ -14,6 +14,8 @@ from mmengine.hooks import CheckpointHook, Hook, LoggerHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from convnext_dense.text import many
+from convnext_dense.training.early_stop import StopWithoutBestHook
 from convnext_dense.training.observer import (
     TEST,
     TRAIN,
@@ -173,7 +175,12 @@ def outcome_of(runner: Runner, config: Path) -> Outcome:
     last = next((Path(h.last_ckpt) for h in hooks if h.last_ckpt), None)
     rows = {}
     if getattr(runner.train_loop, "stop_training", False):
-        rows["stopped"] = "early, by the config's EarlyStoppingHook"
+        ours = [hook for hook in runner.hooks if isinstance(hook, StopWithoutBestHook)]
+        rows["stopped"] = "early, " + (
+            f"after {many(ours[0].wait_count, 'validation')} without a new best"
+            if ours
+            else "by the config's EarlyStoppingHook"
+        )
     if best:
         rows["best"] = str(best)
     rows["last"] = str(last or "no checkpoint was saved")

@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, evaluators, type_name
+from convnext_dense.text import many
 
 HOOK = "StopWithoutBestHook"
 _REPLACED = ("EarlyStoppingHook", HOOK)
@@ -36,8 +37,8 @@ def set_early_stop(plan: Plan) -> Plan:
     cfg.custom_hooks = [*kept, dict(type=HOOK, patience=patience)]
     return plan.changed(
         cfg,
-        f"`early_stop={patience}`: the training stops after {patience} validations in a row "
-        f"without a new best {_monitored(cfg)}",
+        f"`early_stop={patience}`: the training stops after {many(patience, 'validation')} in a "
+        f"row without a new best {_monitored(cfg)}",
         *notes,
     )
 
