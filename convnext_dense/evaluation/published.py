@@ -107,6 +107,8 @@ def compare_with_published(
             here = round(figures.summary[ours] * scale, 2)
             difference = round(here - published, 2)
             beside.append(PublishedFigure(METRIC_TITLES[metric], here, published, difference))
+    if not beside and not row.is_detector:
+        unlike.append(f"published {'without' if tta else 'with'} `tta` alone")
     name = f"{row.name}, {row.pretrained}" + (", OpenMMLab" if row in OPENMMLAB else "")
     return Comparison(name, beside, unlike)
 

@@ -53,7 +53,8 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
         for f in comparison.figures
     ]
     text = f"published: {comparison.name}\n"
-    text += plain_table(["in percent", "here", "published", "difference"], rows, width)
+    if rows:
+        text += plain_table(["in percent", "here", "published", "difference"], rows, width)
     if comparison.unlike:
         text += f"not comparable: {'; '.join(comparison.unlike)}\n"
     return text

@@ -83,6 +83,26 @@ def test_the_multi_scale_test_has_its_own_figure():
         assert beside.published == published
 
 
+@pytest.mark.parametrize(
+    ("recipe", "tta", "published"),
+    [
+        ("upernet_convnext_v2_b_ade20k", False, "with `tta`"),
+        ("linear_dinov3_convnext_t_ade20k", True, "without `tta`"),
+    ],
+)
+def test_a_row_of_another_test_is_no_empty_table(recipe, tta, published):
+    comparison = compare_with_published(
+        f"configs/seg/{recipe}.py", LABELS, tta=tta, images=2000, changes=[]
+    )
+    assert not comparison.figures
+    assert comparison_table(comparison).endswith(f"\nnot comparable: published {published} alone\n")
+
+
+def test_a_recipe_without_published_figures_is_compared_with_none():
+    recipe = "configs/seg/mask2former_convnext_t_ade20k.py"
+    assert compare_with_published(recipe, LABELS, tta=False, images=2000, changes=[]) is None
+
+
 def test_other_data_or_another_model_is_named():
     comparison = compare_with_published(TINY, MASKS, tta=False, images=19, changes=["--classes"])
     assert comparison.unlike == ["--classes", "19 images, published on 5000"]
