@@ -91,6 +91,12 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "predict=False": "--no-predict",
         "trust": ("report", "--trust"),
     },
+    "roadmap": {
+        "metric": "--metric",
+        "regime": "--regime",
+        "seeds": "--seeds",
+        "steps": "--steps",
+    },
     "swap": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
     "weights": {
         "arch": "--arch",

@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "benchmark": "measure speed and memory",
     "recipes": "list the recipes, with published figures",
     "doctor": "examine this machine",
+    "roadmap": "show the steps from ResNet to ConvNeXt, or train them on your data",
 }
 _USAGE = "%(prog)s SUBCOMMAND ..."
 _DESCRIPTION = "ConvNeXt under the detectors and segmenters of mmdet and mmseg."

@@ -39,18 +39,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "backbone; 0: without the stem, -1: nothing is frozen",
     )
     parser.add_argument(
-        "--amp",
-        nargs="?",
-        const=AMP_DTYPES[0],
-        choices=AMP_DTYPES,
-        help="mixed precision; on a CPU it is bfloat16",
-    )
-    parser.add_argument(
         "--resume",
         nargs="?",
         const=AUTO,
         metavar="CKPT",
         help="resume a checkpoint, by default the last one in the work directory",
+    )
+    parser.add_argument("--seed", type=int, help="makes a run repeatable; default: random")
+    add_setting_options(parser)
+    add_shared_options(parser)
+    parser.set_defaults(command=train_command)
+
+
+def add_setting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of how is trained, which several trainings may share."""
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const=AMP_DTYPES[0],
+        choices=AMP_DTYPES,
+        help="mixed precision; on a CPU it is bfloat16",
     )
     add_length_options(parser)
     parser.add_argument(
@@ -72,7 +80,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         most=10_000,
         help="batches per optimizer step; default: the config's, 1 in the recipes",
     )
-    parser.add_argument("--seed", type=int, help="makes a run repeatable; default: random")
     parser.add_argument(
         "--deterministic", action="store_true", help="use deterministic kernels (slower)"
     )
@@ -91,8 +98,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"log to these too: {', '.join(TRACKERS)}",
     )
     parser.add_argument("--tensorboard", action="store_true", help="the same as --log tensorboard")
-    add_shared_options(parser)
-    parser.set_defaults(command=train_command)
 
 
 def add_length_options(parser: argparse.ArgumentParser) -> None:

@@ -72,11 +72,15 @@ def choose_device(name: str | None) -> torch.device:
     """Return the device of a name; for None CUDA if there is a GPU, else the CPU.
 
     Raises:
-        RuntimeError: If there is no such device, or the name is not a device's.
+        RuntimeError: If there is no such device.
+        ValueError: If the name is not a device's.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"`device={name!r}` is no device: cpu, cuda and cuda:1 are some") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RuntimeError(
             f"`device={name!r}`: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"

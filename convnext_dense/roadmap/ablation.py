@@ -18,9 +18,8 @@ from convnext_dense.training.interrupt import sigterm_as_interrupt
 from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.training.run import train
 
-Tell = Callable[[str], None]
 # Options that are set for each training, or that change nothing of what it reaches.
-OWN = ("config", "backbone", "seed", "resume", "work_dir", "tensorboard")
+OWN = ("config", "backbone", "seed", "resume", "work_dir", "tensorboard", "log", "workers")
 # Exit status of a training that was interrupted.
 INTERRUPTED = 130
 # Seconds for a training to end by itself after Ctrl-C, which its terminal sends to it too.
@@ -32,7 +31,12 @@ class TrainingTraceback(Exception):
 
 
 def train_steps(
-    options: RunOptions, steps: Sequence[str], seeds: int, regime: str = "tiny", tell: Tell = print
+    options: RunOptions,
+    steps: Sequence[str],
+    seeds: int,
+    regime: str = "tiny",
+    tell: Callable[[str], object] = print,
+    train_one: Callable[[RunOptions], None] = train,
 ) -> None:
     """Train each step with each seed: all steps with the first seed, then with the second.
 
@@ -47,8 +51,8 @@ def train_steps(
         steps: Names of steps.
         seeds: How many seeds, from 0.
         regime: ``tiny`` or ``base``.
-        tell: Called with messages for the user. It is a function of a module, since the processes
-            of the trainings call it too.
+        tell: Called with messages for the user.
+        train_one: Trains, in the process of a training, so that it must be a function of a module.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C and SIGTERM, which end the training too.
@@ -85,7 +89,7 @@ def train_steps(
             resume=AUTO,
             work_dir=str(folder_of(options.work_dir, step, seed)),
         )
-        _train_apart(own, tell, title)
+        _train_apart(train_one, own, title)
         keep_result(options.work_dir, step, seed)
 
 
@@ -99,11 +103,11 @@ def _settings(options: RunOptions, regime: str) -> dict[str, object]:
     return dict(config=str(options.config), regime=regime, **given)
 
 
-def _train_apart(options: RunOptions, tell: Tell, title: str) -> None:
+def _train_apart(train_one: Callable[[RunOptions], None], options: RunOptions, title: str) -> None:
     """Train in a process of its own, since mmengine keeps the state of one run in a process."""
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(options, tell, theirs), name=title)
+    process = context.Process(target=_train, args=(train_one, options, theirs), name=title)
     with sigterm_as_interrupt():
         process.start()
         theirs.close()
@@ -127,10 +131,12 @@ def _go_on(title: str) -> str:
     return f"interrupted in {title}; the same command goes on from its last checkpoint"
 
 
-def _train(options: RunOptions, tell: Tell, parent: Connection) -> None:
+def _train(
+    train_one: Callable[[RunOptions], None], options: RunOptions, parent: Connection
+) -> None:
     end_with_launcher()
     try:
-        train(options, tell)
+        train_one(options)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:

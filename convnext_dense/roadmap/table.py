@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense.backbone import ResNetToConvNeXt
 from convnext_dense.backbone.roadmap import STEPS
+from convnext_dense.benchmark.report import processor
 from convnext_dense.benchmark.timing import Spread, alternate
 from convnext_dense.zoo.roadmap import OLD_RECIPE, ROADMAP, SWIN
 
@@ -123,6 +124,15 @@ def measure_steps(
     }
 
 
+def describe_machine(device: torch.device, batch: int) -> str:
+    """Say what the speeds were measured on."""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
+    return (
+        f"{batch}x3x{IMAGE}x{IMAGE}, fp32, {processor(device)}{threads}, torch {torch.__version__}"
+    )
+
+
 def as_table(rows: Sequence[Row], regime: str) -> Table:
     """Lay rows out for a console."""
     swin = SWIN[regime]
@@ -134,12 +144,11 @@ def as_table(rows: Sequence[Row], regime: str) -> Table:
         * any(row.is_off for row in rows),
         caption_justify="left",
     )
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     table.add_column("what changes", max_width=60)
-    for title in ("params (M)", "GFLOPs", "printed", "top-1 (%)"):
-        table.add_column(title, justify="right")
-    if any(row.speed for row in rows):
-        table.add_column("images/s here", justify="right")
+    titles = ["params (M)", "GFLOPs", "printed", "top-1 (%)"]
+    for title in [*titles, *(["images/s here"] if any(row.speed for row in rows) else [])]:
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*cells(row))
     return table
