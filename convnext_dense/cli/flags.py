@@ -92,8 +92,10 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "trust": ("report", "--trust"),
     },
     "roadmap": {
+        "batch": "--batch",
         "metric": "--metric",
         "regime": "--regime",
+        "rounds": "--rounds",
         "seeds": "--seeds",
         "steps": "--steps",
     },

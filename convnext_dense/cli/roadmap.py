@@ -17,8 +17,8 @@ from rich.table import Table
 
 from convnext_dense.backbone.roadmap import REGIMES, STEPS, find_step
 from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.console.current import current_screen, open_screen
 from convnext_dense.cli.console.run import RunConsole
-from convnext_dense.cli.console.screen import current_screen, open_screen
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.help_text import LinesFormatter
@@ -185,10 +185,8 @@ def run_command(args: argparse.Namespace) -> None:
 
 
 def _print_table(table: Table) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    console.print(table)
+    screen = current_screen()
+    Console(force_terminal=screen.is_terminal, width=screen.width or _WIDTH).print(table)
 
 
 def _train_one(options: RunOptions, verbose: bool) -> None:

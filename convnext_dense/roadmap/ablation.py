@@ -95,12 +95,11 @@ def train_steps(
 
 def _settings(options: RunOptions, regime: str) -> dict[str, object]:
     """Return what all trainings of a folder have in common, without what has its default."""
-    given = {
-        field.name: getattr(options, field.name)
-        for field in fields(options)
-        if field.name not in OWN and getattr(options, field.name) not in (None, False, {}, (), [])
-    }
-    return dict(config=str(options.config), regime=regime, **given)
+    plain = RunOptions(options.config)
+    names = [field.name for field in fields(options) if field.name not in OWN]
+    given = {name: getattr(options, name) for name in names}
+    asked = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return dict(config=str(options.config), regime=regime, **asked)
 
 
 def _train_apart(train_one: Callable[[RunOptions], None], options: RunOptions, title: str) -> None:
@@ -108,16 +107,18 @@ def _train_apart(train_one: Callable[[RunOptions], None], options: RunOptions, t
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_train, args=(train_one, options, theirs), name=title)
-    with sigterm_as_interrupt():
-        process.start()
-        theirs.close()
-        try:
+    try:
+        with sigterm_as_interrupt():
+            process.start()
+            theirs.close()
             process.join()
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        try:
             process.join(GRACE)
+        finally:  # also where Ctrl-C comes again
             process.terminate()
             process.join()
-            raise KeyboardInterrupt(_go_on(title)) from None
+        raise KeyboardInterrupt(_go_on(title)) from None
     if process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt(_go_on(title))
     if process.exitcode:
