@@ -122,9 +122,10 @@ def _train_apart(train_one: Callable[[RunOptions], None], options: RunOptions, t
     if process.exitcode == INTERRUPTED:
         raise KeyboardInterrupt(_go_on(title))
     if process.exitcode:
-        message, trace = f"its process has ended with status {process.exitcode}", ""
-        if ours.poll():
+        try:
             message, trace = ours.recv()
+        except EOFError:  # killed
+            message, trace = f"its process has ended with status {process.exitcode}", ""
         raise RuntimeError(f"{title}: {message}") from TrainingTraceback(trace)
 
 

@@ -25,6 +25,8 @@ COLOURS = {
     "micro design": "#e15759",
 }
 BEHIND = "#d4d4d4"
+# Text stays text, and a name may contain dollar signs.
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "roadmap", "text.parse_math": False}
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -153,10 +155,12 @@ def _panel(path: str | Path, bars: int) -> Iterator[Axes]:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
-    with matplotlib.rc_context({"text.parse_math": False, "svg.hashsalt": "roadmap"}):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 1.2 + 0.3 * bars), layout="constrained")
         panel = figure.subplots()
         panel.spines[["top", "right"]].set_visible(False)
         yield panel
+        # An SVG is the same whenever it is drawn.
+        undated = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
         with replacing(path) as part:
-            figure.savefig(part, dpi=110)
+            figure.savefig(part, dpi=110, metadata=undated)

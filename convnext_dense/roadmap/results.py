@@ -79,10 +79,10 @@ def keep_result(work_dir: str | Path, step: str, seed: int) -> dict[str, float]:
     """
     folder = folder_of(work_dir, step, seed)
     run = read_run(folder)
-    if not run.val:
-        raise RuntimeError(f"{folder} has no validation, so nothing can be compared")
-    last = run.val[-1]
+    last = run.val[-1] if run.val else {}
     figures = {name: last[name] for name in run.metrics() if name in last}
+    if not figures:
+        raise RuntimeError(f"{folder} has no validation, so nothing can be compared")
     write_whole(folder / RESULT, json.dumps(figures, indent=1) + "\n")
     return figures
 

@@ -154,6 +154,25 @@ def as_table(rows: Sequence[Row], regime: str) -> Table:
     return table
 
 
+def as_markdown(regime: str) -> str:
+    """Return the table of a regime for a page, without speeds."""
+    titles = ["step", "what changes", "params (M)", "GFLOPs", "printed", "top-1 (%)"]
+    rows = [titles, ["---"] * 2 + ["---:"] * (len(titles) - 2)]
+    rows += [cells(count_step(step, regime)) for step in STEPS]
+    swin = SWIN[regime]
+    rows.append(
+        [
+            f"Swin-{regime[0].upper()} beside it",
+            "",
+            "",
+            "",
+            f"{swin.gflops:.2f}",
+            f"{swin.top1:.2f}",
+        ]
+    )
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def cells(row: Row) -> list[str]:
     """Return the cells of a row."""
     speed = row.speed
