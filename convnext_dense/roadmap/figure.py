@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convnext_dense.backbone.roadmap import STEPS
 from convnext_dense.files import replacing
@@ -26,7 +26,11 @@ COLOURS = {
 }
 BEHIND = "#d4d4d4"
 # Text stays text, and a name may contain dollar signs.
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "roadmap", "text.parse_math": False}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "roadmap",
+    "text.parse_math": False,
+}
 FORMATS = (".png", ".svg", ".pdf")
 
 

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convnext_dense.backbone import ResNetToConvNeXt
 from convnext_dense.backbone.roadmap import STEPS
-from convnext_dense.benchmark.report import processor
 from convnext_dense.benchmark.timing import Spread, alternate
+from convnext_dense.kernels.switched_off import device_name
 from convnext_dense.zoo.roadmap import OLD_RECIPE, ROADMAP, SWIN
 
 # The network's input in the published tables, and the classifier that they count.
@@ -128,9 +128,8 @@ def describe_machine(device: torch.device, batch: int) -> str:
     """Say what the speeds were measured on."""
     count = torch.get_num_threads()
     threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
-    return (
-        f"{batch}x3x{IMAGE}x{IMAGE}, fp32, {processor(device)}{threads}, torch {torch.__version__}"
-    )
+    machine = f"{device_name(device)}{threads}, torch {torch.__version__}"
+    return f"{batch}x3x{IMAGE}x{IMAGE}, fp32, {machine}"
 
 
 def as_table(rows: Sequence[Row], regime: str) -> Table:
