@@ -18,11 +18,12 @@ from convnext_dense.config.steps.schedule import set_schedule
 pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-# The recipes of the thirteen published rows.
-SIZES = ("t", "s", "b", "b_in22k", "l_in22k", "xl_in22k")
-DETECTORS = [CONFIGS / "det" / f"cascade_convnext_{size}_coco.py" for size in SIZES]
-DETECTORS.append(CONFIGS / "det" / "mask_rcnn_convnext_t_coco.py")
-SEGMENTERS = [CONFIGS / "seg" / f"upernet_convnext_{size}_ade20k.py" for size in SIZES]
+# The table in docs/schedules.md has all thirteen.
+DETECTORS = [
+    CONFIGS / "det" / f"{name}_coco.py"
+    for name in ("mask_rcnn_convnext_t", "cascade_convnext_xl_in22k")
+]
+SEGMENTERS = [CONFIGS / "seg" / f"upernet_convnext_{size}_ade20k.py" for size in ("t", "xl_in22k")]
 
 
 @cache
