@@ -103,13 +103,12 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
 def add_length_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of how long is trained, and how often validated."""
     whole: dict[str, Any] = dict(metavar="N", type=int, action=NumberAction, least=1)
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
+    parser.add_argument(
         "--epochs",
         **whole,
         help="train so many epochs; warm-up, schedule, intervals and stages are scaled",
     )
-    length.add_argument("--iters", **whole, help="train so many iterations instead")
+    parser.add_argument("--iters", **whole, help="train so many iterations instead")
     parser.add_argument(
         "--val-every", **whole, help="validate every N epochs, or iterations if these are counted"
     )

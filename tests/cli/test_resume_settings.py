@@ -67,6 +67,15 @@ def test_says_what_stays_and_what_changes_and_keeps_the_config_true(cli, resume,
     assert {group["weight_decay"] for group in groups} <= {0.0, 0.05}
 
 
+def test_another_length_is_refused(cli, trained):
+    start = ["--resume", trained["seg"] / "iter_4.pth", "--weights", "none", "--work-dir", "w"]
+    said = cli.refused("train", cli.argv("seg", *start, "--iters", 9))
+    assert said.startswith(
+        "--iters 9: the run has 9 iterations, and the one to resume has 6 iterations, for which "
+        "its schedule was made. "
+    )
+
+
 def test_a_checkpoint_without_its_config_says_so(cli, resume, trained, tmp_path):
     checkpoint = cli.load(trained["seg"] / "iter_4.pth")
     del checkpoint["meta"]["cfg"]
