@@ -16,7 +16,7 @@ def set_early_stop(plan: Plan) -> Plan:
     """Stop the training after ``early_stop`` validations in a row without a new best.
 
     The best is that of the checkpoint hook's ``save_best``. If the config saves no best, it is
-    saved by mIoU, or by the first figure of the validation.
+    saved by mIoU, or what stands in its place, or by the first figure of the validation.
 
     Raises:
         ValueError: If the number is below 1, or the config validates nothing or saves nothing.
@@ -51,8 +51,9 @@ def _save_best(cfg: Config) -> list[str]:
         raise ValueError("`early_stop` keeps the best, but default_hooks.checkpoint is None")
     if hook.get("save_best"):
         return []
-    kinds = {type_name(node) for _, node in evaluators(cfg, "val")}
-    save_best = "mIoU" if "IoUMetric" in kinds else "auto"
+    # Its first figure is the accuracy of all pixels, which says little.
+    of_maps = [node for _, node in evaluators(cfg, "val") if type_name(node) == "IoUMetric"]
+    save_best = of_maps[0].get("iou_metrics", ["mIoU"])[0] if of_maps else "auto"
     cfg.default_hooks = dict(hooks, checkpoint=dict(hook, save_best=save_best, rule="greater"))
     return [
         "`early_stop`: the config saves no best checkpoint; this run does, the higher the better"

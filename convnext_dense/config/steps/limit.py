@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import METRICS
+from mmengine.registry import DATASETS, METRICS, Registry
 
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, evaluators, type_name
@@ -24,8 +24,8 @@ def set_limit(plan: Plan) -> Plan:
     same images.
 
     Raises:
-        ValueError: If the limit is below 1, there is no data set, or a metric evaluates all images
-            of its file.
+        ValueError: If the limit is below 1, there is no data set or one of videos, or a metric
+            evaluates all images of its file.
     """
     limit = plan.options.limit
     if limit is None:
@@ -37,8 +37,10 @@ def set_limit(plan: Plan) -> Plan:
     if not splits:
         raise ValueError("`limit`: the config has no data set")
     for split in splits:
-        found = [dataset for _, dataset in datasets(cfg, split)]
-        for number, dataset in enumerate(found):
+        found = datasets(cfg, split)
+        for number, (key, dataset) in enumerate(found):
+            if "BaseVideoDataset" in _classes(cfg, DATASETS, dataset):
+                raise ValueError(f"`limit`: {key} is a {dataset.type}, which lists videos")
             share = limit // len(found) + (number < limit % len(found))
             dataset.indices = _first(max(share, 1), dataset.get("indices"))
     with_files = [found for split in splits for found in _with_file(cfg, split)]
@@ -68,12 +70,18 @@ def _with_file(cfg: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
     return ((key, node) for key, node in evaluators(cfg, split) if node.get("ann_file"))
 
 
-def _require_restrictable(cfg: Config, key: str, evaluator: ConfigDict) -> None:
-    kind = evaluator.type
+def _classes(cfg: Config, registry: Registry, node: ConfigDict) -> set[str]:
+    """Return the names of the class that a dict is for, and of its bases; empty if unknown."""
+    kind = node.get("type")
     if isinstance(kind, str):
-        with METRICS.switch_scope_and_registry(cfg.get("default_scope")) as registry:
-            kind = registry.get(kind)
-    names = {base.__name__ for base in getattr(kind, "__mro__", ())}
+        scope = node.get("_scope_") or cfg.get("default_scope")
+        with registry.switch_scope_and_registry(scope) as scoped:
+            kind = scoped.get(kind)
+    return {base.__name__ for base in getattr(kind, "__mro__", ())}
+
+
+def _require_restrictable(cfg: Config, key: str, evaluator: ConfigDict) -> None:
+    names = _classes(cfg, METRICS, evaluator)
     # mmdet's panoptic metric evaluates image by image, unless it keeps its results.
     is_panoptic = "CocoPanopticMetric" in names and not evaluator.get("outfile_prefix")
     if not (names & _RESTRICTABLE or is_panoptic):

@@ -37,10 +37,11 @@ def test_the_best_of_the_config_stays():
     ("hooks", "evaluator", "saved"),
     [
         ({}, dict(type="IoUMetric"), "mIoU"),
+        ({}, dict(type="mmseg.IoUMetric", iou_metrics=["mDice"]), "mDice"),
         (dict(checkpoint=dict(type="CheckpointHook", by_epoch=False)), dict(type="X"), "auto"),
         (None, [dict(type="mmdet.LVISMetric")], "auto"),
     ],
-    ids=["mIoU", "other", "no hooks"],
+    ids=["mIoU", "mDice", "other", "no hooks"],
 )
 def test_a_best_is_saved_where_the_config_saves_none(hooks, evaluator, saved):
     done = set_early_stop(plan(default_hooks=hooks, val_evaluator=evaluator))

@@ -83,6 +83,11 @@ def test_a_metric_without_a_file_needs_nothing():
         (1, {}, "`limit`: the config has no data set"),
         (
             1,
+            dict(train_dataloader=dict(dataset=dict(type="mmdet.YouTubeVISDataset"))),
+            "`limit`: train_dataloader.dataset is a mmdet.YouTubeVISDataset, which lists videos",
+        ),
+        (
+            1,
             dict(
                 val_dataloader=loader({}),
                 val_evaluator=dict(type="mmdet.CrowdHumanMetric", ann_file="a.odgt"),
