@@ -17,7 +17,7 @@ CAMVID = "--classes sky,building,pole,road,pavement,tree,sign,fence,car,pedestri
 # A recipe, the backbone that makes it small, and a size that has positions enough for 900 queries.
 RECIPES = [
     ("det/mask_rcnn_convnext_v2_b_coco", "v2_atto", 64),
-    ("det/dino_convnext_t_coco", "atto", 256),
+    ("det/dino_convnext_t_coco", "atto", 320),
     ("det/rtmdet_convnext_b_in22k_coco", "atto", 64),
     ("det/mask2former_convnext_t_coco", "atto", 64),
     ("seg/upernet_convnext_v2_b_ade20k", "v2_atto", 64),
