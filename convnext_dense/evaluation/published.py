@@ -96,6 +96,8 @@ def compare_with_published(
     if row is None:
         return None
     unlike = [*changes, *_unlike_recipe(Path(config))]
+    if tta and row.is_detector:
+        unlike.append("`tta`, published without")
     expected = DETECTOR_IMAGES if row.is_detector else SEGMENTER_IMAGES
     if images != expected:
         unlike.append(f"{images} images, published on {expected}")

@@ -98,6 +98,12 @@ def test_a_row_of_another_test_is_no_empty_table(recipe, tta, published):
     assert comparison_table(comparison).endswith(f"\nnot comparable: published {published} alone\n")
 
 
+def test_a_detector_is_published_at_one_scale():
+    recipe = "configs/det/rtmdet_convnext_b_in22k_coco.py"
+    comparison = compare_with_published(recipe, MASKS, tta=True, images=5000, changes=[])
+    assert comparison.unlike == ["`tta`, published without"]
+
+
 def test_a_recipe_without_published_figures_is_compared_with_none():
     recipe = "configs/seg/mask2former_convnext_t_ade20k.py"
     assert compare_with_published(recipe, LABELS, tta=False, images=2000, changes=[]) is None
