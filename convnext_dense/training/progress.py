@@ -182,16 +182,23 @@ def outcome_of(runner: Runner, config: Path) -> Outcome:
             else "by the config's EarlyStoppingHook"
         )
     if best:
-        rows["best"] = str(best)
-    rows["last"] = str(last or "no checkpoint was saved")
-    rows["config"] = str(config)
+        rows["best"] = str(_from_here(best))
+    rows["last"] = str(_from_here(last) if last else "no checkpoint was saved")
+    rows["config"] = str(_from_here(config))
     rows["log"] = log_file(runner)
-    return Outcome(rows, config, best or last)
+    checkpoint = best or last
+    return Outcome(rows, _from_here(config), checkpoint and _from_here(checkpoint))
 
 
 def log_file(runner: Runner) -> str:
     """Return the path of a run's log."""
-    return str(Path(runner.log_dir, f"{runner.timestamp}.log"))
+    return str(_from_here(Path(runner.log_dir, f"{runner.timestamp}.log")))
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path relative to the current folder if it is below it: mmengine's are absolute."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _saved_best(runner: Runner) -> tuple[str | None, bool]:
