@@ -123,6 +123,7 @@ def test_the_tests_of_a_model(cli, trained):
     told = facts(lines)
     assert told["weights"] == f"{trained['seg'] / 'iter_6.pth'}, a whole model"
     assert told["test"] == "3 images"
+    assert told["log"].startswith("w/")
     assert told["figures"] == "w/metrics.json and w/per_class.csv"
     assert len(lines) < 40
     assert "mmengine" not in said
