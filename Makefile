@@ -1,5 +1,6 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
 # make test-fast: the tests of a minute. make test-long: those that make test leaves out.
+# make dist: build the wheel and the archive of the sources, check them, and try the wheel.
 # make test-lowest: the backbone, weights and operators on the oldest torch that is claimed.
 # make attack: kill, fill, damage and deceive the tools for half an hour.
 PYTHON ?= python3
@@ -18,7 +19,7 @@ JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
 	--no-loadscope-reorder
 
-.PHONY: setup demo test test-fast test-long test-lowest attack lint
+.PHONY: setup demo test test-fast test-long test-lowest attack lint dist
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/installed
@@ -70,6 +71,14 @@ test-fast: $(VENV)/installed-test
 # Ends well too where no test is long (pytest's exit status 5).
 test-long: $(VENV)/installed-test
 	$(PYTEST) -m long $(ARGS) || [ $$? -eq 5 ]
+
+# The wheel is built from the archive, so that both are known to be whole.
+dist: $(VENV)/installed
+	rm -rf dist build
+	$(PIP) install --quiet -c constraints.txt build twine
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tests/wheel_trial.py dist
 
 # An environment of its own, whose torch is the oldest that pyproject.toml claims. Old builds on
 # PyPI are for CUDA and take gigabytes: TORCH_INDEX=https://download.pytorch.org/whl/cpu has others.

@@ -77,7 +77,8 @@ def main(dist: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         check_contents(archive.namelist())
     with tarfile.open(source) as archive:
-        check_contents(name.partition("/")[2] for name in archive.getnames() if ".py" in name[-4:])
+        kept = [member.name for member in archive.getmembers() if member.isfile()]
+        check_contents(name.partition("/")[2] for name in kept)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "venv")
         venv.create(place, with_pip=True)
