@@ -40,8 +40,9 @@ class ReproducibleStreamHook(Hook):
     The run's seed also becomes the sampler's. If ``randomness.seed`` is not set, mmengine resumes
     the seed, but has built the sampler before that.
 
-    An iteration-based loop over another sampler than mmengine's ``InfiniteSampler``, or over its
-    own batch sampler, is left as it is, with a warning: its order cannot be restarted.
+    An iteration-based loop over another sampler than mmengine's ``InfiniteSampler``, or another
+    batch sampler than torch's and mmdet's ``AspectRatioBatchSampler``, is left as it is, with a
+    warning: its order cannot be restarted.
     """
 
     # Before anything else draws random numbers at the start of an epoch.
@@ -60,10 +61,8 @@ class ReproducibleStreamHook(Hook):
             return
         loader = runner.train_dataloader
         # A batch sampler of another kind may keep samples back for later batches.
-        if (
-            isinstance(_sampler(loader), InfiniteSampler)
-            and type(loader.batch_sampler) is BatchSampler
-        ):
+        is_known = type(loader.batch_sampler) is BatchSampler or _buckets(loader)
+        if isinstance(_sampler(loader), InfiniteSampler) and is_known:
             runner.train_loop.dataloader_iterator = _SegmentedBatches(runner)
         else:
             runner.logger.log(
@@ -157,6 +156,8 @@ class _SegmentedBatches:
         _seed_process_and_workers(self._loader, self._seed, place)
         self._sampler.seed = _mix(self._seed, place)
         self._sampler.indices = self._sampler._indices_of_rank()
+        for bucket in _buckets(self._loader):
+            bucket.clear()  # images that wait for a batch of their shape
         self._batches = iter(self._loader)
 
 
@@ -184,6 +185,12 @@ def _seed_process_and_workers(loader: DataLoader, seed: int, place: int) -> None
 def _sampler(loader: DataLoader) -> DefaultSampler:
     # If a loader has a batch sampler, its `sampler` is only a placeholder.
     return getattr(loader.batch_sampler, "sampler", loader.sampler)
+
+
+def _buckets(loader: DataLoader) -> list[list[int]]:
+    """Return the lists in which mmdet's batch sampler keeps images back; none of another's."""
+    is_known = type(loader.batch_sampler).__name__ == "AspectRatioBatchSampler"
+    return getattr(loader.batch_sampler, "_aspect_ratio_buckets", []) if is_known else []
 
 
 def _intervals(runner: Runner) -> list[int]:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.registry import DATASETS
 
 
 class Recorder(Hook):
@@ -95,6 +96,29 @@ def test_resume_from_a_checkpoint_of_other_intervals_sees_the_same_batches(make_
     interrupt(make_runner("stopped", interval=6, stop=7, **options))
     _, later = train(make_runner("stopped", interval=4, resume=True, **options))
     assert sorted(later) == list(range(6, 12))
+    assert all(torch.equal(later[i], batches[i]) for i in later)
+
+
+@DATASETS.register_module(force=True)
+class ShapedPoints(DATASETS.get("AugmentedPoints")):
+    """Samples of two aspect ratios."""
+
+    def get_data_info(self, index):
+        return dict(width=1 + index % 3, height=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_of_one_aspect_ratio_go_on_as_they_would_have(make_runner, num_workers):
+    loader = dict(
+        dataset=dict(type="ShapedPoints"), batch_sampler=dict(type="mmdet.AspectRatioBatchSampler")
+    )
+    options = dict(by_epoch=False, num_workers=num_workers, loader=loader)
+    straight, batches = train(make_runner("straight", **options))
+    interrupt(make_runner("stopped", stop=10, **options))
+    continued, later = train(make_runner("stopped", resume=True, **options))
+    assert_equal(continued, straight)
+    assert min(later) == 9
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 

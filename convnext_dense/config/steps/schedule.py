@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.checks.values import check_sections
 from convnext_dense.config.compare_configs import ABSENT, config_differences
+from convnext_dense.config.options import AUTO
 from convnext_dense.config.schedule.count import (
     count_images,
     iterations_if_there,
@@ -59,6 +60,8 @@ def set_schedule(plan: Plan) -> Plan:
     notes = _set_length(cfg, plan) if asked.epochs or asked.iters else []
     if asked.val_every is not None:
         notes += _set_validation(cfg, asked.val_every, plan.replaced)
+    if asked.batch_size == AUTO:
+        notes = []  # the run is planned again, with the batch that fits
     return plan.changed(cfg, *notes)
 
 
