@@ -14,7 +14,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
 
 pack() {
-    local archive=${1:-gpu_check.tar.gz} root folder version
+    local archive=${1:-gpu_check.tar.gz} root version
     root=$(cd "$here/.." && pwd)
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -33,7 +33,7 @@ for line in open(path):
     pin, _, marker = line.partition("#")[0].strip().partition(";")
     name = re.split(r"==", pin.strip())[0]
     older = "python_version <" in marker
-    if not pin or name in LEFT_OUT or (name == "torch" and not __import__("os").environ.get("WITH_TORCH")):
+    if not pin or name in LEFT_OUT or name == "torch":
         continue
     if marker and older != (tuple(map(int, version.split("."))) < (3, 11)):
         continue
@@ -62,9 +62,13 @@ END
 run() {
     local result=$PWD/gpu_check_result out
     out=$(mktemp -d)
-    # Beside what the machine has, in a folder of its own: nothing there is changed. What it has
-    # already, such as numpy, stays the machine's.
-    [ -d "$here/env" ] || "$python" -m venv --system-site-packages "$here/env"
+    # In an environment of its own, which sees the Python that has torch, also where that is an
+    # environment itself: nothing on the machine is changed.
+    if [ ! -d "$here/env" ]; then
+        "$python" -m venv "$here/env"
+        "$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parents[1])' \
+            > "$(echo "$here"/env/lib/python3*/site-packages)/machine.pth"
+    fi
     "$here/env/bin/python" -m pip install --quiet --no-index --no-deps "$here"/wheels/*.whl
     export PYTHONPATH=$here/sources PYTHONUNBUFFERED=1
     mkdir -p "$result"
