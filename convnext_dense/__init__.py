@@ -22,6 +22,7 @@ if find_spec("mmengine"):
 
 if TYPE_CHECKING:
     from convnext_dense.backbone.convnext import ConvNeXt
+    from convnext_dense.backbone.resnet_to_convnext import ResNetToConvNeXt
     from convnext_dense.checkpoints.load import load_weights
     from convnext_dense.inference.predictor import Predictor
     from convnext_dense.swap.edits import SwapRefusedError
@@ -32,6 +33,7 @@ upstream.install_at_import()
 __all__ = [
     "ConvNeXt",
     "Predictor",
+    "ResNetToConvNeXt",
     "SwapRefusedError",
     "__version__",
     "enable",
@@ -43,6 +45,7 @@ __getattr__, __dir__ = load_when_used(
     {
         "ConvNeXt": ".backbone.convnext",
         "Predictor": ".inference.predictor",
+        "ResNetToConvNeXt": ".backbone.resnet_to_convnext",
         "SwapRefusedError": ".swap.edits",
         "load_weights": ".checkpoints.load",
         "swap_backbone": ".swap.plan",

@@ -36,7 +36,7 @@ def name_steps(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str | No
         where there is no such network.
 
     Example:
-        >>> net = ResNetToConvNeXt("stage_ratio", out_indices=(0,))
+        >>> net = ResNetToConvNeXt("stage_ratio", out_indices=(1,))
         >>> name_steps(net.state_dict(), {})
         'roadmap:stage_ratio'
     """

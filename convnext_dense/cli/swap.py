@@ -40,7 +40,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``swap``."""
     use_flags_of("swap")
     add_config_argument(parser)
-    parser.add_argument("--arch", required=True, help=f"same, or one of {', '.join(ARCHS)}")
+    parser.add_argument(
+        "--arch",
+        required=True,
+        help=f"same, or one of {', '.join(ARCHS)}; or roadmap:STEP or roadmap:STEP:base, a network "
+        "between ResNet and ConvNeXt",
+    )
     parser.add_argument("-o", "--out", metavar="OUT.py", help="write the swapped config here")
     parser.add_argument(
         "--weights",
