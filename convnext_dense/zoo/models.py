@@ -96,7 +96,8 @@ def locate_model(checkpoint: str, config: str | Path) -> str:
     if checkpoint in MODELS:
         return fine_tuned_model(config, checkpoint)
     if "://" not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}")
+        names = "" if Path(checkpoint).suffix else f", nor is it one of {', '.join(MODELS)}"
+        raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}{names}")
     return checkpoint
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convnext_dense.zoo.models import OPENMMLAB, fine_tuned_model, row_of_model
+from convnext_dense.zoo.models import OPENMMLAB, fine_tuned_model, locate_model, row_of_model
 from convnext_dense.zoo.results import PUBLISHED
 
 
@@ -25,6 +25,13 @@ def test_a_recipe_without_a_model_is_refused_with_those_that_have_one():
         fine_tuned_model("configs/det/dino_convnext_t_coco.py", "published")
     with pytest.raises(ValueError, match=r"no openmmlab model for cascade_convnext_b_coco\.py, on"):
         fine_tuned_model("configs/det/cascade_convnext_b_coco.py", "openmmlab")
+
+
+def test_a_wrong_name_lists_the_right_ones():
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'openmmlabs', nor is it one of "):
+        locate_model("openmmlabs", "configs/det/cascade_convnext_t_coco.py")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'w/epoch_1\.pth'$"):
+        locate_model("w/epoch_1.pth", "configs/det/cascade_convnext_t_coco.py")
 
 
 def installed_results():
