@@ -59,7 +59,10 @@ def _optimizer_faults(
         yield f"{key} has no param_groups and state"
         return
     if len(theirs) != len(ours):
-        yield f"{key} has {len(theirs)} groups of parameters, and this run has {len(ours)}"
+        yield (
+            f"{key} has {len(theirs)} groups of parameters, and this run has {len(ours)}: "
+            "`freeze` and optim_wrapper.paramwise_cfg make them"
+        )
         return
     for number, (group, own) in enumerate(zip(theirs, ours, strict=True)):
         where = f"{key}.param_groups.{number}"

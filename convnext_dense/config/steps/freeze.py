@@ -55,7 +55,8 @@ def set_freeze(plan: Plan) -> Plan:
         notes.append(
             f"{left:,} of them in the backbone, which freezes no more than {backbone[_KEY]} stages"
         )
-    if backbone[_KEY] >= 0 and not (initial_weights(cfg) or cfg.get("load_from")):
+    loads = initial_weights(cfg) or cfg.get("load_from") or plan.options.resume
+    if backbone[_KEY] >= 0 and not loads:
         notes.append("the frozen stages have no weights and stay random")
     return plan.changed(cfg, *(f"`freeze={asked!r}`: {note}" for note in notes))
 

@@ -32,4 +32,4 @@ def set_workers(plan: Plan) -> Plan:
             loader.update({key: none for key, none in OF_WORKERS.items() if key in loader})
     if workers == 0:
         return plan.changed(cfg, "`workers=0`: the run itself loads the data, without workers")
-    return plan.changed(cfg, f"`workers={workers}`: so many processes load the data of each loader")
+    return plan.changed(cfg, f"`workers={workers}`: processes per loader, in every loader")
