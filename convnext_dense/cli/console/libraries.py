@@ -88,11 +88,14 @@ class QuietLog:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[int, str]] = deque(maxlen=1000)
+        self._earlier = MMLogger.get_current_instance()  # perhaps of another run in this process
 
     def write(self, text: str, level: int = logging.INFO) -> None:
         """Write a line, now or when the file is open."""
         self._waiting.append((level, text))
         logger = MMLogger.get_current_instance()
+        if logger is self._earlier:
+            return
         files = [one for one in logger.handlers if isinstance(one, logging.FileHandler)]
         while files and self._waiting:
             number, line = self._waiting.popleft()
