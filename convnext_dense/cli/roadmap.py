@@ -176,7 +176,7 @@ def run_command(args: argparse.Namespace) -> None:
 
     options = replace(run_options(args), work_dir=work_dir)
     train_one = partial(_train_one, verbose=args.verbose)
-    train_steps(options, steps, args.seeds, args.regime, print_text, train_one)
+    train_steps(options, steps, args.seeds, args.regime, args.metric, print_text, train_one)
     metric, reached = read_results(work_dir, steps, args.metric)
     _print_table(as_table(metric, reached, args.regime))
     plot = f"{work_dir}/roadmap.png"

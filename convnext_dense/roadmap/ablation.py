@@ -12,7 +12,13 @@ from multiprocessing.connection import Connection
 from convnext_dense.backbone.roadmap import check_regime, find_step, network_name
 from convnext_dense.config.options import AUTO, RunOptions
 from convnext_dense.config.read_config import read_config
-from convnext_dense.roadmap.results import folder_of, is_finished, keep_result, keep_settings
+from convnext_dense.roadmap.results import (
+    find_metric,
+    folder_of,
+    is_finished,
+    keep_result,
+    keep_settings,
+)
 from convnext_dense.text import one_line
 from convnext_dense.training.interrupt import sigterm_as_interrupt
 from convnext_dense.training.processes import end_with_launcher
@@ -35,6 +41,7 @@ def train_steps(
     steps: Sequence[str],
     seeds: int,
     regime: str = "tiny",
+    metric: str | None = None,
     tell: Callable[[str], object] = print,
     train_one: Callable[[RunOptions], None] = train,
 ) -> None:
@@ -51,14 +58,16 @@ def train_steps(
         steps: Names of steps.
         seeds: How many seeds, from 0.
         regime: ``tiny`` or ``base``.
+        metric: The figure that will be compared; asked for after each training, so that a wrong one
+            ends the first and not the last.
         tell: Called with messages for the user.
         train_one: Trains, in the process of a training, so that it must be a function of a module.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C and SIGTERM, which end the training too.
         RuntimeError: If a training fails; the message names it.
-        ValueError: If a step, a regime or a number makes no sense, the config has no validation,
-            or the folder holds trainings with other options.
+        ValueError: If a step, a regime or a number makes no sense, the config has no validation or
+            it has no such figure, or the folder holds trainings with other options.
     """
     check_regime(regime)
     chosen = list(dict.fromkeys(find_step(step).name for step in steps))
@@ -90,7 +99,8 @@ def train_steps(
             work_dir=str(folder_of(options.work_dir, step, seed)),
         )
         _train_apart(train_one, own, title)
-        keep_result(options.work_dir, step, seed)
+        figures = keep_result(options.work_dir, step, seed)
+        find_metric(list(figures), metric)
 
 
 def _settings(options: RunOptions, regime: str) -> dict[str, object]:

@@ -50,7 +50,7 @@ def test_measures_the_steps_that_are_asked_for(call):
 def test_trains_with_the_flags_of_training(call, monkeypatch, tmp_path):
     asked = {}
 
-    def train_steps(options, steps, seeds, regime, tell, train_one):
+    def train_steps(options, steps, seeds, regime, metric, tell, train_one):
         asked.update(options=options, steps=steps, seeds=seeds, regime=regime)
 
     found = [Reached("resnet", (0.1, 0.3)), Reached("gelu", (0.4,))]

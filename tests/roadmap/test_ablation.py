@@ -173,8 +173,12 @@ def test_wrong_options(tmp_path, fake):
 def test_a_missing_metric_lists_those_there_are(tmp_path, fake, in_this_process):
     options = RunOptions(CONFIG, work_dir=str(tmp_path / "work"))
     train_steps(options, ["gelu"], 1, tell=str, train_one=fake.train)
-    with pytest.raises(ValueError, match="no figure `metric='mIou'`; they have mIoU, aAcc"):
+    message = "no figure `metric='mIou'`; they have mIoU, aAcc"
+    with pytest.raises(ValueError, match=message):
         read_results(options.work_dir, ["gelu"], "mIou")
+    with pytest.raises(ValueError, match=message):  # already after the first of two
+        train_steps(options, ["resnet", "gelu"], 2, metric="mIou", train_one=fake.train)
+    assert len(calls(tmp_path)) == 2
     (folder_of(options.work_dir, "gelu", 0) / "result.json").write_text("{")
     with pytest.raises(ValueError, match=r"result.json is damaged .*: remove it"):
         read_results(options.work_dir, ["gelu"])
