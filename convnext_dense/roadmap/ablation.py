@@ -107,9 +107,8 @@ def _settings(options: RunOptions, regime: str) -> dict[str, object]:
     """Return what all trainings of a folder have in common, without what has its default."""
     plain = RunOptions(options.config)
     names = [field.name for field in fields(options) if field.name not in OWN]
-    pairs = {name: (getattr(options, name), getattr(plain, name)) for name in names}
-    # An empty list is no other option than an empty tuple.
-    asked = {n: given for n, (given, usual) in pairs.items() if given != usual and (given or usual)}
+    given = {name: getattr(options, name) for name in names}
+    asked = {name: value for name, value in given.items() if value != getattr(plain, name)}
     return dict(config=str(options.config), regime=regime, **asked)
 
 

@@ -59,7 +59,7 @@ def keep_settings(work_dir: str | Path, settings: Mapping[str, object]) -> None:
         return
     theirs = _read(file)
     for name in {**theirs, **ours}:
-        if theirs.get(name) != ours.get(name):
+        if (theirs.get(name) or None) != (ours.get(name) or None):
             raise ValueError(
                 f"{work_dir} holds trainings with `{name}={theirs.get(name)!r}`, and this run asks "
                 f"for `{name}={ours.get(name)!r}`: ask for the same, or give another `work_dir`"
