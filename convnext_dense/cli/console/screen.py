@@ -9,7 +9,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TextIO, cast
+from functools import wraps
+from typing import Any, TextIO, cast
 
 from mmengine.logging import MMLogger
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -159,21 +160,20 @@ class Screen(RunObserver):
         That is what this package or the user's own code says, and what libraries say that a user
         can act on. A warning is given once.
         """
-        default = MMLogger.get_instance("mmengine")  # what is said before a run has its own logger
-        before = default.handlers[:], logging.lastResort, warnings.showwarning
-        send_to_observer(default, self)
+        before = logging.lastResort, warnings.showwarning
         if logging.lastResort is not None:
             logging.lastResort = ObserverHandler(self, logging.lastResort)
         warnings.showwarning = self._show_warning
         try:
             with (
+                _default_log_sent_to(self),
                 contextlib.redirect_stdout(cast(TextIO, _Stdout(self))),
                 contextlib.redirect_stderr(cast(TextIO, _Stderr(self, sys.stderr))),
             ):
                 yield
         finally:
             self.end_live()
-            default.handlers[:], logging.lastResort, warnings.showwarning = before
+            logging.lastResort, warnings.showwarning = before
 
     def _show_warning(
         self,
@@ -212,6 +212,35 @@ class _Terminal:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _default_log_sent_to(screen: Screen) -> Iterator[None]:
+    """Send to a screen what mmengine says before a run has its own logger.
+
+    mmengine makes a logger for that when something is said, and imports torch to make it.
+    """
+    name, make, before = "mmengine", MMLogger.__init__, []
+
+    def send(logger: MMLogger) -> None:
+        before.append((logger, logger.handlers[:]))
+        send_to_observer(logger, screen)
+
+    @wraps(make)
+    def make_and_send(logger: MMLogger, *args: Any, **kwargs: Any) -> None:
+        make(logger, *args, **kwargs)
+        if logger.instance_name == name:
+            send(logger)
+
+    if MMLogger.check_instance_created(name):
+        send(MMLogger.get_instance(name))
+    MMLogger.__init__ = make_and_send
+    try:
+        yield
+    finally:
+        MMLogger.__init__ = make
+        for logger, handlers in before:
+            logger.handlers[:] = handlers
 
 
 class _Stdout:
