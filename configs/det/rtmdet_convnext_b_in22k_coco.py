@@ -2,7 +2,6 @@ _base_ = "mmdet::rtmdet/rtmdet_l_convnext_b_4xb32-100e_coco.py"
 
 # mmdet's own recipe, with this package's ConvNeXt instead of mmpretrain's.
 custom_imports = dict(imports=["convnext_dense"], allow_failed_imports=False)
-
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -21,8 +20,6 @@ optim_wrapper = dict(
     constructor="ConvNeXtOptimWrapperConstructor",
     paramwise_cfg=dict(_delete_=True, decay_rate=0.8, decay_type="layer_wise"),
 )
-train_dataloader = dict(num_workers=4)
-val_dataloader = dict(num_workers=4)
-test_dataloader = dict(num_workers=4)
+train_dataloader = val_dataloader = test_dataloader = dict(num_workers=4)
 auto_scale_lr = dict(base_batch_size=128)  # 4 GPUs x 32 images
 default_hooks = dict(checkpoint=dict(save_best="coco/bbox_mAP"))
