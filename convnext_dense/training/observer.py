@@ -137,6 +137,8 @@ class ObserverHandler(logging.Handler):
     def __init__(self, observer: RunObserver, printing: logging.Handler) -> None:
         super().__init__(printing.level)
         self.observer = observer
+        # mmengine's MLflowVisBackend opens the stream of each handler again if it is closed.
+        self.stream = getattr(printing, "stream", None)
         self.formatter = printing.formatter
         self.filters = printing.filters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.logging import set_logging
 from convnext_dense.config.trackers import TRACKERS, find_trackers
+from convnext_dense.training.observer import RunObserver, send_to_observer
 
 LOGIN = ("WANDB_MODE", "NETRC", "CLEARML_OFFLINE_MODE", "CLEARML_API_ACCESS_KEY")
 
@@ -135,3 +137,12 @@ def test_clearml(login, monkeypatch, tmp_path):
     else:
         monkeypatch.setenv(login, "1")
     find_trackers(["clearml"])
+
+
+def test_mmengine_finds_the_stream_of_an_observed_log():
+    """MLflow's backend looks whether it is closed."""
+    logger = logging.Logger("observed")
+    logger.addHandler(printing := logging.StreamHandler())
+    send_to_observer(logger, RunObserver())
+    assert logger.handlers != [printing]
+    assert logger.handlers[0].stream is printing.stream
