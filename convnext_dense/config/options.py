@@ -142,5 +142,6 @@ class RunOptions:
             raise ValueError(
                 f"`epochs={self.epochs}` and `iters={self.iters}` are two lengths: give one"
             )
-        if self.lr is not None and not 0 < self.lr < math.inf:
+        is_rate = isinstance(self.lr, int | float) and 0 < self.lr < math.inf
+        if self.lr is not None and not is_rate:
             raise ValueError(f"`lr` is a finite number above 0, got {self.lr!r}")

@@ -38,8 +38,8 @@ _SCALED = (
     r"model(\.\w+)*",
 )
 # What the first line says by itself, or nobody has to know.
-_UNSAID = r"train_cfg\.(type|by_epoch|max_\w+)|default_hooks\.logger\..*"
-_UNSAID += r"|.*\.(by_epoch|convert_to_iter_based)"
+_LOOP = r"train_cfg\.(type|by_epoch|max_\w+)"
+_UNSAID = _LOOP + r"|default_hooks\.logger\..*|.*\.(by_epoch|convert_to_iter_based)"
 _LENGTHS = ("train_cfg.max_epochs", "train_cfg.max_iters")
 
 
@@ -126,7 +126,7 @@ def _is_kept(key: str) -> bool:
     parent, _, name = key.rpartition(".")
     if parent.partition(".")[0] == "model":
         return name in OF_MODELS
-    return any(re.match(part, key) for part in _SCALED) and key not in _LENGTHS
+    return any(re.match(part, key) for part in _SCALED) and not re.fullmatch(_LOOP, key)
 
 
 def _set_validation(cfg: Config, every: int, replaced: Mapping[str, object]) -> list[str]:

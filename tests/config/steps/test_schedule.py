@@ -308,6 +308,7 @@ def test_missing_data_is_named_where_epochs_become_iterations():
         (dict(epochs=True), "`epochs` is a whole number from 1, got True"),
         (dict(epochs=2, iters=5), "`epochs=2` and `iters=5` are two lengths: give one"),
         (dict(lr=0.0), "`lr` is a finite number above 0, got 0.0"),
+        (dict(lr="1e-4"), "`lr` is a finite number above 0, got '1e-4'"),
         (dict(lr=float("nan")), "`lr` is a finite number above 0, got nan"),
     ],
 )
