@@ -112,12 +112,14 @@ def draw(
     """
     check_format(path)
     with _panel(path, len(bars)) as panel:
-        ends = [
-            end for bar in bars for end in (bar.value, bar.behind, *bar.points) if end is not None
-        ]
-        ends += (lines or {}).values()
+        ends = [*(lines or {}).values()]
+        for bar in bars:
+            spread = bar.deviation or 0.0
+            behind = bar.value if bar.behind is None else bar.behind
+            ends += [bar.value - spread, bar.value + spread, behind, *bar.points]
         room = 0.12 * (max(ends) - min(ends)) or abs(max(ends)) or 1.0
-        panel.set_xlim(min(ends) - 3 * room, max(ends) + room)
+        least = min(bar.value for bar in bars)
+        panel.set_xlim(max(min(ends) - 3 * room, min(least, 0.0)), max(ends) + room)
         for place, bar in enumerate(bars):
             _draw_bar(panel, place, bar)
         for section in dict.fromkeys(STEPS[bar.step].section for bar in bars):
