@@ -88,7 +88,9 @@ class QuietLog:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[int, str]] = deque(maxlen=1000)
-        self._earlier = MMLogger.get_current_instance()  # perhaps of another run in this process
+        # Perhaps of another run in this process; where there is none, to ask for it would make it,
+        # which imports torch.
+        self._earlier = MMLogger.get_current_instance() if MMLogger._instance_dict else None
 
     def write(self, text: str, level: int = logging.INFO) -> None:
         """Write a line, now or when the file is open."""
