@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import convnext_dense  # noqa: F401
-from convnext_dense.analysis.flops import Complexity, count
+from convnext_dense.analysis.flops import Complexity, count_complexity
 from convnext_dense.analysis.meta_device import build_without_data
 from convnext_dense.zoo.results import PEERS
 
@@ -47,7 +47,7 @@ def recipe(name: str) -> Config:
 
 @cache
 def counted(name: str) -> Complexity:
-    return count(get_config(name) if "::" in name else recipe(name))
+    return count_complexity(get_config(name) if "::" in name else recipe(name))
 
 
 def convnext(name: str) -> str:

@@ -33,7 +33,7 @@ from convnext_dense.analysis.parts import (
     NUM_BOXES,
     NUM_MASKS,
     find_parts,
-    run,
+    run_parts,
 )
 from convnext_dense.backbone.block import GRN
 from convnext_dense.text import printable
@@ -50,7 +50,7 @@ NORM_OPS = 5
 
 
 @dataclass(frozen=True)
-class Part:
+class PartComplexity:
     """What one part of a model takes.
 
     Attributes:
@@ -78,9 +78,9 @@ class Complexity:
     """
 
     shape: tuple[int, int]
-    parts: tuple[Part, ...]
-    auxiliary_head: Part | None
-    norms: Part
+    parts: tuple[PartComplexity, ...]
+    auxiliary_head: PartComplexity | None
+    norms: PartComplexity
 
     @property
     def parameters(self) -> int:
@@ -94,7 +94,7 @@ class Complexity:
         return sum(part.flops for part in self.parts)
 
 
-def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
+def count_complexity(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
     """Count the parameters and FLOPs of a config's model, one part at a time.
 
     Args:
@@ -116,15 +116,15 @@ def count(cfg: Config, shape: tuple[int, int] | None = None) -> Complexity:
     parameters = _count_parameters(model, parts)
     norms = [norm for name in parts if name != AUXILIARY_HEAD for norm in _norms(parts[name])]
     image = torch.empty(1, cfg.model.backbone.get("in_channels", 3), height, width, device="meta")
-    flops, norm_ops = _measure(parts, norms, partial(run, model, image))
-    counted = {name: Part(name, parameters[name], flops[name]) for name in parts}
+    flops, norm_ops = _measure(parts, norms, partial(run_parts, model, image))
+    counted = {name: PartComplexity(name, parameters[name], flops[name]) for name in parts}
     auxiliary_head = counted.pop(AUXILIARY_HEAD, None)
     num_norm_parameters = sum(p.numel() for norm in norms for p in norm.parameters())
     return Complexity(
         shape=(height, width),
         parts=tuple(counted.values()),
         auxiliary_head=auxiliary_head,
-        norms=Part("norms", num_norm_parameters, norm_ops),
+        norms=PartComplexity("norms", num_norm_parameters, norm_ops),
     )
 
 
@@ -173,7 +173,7 @@ def as_table(complexity: Complexity, title: str) -> Table:
     for part in complexity.parts:
         _add_row(table, part)
     table.add_section()
-    _add_row(table, Part("total", complexity.parameters, complexity.flops))
+    _add_row(table, PartComplexity("total", complexity.parameters, complexity.flops))
     table.add_section()
     if complexity.auxiliary_head:
         _add_row(table, complexity.auxiliary_head)
@@ -181,7 +181,7 @@ def as_table(complexity: Complexity, title: str) -> Table:
     return table
 
 
-def _add_row(table: Table, part: Part) -> None:
+def _add_row(table: Table, part: PartComplexity) -> None:
     table.add_row(
         Text(printable(part.name)), f"{part.parameters / 1e6:.3f}", f"{part.flops / 1e9:.2f}"
     )

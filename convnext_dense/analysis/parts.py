@@ -31,7 +31,7 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
     A module inside another part's module stands before it, and is counted on its own.
 
     Raises:
-        ValueError: Where this is no detector or segmenter whose parts :func:`run` knows.
+        ValueError: Where this is no detector or segmenter whose parts :func:`run_parts` knows.
     """
     if not hasattr(model, "backbone"):
         raise ValueError(f"{type(model).__name__} has no backbone: its FLOPs cannot be counted")
@@ -70,7 +70,7 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
     return parts
 
 
-def run(model: BaseModel, image: Tensor) -> None:
+def run_parts(model: BaseModel, image: Tensor) -> None:
     """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
     features = model.backbone(image)
     if model.with_neck:

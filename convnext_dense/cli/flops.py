@@ -39,8 +39,8 @@ def flops_command(args: argparse.Namespace) -> None:
     """
     from rich.console import Console
 
-    from convnext_dense.analysis.flops import as_table, count
+    from convnext_dense.analysis.flops import as_table, count_complexity
     from convnext_dense.config.plan import MODEL, plan_run
 
     cfg = plan_run(run_options(args), MODEL).config
-    Console().print(as_table(count(cfg, args.shape), args.config))
+    Console().print(as_table(count_complexity(cfg, args.shape), args.config))

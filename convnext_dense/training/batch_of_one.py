@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from convnext_dense.analysis.flops import DETECTION_SHAPE
 from convnext_dense.analysis.meta_device import build_without_data
-from convnext_dense.analysis.parts import run
+from convnext_dense.analysis.parts import run_parts
 from convnext_dense.config.data.image_size import training_crop
 from convnext_dense.data.batches import smallest_batch
 
@@ -87,7 +87,7 @@ def _layers_of_one_value(cfg: Config, model: nn.Module) -> list[str]:
     )
     try:
         with torch.no_grad():
-            run(copy.eval(), image)
+            run_parts(copy.eval(), image)
     except Exception as error:  # somebody else's model may raise anything
         message = f"batch norm was not tried on one image: {error}"
         print_log(message, logger="current", level=logging.DEBUG)

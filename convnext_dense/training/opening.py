@@ -100,13 +100,13 @@ def _arch(backbone: ConvNeXt) -> str:
 
 def _flops(cfg: Config) -> tuple[int, tuple[int, int]] | None:
     """Return the FLOPs of a config's model and the size of the image; None if they are unknown."""
-    from convnext_dense.analysis.flops import count
+    from convnext_dense.analysis.flops import count_complexity
 
     # Another model is built for it, without data. The run must draw the same random numbers.
     states = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
-            counted = count(cfg, _short_side(cfg))
+            counted = count_complexity(cfg, _short_side(cfg))
     except Exception:  # somebody else's model may raise anything
         return None
     finally:

@@ -15,7 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.flop_counter import FlopCounterMode
 
 import convnext_dense  # noqa: F401
-from convnext_dense.analysis.flops import count, default_shape
+from convnext_dense.analysis.flops import count_complexity, default_shape
 from convnext_dense.backbone import resolve_arch
 from convnext_dense.zoo.results import PUBLISHED
 from convnext_dense.zoo.sizes import SIZES
@@ -73,7 +73,7 @@ def test_the_table_of_sizes_has_the_printed_parameters_and_flops(row):
     ],
 )
 def test_a_recipe_has_the_parameters_and_flops_of_the_table(name):
-    counted = count(recipe(name))
+    counted = count_complexity(recipe(name))
     parameters, flops = SIZES[name]
     assert counted.parameters / 1e6 == pytest.approx(parameters, abs=0.006)
     assert counted.flops / 1e9 == pytest.approx(flops, abs=0.051)
@@ -101,7 +101,7 @@ def test_a_transformer_takes_what_it_takes_with_real_tensors(name, monkeypatch):
             model.panoptic_head(model.extract_feat(torch.zeros(1, 3, *shape)), [sample])
         else:
             model(torch.zeros(1, 3, *shape), [sample])
-    counted = count(cfg, shape)
+    counted = count_complexity(cfg, shape)
     assert counted.flops == counter.get_total_flops() // 2
     assert all(part.flops for part in counted.parts if "norms" not in part.name)
     assert counted.parameters == sum(p.numel() for p in model.parameters())
@@ -110,7 +110,7 @@ def test_a_transformer_takes_what_it_takes_with_real_tensors(name, monkeypatch):
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_are_counted_by_the_same_convention(name):
     parameters, flops = PEERS[name]
-    counted = count(get_config(name))
+    counted = count_complexity(get_config(name))
     assert counted.parameters / 1e6 == pytest.approx(parameters, abs=0.05)
     assert counted.flops / 1e9 == pytest.approx(flops, abs=0.06)
 
@@ -118,14 +118,14 @@ def test_peers_are_counted_by_the_same_convention(name):
 def test_the_backbone_is_counted_stage_by_stage():
     cfg = recipe("det/mask_rcnn_convnext_t_coco", model__backbone__arch="atto")
     cfg.model.neck.in_channels = [40, 80, 160, 320]
-    flops = flops_of(count(cfg, (320, 256)))
+    flops = flops_of(count_complexity(cfg, (320, 256)))
     stages = [flops["backbone stem"], *(flops[f"backbone stage {i}"] for i in range(4))]
     assert stages == atto_stage_flops(320, 256)
     assert flops["backbone output norms"] == 0
 
 
 def test_grouped_and_transposed_convolutions_are_counted_by_hand():
-    flops = flops_of(count(recipe("det/mask_rcnn_convnext_t_coco")))
+    flops = flops_of(count_complexity(recipe("det/mask_rcnn_convnext_t_coco")))
     conv3x3 = 14 * 14 * 9 * 256 * 256
     deconv2x2 = 14 * 14 * 4 * 256 * 256  # each input reaches 2x2 outputs
     logits = 28 * 28 * 256 * 80
@@ -136,7 +136,10 @@ def test_grouped_and_transposed_convolutions_are_counted_by_hand():
 
 def test_roi_heads_do_not_depend_on_the_image_and_the_others_do():
     cfg = recipe("det/cascade_convnext_t_coco")
-    large, small = flops_of(count(cfg, (768, 1280))), flops_of(count(cfg, (384, 640)))
+    large, small = (
+        flops_of(count_complexity(cfg, (768, 1280))),
+        flops_of(count_complexity(cfg, (384, 640))),
+    )
     assert list(large) == list(small)
     for name in large:
         scale = 1 if name.startswith(("bbox", "mask")) else 4
@@ -144,7 +147,7 @@ def test_roi_heads_do_not_depend_on_the_image_and_the_others_do():
 
 
 def test_parts_of_the_cascade_are_told_apart():
-    names = list(flops_of(count(recipe("det/cascade_convnext_t_coco"))))
+    names = list(flops_of(count_complexity(recipe("det/cascade_convnext_t_coco"))))
     assert names == [
         "backbone stem",
         *(f"backbone stage {stage}" for stage in range(4)),
@@ -158,9 +161,9 @@ def test_parts_of_the_cascade_are_told_apart():
 
 def test_the_auxiliary_head_counts_in_the_parameters_alone():
     cfg = recipe("seg/upernet_convnext_t_ade20k")
-    counted = count(cfg)
+    counted = count_complexity(cfg)
     cfg.model.auxiliary_head = None
-    without = count(cfg)
+    without = count_complexity(cfg)
     assert without.auxiliary_head is None
     assert without.flops == counted.flops
     assert without.parameters + counted.auxiliary_head.parameters == counted.parameters
@@ -181,7 +184,7 @@ def test_norms_are_counted_on_their_own(grn):
     model["bbox_head"]["anchor_generator"] = dict(
         type="AnchorGenerator", scales=[8], ratios=[1.0], strides=[32]
     )
-    counted = count(Config(dict(model=model, default_scope="mmdet")), (64, 64))
+    counted = count_complexity(Config(dict(model=model, default_scope="mmdet")), (64, 64))
     elements = parameters = 0
     for stage, (depth, channels) in enumerate(zip((2, 2, 6, 2), (40, 80, 160, 320), strict=True)):
         positions = (16 // 2**stage) ** 2
@@ -203,15 +206,15 @@ def test_a_batch_norm_takes_two_operations_per_element():
         type="FCNHead", in_channels=512, in_index=3, channels=8, num_convs=1, num_classes=3,
         concat_input=False, norm_cfg=dict(type="SyncBN"), loss_decode=dict(type="CrossEntropyLoss"),
     )  # fmt: skip
-    with_norm = count(cfg, (64, 64)).norms
+    with_norm = count_complexity(cfg, (64, 64)).norms
     cfg.model.decode_head.norm_cfg = None
-    without = count(cfg, (64, 64)).norms
+    without = count_complexity(cfg, (64, 64)).norms
     assert with_norm.flops - without.flops == 2 * 8 * 2 * 2
     assert with_norm.parameters - without.parameters == 2 * 8
 
 
 def test_a_one_stage_detector_is_counted():
-    counted = count(get_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
+    counted = count_complexity(get_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
     assert [part.name for part in counted.parts] == ["backbone", "neck", "bbox head"]
     # mmdet 2.x, docs/en/useful_tools.md, which leaves out the frozen stem and first stage and
     # counts activations and norms too.
@@ -231,8 +234,8 @@ def test_a_segmenter_without_a_crop_needs_a_shape():
     cfg.model.data_preprocessor.pop("size")
     cfg.model.test_cfg = dict(mode="whole")
     with pytest.raises(ValueError, match="give `shape`, the image's height"):
-        count(cfg)
-    assert count(cfg, (64, 64)).shape == (64, 64)
+        count_complexity(cfg)
+    assert count_complexity(cfg, (64, 64)).shape == (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,7 @@ def test_a_segmenter_without_a_crop_needs_a_shape():
 )
 def test_a_model_that_cannot_be_counted_is_named(name, kind, what):
     with pytest.raises(ValueError, match="cannot be counted") as error:
-        count(get_config(name))
+        count_complexity(get_config(name))
     assert kind in str(error.value)
     assert what in str(error.value)
 
@@ -254,9 +257,9 @@ def test_the_part_that_does_not_run_is_named_with_its_input():
     with pytest.raises(
         RuntimeError, match=r"neck \(FPN\), given 1x40x16x32, 1x80x8x16, .* not run"
     ):
-        count(cfg, (64, 128))  # the neck still takes the channels of tiny
+        count_complexity(cfg, (64, 128))  # the neck still takes the channels of tiny
     with pytest.raises(RuntimeError, match=r"not run, .* images are at least 32 x 32 pixels"):
-        count(recipe("det/mask_rcnn_convnext_t_coco"), (4, 4))
+        count_complexity(recipe("det/mask_rcnn_convnext_t_coco"), (4, 4))
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +276,7 @@ def test_the_tool_prints_a_line_per_part(tool, capsys):
     assert tool(config, *options) == 0
     out = capsys.readouterr().out
     assert "256 high and 256 wide" in out
-    counted = count(
+    counted = count_complexity(
         recipe("seg/upernet_convnext_t_ade20k", model__decode_head__channels=64), (256, 256)
     )
     rows = {

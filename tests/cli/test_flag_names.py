@@ -17,7 +17,7 @@ import torch
 from pycocotools import mask
 
 from convnext_dense import ConvNeXt, Predictor
-from convnext_dense.analysis.flops import count
+from convnext_dense.analysis.flops import count_complexity
 from convnext_dense.checkpoints.convert import convert
 from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.flags import FLAGS, OWN_FLAGS, shown_as, use_flags_of, with_flags
@@ -276,7 +276,7 @@ def test_classes_that_the_file_lacks(cli, shapes):
 @pytest.mark.slow
 def test_the_shape_of_a_count(cli):
     config = str(cli.config["det"])
-    said = refusal(count, read_config(config), (0, 64))
+    said = refusal(count_complexity, read_config(config), (0, 64))
     assert said.startswith("`shape` takes a positive")
     argv = [config, "--shape", "0", "64"]
     assert cli.refused("flops", argv) == said.replace("`shape`", "--shape")
