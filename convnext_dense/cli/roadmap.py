@@ -44,7 +44,7 @@ _WIDTH = 160
 RUN = """Train steps on your data one after the other, and compare what they reach.
 
 Every step begins with random weights. A step and a seed that have ended are not trained again, and
-one that was killed goes on, if the same command is given again; steps and seeds may be added. The
+one that was killed continues, if the same command is given again; steps and seeds may be added. The
 figure of the last validation counts.
 """
 

@@ -140,7 +140,7 @@ def _train_apart(train_one: Callable[[RunOptions], None], options: RunOptions, t
 
 
 def _go_on(title: str) -> str:
-    return f"interrupted in {title}; the same command goes on from its last checkpoint"
+    return f"interrupted in {title}; the same command resumes it from its last checkpoint"
 
 
 def _train(

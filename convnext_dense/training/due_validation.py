@@ -24,7 +24,7 @@ class DueValidationHook(Hook):
     A checkpoint is saved before the validation of its step. When it is resumed, mmengine 0.10.7
     goes on with the next step, so that a run which was stopped in between lacks the figures, and
     perhaps its best checkpoint. This hook records the last validation in each checkpoint, and runs
-    a missing one, with all hooks, before training goes on.
+    a missing one, with all hooks, before training continues.
 
     It also keeps the counts of mmengine's EarlyStoppingHook in checkpoints.
     """
@@ -69,7 +69,7 @@ class DueValidationHook(Hook):
             for name, value in counted.items():
                 kind = type(getattr(hook, name))  # a count, or a figure
                 setattr(hook, name, kind(value))
-        # A run that has stopped goes on if it is given more patience.
+        # A run that has stopped continues if it is given more patience.
         is_patient = any(
             isinstance(hook, StopWithoutBestHook) and hook.wait_count < hook.patience
             for hook in hooks

@@ -59,7 +59,7 @@ class WholeLocalVisBackend(LocalVisBackend):
 def end_with_log(logger: MMLogger) -> None:
     """Make a run end if its log cannot be written, instead of going on without a log.
 
-    If only the terminal is gone, the run goes on: the log has the same lines.
+    If only the terminal is gone, the run continues: the log has the same lines.
 
     Args:
         logger: Its handlers are changed in place.

@@ -8,7 +8,7 @@ torch loads loads here too, with all that it contains. ``torch.serialization.add
 ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` and ``TORCH_FORCE_WEIGHTS_ONLY_LOAD`` mean what they mean to
 torch: the first switch holds for calls that do not say what they trust, as mmengine's do not, by
 which models are tested and predict. What this package reads itself, weights and the checkpoint that
-a run goes on from, says that it trusts nothing.
+a run resumes from, says that it trusts nothing.
 Off-switch: its name, for the loads of mmengine.
 End: when mmengine saves plain data and loads it with ``weights_only=True``.
 

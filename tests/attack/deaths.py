@@ -23,7 +23,7 @@ TITLE = "deaths of workers and ranks"
 RIGHT = (
     "A dead worker ends the run in one line; a dead or stopped rank ends the whole job within the "
     "stated time, with its name; no process outlives its launcher; no checkpoint is lost, and "
-    "`--resume`, by hand or by `--max-restarts`, goes on to the weights of a job that was never "
+    "`--resume`, by hand or by `--max-restarts`, continues to the weights of a job that was never "
     "stopped."
 )
 SAMPLE = 1  # cases in make test

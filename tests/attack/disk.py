@@ -22,7 +22,7 @@ TITLE = "disk"
 RIGHT = (
     "Exit status 1 and one line that names the file or its folder; every earlier file is as it "
     "was, new ones are whole, no part is left, and once there is room the tool does its work; a "
-    "training goes on to the outcome of one that was never stopped."
+    "training continues to the outcome of one that was never stopped."
 )
 SAMPLE = 4  # cases in make test
 WRITERS = ("train", "test", "infer", "data", "report", "convert", "swap", "evaluate")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TITLE = "kills"
 RIGHT = (
-    "At each kill a whole checkpoint is there, and the best one; `--resume` goes on from the "
+    "At each kill a whole checkpoint is there, and the best one; `--resume` resumes from the "
     "newest, and no part of a file is left at the end. The final weights and optimizer state (bit "
     "for bit), the validations, the best checkpoint and the figures are those of a run that was "
     "never stopped."

@@ -1,4 +1,4 @@
-"""Signals: a run ends by each as by Ctrl-C, says how to go on, and goes on to the same end."""
+"""Signals: a run ends by each as by Ctrl-C, says how to go on, and continues to the same end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from traps import Recorder, Trap, send
 TITLE = "signals"
 RIGHT = (
     "SIGTERM, SIGINT, SIGHUP and SIGUSR1, once or again, end a run within 20 s with exit status "
-    "130 and one line: the newest whole checkpoint and a command which goes on to the outcome of "
+    "130 and one line: the newest whole checkpoint and a command which continues to the outcome of "
     "a run that was never stopped. A tool that is stopped leaves no half-written file."
 )
 SAMPLE = 2  # cases in make test

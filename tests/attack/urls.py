@@ -21,7 +21,7 @@ from pictures import png
 TITLE = "URLs"
 RIGHT = (
     "The tool ends within two minutes, in one line that names the address; nothing is kept but "
-    "whole files, and beside them the part that the next download goes on from, in the cache "
+    "whole files, and beside them the part that the next download resumes from, in the cache "
     "alone. A sound file that comes slowly, in pieces or after a redirect is read as it is."
 )
 SAMPLE = 4  # cases in make test
@@ -244,7 +244,7 @@ def _fetched(ground: Ground, tool: str, name: str) -> Callable[[Path], None]:
         cache = folder / "cache"
         try:
             outcome = run(*call, here, WITHIN, prepare=_little_room, env=_environment(cache))
-            if name == "resumed" and outcome.status == 1:  # the same call again goes on
+            if name == "resumed" and outcome.status == 1:  # the same call again continues
                 outcome = run(*call, here, WITHIN, prepare=_little_room, env=_environment(cache))
         finally:
             server.send(9)

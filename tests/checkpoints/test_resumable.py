@@ -1,4 +1,4 @@
-"""A file that a training goes on from has what mmengine takes, or is refused by the key."""
+"""A file that a training resumes from has what mmengine takes, or is refused by the key."""
 
 from __future__ import annotations
 

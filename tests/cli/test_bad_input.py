@@ -233,7 +233,7 @@ def test_an_earlier_run_in_the_work_dir_is_noted(cli, trained):
     _, out, _ = cli.call(
         "train", cli.argv("seg", *SCRATCH[:2], "--work-dir", trained["seg"], "--data-root", "no")
     )
-    assert "holds iter_6.pth of an earlier run; --resume goes on" in out
+    assert "holds iter_6.pth of an earlier run; --resume resumes it" in out
 
 
 def test_a_config_that_is_a_part_of_one(cli):

@@ -116,7 +116,7 @@ def test_a_copied_work_directory_goes_on_by_itself(cli, trained, tmp_path):
         workers=True,
     )
     assert f"iter_6.pth is truncated; get it anew. {copy / 'iter_4.pth'} is the newest" in said
-    assert f"note: --resume: going on from {copy / 'iter_4.pth'}" in said
+    assert f"note: --resume: resuming from {copy / 'iter_4.pth'}" in said
     assert {path: path.stat().st_mtime_ns for path in original.rglob("*")} == before
     assert not cli.differing_weights(copy / "iter_6.pth", original / "iter_6.pth")
     names = [sorted(path.name for path in folder.glob("*.pth")) for folder in (original, copy)]

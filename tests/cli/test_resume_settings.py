@@ -31,7 +31,7 @@ def test_the_same_settings_are_not_mentioned(resume):
     said = resume("--seed", 0)
     assert "without effect" not in said
     assert "with effect" not in said
-    assert "note: --resume: going on from" in said
+    assert "note: --resume: resuming from" in said
 
 
 def test_says_what_stays_and_what_changes_and_keeps_the_config_true(cli, resume, tmp_path):

@@ -147,7 +147,7 @@ def test_a_signal_ends_the_training_too(tmp_path, fake):
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "interrupted in [1/1] roadmap:gelu, seed 0; the same command goes on" in error
+    assert "interrupted in [1/1] roadmap:gelu, seed 0; the same command resumes" in error
     assert not (folder_of(tmp_path / "work", "gelu", 0) / "result.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on to the outcome of one that was never stopped."""
+"""A run that is killed at any moment continues to the outcome of one that was never stopped."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def runs(request, tmp_path_factory):
 def test_a_run_that_is_killed_goes_on_to_the_same_outcome(runs, data):
     runs, deeds, straight = runs
     name = f"killed{next(NUMBERS)}"
-    # Twice, since the run that goes on may be killed as well.
+    # Twice, since the run that continues may be killed as well.
     for _ in range(2):
         assert runs.start(name, data.draw(st.integers(1, deeds))) in (0, KILLED)
     runs.train(name)

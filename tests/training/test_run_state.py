@@ -1,4 +1,4 @@
-"""A training goes on from a whole state, or is refused by the file and the key."""
+"""A training resumes from a whole state, or is refused by the file and the key."""
 
 from __future__ import annotations
 

@@ -92,5 +92,5 @@ class RunConsole(RunObserver):
             self.note(message)
 
     def _print(self, text: str | Text) -> None:
-        with contextlib.suppress(OSError):  # a run goes on if the screen is gone
+        with contextlib.suppress(OSError):  # a run continues if the screen is gone
             self._screen.show(text if isinstance(text, Text) else text.rstrip("\n"))

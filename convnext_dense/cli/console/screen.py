@@ -196,7 +196,7 @@ class Screen(RunObserver):
 
 
 class _Terminal:
-    """A terminal that may be closed: a run goes on without it."""
+    """A terminal that may be closed: a run continues without it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

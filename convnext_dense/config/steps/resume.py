@@ -42,7 +42,9 @@ def _choose(cfg: Config, resume: str | None) -> tuple[str | None, list[str]]:
         left = _is_there(cfg.work_dir, folder)
         if left is None:
             return None, []
-        return None, [f"{cfg.work_dir} holds {Path(left).name} of an earlier run; `resume` goes on"]
+        return None, [
+            f"{cfg.work_dir} holds {Path(left).name} of an earlier run; `resume` resumes it"
+        ]
     notes = []
     if resume == AUTO:
         latest = find_latest(cfg.work_dir, folder)
@@ -57,7 +59,7 @@ def _choose(cfg: Config, resume: str | None) -> tuple[str | None, list[str]]:
         if not Path(resume).is_file():
             raise FileNotFoundError(f"`resume={resume!r}`: there is no such file")
         require_resumable(resume)
-    return resume, [*notes, f"`resume`: going on from {resume}"]
+    return resume, [*notes, f"`resume`: resuming from {resume}"]
 
 
 def _is_there(work_dir: str, folder: Path) -> str | None:

@@ -89,7 +89,7 @@ def keep_settings(plan: Plan) -> Plan:
 
 
 def _refuse_other_length(plan: Plan, before: Config) -> None:
-    """Refuse to scale a schedule that goes on from a checkpoint's state, as it was."""
+    """Refuse to scale a schedule that resumes from a checkpoint's state, as it was."""
     asked = plan.options
     name = "epochs" if asked.epochs else "iters"
     if not (asked.epochs or asked.iters) or not before.get("train_cfg"):
