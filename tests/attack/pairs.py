@@ -17,8 +17,8 @@ from traps import Trap
 TITLE = "two runs in one work directory"
 RIGHT = (
     "One run continues to the outcome that it has alone; every other ends within seconds, with "
-    "exit status 1 and one line that names the folder and the process. Once a run is gone, however it "
-    "went, the next begins at once. Tests and reports of a folder in use work."
+    "exit status 1 and one line that names the folder and the process. Once a run is gone, "
+    "however it went, the next begins at once. Tests and reports of a folder in use work."
 )
 SAMPLE = 2  # cases in make test
 SLOW = ("pairs/at-once", "pairs/beside")  # never among them
