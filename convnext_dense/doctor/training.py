@@ -24,7 +24,7 @@ from convnext_dense.zoo.recipes import recipe_file
 
 SIDE = 96
 PICTURES, VALIDATED = 4, 2
-ITERATIONS, MORE = 16, 2
+ITERATIONS = 16
 DETECTOR, SEGMENTER = "mask_rcnn_convnext_t_coco", "upernet_convnext_t_ade20k"
 _SMALL = RunOptions(
     DETECTOR,
@@ -81,42 +81,41 @@ def check_amp(examination: Examination, device: torch.device) -> Iterator[Findin
 def check_checkpoints(examination: Examination) -> Iterator[Finding]:
     """Resume a training from its checkpoint, after a damaged copy was refused."""
     options = segmenter_options(examination.folder)
+    work_dir = Path(str(options.work_dir))
     name = "checkpoint"
-    last = Path(str(options.work_dir)) / f"iter_{ITERATIONS}.pth"
-    if not last.is_file():
-        yield Finding(name, Verdict.NOT_SEEN, "the training above wrote none")
+    written = {int(path.stem.partition("_")[2]): path for path in work_dir.glob("iter_*.pth")}
+    if len(written) < 2:
+        yield Finding(name, Verdict.NOT_SEEN, "the training above left none to resume")
         return
-    damaged = last.with_name("damaged.pth")
-    content = bytearray(last.read_bytes())
+    start = min(written)
+    damaged = work_dir / "damaged.pth"
+    content = bytearray(written[start].read_bytes())
     middle = len(content) // 2
     content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
     damaged.write_bytes(content)
-    longer = replace(options, iters=ITERATIONS + MORE)
     try:
-        _run(replace(longer, resume=str(damaged)))
+        _run(replace(options, resume=str(damaged)))
     except Exception as error:  # any refusal is right, if it names the file
         refused = damaged.name in str(error)
-        yield Finding(
-            "damaged checkpoint",
-            Verdict.FIT if refused else Verdict.WRONG,
-            "refused" if refused else one_line(error),
-            "" if refused else "report this line",
-        )
+        verdict = Verdict.FIT if refused else Verdict.WRONG
+        detail = "refused" if refused else one_line(error)
+        yield Finding("damaged checkpoint", verdict, detail, "" if refused else "report it")
     else:
         yield Finding("damaged checkpoint", Verdict.WRONG, "read as if it were whole", "report it")
     damaged.unlink()
     try:
-        _run(replace(longer, resume="auto"))
-        steps = [record["step"] for record in _log(Path(str(options.work_dir)))]
-        resumed = steps[-1] == ITERATIONS + MORE and steps.count(ITERATIONS) == 1
-        yield Finding(
-            name,
-            Verdict.FIT if resumed else Verdict.WRONG,
-            f"written, and resumed to iteration {steps[-1]}",
-            "" if resumed else "report this line",
-        )
+        _run(replace(options, resume=str(written[start])))
     except Exception as error:  # a run may fail in any way
         yield Finding(name, Verdict.WRONG, f"could not be resumed: {one_line(error)}", "report it")
+        return
+    steps = [record["step"] for record in _log(work_dir)]
+    resumed = steps[ITERATIONS:] == [*range(start + 1, ITERATIONS + 1)]
+    yield Finding(
+        name,
+        Verdict.FIT if resumed else Verdict.WRONG,
+        f"written, and resumed from iteration {start} to {steps[-1]}",
+        "" if resumed else "report this line",
+    )
 
 
 def detector_options(folder: Path) -> RunOptions:

@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, ZeroRedundancyOptimizer
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -59,6 +60,16 @@ class ToolRunner(Runner):
         send_to_observer(logger)
         end_with_log(logger)
         return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build the visualizer under the name of this run.
+
+        mmengine keeps visualizers by their names for the whole process, and most configs call
+        theirs ``visualizer``: a second run would write its scalars into the first one's folder.
+        """
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, "name": self.experiment_name}
+        return super().build_visualizer(visualizer)
 
     def save_checkpoint(self, *args: object, **kwargs: object) -> None:
         """Save on rank 0; if that fails, every process stops.

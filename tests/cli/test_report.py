@@ -42,8 +42,8 @@ def test_figures_predicted_here_are_those_of_a_test(cli, trained, tmp_path):
     cli.test("seg", checkpoint, "--work-dir", "run", "--out", "run/labels")
     report(cli, "run", "-o", "tested.html", "--no-predict")
     predicted, tested = (Path(f"{name}.html").read_text() for name in ("predicted", "tested"))
-    assert "tools/test.py with" in tested
-    assert "labels, kept by tools/test.py, 3 of 3" in tested
+    assert "a test with" in tested
+    assert "labels, kept by a test, 3 of 3" in tested
 
     def figures(html):
         return re.findall(r"<tr><th scope=\"row\">(mIoU|mAcc|aAcc)</th><td>([\d.]+)</td>", html)

@@ -1,6 +1,7 @@
 """The order of an examination, and what ends it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,7 +60,12 @@ def test_each_gpu_comes_before_the_cpu(tmp_path):
 
 @pytest.mark.slow
 def test_trainings_and_their_checkpoints(examination):
-    found = [*check_training(examination), *check_checkpoints(examination)]
+    # The first folder has another run of this process: each keeps its own log.
+    again = replace(examination, folder=examination.folder / "again")
+    again.folder.mkdir()
+    segmenter = list(check_training(examination))[1]
+    assert segmenter.verdict is FIT
+    found = [*check_training(again), *check_checkpoints(again)]
     assert [(f.verdict, f.detail) for f in found if f.verdict is not FIT] == []
     assert [f.name for f in found] == [
         "training of a small Mask R-CNN",

@@ -82,10 +82,11 @@ def set_weights(plan: Plan) -> Plan:
                 "URL"
             )
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
-            raise FileNotFoundError(
-                f"`weights={weights!r}`: there is no such file, and no published weights of that "
-                f"name, which are {nearest_first(weights)}"
-            )
+            message = f"`weights={weights!r}`: there is no such file"
+            if not Path(weights).suffix and Path(weights).name == weights:
+                names = nearest_first(weights)
+                message += f", and no published weights of that name, which are {names}"
+            raise FileNotFoundError(message)
         arch = backbone.get("arch", "tiny")
         init_cfg = backbone_arguments(cfg, arch, weights).get("init_cfg")
         set_initial_weights(cfg, init_cfg)
