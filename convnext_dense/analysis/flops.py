@@ -224,7 +224,7 @@ def _measure(
     counter = FlopCounterMode(display=False)  # counts 2 for a multiply-add
 
     def settle() -> None:
-        """Give what was counted since the last call to the innermost part."""
+        """Add what was counted since the last call to the innermost part."""
         nonlocal counted
         total = counter.get_total_flops() // 2
         if running:

@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ from convnext_dense.benchmark.models import ModelRow
 from convnext_dense.benchmark.timing import Spread
 from convnext_dense.files import replacing, write_whole
 from convnext_dense.kernels.switched_off import device_name
+from convnext_dense.version import installed_version
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,14 +43,7 @@ def environment(device: torch.device) -> dict[str, str | int | dict[str, str]]:
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of the libraries that matter for speed, by name."""
-    return {name: found for name in LIBRARIES if (found := _version(name))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return {name: found for name in LIBRARIES if (found := installed_version(name))}
 
 
 def backbone_text(measured: Measurement, setting: Setting) -> str:

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import argparse
 import platform
-from importlib import metadata
 
 from convnext_dense.cli.output import print_text
-from convnext_dense.version import __version__
-
-# Distributions by the module that they bring; the first that is installed counts.
-STACK = {
-    "torch": ("torch",),
-    "mmengine": ("mmengine", "mmengine-lite", "onedl-mmengine"),
-    "mmcv": ("mmcv", "mmcv-lite", "onedl-mmcv"),
-    "mmdet": ("mmdet", "onedl-mmdetection"),
-    "mmseg": ("mmsegmentation", "onedl-mmsegmentation"),
-}
+from convnext_dense.version import STACK, __version__, installed_version
 
 
 class VersionAction(argparse.Action):
@@ -32,9 +22,6 @@ class VersionAction(argparse.Action):
 
 
 def _installed(module: str, names: tuple[str, ...]) -> str:
-    for name in names:
-        try:
-            return f"{name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
-    return f"{module} is not installed"
+    found = ((name, installed_version(name)) for name in names)
+    shown = (f"{name} {version}" for name, version in found if version)
+    return next(shown, f"{module} is not installed")

@@ -56,7 +56,6 @@ class Examination:
         full: Whether to look at real sizes, which takes minutes.
         recipe: A config, by its path or name, whose speed is measured at full size.
         workers: The number of data loading processes.
-        seconds: When to end. What has not begun by then is not seen.
     """
 
     folder: Path
@@ -65,7 +64,6 @@ class Examination:
     full: bool = False
     recipe: str = "mask_rcnn_convnext_t_coco"
     workers: int = 2
-    seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,10 @@ class Check:
     Attributes:
         name: What it looks at.
         look: Yields the findings, each as soon as it is known.
-        full_only: Whether it takes too long for a quick examination.
     """
 
     name: str
     look: Callable[[Examination], Iterable[Finding]]
-    full_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class GPUCheck:
     Attributes:
         name: What it looks at.
         look: As in :class:`Check`, on one device.
-        full_only: As in :class:`Check`.
+        full_only: Whether it takes too long for a quick examination.
     """
 
     name: str

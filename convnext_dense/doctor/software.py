@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 
 import torch
 from packaging.requirements import Requirement
@@ -14,15 +14,8 @@ from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.patches import enable
 from convnext_dense.text import one_line
 from convnext_dense.upstream.mmcv_ext import is_compiled
-from convnext_dense.version import __version__
+from convnext_dense.version import STACK, __version__, installed_version
 
-# Distributions that have the same import names and overwrite each other.
-_SAME_NAMES = (
-    ("mmcv", "mmcv-lite", "onedl-mmcv"),
-    ("mmengine", "mmengine-lite", "onedl-mmengine"),
-    ("mmdet", "onedl-mmdetection"),
-    ("mmsegmentation", "onedl-mmsegmentation"),
-)
 _STACKS = {"mmcv": "compiled", "mmcv-lite": "lite", "onedl-mmcv": "forks"}
 _IMPORTED = ("mmengine", "mmcv", "mmdet", "mmseg", "pycocotools", "cv2")
 _SHOWN = ("numpy", "torchvision", "triton", "timm", "transformers")
@@ -30,7 +23,7 @@ _SHOWN = ("numpy", "torchvision", "triton", "timm", "transformers")
 
 def check_software(examination: Examination) -> Iterator[Finding]:
     """Look at the versions, the stack, and whether its packages can be imported."""
-    shown = [f"{name} {found}" for name in _SHOWN if (found := _version(name))]
+    shown = [f"{name} {found}" for name in _SHOWN if (found := installed_version(name))]
     detail = f"Python {platform.python_version()}, torch {torch.__version__}"
     yield Finding(f"convnext_dense {__version__}", Verdict.FIT, ", ".join([detail, *shown]))
     yield _stack()
@@ -41,19 +34,19 @@ def check_software(examination: Examination) -> Iterator[Finding]:
 
 
 def _stack() -> Finding:
-    found = [name for name in _STACKS if _version(name)]
+    found = [name for name in _STACKS if installed_version(name)]
     if not found:
         return Finding(
             "stack", Verdict.ABSENT, "no mmcv", "pip install 'convnext-dense[lite]', or compiled"
         )
-    names = [name for names in _SAME_NAMES for name in names if _version(name)]
-    parts = [f"{_STACKS[found[0]]}: ", ", ".join(f"{name} {_version(name)}" for name in names)]
-    return Finding("stack", Verdict.FIT, "".join(parts))
+    parts = [name for module, names in STACK.items() if module != "torch" for name in names]
+    shown = [f"{name} {version}" for name in parts if (version := installed_version(name))]
+    return Finding("stack", Verdict.FIT, f"{_STACKS[found[0]]}: {', '.join(shown)}")
 
 
 def _twins() -> Iterator[Finding]:
-    for names in _SAME_NAMES:
-        found = [name for name in names if _version(name)]
+    for names in STACK.values():
+        found = [name for name in names if installed_version(name)]
         if len(found) > 1:
             yield Finding(
                 f"{found[0]} beside {found[1]}",
@@ -65,11 +58,11 @@ def _twins() -> Iterator[Finding]:
 
 def _requirements() -> Iterator[Finding]:
     """Hold what is installed against what this package asks for."""
-    stack = next((extra for name, extra in _STACKS.items() if _version(name)), "lite")
+    stack = next((extra for name, extra in _STACKS.items() if installed_version(name)), "lite")
     checked = 0
     for text in _requires("convnext-dense"):
         wanted = Requirement(text)
-        found = _version(wanted.name)
+        found = installed_version(wanted.name)
         extras = ("", stack, "common")
         applies = wanted.marker is None or any(
             wanted.marker.evaluate({"extra": extra}) for extra in extras
@@ -125,18 +118,11 @@ def _torchvision() -> Finding:
         return Finding(
             name,
             Verdict.WRONG,
-            f"torchvision {_version('torchvision')} does not fit torch: {one_line(error)}",
+            f"torchvision {installed_version('torchvision')} does not fit torch: {one_line(error)}",
             "install the torchvision that was built for this torch, or uninstall it",
         )
     where = "on GPUs, plain torch on the CPU" if torch.cuda.is_available() else "but no GPU"
     return Finding(name, Verdict.FIT, f"torchvision's {where}")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _requires(name: str) -> list[str]:

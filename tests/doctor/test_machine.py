@@ -27,11 +27,11 @@ def found_as(verdict, findings):
 @pytest.fixture
 def installed(monkeypatch):
     """Pretend that other versions are installed."""
-    real = software._version
+    real = software.installed_version
 
     def pretend(**versions):
         own = {name.replace("_", "-"): version for name, version in versions.items()}
-        monkeypatch.setattr(software, "_version", lambda name: own.get(name, real(name)))
+        monkeypatch.setattr(software, "installed_version", lambda name: own.get(name, real(name)))
 
     return pretend
 
@@ -58,9 +58,9 @@ def test_a_version_that_does_not_fit(examination, installed, name, version):
 
 
 def test_no_stack(examination, monkeypatch):
-    real = software._version
-    stack = {name for names in software._SAME_NAMES for name in names}
-    monkeypatch.setattr(software, "_version", lambda n: None if n in stack else real(n))
+    real = software.installed_version
+    stack = {name for names in software.STACK.values() for name in names}
+    monkeypatch.setattr(software, "installed_version", lambda n: None if n in stack else real(n))
     absent = found_as(Verdict.ABSENT, software.check_software(examination))
     assert "convnext-dense[lite]" in absent["stack"].remedy
 
