@@ -20,6 +20,7 @@ from PIL import Image
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.program import use_program
 from convnext_dense.data.shapes import CLASSES, make_shapes
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,13 @@ SEGMENTER_RUN = """
 SEGMENTS = ("left", "right", "disc")
 
 RUNS = count()
+
+
+@pytest.fixture(autouse=True)
+def _files_of_tools():
+    """Let messages name the files of tools/, whatever program an earlier test ran as."""
+    yield
+    use_program("")
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,7 @@ import torch
 import convnext_dense
 from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.main import SUBCOMMANDS, main
-from convnext_dense.cli.program import called, use_program
+from convnext_dense.cli.program import called
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _called_by_its_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/convnext-dense"])
-    yield
-    use_program("")
 
 
 def call(capsys, *argv):
