@@ -33,7 +33,7 @@ $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip -c constraints.txt
 	$(PIP) install --quiet -c constraints.txt torch setuptools
-	$(PIP) install --quiet -c constraints.txt --editable '.[lite]'
+	$(PIP) install --quiet -c constraints.txt --editable ./runtime --editable '.[lite]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		$(PIP) uninstall --quiet --yes opencv-python && \
 		$(PIP) install --quiet -c constraints.txt opencv-python-headless; }
@@ -43,7 +43,7 @@ $(VENV)/installed: pyproject.toml setup.cfg constraints.txt
 # torchvision, which its convnext does not use and which has no build for a CPU's torch. A torch for
 # CUDA has brought its own Triton; else the newest runs the kernels in its interpreter.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt --editable '.[test]'
+	$(PIP) install --quiet -c constraints.txt --editable ./runtime --editable '.[test]'
 	$(PIP) install --quiet -c constraints.txt --no-deps timm
 	@$(BIN)/python -c 'import triton' 2>/dev/null || $(PIP) install --quiet --no-deps triton || \
 		echo "Triton cannot be installed here: the tests of its kernels will be skipped"
@@ -93,7 +93,8 @@ $(LOWEST)/installed-test: pyproject.toml setup.cfg constraints.txt
 		test -n "$$torch" && \
 		grep -Ev '^(torch|sympy|setuptools)==' constraints.txt > $(LOWEST)/constraints.txt && \
 		$(LOWEST)/bin/pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "torch==$$torch.*"
-	$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt 'setuptools<82' --editable '.[lite]'
+	$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt 'setuptools<82' \
+		--editable ./runtime --editable '.[lite]'
 	@$(LOWEST)/bin/python -c 'import cv2' 2>/dev/null || { \
 		$(LOWEST)/bin/pip uninstall --quiet --yes opencv-python && \
 		$(LOWEST)/bin/pip install -c $(LOWEST)/constraints.txt opencv-python-headless; }

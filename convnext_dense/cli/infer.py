@@ -22,8 +22,8 @@ from convnext_dense.cli.options import (
 from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_folder
 from convnext_dense.inference.inputs import find_pictures
-from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import KINDS, Saver
+from convnext_dense_runtime.results import Unreadable
 
 # Most results that may wait to be written.
 WAITING = 3

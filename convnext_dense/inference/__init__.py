@@ -6,9 +6,14 @@ from convnext_dense.lazy import load_when_used
 
 if TYPE_CHECKING:
     from convnext_dense.inference.predictor import Predictor
-    from convnext_dense.inference.results import Detections, Segmentation
+    from convnext_dense_runtime.results import Detections, Segmentation
 
 __all__ = ["Detections", "Predictor", "Segmentation"]
 __getattr__, __dir__ = load_when_used(
-    __name__, {"Predictor": ".predictor", "Detections": ".results", "Segmentation": ".results"}
+    __name__,
+    {
+        "Predictor": ".predictor",
+        "Detections": "convnext_dense_runtime.results",
+        "Segmentation": "convnext_dense_runtime.results",
+    },
 )

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-from convnext_dense.inference.results import Detections, Segmentation
+from convnext_dense_runtime.results import Detections, Segmentation
 
 # Lengths of a picture's longer side in pixels: a smaller picture than the first is enlarged, so
 # that text fits; in a larger one than the second, lines and text grow with it.

@@ -126,7 +126,7 @@ def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:
 
     Returns:
         ``classes``, ``palette`` (RGB, one per class) and ``first_label``, see
-        :class:`~convnext_dense.inference.results.Segmentation`.
+        :class:`~convnext_dense_runtime.results.Segmentation`.
     """
     dataset = build_without_annotations(cfg, "test_dataloader.dataset", test_dataset(cfg))
     trained = checkpoint_meta.get("dataset_meta") or {}

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from convnext_dense.files import path_inside, write_whole
-from convnext_dense.inference.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
 
 if TYPE_CHECKING:
     from convnext_dense.inference.drawing import Drawer

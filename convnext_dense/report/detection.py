@@ -20,9 +20,9 @@ from convnext_dense.evaluation.coco import choose_backend, figures_of, run_cocoe
 from convnext_dense.evaluation.coco_input import read_results, read_truth, types_of
 from convnext_dense.evaluation.figures import METRICS_FILE, Figures
 from convnext_dense.inference.drawing import Drawer
-from convnext_dense.inference.results import Detections
 from convnext_dense.inference.saving import encode_mask
 from convnext_dense.report.colours import class_colours
+from convnext_dense_runtime.results import Detections
 
 if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval

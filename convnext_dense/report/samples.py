@@ -293,7 +293,7 @@ def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: Drawer) -> np.n
     Returns:
         (H, W, 3) uint8, BGR.
     """
-    from convnext_dense.inference.results import Detections, Segmentation
+    from convnext_dense_runtime.results import Detections, Segmentation
 
     height, width = sample.picture.shape[:2]
     scale = CELL / max(height, width)

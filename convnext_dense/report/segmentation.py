@@ -19,8 +19,8 @@ from convnext_dense.evaluation.iou_metric import figures_of_areas
 from convnext_dense.evaluation.label_maps import IGNORED, read_labels
 from convnext_dense.evaluation.map_files import label_map_name
 from convnext_dense.inference.drawing import Drawer
-from convnext_dense.inference.results import Segmentation
 from convnext_dense.report.colours import class_colours
+from convnext_dense_runtime.results import Segmentation
 
 MEASURE = "mIoU, in percent, of the classes in the picture's truth or prediction."
 

@@ -18,11 +18,11 @@ from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, t
 from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.inference import Predictor
-from convnext_dense.inference.results import Unreadable
 from convnext_dense.report.detection import DetectionOutcome, DetectionTask
 from convnext_dense.report.run import Run
 from convnext_dense.report.segmentation import SegmentationOutcome, SegmentationTask
 from convnext_dense.upstream.registered_only import refuse_code, registered_only
+from convnext_dense_runtime.results import Unreadable
 
 # A picture in the page: pixels of its longer side, and the quality of the JPEG.
 SIDE, QUALITY = 640, 80

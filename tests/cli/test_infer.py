@@ -17,7 +17,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from convnext_dense.inference import Predictor
-from convnext_dense.inference.results import Unreadable
+from convnext_dense_runtime.results import Unreadable
 
 pytestmark = pytest.mark.slow
 

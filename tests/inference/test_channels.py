@@ -15,8 +15,8 @@ from mmengine.registry import TRANSFORMS
 import convnext_dense  # noqa: F401  first, since it makes mmseg importable
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.model import MODELS, DefaultScope
-from convnext_dense.inference.results import Unreadable
 from convnext_dense.inference.saving import Saver
+from convnext_dense_runtime.results import Unreadable
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.inference.drawing import SMALLEST, Drawer, draw_legend
-from convnext_dense.inference.results import Detections, Segmentation
+from convnext_dense_runtime.results import Detections, Segmentation
 
 CLASSES = ("cat", "dog")
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convnext_dense.inference.results import Detections, Prediction, Segmentation
 from convnext_dense.inference.saving import Saver, as_label_map
+from convnext_dense_runtime.results import Detections, Prediction, Segmentation
 
 CLASSES = ("cat", "dog")
 PICTURE = np.zeros((4, 6, 3), np.uint8)

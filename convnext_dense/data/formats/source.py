@@ -1,0 +1,96 @@
+"""What every reader of a format returns: pictures with their objects, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object that somebody labelled.
+
+    Attributes:
+        label: Its class, by name.
+        box: x1, y1, x2, y2 in pixels: edges, so that a box of the first pixel is 0, 0, 1, 1.
+        polygons: The parts of its outline, each (N, 2) float64 of x, y in pixels; empty if the
+            source has only the box.
+        crowd: Whether it is a group that COCO calls ``iscrowd``.
+        ignored: Whether a detector is neither rewarded nor punished for it (VOC's ``difficult``).
+        rle: COCO's run-length code of the mask, if the source has that instead of polygons.
+        place: Where it stands, such as ``labels/a.txt, line 3``, for messages.
+    """
+
+    label: str
+    box: tuple[float, float, float, float]
+    polygons: tuple[np.ndarray, ...] = ()
+    crowd: bool = False
+    ignored: bool = False
+    rle: dict | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a data set, with what was labelled in it.
+
+    Attributes:
+        path: The picture's file.
+        name: Its name in the data set: a relative path with forward slashes, unique in the source.
+        width: In pixels, as the labels count them.
+        height: In pixels, as the labels count them.
+        objects: What was labelled, in the order of the source.
+        split: ``train``, ``val`` or ``test`` if the source says so, else None.
+        label_map: The file with the class of every pixel, or None.
+    """
+
+    path: Path
+    name: str
+    width: int
+    height: int
+    objects: tuple[Object, ...] = ()
+    split: str | None = None
+    label_map: Path | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something of the source that is not in the result, or is there in another form.
+
+    Attributes:
+        what: One line for people, such as ``circle became a polygon of 32 points``; equal for all
+            members of a kind, so that they are counted together.
+        place: The file, and the line where there is one.
+        objects: How many objects of the source are not in the result because of it: 0 or 1.
+        error: Whether the source is wrong there, so that somebody should look at it.
+    """
+
+    what: str
+    place: str
+    objects: int = 0
+    error: bool = False
+
+
+class Source(Protocol):
+    """A data set in one of the formats.
+
+    Attributes:
+        format: ``yolo``, ``voc``, ``labelme``, ``cvat``, ``coco``, ``colours``, ``label-maps``, ...
+        root: Its folder or file, as given.
+        classes: Names of all classes in the order of the source. A reader that learns the names
+            from the objects reads all labels once for them.
+        losses: Filled while :meth:`pictures` is read.
+    """
+
+    format: str
+    root: Path
+    classes: tuple[str, ...]
+    losses: list[Loss]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield the pictures one at a time, in a stable order: only a few are in memory at once."""
+        ...

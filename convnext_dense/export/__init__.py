@@ -1,0 +1,1 @@
+"""Write trained models as ONNX or OpenVINO, and verify them."""

@@ -1,0 +1,90 @@
+"""What an exported model says about itself, as JSON inside the file.
+
+An exported graph has one input and a few outputs:
+
+- ``image``: (1, C, H, W) float32, the values of the resized picture (0 to 255 in colour), channels
+  in the order :attr:`Metadata.channels`. Normalisation and padding are in the graph.
+- Detection: ``boxes`` (N, 4) float32 as x1, y1, x2, y2 in pixels of ``image``; ``scores`` (N,)
+  float32, highest first; ``labels`` (N,) int64. N is fixed: rows with score 0 are empty. With
+  :attr:`Metadata.masks` also ``masks`` (N, h, w) float32 from 0 to 1: on each box's own grid
+  (``"box"``), or on a grid over the whole of ``image`` (``"picture"``).
+- Segmentation: ``logits`` (1, K, H, W) float32 in the size of ``image``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# The name of the entry that holds the JSON: a metadata property in ONNX, runtime info in OpenVINO.
+KEY = "convnext_dense"
+# Counts up with every change that an older runtime would read wrongly.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How a picture becomes the model's input.
+
+    Attributes:
+        scale: (width, height), or None if pictures keep their size.
+        keep_ratio: Whether the picture becomes the largest one that fits into ``scale`` (either
+            way round, as mmcv's ``imrescale``), instead of exactly ``scale``.
+        interpolation: As OpenCV and mmcv name it.
+    """
+
+    scale: tuple[int, int] | None
+    keep_ratio: bool = True
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The facts of an exported model.
+
+    Attributes:
+        task: ``detection`` or ``segmentation``.
+        classes: Names, in the order of the labels.
+        palette: RGB, one colour per class, or empty.
+        first_label: See :class:`~convnext_dense_runtime.results.Segmentation`.
+        channels: The order of the input's channels: ``BGR``, or as many letters as channels.
+        resize: How a picture becomes the input.
+        divisor: The graph pads height and width to multiples of it.
+        size: (height, width) of the input if it is fixed, else None.
+        smallest: (height, width) that the input has at least.
+        score: Detections with a lower score are not meant to be shown.
+        masks: None, ``box`` or ``picture``: see the module's docstring.
+        mask_threshold: Pixels above it belong to the object.
+        sliding: Height and width of the window and of its stride, (h, w, h, w), or None.
+        model: The types of the model, backbone and heads, for people.
+        licence: Of the weights, or empty.
+        source: Where the weights come from: the checkpoint's name and the recipe.
+        versions: Of the packages that wrote the file.
+        verification: Figures of the comparison with PyTorch.
+        format: Of this JSON.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...] = ()
+    first_label: int = 0
+    channels: str = "BGR"
+    resize: Resize = Resize(None)
+    divisor: int = 1
+    size: tuple[int, int] | None = None
+    smallest: tuple[int, int] = (1, 1)
+    score: float = 0.0
+    masks: str | None = None
+    mask_threshold: float = 0.5
+    sliding: tuple[int, int, int, int] | None = None
+    model: str = ""
+    licence: str = ""
+    source: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """Return the facts as JSON."""
+        return json.dumps(asdict(self))
