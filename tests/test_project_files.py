@@ -12,7 +12,7 @@ import convnext_dense
 
 ROOT = Path(__file__).parents[1]
 MADE = {".venv/bin/python", "work_dirs/demo/pictures"}  # by the commands of the pages
-FOLDERS = ("benchmarks", "configs", "convnext_dense", "docs", "tests", "tools")
+FOLDERS = ("runtime", "benchmarks", "configs", "convnext_dense", "docs", "tests", "tools")
 PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:cff|html|md|py|toml|txt)")
 
 
