@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -84,12 +84,16 @@ class Source(Protocol):
         classes: Names of all classes in the order of the source. A reader that learns the names
             from the objects reads all labels once for them.
         losses: Filled while :meth:`pictures` is read.
+        pixels: What the pixels of its label maps mean: the class by the value, or by the colour
+            (red, green, blue). Other pixels are unlabelled. Empty if it has no label maps, and for
+            masks as colours whose table is not in a file that this format knows.
     """
 
     format: str
     root: Path
     classes: tuple[str, ...]
     losses: list[Loss]
+    pixels: Mapping[int | tuple[int, int, int], str]
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures one at a time, in a stable order: only a few are in memory at once."""
