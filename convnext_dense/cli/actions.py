@@ -71,6 +71,41 @@ class NumberAction(argparse.Action):
             yield f"at most {self.most}"
 
 
+def add_number(
+    parser: argparse._ActionsContainer,
+    flag: str,
+    help: str,
+    *,
+    type: Callable[[str], Any] = int,
+    metavar: str | tuple[str, ...] = "N",
+    least: float | None = None,
+    most: float | None = None,
+    **options: Any,
+) -> None:
+    """Add a flag whose value is a number in a range.
+
+    Args:
+        parser: Where it is added.
+        flag: Its name.
+        help: One line.
+        type: Reads the value.
+        metavar: Stands for the value in the help.
+        least: The lowest value.
+        most: The highest value.
+        options: Further arguments of ``add_argument``.
+    """
+    parser.add_argument(
+        flag,
+        action=NumberAction,
+        help=help,
+        type=type,
+        metavar=metavar,
+        least=least,
+        most=most,
+        **options,
+    )
+
+
 class KeyValueAction(DictAction):
     """mmengine's action for KEY=VALUE, but other arguments are refused by name."""
 

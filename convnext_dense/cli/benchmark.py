@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark import DTYPES, FORMATS, MODES, PEER_NAMES
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.help_text import LinesFormatter
@@ -84,23 +84,14 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command."""
     use_flags_of("benchmark")
     add_device_option(parser)
-    parser.add_argument(
-        "--threads",
-        type=int,
-        action=NumberAction,
-        least=1,
-        metavar="N",
-        help="on a CPU, at most 4 per core; default: torch's own",
-    )
-    parser.add_argument(
+    add_number(parser, "--threads", "on a CPU, at most 4 per core; default: torch's own", least=1)
+    add_number(
+        parser,
         "--rounds",
-        type=int,
-        action=NumberAction,
+        "samples of each; default: %(default)s",
         least=1,
         most=10_000,
         default=10,
-        metavar="N",
-        help="samples of each; default: %(default)s",
     )
     parser.add_argument(
         "--json", metavar="FILE", help="write every sample, and what is needed to repeat it"
@@ -146,15 +137,15 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         default="both",
         help="of input and weights; the faster one counts for each network; default: both",
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--min-time",
+        "seconds of calls in a sample, at least; default: %(default)s",
         type=float,
-        action=NumberAction,
+        metavar="S",
         least=0,
         most=3600,
         default=0.1,
-        metavar="S",
-        help="seconds of calls in a sample, at least; default: %(default)s",
     )
     parser.add_argument(
         "--parts", action="store_true", help="show where the time goes, by kind of operator"
@@ -188,26 +179,23 @@ def _add_input_options(
     shape: tuple[int, int] | None = None,
     batch: int | None,
 ) -> None:
-    parser.add_argument(
+    add_number(
+        parser,
         "--shape",
-        type=int,
+        f"of the images; default: {' '.join(map(str, shape)) if shape else RECIPES_OWN}",
+        metavar=("H", "W"),
         nargs=2,
-        action=NumberAction,
         least=least,
         most=MOST_PIXELS,
         default=shape,
-        metavar=("H", "W"),
-        help=f"of the images; default: {' '.join(map(str, shape)) if shape else RECIPES_OWN}",
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--batch",
-        type=int,
-        action=NumberAction,
+        f"number of images; default: {batch or RECIPES_OWN}",
         least=1,
         most=MOST_IMAGES,
         default=batch,
-        metavar="N",
-        help=f"number of images; default: {batch or RECIPES_OWN}",
     )
 
 

@@ -12,7 +12,7 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.output import print_text
@@ -43,15 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work-dir", metavar="D", default="work_dirs", help="where runs will write; %(default)s"
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        action=NumberAction,
-        least=0,
-        default=2,
-        metavar="N",
-        help="data loading processes; %(default)s",
-    )
+    add_number(parser, "--workers", "data loading processes; %(default)s", least=0, default=2)
     parser.add_argument("--json", metavar="FILE", help="write all findings and figures")
     parser.add_argument(
         "--rows", action="store_true", help="print the rows for docs/benchmarks.md at the end"

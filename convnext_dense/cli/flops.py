@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.options import add_config_argument, add_config_options, run_options
 from convnext_dense.limits import MOST_PIXELS
@@ -17,14 +17,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``flops``."""
     use_flags_of("flops")
     add_config_argument(parser)
-    parser.add_argument(
+    add_number(
+        parser,
         "--shape",
-        type=int,
-        nargs=2,
-        action=NumberAction,
-        most=MOST_PIXELS,
+        "the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
         metavar=("H", "W"),
-        help="the image in pixels; default: 800 1280, for a segmenter its crop and four times that",
+        nargs=2,
+        most=MOST_PIXELS,
     )
     add_config_options(parser)
     parser.set_defaults(command=flops_command)

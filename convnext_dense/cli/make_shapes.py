@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import counting
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
@@ -15,15 +14,10 @@ from convnext_dense.cli.output import print_text
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``data shapes``."""
     parser.add_argument("out", help="its folder")
-    count: dict[str, Any] = dict(
-        metavar="N", type=int, action=NumberAction, least=1, most=1_000_000
-    )
-    parser.add_argument("--train", **count, default=200, help="training images")
-    parser.add_argument("--val", **count, default=40, help="validation images")
-    side: dict[str, Any] = dict(metavar="S", type=int, action=NumberAction, least=96, most=4096)
-    parser.add_argument("--size", **side, default=288, help="side in pixels")
-    seed: dict[str, Any] = dict(metavar="K", type=int, action=NumberAction, least=0)
-    parser.add_argument("--seed", **seed, default=0, help="same seed, same data")
+    add_number(parser, "--train", "training images", least=1, most=1_000_000, default=200)
+    add_number(parser, "--val", "validation images", least=1, most=1_000_000, default=40)
+    add_number(parser, "--size", "side in pixels", metavar="S", least=96, most=4096, default=288)
+    add_number(parser, "--seed", "same seed, same data", metavar="K", least=0, default=0)
     add_debug_option(parser)
     parser.set_defaults(command=make_shapes_command)
 

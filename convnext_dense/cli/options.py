@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields
 
 from convnext_dense.backbone.archs import ARCHS
-from convnext_dense.cli.actions import KeyValueAction, NumberAction, number_or
+from convnext_dense.cli.actions import KeyValueAction, add_number, number_or
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.config.options import AUTO, LAUNCHERS, RunOptions
 from convnext_dense.limits import MOST_PIXELS
@@ -42,31 +42,22 @@ def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
         "--ann-val", metavar="F", help="validation annotations: absolute, or below the data root"
     )
     if batches:
-        data.add_argument(
+        add_number(
+            data,
             "--batch-size",
-            metavar="N|auto",
-            type=number_or(AUTO),
-            action=NumberAction,
-            least=1,
-            help="training images per process; auto: the most that fit into a GPU, and the "
+            "training images per process; auto: the most that fit into a GPU, and the "
             "learning rate that follows",
-        )
-        data.add_argument(
-            "--workers",
-            metavar="N",
-            type=int,
-            action=NumberAction,
-            least=0,
-            help="processes that load the data of each loader; 0: the run itself loads it",
-        )
-        data.add_argument(
-            "--limit",
-            metavar="N",
-            type=int,
-            action=NumberAction,
+            type=number_or(AUTO),
+            metavar="N|auto",
             least=1,
-            help="images of each split, for a trial run",
         )
+        add_number(
+            data,
+            "--workers",
+            "processes that load the data of each loader; 0: the run itself loads it",
+            least=0,
+        )
+        add_number(data, "--limit", "images of each split, for a trial run", least=1)
     data.add_argument("--box-only", action="store_true", help="train and test without masks")
 
 
@@ -87,13 +78,12 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 
 def add_image_size_option(parser: argparse._ActionsContainer) -> None:
     """Add ``--img-size``."""
-    parser.add_argument(
+    add_number(
+        parser,
         "--img-size",
+        "short side, or crop, in pixels; at least 32",
         metavar="S",
-        type=int,
-        action=NumberAction,
         most=MOST_PIXELS,
-        help="short side, or crop, in pixels; at least 32",
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import counting, show_note
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of, with_flags
@@ -37,15 +37,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--out", default="report.html", metavar="FILE", help="default: %(default)s"
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--pictures-from",
-        type=int,
-        action=NumberAction,
+        f"if there are no predictions of {called('test')} --out in the work directory, "
+        "predict this many validation images, evenly spaced; default: %(default)s",
         least=1,
         default=100,
-        metavar="N",
-        help=f"if there are no predictions of {called('test')} --out in the work directory, "
-        "predict this many validation images, evenly spaced; default: %(default)s",
     )
     parser.add_argument(
         "--no-predict", action="store_true", help="show only predictions that are in a file already"

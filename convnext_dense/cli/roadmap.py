@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from convnext_dense.backbone.roadmap import REGIMES, STEPS, find_step
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import current_screen, open_screen
 from convnext_dense.cli.console.run import RunConsole
 from convnext_dense.cli.errors import add_debug_option
@@ -53,25 +53,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``roadmap``, and its subcommand ``run``."""
     use_flags_of("roadmap")
     _add_choice(parser, required=False)
-    parser.add_argument(
+    add_number(
+        parser,
         "--rounds",
-        type=int,
-        action=NumberAction,
+        "samples of each network's speed; 0 measures none; default: %(default)s",
         least=0,
         most=10_000,
         default=5,
-        metavar="N",
-        help="samples of each network's speed; 0 measures none; default: %(default)s",
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--batch",
-        type=int,
-        action=NumberAction,
+        "images in a batch for the speed; default: %(default)s",
         least=1,
         most=MOST_IMAGES,
         default=1,
-        metavar="N",
-        help="images in a batch for the speed; default: %(default)s",
     )
     add_device_option(parser)
     parser.add_argument("--plot", metavar="FILE", help="draw the paper's figure: .png, .svg, .pdf")
@@ -86,15 +82,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_config_argument(run)
     _add_choice(run, required=True)
-    run.add_argument(
+    add_number(
+        run,
         "--seeds",
-        type=int,
-        action=NumberAction,
+        "trainings of each step, with the seeds from 0; default: %(default)s",
         least=1,
         most=1000,
         default=3,
-        metavar="N",
-        help="trainings of each step, with the seeds from 0; default: %(default)s",
     )
     run.add_argument(
         "--metric", metavar="NAME", help="the figure to compare; default: bbox_mAP or mIoU"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import Any
 
-from convnext_dense.cli.actions import NumberAction, number_or
+from convnext_dense.cli.actions import add_number, number_or
 from convnext_dense.cli.console.current import current_screen
 from convnext_dense.cli.console.run import RunConsole
 from convnext_dense.cli.options import (
@@ -61,36 +60,33 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         help="mixed precision; on a CPU it is bfloat16",
     )
     add_length_options(parser)
-    parser.add_argument(
+    add_number(
+        parser,
         "--lr",
-        metavar="X",
+        "base learning rate; the rates of layers and the end of the schedule follow",
         type=float,
-        action=NumberAction,
-        help="base learning rate; the rates of layers and the end of the schedule follow",
+        metavar="X",
     )
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size"
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--accumulate",
-        metavar="N",
-        type=int,
-        action=NumberAction,
+        "batches per optimizer step; default: the config's, 1 in the recipes",
         least=1,
         most=10_000,
-        help="batches per optimizer step; default: the config's, 1 in the recipes",
     )
     parser.add_argument(
         "--deterministic", action="store_true", help="use deterministic kernels (slower)"
     )
     parser.add_argument("--ema", action="store_true", help="evaluate and save averaged weights")
-    parser.add_argument(
+    add_number(
+        parser,
         "--early-stop",
+        "stop after so many validations in a row without a new best",
         metavar="PATIENCE",
-        type=int,
-        action=NumberAction,
         least=1,
-        help="stop after so many validations in a row without a new best",
     )
     parser.add_argument(
         "--log",
@@ -102,15 +98,18 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
 
 def add_length_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of how long is trained, and how often validated."""
-    whole: dict[str, Any] = dict(metavar="N", type=int, action=NumberAction, least=1)
-    parser.add_argument(
+    add_number(
+        parser,
         "--epochs",
-        **whole,
-        help="train so many epochs; warm-up, schedule, intervals and stages are scaled",
+        "train so many epochs; warm-up, schedule, intervals and stages are scaled",
+        least=1,
     )
-    parser.add_argument("--iters", **whole, help="train so many iterations instead")
-    parser.add_argument(
-        "--val-every", **whole, help="validate every N epochs, or iterations if these are counted"
+    add_number(parser, "--iters", "train so many iterations instead", least=1)
+    add_number(
+        parser,
+        "--val-every",
+        "validate every N epochs, or iterations if these are counted",
+        least=1,
     )
 
 
