@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,13 +39,16 @@ class Picture:
     """A picture of a data set, with what was labelled in it.
 
     Attributes:
-        path: The picture's file.
+        path: The picture's file; where there is only ``content``, the file that holds it.
         name: Its name in the data set: a relative path with forward slashes, unique in the source.
         width: In pixels, as the labels count them.
         height: In pixels, as the labels count them.
         objects: What was labelled, in the order of the source.
         split: ``train``, ``val`` or ``test`` if the source says so, else None.
-        label_map: The file with the class of every pixel, or None.
+        label_map: The file with the class of every pixel, or None. :attr:`Source.pixels` has
+            the classes of its values.
+        content: Returns the bytes of the picture, if the source has no file of it, as LabelMe
+            embeds pictures; else None. ``name`` then has the suffix that fits them.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Picture:
     objects: tuple[Object, ...] = ()
     split: str | None = None
     label_map: Path | None = None
+    content: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Loss:
         what: One line for people, such as ``circle became a polygon of 32 points``; equal for all
             members of a kind, so that they are counted together.
         place: The file, and the line where there is one.
-        objects: How many objects of the source are not in the result because of it: 0 or 1.
+        objects: How many objects of the source are not in the result because of it.
         error: Whether the source is wrong there, so that somebody should look at it.
     """
 
@@ -81,19 +85,30 @@ class Source(Protocol):
     Attributes:
         format: ``yolo``, ``voc``, ``labelme``, ``cvat``, ``coco``, ``colours``, ``label-maps``, ...
         root: Its folder or file, as given.
-        classes: Names of all classes in the order of the source. A reader that learns the names
-            from the objects reads all labels once for them.
-        losses: Filled while :meth:`pictures` is read.
-        pixels: What the pixels of its label maps mean: the class by the value, or by the colour
-            (red, green, blue). Other pixels are unlabelled. Empty if it has no label maps, and for
-            masks as colours whose table is not in a file that this format knows.
+        losses: Filled while :meth:`pictures` is read, anew each time.
     """
 
     format: str
     root: Path
-    classes: tuple[str, ...]
     losses: list[Loss]
-    pixels: Mapping[int | tuple[int, int, int], str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes in the order of the source.
+
+        A reader that learns the names from the objects reads all labels once for them.
+        """
+        ...
+
+    @property
+    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+        """What the pixels of its label maps mean.
+
+        The class by the value, or by the colour (red, green, blue). Other pixels are unlabelled.
+        Empty if it has no label maps, and for masks as colours whose table is not in a file that
+        this format knows.
+        """
+        ...
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures one at a time, in a stable order: only a few are in memory at once."""

@@ -1,0 +1,72 @@
+"""Find the format of a data set, and open it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from convnext_dense.data.formats import yolo
+from convnext_dense.data.formats.listing import Listing
+from convnext_dense.data.formats.source import Source
+from convnext_dense.text import nearest_first
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that can be read.
+
+    Attributes:
+        find: Returns the file that shows that a source is in this format, or None.
+        open: Opens a source.
+        looked_for: What ``find`` looks for, for people.
+    """
+
+    find: Callable[[Listing], str | None]
+    open: Callable[[Listing, Sequence[str] | None], Source]
+    looked_for: str
+
+
+FORMATS = {
+    "yolo": Format(yolo.find, yolo.Yolo, yolo.LOOKED_FOR),
+}
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+) -> Source:
+    """Open a data set of another tool.
+
+    Nothing outside of its folder, and of ``images``, is read, whatever its files name; of a given
+    ``data.yaml`` the folders that it names are the source.
+
+    Args:
+        path: A folder, or the file that describes the data set.
+        format: A key of :data:`FORMATS`; None to find it.
+        classes: Names of the classes, if the source lacks them.
+        images: The folder of the pictures, if they lie elsewhere.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If no format fits, or several do; the message says what was looked for.
+    """
+    listing = Listing(path, images)
+    if format is not None:
+        if format not in FORMATS:
+            known = ", ".join(nearest_first(format, FORMATS))
+            raise ValueError(f"`format={format!r}` is not one of {known}")
+        return FORMATS[format].open(listing, classes)
+    found = {name: one.find(listing) for name, one in FORMATS.items()}
+    fits = {name: evidence for name, evidence in found.items() if evidence}
+    if len(fits) > 1:
+        shown = ", ".join(f"{name} ({evidence})" for name, evidence in fits.items())
+        raise ValueError(f"{path} fits several formats, {shown}: say which by `format`")
+    if not fits:
+        wanted = "; ".join(one.looked_for for one in FORMATS.values())
+        count = len(listing.pictures)
+        raise ValueError(f"{path} ({count} pictures) is in no known format: looked for {wanted}")
+    return FORMATS[next(iter(fits))].open(listing, classes)

@@ -1,0 +1,175 @@
+"""What all readers share: they measure pictures, fit labels into them, and count what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from convnext_dense.data.decoding import read_header
+from convnext_dense.data.formats.geometry import Box, area, box_polygon, cut, extent, turned
+from convnext_dense.data.formats.listing import Listing
+from convnext_dense.data.formats.source import Loss, Object, Picture
+
+# Pixels beyond the edge that come from rounding: cut off without a word.
+_SLACK = 0.5
+# Pixels that no picture has: larger numbers are mistakes, and squares of them lose digits.
+_FARTHEST = 1e6
+
+
+class Reader:
+    """A source in one format; see :class:`~convnext_dense.data.formats.source.Source`.
+
+    A subclass yields its pictures in :meth:`read`, with :meth:`lose` for what is lost.
+
+    Args:
+        listing: The source's files.
+        classes: Names of the classes, if the source lacks them.
+    """
+
+    format: str
+
+    def __init__(self, listing: Listing, classes: Sequence[str] | None = None) -> None:
+        self.listing, self.root = listing, listing.given or listing.root
+        self.given_classes = tuple(classes or ())
+        self.losses: list[Loss] = []
+
+    def read(self) -> Iterator[Picture]:
+        """Yield the pictures as :meth:`pictures` does."""
+        raise NotImplementedError
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield the pictures, one at a time; what is lost is counted anew."""
+        self.losses = []
+        yield from self.read()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.given_classes
+
+    @cached_property
+    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+        """What the pixels of label maps mean."""
+        return {}
+
+    def lose(self, what: str, place: str, objects: int = 0, *, error: bool = False) -> None:
+        """Count something that is not in the result, or is there in another form."""
+        self.losses.append(Loss(what, place, objects, error))
+
+    def path(self, name: str) -> Path:
+        """Return the path of a picture."""
+        return self.listing.image_root / name
+
+    def fitted(
+        self,
+        name: str,
+        objects: Iterable[Object],
+        *,
+        stated: tuple[int, int] | None = None,
+        split: str | None = None,
+        label_map: Path | None = None,
+    ) -> Picture | None:
+        """Return a picture with its objects, which are cut to it, or None if it cannot be read.
+
+        Args:
+            name: Its name.
+            objects: What was labelled, in pixels of the picture as the labels count them.
+            stated: (width, height) in the labels; None if they state none.
+            split: See :class:`Picture`.
+            label_map: See :class:`Picture`.
+        """
+        objects = list(objects)
+        measured = self.measure(name, len(objects))
+        if measured is None:
+            return None
+        stored, orientation = measured
+        size = stored[::-1] if orientation >= 5 else stored
+        if stated and stated != size and min(stated) > 0:
+            if stated == stored:
+                self.lose("labels of the unturned picture were turned as its EXIF says", name)
+                objects = [_turned(one, orientation, stored) for one in objects]
+            else:
+                self.lose(
+                    "the labels state another size than the picture has: its own size is taken",
+                    f"{name}: {size[0]} x {size[1]}, stated {stated[0]} x {stated[1]}",
+                    error=True,
+                )
+        kept = tuple(filter(None, (self._fit(one, size) for one in objects)))
+        return Picture(self.path(name), name, *size, kept, split, label_map)
+
+    def measure(self, name: str, objects: int = 0) -> tuple[tuple[int, int], int] | None:
+        """Return a picture's (width, height) as stored and its orientation by EXIF.
+
+        Returns:
+            None if it cannot be read, which is counted with its objects.
+        """
+        try:
+            header = read_header(str(self.path(name)), name)
+        except (OSError, ValueError) as error:
+            reason = error.strerror or "" if isinstance(error, OSError) else str(error)
+            self.lose("pictures that cannot be read", f"{name}: {reason}", objects, error=True)
+            return None
+        if header is None or min(header.size) < 1:
+            self.lose("pictures that cannot be read", name, objects, error=True)
+            return None
+        return header.size, header.orientation
+
+    def _fit(self, one: Object, size: tuple[int, int]) -> Object | None:
+        """Cut an object to its picture; count what is cut, and return None if nothing is left."""
+        if one.rle is not None and tuple(one.rle.get("size", ())) != size[::-1]:
+            self.lose("masks of another size than their picture", one.place, 1, error=True)
+            return None
+        numbers = np.concatenate([np.array(one.box).reshape(-1, 2), *one.polygons])
+        if not (np.abs(numbers) <= _FARTHEST).all():
+            self.lose("coordinates that are no numbers of a picture", one.place, 1, error=True)
+            return None
+        x1, y1, x2, y2 = one.box
+        if one.polygons and not any(len(part) > 2 and area(part) > 0 for part in one.polygons):
+            self.lose("outlines of no area", one.place, 1, error=True)
+            return None
+        if not one.polygons and not (x2 > x1 and y2 > y1):
+            self.lose("boxes of no area", one.place, 1, error=True)
+            return None
+        box = _cut_box(one.box, size)
+        parts = [_cut_polygon(part, size) for part in one.polygons]
+        polygons = tuple(part for part in parts if len(part) > 2 and area(part) > 0)
+        if not (box[2] > box[0] and box[3] > box[1]) or (one.polygons and not polygons):
+            self.lose("objects wholly outside of their picture", one.place, 1, error=True)
+            return None
+        if _beyond(numbers, size) > _SLACK:
+            self.lose("cut off at the edge of the picture", one.place)
+        return replace(one, box=box, polygons=polygons)
+
+
+def outlined(
+    label: str, polygons: Sequence[np.ndarray], place: str, *, ignored: bool = False
+) -> Object:
+    """Return an object whose box is the extent of its (N, 2) polygons."""
+    parts = tuple(np.asarray(part, np.float64).reshape(-1, 2) for part in polygons)
+    return Object(label, extent(parts), parts, ignored=ignored, place=place)
+
+
+def _beyond(points: np.ndarray, size: tuple[int, int]) -> float:
+    return float(max(-points.min(), (points - size).max()))
+
+
+def _cut_box(box: Box, size: tuple[int, int]) -> Box:
+    x1, x2 = np.clip(box[::2], 0, size[0])
+    y1, y2 = np.clip(box[1::2], 0, size[1])
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def _cut_polygon(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if _beyond(polygon, size) > _SLACK:
+        return cut(polygon, *size)
+    return np.clip(polygon, 0, size)
+
+
+def _turned(one: Object, orientation: int, stored: tuple[int, int]) -> Object:
+    corners = turned(box_polygon(one.box), orientation, stored)
+    parts = tuple(turned(part, orientation, stored) for part in one.polygons)
+    return replace(one, box=extent((corners,)), polygons=parts)
