@@ -16,6 +16,7 @@ EXTRAS = {
     "safetensors": "common",
     "huggingface_hub": "hub",
     "faster_coco_eval": "fast-eval",
+    "transformers": "hf",
 }
 
 

@@ -76,6 +76,7 @@ _register(MODELS, "backbone.convnext", "ConvNeXt")
 _register(MODELS, "backbone.resnet_to_convnext", "ResNetToConvNeXt")
 _register(MODELS, "heads.linear_head", "LinearHead")
 _register(MODELS, "heads.simple_feature_pyramid", "SimpleFeaturePyramid")
+_register(MODELS, "heads.transformers.detector", "TransformersDetector")
 _register(MODELS, "swap.adapter", "PyramidAdapter")
 _register(
     OPTIM_WRAPPER_CONSTRUCTORS,
