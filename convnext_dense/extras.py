@@ -17,6 +17,7 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "faster_coco_eval": "fast-eval",
     "transformers": "hf",
+    "defusedxml": "convert",
 }
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from convnext_dense.data.formats import yolo
+from convnext_dense.data.formats import coco, cvat, labelme, maps, voc, yolo
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.source import Source
 from convnext_dense.text import nearest_first
@@ -29,6 +29,11 @@ class Format:
 
 FORMATS = {
     "yolo": Format(yolo.find, yolo.Yolo, yolo.LOOKED_FOR),
+    "voc": Format(voc.find, voc.Voc, voc.LOOKED_FOR),
+    "labelme": Format(labelme.find, labelme.LabelMe, labelme.LOOKED_FOR),
+    "cvat": Format(cvat.find, cvat.Cvat, cvat.LOOKED_FOR),
+    "coco": Format(coco.find, coco.Coco, coco.LOOKED_FOR),
+    "label-maps": Format(maps.find, maps.LabelMaps, maps.LOOKED_FOR),
 }
 
 

@@ -76,7 +76,7 @@ def turned(points: np.ndarray, orientation: int, stored: tuple[int, int]) -> np.
     x, y = points.T
     width, height = stored
     right, low = width - x, height - y
-    at = {
+    at = {  # the picture's upper left corner goes where EXIF says
         1: (x, y),
         2: (right, y),
         3: (right, low),
@@ -87,3 +87,11 @@ def turned(points: np.ndarray, orientation: int, stored: tuple[int, int]) -> np.
         8: (y, right),
     }
     return np.stack(at[orientation], 1)
+
+
+def turned_mask(mask: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an (H, W) mask of a picture as stored, as it is in the picture as it is shown."""
+    if orientation >= 5:
+        mask = mask.T
+    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
+    return np.flip(mask, flips.get(orientation, ()))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from convnext_dense.data.check_files import IMAGE_SUFFIXES
+from convnext_dense.data.formats.splits import split_in
 
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".webp")
 # Hidden files, and what macOS packs into archives beside the files.
 _SKIPPED = (".", "__MACOSX")
+_SAMPLES = 20  # of a folder
 # Folders of labels alone, beside which the pictures lie.
 _OF_LABELS = ("annotations", "labels")
 
@@ -68,6 +70,17 @@ class Listing:
             return [Path(os.path.relpath(self.given, self.root)).as_posix()] if fits else []
         return sorted(name for suffix in suffixes for name in self._by_suffix.get(suffix, ()))
 
+    def samples(self, suffix: str) -> list[str]:
+        """Return some files of a suffix, a few of each folder, to recognise a format by."""
+        taken: Counter[str] = Counter()
+        found = []
+        for name in self.files(suffix):
+            folder = name.rpartition("/")[0]
+            taken[folder] += 1
+            if taken[folder] <= _SAMPLES:
+                found.append(name)
+        return found
+
     def labels(self, suffix: str) -> list[str]:
         """Return the names of all files of a suffix, also if only one file was given."""
         return self._by_suffix.get(suffix, [])
@@ -80,7 +93,14 @@ class Listing:
             found[suffix].append(name)
         return dict(found, picture=found["picture"])
 
-    def find_picture(self, written: str, beside: str = "", *, any_suffix: bool = False) -> str:
+    def find_picture(
+        self,
+        written: str,
+        beside: str = "",
+        *,
+        any_suffix: bool = False,
+        split: str | None = None,
+    ) -> str:
         """Return the name of the picture that a label file means.
 
         The path can be of another machine: the picture is the one whose path ends most like it.
@@ -89,6 +109,7 @@ class Listing:
             written: The path in the label file, relative or absolute, also of Windows.
             beside: Name of the label file; of equal candidates the nearest one is taken.
             any_suffix: Whether another suffix will do.
+            split: Of equal candidates one in a folder of this split is taken.
 
         Raises:
             LookupError: If there is none, or several fit equally; the message says which.
@@ -102,12 +123,13 @@ class Listing:
             return found[0]
         near = Path(beside).parent.parts
 
-        def likeness(name: str) -> tuple[int, int, int]:
+        def likeness(name: str) -> tuple[int, bool, int, bool]:
             own = Path(name).parts
             ending = zip(reversed(own[:-1]), reversed(parts[:-1]), strict=False)
             beginning = zip(own[:-1], near, strict=False)
             return (
                 _count_equal(ending),
+                split is not None and split_in(" ".join(own[:-1])) == split,
                 _count_equal(beginning) - abs(len(own) - 1 - len(near)),
                 own[-1] == parts[-1],
             )

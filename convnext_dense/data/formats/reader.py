@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from convnext_dense.data.decoding import read_header
-from convnext_dense.data.formats.geometry import Box, area, box_polygon, cut, extent, turned
+from convnext_dense.data.formats.geometry import (
+    Box,
+    area,
+    box_polygon,
+    cut,
+    extent,
+    turned,
+    turned_mask,
+)
+from convnext_dense.data.formats.grouping import decode, encode
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.source import Loss, Object, Picture
+from convnext_dense.data.formats.splits import split_of
+from convnext_dense.text import one_line
 
 # Pixels beyond the edge that come from rounding: cut off without a word.
 _SLACK = 0.5
 # Pixels that no picture has: larger numbers are mistakes, and squares of them lose digits.
 _FARTHEST = 1e6
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The size of a picture.
+
+    Attributes:
+        stored: (width, height) of the file.
+        orientation: EXIF's, from 1 to 8.
+    """
+
+    stored: tuple[int, int]
+    orientation: int
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(width, height) with the orientation applied, as this toolkit loads it."""
+        return self.stored[::-1] if self.orientation >= 5 else self.stored
 
 
 class Reader:
@@ -44,7 +73,14 @@ class Reader:
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures, one at a time; what is lost is counted anew."""
         self.losses = []
-        yield from self.read()
+        seen: set[str] = set()
+        for picture in self.read():
+            if picture.name in seen:
+                what = "pictures that are labelled twice: the first is kept"
+                self.lose(what, picture.name, len(picture.objects), error=True)
+            else:
+                seen.add(picture.name)
+                yield picture
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -64,59 +100,74 @@ class Reader:
         """Return the path of a picture."""
         return self.listing.image_root / name
 
-    def fitted(
-        self,
-        name: str,
-        objects: Iterable[Object],
-        *,
-        stated: tuple[int, int] | None = None,
-        split: str | None = None,
-        label_map: Path | None = None,
-    ) -> Picture | None:
-        """Return a picture with its objects, which are cut to it, or None if it cannot be read.
+    def measure(self, name: str, objects: int = 0) -> Measured | None:
+        """Return the size of a picture, read from its header.
 
         Args:
             name: Its name.
-            objects: What was labelled, in pixels of the picture as the labels count them.
-            stated: (width, height) in the labels; None if they state none.
-            split: See :class:`Picture`.
-            label_map: See :class:`Picture`.
-        """
-        objects = list(objects)
-        measured = self.measure(name, len(objects))
-        if measured is None:
-            return None
-        stored, orientation = measured
-        size = stored[::-1] if orientation >= 5 else stored
-        if stated and stated != size and min(stated) > 0:
-            if stated == stored:
-                self.lose("labels of the unturned picture were turned as its EXIF says", name)
-                objects = [_turned(one, orientation, stored) for one in objects]
-            else:
-                self.lose(
-                    "the labels state another size than the picture has: its own size is taken",
-                    f"{name}: {size[0]} x {size[1]}, stated {stated[0]} x {stated[1]}",
-                    error=True,
-                )
-        kept = tuple(filter(None, (self._fit(one, size) for one in objects)))
-        return Picture(self.path(name), name, *size, kept, split, label_map)
-
-    def measure(self, name: str, objects: int = 0) -> tuple[tuple[int, int], int] | None:
-        """Return a picture's (width, height) as stored and its orientation by EXIF.
+            objects: How many were labelled in it.
 
         Returns:
             None if it cannot be read, which is counted with its objects.
         """
+        reason = "it is not a picture"
+        header = None
         try:
             header = read_header(str(self.path(name)), name)
         except (OSError, ValueError) as error:
-            reason = error.strerror or "" if isinstance(error, OSError) else str(error)
+            reason = one_line(error)
+        if header is None or min(header.size) < 1:
             self.lose("pictures that cannot be read", f"{name}: {reason}", objects, error=True)
             return None
-        if header is None or min(header.size) < 1:
-            self.lose("pictures that cannot be read", name, objects, error=True)
-            return None
-        return header.size, header.orientation
+        return Measured(header.size, header.orientation)
+
+    def fitted(
+        self,
+        name: str,
+        measured: Measured,
+        objects: Iterable[Object | None] = (),
+        *,
+        stated: tuple[int, int] | None = None,
+        split: str | None = None,
+        label_map: Path | None = None,
+    ) -> Picture:
+        """Return a picture with its objects, which are cut to it.
+
+        Args:
+            name: Its name.
+            measured: Its size.
+            objects: What was labelled, in pixels as the labels count them; None is skipped.
+            stated: (width, height) in the labels; None if they state none.
+            split: See :class:`Picture`.
+            label_map: See :class:`Picture`.
+        """
+        size = measured.shown
+        is_unturned = stated == measured.stored != size
+        if is_unturned:
+            self.lose("labels of the unturned picture were turned as its EXIF says", name)
+        elif stated and stated != size and min(stated) > 0:
+            self.lose(
+                "labels that state another size than their picture has: its own is taken",
+                f"{name}: {size[0]} x {size[1]}, stated {stated[0]} x {stated[1]}",
+                error=True,
+            )
+        kept = []
+        for one in objects:
+            if one and is_unturned:
+                one = _turned(one, measured)
+            fit = one and self._fit(one, size)
+            if fit:
+                kept.append(fit)
+        return Picture(self.path(name), name, *size, tuple(kept), split, label_map)
+
+    def unlabelled(self, used: Container[str]) -> Iterator[Picture]:
+        """Yield the pictures that no label file is of."""
+        for name in self.listing.pictures:
+            if name not in used:
+                measured = self.measure(name)
+                if measured:
+                    self.lose("pictures without labels are kept as empty", name)
+                    yield self.fitted(name, measured, split=split_of(name.split("/")[:-1]))
 
     def _fit(self, one: Object, size: tuple[int, int]) -> Object | None:
         """Cut an object to its picture; count what is cut, and return None if nothing is left."""
@@ -169,7 +220,10 @@ def _cut_polygon(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(polygon, 0, size)
 
 
-def _turned(one: Object, orientation: int, stored: tuple[int, int]) -> Object:
+def _turned(one: Object, measured: Measured) -> Object:
+    """Return an object of the stored picture as it is in the shown one."""
+    orientation, stored = measured.orientation, measured.stored
     corners = turned(box_polygon(one.box), orientation, stored)
     parts = tuple(turned(part, orientation, stored) for part in one.polygons)
-    return replace(one, box=extent((corners,)), polygons=parts)
+    rle = one.rle and encode(turned_mask(decode(one.rle), orientation))
+    return replace(one, box=extent((corners,)), polygons=parts, rle=rle)

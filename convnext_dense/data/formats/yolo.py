@@ -117,11 +117,9 @@ class Yolo(Reader):
         measured = self.measure(name, len(numbered))
         if measured is None:
             return None
-        (width, height), orientation = measured
-        size = (height, width) if orientation >= 5 else (width, height)
         places = ((f"{label_file}, line {row}", line) for row, line in numbered)
-        objects = (self._object(line, size, place) for place, line in places)
-        return self.fitted(name, filter(None, objects), split=split)
+        objects = (self._object(line, measured.shown, place) for place, line in places)
+        return self.fitted(name, measured, objects, split=split)
 
     def _object(self, line: str, size: tuple[int, int], place: str) -> Object | None:
         values = _numbers(line)

@@ -1,0 +1,212 @@
+"""Read Pascal VOC: an XML file for each picture, and label maps as pictures with a palette.
+
+``xmin`` and ``ymin`` count pixels from 1, ``xmax`` and ``ymax`` name the last pixel: 1, 1, 1, 1 is
+the first pixel, so that the edges are xmin - 1, ymin - 1, xmax, ymax. Tools that count from 0 are a
+pixel off from that, and nothing in their files tells.
+
+Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from convnext_dense.data.formats.geometry import box_polygon, rotated
+from convnext_dense.data.formats.listing import Listing, stem_of
+from convnext_dense.data.formats.reader import Reader, outlined
+from convnext_dense.data.formats.source import Object, Picture
+from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.text_files import read_text
+from convnext_dense.data.formats.voc_maps import MAP_FOLDERS, find_map_classes
+from convnext_dense.data.formats.xml_files import read_xml, root_tag, text_of
+
+LOOKED_FOR = "Pascal VOC's .xml files with <annotation>, or a folder SegmentationClass"
+_MARKS = ("pose", "truncated", "occluded")
+# Of roLabelImg; the angle is in radians.
+_TURNED = ("cx", "cy", "w", "h", "angle")
+
+
+def find(listing: Listing) -> str | None:
+    """Return what shows that a source is in this format, or None."""
+    for name in listing.samples(".xml"):
+        if root_tag(listing.root / name) == "annotation":
+            return str(listing.root / name)
+    folder = next((name for name in listing.pictures if _in_maps(name)), None)
+    return str(listing.image_root / folder) if folder and not listing.given else None
+
+
+class Voc(Reader):
+    """A Pascal VOC data set; see the module."""
+
+    format = "voc"
+
+    def __init__(self, listing: Listing, classes: Sequence[str] | None = None) -> None:
+        super().__init__(listing, classes)
+        maps = [name for name in listing.pictures if _in_maps(name)]
+        self._maps = {_key(name): name for name in maps if _folder(name) in MAP_FOLDERS}
+        listing.pictures = [name for name in listing.pictures if not _in_maps(name)]
+        self._files = [
+            name for name in listing.files(".xml") if root_tag(listing.root / name) == "annotation"
+        ]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Given names, those of the label maps, or those of all objects in alphabetical order."""
+        if self.given_classes:
+            return self.given_classes
+        found = {text_of(one, "name") for name in self._files for one in self._objects_of(name)}
+        known = find_map_classes(self.listing, self._maps, found) if self._maps else {}
+        return tuple(dict.fromkeys([*known.values(), *sorted(found - {""})]))
+
+    @cached_property
+    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+        """What the pixels of label maps mean."""
+        if not self._maps:
+            return {}
+        return find_map_classes(self.listing, self._maps, set(self.classes))
+
+    def read(self) -> Iterator[Picture]:
+        """Yield the pictures with a file, then those without."""
+        used = set()
+        for name in self._files:
+            try:
+                root = read_xml(self.listing.root / name)
+            except (OSError, ValueError) as error:
+                self.lose("label files that cannot be read", f"{name}: {error}", error=True)
+                continue
+            objects = root.findall("object")
+            try:
+                found = self._picture_of(root, name)
+            except LookupError as error:
+                self.lose(f"labels without a picture: {error}", name, len(objects), error=True)
+                continue
+            used.add(found)
+            measured = self.measure(found, len(objects))
+            if measured:
+                shapes = (
+                    self._object(one, f"{name}, object {n}") for n, one in enumerate(objects, 1)
+                )
+                picture = self.fitted(found, measured, shapes, stated=_stated_size(root))
+                yield self._with_map(picture)
+        for found in self.listing.pictures:
+            if found not in used and _key(found) in self._maps:
+                used.add(found)
+                measured = self.measure(found)
+                if measured:
+                    yield self._with_map(self.fitted(found, measured))
+        for picture in self.unlabelled(used):
+            yield self._with_map(picture)
+
+    def _with_map(self, picture: Picture) -> Picture:
+        """Return a picture with its label map and its split by the lists."""
+        key = _key(picture.name)
+        label_map = self._maps.get(key)
+        return replace(
+            picture,
+            label_map=self.path(label_map) if label_map else None,
+            split=self._splits.get(key) or split_of(picture.name.split("/")[:-1]),
+        )
+
+    def _picture_of(self, root: Element, name: str) -> str:
+        """Return the picture's name: by the file's own name, else by the one that it states."""
+        stem = PurePosixPath(stem_of(name)).name
+        try:
+            return self.listing.find_picture(f"JPEGImages/{stem}", name, any_suffix=True)
+        except LookupError:
+            written = text_of(root, "filename") or text_of(root, "path")
+            try:
+                return self.listing.find_picture(written, name)
+            except LookupError:
+                return self.listing.find_picture(written, name, any_suffix=True)
+
+    def _object(self, one: Element, place: str) -> Object | None:
+        label = text_of(one, "name")
+        if not label:
+            self.lose("objects without a name", place, 1, error=True)
+            return None
+        if one.find("part") is not None:
+            self.lose("parts of objects are left out", place)
+        if any(text_of(one, mark, "0") not in ("0", "Unspecified") for mark in _MARKS):
+            self.lose("pose, truncated and occluded are left out", place)
+        ignored = text_of(one, "difficult") == "1"
+        try:
+            return self._shape(one, label, place, ignored)
+        except (ValueError, TypeError):  # no number, or none at all
+            self.lose("objects without a box of four numbers", place, 1, error=True)
+            return None
+
+    def _shape(self, one: Element, label: str, place: str, ignored: bool) -> Object:
+        turned = one.find("robndbox")
+        if turned is not None:
+            x, y, w, h, angle = (float(text_of(turned, key)) for key in _TURNED)
+            corners = box_polygon((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+            self.lose("rotated boxes became polygons", place)
+            outline = rotated(corners, np.rad2deg(angle), (x, y))
+            return outlined(label, [outline], place, ignored=ignored)
+        box = one.find("bndbox")
+        if box is None:
+            raise ValueError
+        x1, y1, x2, y2 = (float(text_of(box, key)) for key in ("xmin", "ymin", "xmax", "ymax"))
+        if x2 < x1 or y2 < y1:
+            self.lose("boxes with max below min: exchanged", place, error=True)
+            x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+        # A tool that counts from 0 writes 0, which is no pixel here.
+        x1, y1 = (0.0 if v == 0 else v - 1 for v in (x1, y1))
+        parts = tuple(_points_of(part) for part in one.findall("polygon"))
+        return Object(label, (x1, y1, x2, y2), parts, ignored=ignored, place=place)
+
+    def _objects_of(self, name: str) -> list[Element]:
+        try:
+            return read_xml(self.listing.root / name).findall("object")
+        except (OSError, ValueError):
+            return []
+
+    @cached_property
+    def _splits(self) -> dict[str, str]:
+        """The split of each picture by its key, from the lists in ImageSets."""
+        found: dict[str, str] = {}
+        lists = [PurePosixPath(name) for name in self.listing.labels(".txt")]
+        lists = [path for path in lists if path.parent.parent.name == "ImageSets"]
+        for path in sorted(lists, key=lambda path: path.stem.lower() == "trainval"):
+            split = split_of((path.stem,))
+            if split:
+                top = path.parent.parent.parent
+                for line in read_text(self.listing.root / path).splitlines():
+                    if line.strip():
+                        found.setdefault(str(top / line.split()[0]), split)
+        return found
+
+
+def _stated_size(root: Element) -> tuple[int, int] | None:
+    try:
+        return int(root.findtext("size/width") or 0), int(root.findtext("size/height") or 0)
+    except ValueError:
+        return None
+
+
+def _points_of(polygon: Element) -> np.ndarray:
+    """Return the (N, 2) points of Roboflow's <polygon> with x1, y1, x2, ..., counted from 1."""
+    values = [float(child.text or "nan") for child in polygon]
+    return np.array(values).reshape(-1, 2) - 1
+
+
+def _folder(name: str) -> str:
+    return PurePosixPath(name).parent.name
+
+
+def _in_maps(name: str) -> bool:
+    return any(
+        part.startswith(("SegmentationClass", "SegmentationObject")) for part in Path(name).parts
+    )
+
+
+def _key(name: str) -> str:
+    """Return what a picture, its map and its line in a list have in common."""
+    parts = PurePosixPath(stem_of(name)).parts
+    return "/".join(part for part in parts if part not in ("JPEGImages", *MAP_FOLDERS))

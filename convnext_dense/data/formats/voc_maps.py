@@ -1,0 +1,73 @@
+"""Find what the pixels of Pascal VOC's label maps mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from convnext_dense.data.decoding import read_header
+from convnext_dense.data.formats.listing import Listing
+from convnext_dense.data.formats.text_files import read_text
+
+# Of the devkit, and of the older labelme2voc, whose SegmentationClass holds arrays.
+MAP_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
+_BACKGROUND = "background"
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+# labelme2voc's name of pixels that are not learned.
+_LEFT_OUT = "__ignore__"
+
+
+def find_map_classes(
+    listing: Listing, maps: Mapping[str, str], labels: set[str]
+) -> dict[int | tuple[int, int, int], str]:
+    """Return the class by the value of a pixel, or by its colour.
+
+    They stand in CVAT's ``labelmap.txt`` or labelme's ``class_names.txt``, else they are VOC's own
+    21 classes if all labels are among them.
+
+    Args:
+        listing: The source's files.
+        maps: Names of the label maps.
+        labels: Names of the classes of all objects.
+
+    Returns:
+        Empty if they are not known.
+    """
+    for name in listing.labels(".txt"):
+        base = PurePosixPath(name).name
+        if base == "labelmap.txt":
+            return _read_labelmap(read_text(listing.root / name), _are_colours(listing, maps))
+        if base == "class_names.txt":
+            names = [line.strip() for line in read_text(listing.root / name).splitlines()]
+            names = [name for name in names if name and name != _LEFT_OUT]
+            return dict(enumerate(names))
+    if labels <= {_BACKGROUND, *VOC_CLASSES}:
+        return dict(enumerate((_BACKGROUND, *VOC_CLASSES)))
+    return {}
+
+
+def _read_labelmap(text: str, are_colours: bool) -> dict[int | tuple[int, int, int], str]:
+    """Read lines of ``name:red,green,blue:parts:actions``."""
+    found: dict[int | tuple[int, int, int], str] = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        if not name.strip() or line.startswith("#"):
+            continue
+        colour = rest.partition(":")[0].split(",")
+        if not are_colours:
+            found[len(found)] = name.strip()
+        elif len(colour) == 3 and all(value.strip().isdecimal() for value in colour):
+            red, green, blue = map(int, colour)
+            found[red, green, blue] = name.strip()
+    return found
+
+
+def _are_colours(listing: Listing, maps: Mapping[str, str]) -> bool:
+    """Whether the first map holds colours rather than the numbers of classes."""
+    first = next(iter(maps.values()))
+    header = read_header(str(listing.image_root / first), first)
+    return header is not None and header.mode in ("RGB", "RGBA")
