@@ -5,6 +5,8 @@ from __future__ import annotations
 # By the module that is missed.
 EXTRAS = {
     "mmengine": "lite",
+    "onnx": "export",
+    "onnxruntime": "export",
     "mmcv": "lite",
     "mmdet": "lite",
     "mmseg": "lite",

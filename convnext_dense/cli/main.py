@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "train": "train a detector or a segmenter",
     "test": "evaluate a checkpoint, and print the figures",
     "infer": "run a model on pictures",
+    "export": "write a trained model as ONNX",
     "evaluate": "evaluate result files without a model",
     "report": "write a page about one run or several",
     "data": "check data, draw it, or make the demo's",

@@ -118,7 +118,7 @@ class Predictor:
             check_number_of_classes(self.classes, bool(self.meta["first_label"]), owner)
         self.channels = model_channels(config.model)
         check_preprocessor(config.model, self.channels)
-        self._load, self._transform = _pipeline(
+        self._load, self._transform = make_pipeline(
             dataset.pipeline, config.get("default_scope"), self.channels
         )
 
@@ -266,7 +266,7 @@ class Predictor:
         )
 
 
-def _pipeline(
+def make_pipeline(
     steps: Sequence[ConfigDict], scope: str | None, channels: int
 ) -> tuple[Transform, Transform]:
     """Build a test pipeline in two parts: the transform that reads the picture, and the rest."""

@@ -29,14 +29,30 @@ class Resize:
 
     Attributes:
         scale: (width, height), or None if pictures keep their size.
-        keep_ratio: Whether the picture becomes the largest one that fits into ``scale`` (either
-            way round, as mmcv's ``imrescale``), instead of exactly ``scale``.
+        keep_ratio: Whether the picture becomes the largest one that fits into ``scale``, instead of
+            exactly ``scale``.
         interpolation: As OpenCV and mmcv name it.
+        turned: Whether an upright picture fits into (height, width) instead, as in mmcv's
+            ``imrescale``: the longer side of the picture then goes with that of ``scale``.
     """
 
     scale: tuple[int, int] | None
     keep_ratio: bool = True
     interpolation: str = "bilinear"
+    turned: bool = True
+
+
+@dataclass(frozen=True)
+class Pad:
+    """The picture that a resized one is put into, at its top left.
+
+    Attributes:
+        size: (height, width) of it. A resized picture is at most as large.
+        value: The value of each channel of its empty part, from 0 to 255 in colour.
+    """
+
+    size: tuple[int, int]
+    value: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -50,18 +66,19 @@ class Metadata:
         first_label: See :class:`~convnext_dense_runtime.results.Segmentation`.
         channels: The order of the input's channels: ``BGR``, or as many letters as channels.
         resize: How a picture becomes the input.
+        pad: What the resized picture is put into, or None.
         divisor: The graph pads height and width to multiples of it.
         size: (height, width) of the input if it is fixed, else None.
         smallest: (height, width) that the input has at least.
-        score: Detections with a lower score are not meant to be shown.
+        score: The graph leaves out detections that do not score above it.
         masks: None, ``box`` or ``picture``: see the module's docstring.
-        mask_threshold: Pixels above it belong to the object.
+        mask_threshold: Pixels from it on belong to the object.
         sliding: Height and width of the window and of its stride, (h, w, h, w), or None.
         model: The types of the model, backbone and heads, for people.
         licence: Of the weights, or empty.
         source: Where the weights come from: the checkpoint's name and the recipe.
         versions: Of the packages that wrote the file.
-        verification: Figures of the comparison with PyTorch.
+        verification: Figures of the comparison with PyTorch, by what they say.
         format: Of this JSON.
     """
 
@@ -71,6 +88,7 @@ class Metadata:
     first_label: int = 0
     channels: str = "BGR"
     resize: Resize = Resize(None)
+    pad: Pad | None = None
     divisor: int = 1
     size: tuple[int, int] | None = None
     smallest: tuple[int, int] = (1, 1)
@@ -88,3 +106,40 @@ class Metadata:
     def to_json(self) -> str:
         """Return the facts as JSON."""
         return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None, name: str) -> Metadata:
+        """Return the facts from JSON.
+
+        Args:
+            text: The JSON, or None if the file has none.
+            name: Of the file, for messages.
+
+        Raises:
+            ValueError: If the file is not one of ``convnext-dense export``, or of a newer version.
+        """
+        try:
+            facts = json.loads(text or "")
+            version = facts["format"]
+            if version > FORMAT:
+                raise ValueError(
+                    f"{name} was written by a newer convnext-dense (format {version}, this one "
+                    f"reads up to {FORMAT}): upgrade convnext-dense-runtime"
+                )
+            facts["resize"] = Resize(**_with_tuples(facts["resize"]))
+            facts["pad"] = Pad(**_with_tuples(facts["pad"])) if facts["pad"] else None
+            return cls(**_with_tuples(facts))
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{name} is not a model that convnext-dense exported: it has no entry {KEY!r} "
+                "that can be read"
+            ) from error
+
+
+def _with_tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts with tuples in place of the lists that JSON made of them."""
+    return {key: _as_tuple(value) for key, value in facts.items()}
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

@@ -1,0 +1,181 @@
+"""Collect what an exported model says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convnext_dense.checkpoints.origin import identifying_name
+from convnext_dense.config_tree import type_name, walk
+from convnext_dense.data.pipelines import RGB
+from convnext_dense.export.graph import padding
+from convnext_dense.inference.model import dataset_meta, test_dataset
+from convnext_dense.version import STACK, __version__, installed_version
+from convnext_dense.zoo.licences import find_licence
+from convnext_dense_runtime.metadata import Metadata, Pad, Resize
+
+if TYPE_CHECKING:
+    from mmengine.config import Config, ConfigDict
+    from mmengine.model import BaseModel
+
+# Transforms that the runtime repeats, and those that change no picture.
+RESIZING = ("Resize",)
+PADDING = ("Pad",)
+NEUTRAL = ("LoadAnnotations", "LoadLabelMap", "PackDetInputs", "PackSegInputs")
+# Keys of a model's config whose types people know it by.
+PARTS = ("backbone", "neck", "rpn_head", "roi_head", "bbox_head", "mask_head", "decode_head")
+
+
+def describe(
+    cfg: Config,
+    model: BaseModel,
+    checkpoint: str,
+    checkpoint_meta: dict,
+    size: tuple[int, int] | None,
+) -> Metadata:
+    """Return the facts of a model, still without the figures of its verification.
+
+    Args:
+        cfg: The config.
+        model: The model that was built from it.
+        checkpoint: Path, URL or name of the weights.
+        checkpoint_meta: Their ``meta``.
+        size: (height, width) of the input if it is fixed.
+
+    Raises:
+        ValueError: If the test pipeline has a transform that the runtime cannot repeat.
+    """
+    meta = dataset_meta(cfg, checkpoint_meta)
+    preprocessor: Any = model.data_preprocessor
+    resize, pad = read_pipeline(test_dataset(cfg).pipeline)
+    mean = tuple(preprocessor.mean.flatten().tolist()) if preprocessor._enable_normalize else ()
+    channels = int(getattr(model.backbone, "in_channels", RGB)) if not mean else len(mean)
+    if size is not None:
+        resize, pad = fit_into(size, resize, mean or (0.0,) * channels)
+    divisor, _ = padding(preprocessor)
+    least = max(1, int(getattr(model.backbone, "least_size", 1)) - divisor + 1)
+    is_detector = hasattr(model, "with_mask")
+    return Metadata(
+        task="detection" if is_detector else "segmentation",
+        classes=tuple(meta["classes"]),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in meta["palette"] or ()),
+        first_label=meta["first_label"],
+        channels="BGR" if channels == RGB else "".join(chr(ord("a") + i) for i in range(channels)),
+        resize=resize,
+        pad=pad,
+        divisor=divisor,
+        size=size,
+        smallest=size or (least, least),
+        score=score_threshold(cfg.model) if is_detector else 0.0,
+        masks="box" if is_detector and model.with_mask else None,
+        mask_threshold=mask_threshold(cfg.model),
+        sliding=sliding_window(cfg.model),
+        model=parts(cfg.model),
+        licence=licence(cfg.model, checkpoint),
+        source=f"{identifying_name(checkpoint)}, {Path(cfg.filename or 'a config').stem}",
+        versions=versions(),
+    )
+
+
+def read_pipeline(steps: list[ConfigDict]) -> tuple[Resize, Pad | None]:
+    """Return how a test pipeline changes the size of pictures.
+
+    Raises:
+        ValueError: If it has a transform that the runtime cannot repeat; the message names it.
+    """
+    resize, pad = Resize(None), None
+    for step in steps[1:]:  # the first one reads the picture
+        kind = type_name(step)
+        if kind in RESIZING and isinstance(step.get("scale"), (tuple, list)):
+            width, height = step.scale
+            resize = Resize(
+                (int(width), int(height)),
+                bool(step.get("keep_ratio", False)),
+                step.get("interpolation", "bilinear"),
+            )
+        elif kind in PADDING and step.get("size") is not None:
+            value = step.get("pad_val", 0)
+            value = value.get("img", 0) if isinstance(value, dict) else value
+            values = value if isinstance(value, (tuple, list)) else (value,) * RGB
+            width, height = step.size
+            pad = Pad((int(height), int(width)), tuple(map(float, values)))
+        elif kind not in NEUTRAL:
+            known = ", ".join((*RESIZING, *PADDING, *NEUTRAL))
+            raise ValueError(
+                f"the test pipeline has {kind}({_arguments(step)}), which cannot be exported: "
+                f"{known} can, Resize with a scale and Pad with a size"
+            )
+    return resize, pad
+
+
+def _arguments(step: ConfigDict) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in step.items() if key != "type")
+
+
+def fit_into(
+    size: tuple[int, int], resize: Resize, mean: tuple[float, ...]
+) -> tuple[Resize, Pad | None]:
+    """Return how pictures become an input of a fixed (height, width).
+
+    Where they keep their ratio, the rest is filled with the mean, which normalisation makes 0.
+    """
+    height, width = size
+    keep_ratio = resize.keep_ratio or resize.scale is None
+    fitted = Resize((width, height), keep_ratio, resize.interpolation, turned=False)
+    return fitted, Pad(size, mean) if keep_ratio else None
+
+
+def score_threshold(model: ConfigDict) -> float:
+    """Return the score that detections exceed: the last one's of a two-stage detector."""
+    options = model.get("test_cfg") or {}
+    return float((options.get("rcnn") or options).get("score_thr", 0.0))
+
+
+def mask_threshold(model: ConfigDict) -> float:
+    """Return the probability from which on a pixel belongs to an object."""
+    options = model.get("test_cfg") or {}
+    return float((options.get("rcnn") or options).get("mask_thr_binary", 0.5))
+
+
+def sliding_window(model: ConfigDict) -> tuple[int, int, int, int] | None:
+    """Return height and width of a segmenter's window and of its stride, or None."""
+    options = model.get("test_cfg") or {}
+    if options.get("mode") != "slide":
+        return None
+    (height, width), (down, right) = options["crop_size"], options["stride"]
+    return int(height), int(width), int(down), int(right)
+
+
+def parts(model: ConfigDict) -> str:
+    """Return the types of a model and of its parts, such as ``FasterRCNN: ConvNeXt, FPN, ...``."""
+    named = dict(walk(model))
+    found = []
+    for path, node in named.items():
+        if path.rpartition(".")[2] in PARTS or path.rpartition(".")[2].isdigit():
+            kind = type_name(node) if "type" in node else ""
+            if kind == "ConvNeXt":
+                kind += f" {node.get('arch', 'tiny')}"
+            if kind and kind not in found and not path.startswith("data_preprocessor"):
+                found.append(kind)
+    return f"{type_name(model)}: {', '.join(found)}"
+
+
+def licence(model: ConfigDict, checkpoint: str) -> str:
+    """Return the licence of the weights, or of those that the training began with."""
+    if known := find_licence(
+        identifying_name(checkpoint) if "://" not in checkpoint else checkpoint
+    ):
+        return str(known)
+    begun = (model.get("backbone", {}).get("init_cfg") or {}).get("checkpoint") or ""
+    known = find_licence(str(begun))
+    return f"of the weights that the training began with: {known}" if known else ""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that write the file."""
+    found = {"convnext-dense": __version__}
+    for module, distributions in {**STACK, "onnx": ("onnx",)}.items():
+        version = next(filter(None, map(installed_version, distributions)), None)
+        if version:
+            found[module] = version
+    return found

@@ -1,0 +1,88 @@
+"""Which models can be exported: others are refused by the name of the part that cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmengine.registry import MODELS, DefaultScope
+
+from convnext_dense.config_tree import type_name, walk
+from convnext_dense.registry import class_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mmengine.config import Config, ConfigDict
+
+# The classes of mmdet and mmseg that pass, by the key that holds them in a model's config. A class
+# of a user's own passes if the class of mmdet or mmseg that it inherits does: whatever it changes
+# must pass the comparison with PyTorch.
+HEADS: dict[str, tuple[str, ...]] = {
+    "rpn_head": ("RPNHead",),
+    "roi_head": ("StandardRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead"),
+    "bbox_head": (
+        # of dense detectors
+        "RetinaHead",
+        "FCOSHead",
+        "ATSSHead",
+        "GFLHead",
+        "RTMDetHead",
+        "RTMDetSepBNHead",
+        # of RoIs
+        "BBoxHead",
+        "ConvFCBBoxHead",
+        "Shared2FCBBoxHead",
+        "Shared4Conv1FCBBoxHead",
+    ),
+    "mask_head": ("FCNMaskHead", "HTCMaskHead"),
+    "semantic_head": ("FusedSemanticHead",),
+}
+MODELS_KNOWN = (
+    "FasterRCNN",
+    "MaskRCNN",
+    "CascadeRCNN",
+    "HybridTaskCascade",
+    "RetinaNet",
+    "FCOS",
+    "ATSS",
+    "GFL",
+    "RTMDet",
+    "SingleStageDetector",
+    "TwoStageDetector",
+    "EncoderDecoder",
+)
+LIBRARIES = ("mmdet", "mmseg", "convnext_dense")
+
+
+def refuse(cfg: Config) -> None:
+    """Refuse a config whose model cannot be exported, before any work.
+
+    Raises:
+        ValueError: If a part of the model cannot be exported; the message names it.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+        for key, node, known in _parts(cfg.model):
+            name = _library_class(node)
+            if name not in known:
+                said = type_name(node) if name == type_name(node) else f"{type_name(node)} ({name})"
+                raise ValueError(
+                    f"{key} {said} cannot be exported: {', '.join(known)} can, and no other {key}"
+                )
+
+
+def _parts(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, tuple[str, ...]]]:
+    yield "the model", model, MODELS_KNOWN
+    for path, node in walk(model, "model"):
+        names = [name for name in path.split(".") if not name.isdigit()]
+        if "type" in node and names[-1] in HEADS:
+            yield names[-1], node, HEADS[names[-1]]
+
+
+def _library_class(node: ConfigDict) -> str:
+    """Return the class of mmdet, mmseg or ours that a type is or inherits."""
+    kind = node["type"]
+    found = class_of(MODELS.get(kind)) if isinstance(kind, str) else kind
+    for one in getattr(found, "__mro__", ()):
+        if one.__module__.partition(".")[0] in LIBRARIES:
+            return one.__name__
+    return type_name(node)

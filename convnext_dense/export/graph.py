@@ -1,0 +1,172 @@
+"""What is exported: a model with all that stands before and after its network.
+
+The outputs are those that :mod:`convnext_dense_runtime.metadata` lists.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from convnext_dense_runtime.results import Detections, Segmentation
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
+
+INPUT = "image"
+
+
+class Graph(nn.Module):
+    """A model from the values of a picture to its results; subclasses say which.
+
+    Args:
+        model: A detector or segmenter in evaluation mode.
+
+    Attributes:
+        outputs: Names of the outputs.
+        free: The free dimensions of outputs that have some, by the output's name.
+    """
+
+    outputs: tuple[str, ...]
+    free: dict[str, dict[int, str]] = {}
+
+    def __init__(self, model: BaseModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @abstractmethod
+    def reference(self, image: Tensor) -> Detections | Segmentation:
+        """Return what the model finds in a picture (1, C, H, W), by upstream's code alone."""
+
+    @abstractmethod
+    def read(
+        self, outputs: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> Detections | Segmentation:
+        """Return what outputs of the graph say about a picture of (height, width)."""
+
+    def prepare(self, image: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Normalise and pad a picture (1, C, H, W), and return it with what mm* say about it."""
+        preprocessor: Any = self.model.data_preprocessor
+        height, width = image.shape[2:]
+        swaps = getattr(preprocessor, "_channel_conversion", False)
+        swaps = swaps or getattr(preprocessor, "channel_conversion", False)
+        x = image.flip(1) if swaps and image.shape[1] == 3 else image
+        if preprocessor._enable_normalize:
+            x = (x - preprocessor.mean) / preprocessor.std
+        divisor, value = padding(preprocessor)
+        if divisor > 1:
+            below, right = -height % divisor, -width % divisor
+            x = functional.pad(x, (0, right, 0, below), value=value)
+        padded = x.shape[2:]
+        return x, dict(
+            img_shape=(height, width),
+            ori_shape=(height, width),
+            pad_shape=tuple(padded),
+            batch_input_shape=tuple(padded),
+            scale_factor=(1.0, 1.0),
+        )
+
+
+def padding(preprocessor: Any) -> tuple[int, float]:  # noqa: ANN401  of mmdet or mmseg
+    """Return the divisor of padded sizes in prediction, and the value of the border."""
+    if hasattr(preprocessor, "pad_size_divisor"):  # mmdet's
+        return int(preprocessor.pad_size_divisor), float(preprocessor.pad_value)
+    options = preprocessor.test_cfg or {}  # mmseg's
+    return int(options.get("size_divisor") or 1), float(preprocessor.pad_val)
+
+
+class DetectorGraph(Graph):
+    """A detector: boxes, scores and labels of a fixed number of objects, and perhaps masks."""
+
+    def __init__(self, model: BaseModel) -> None:
+        super().__init__(model)
+        masks = ("masks",) if model.with_mask else ()
+        self.outputs = ("boxes", "scores", "labels", *masks)
+
+    def forward(self, image: Tensor) -> Sequence[Tensor]:
+        """Return boxes (N, 4), scores (N,), labels (N,) and perhaps masks (N, h, w)."""
+        from mmdet.structures import DetDataSample
+
+        x, about = self.prepare(image)
+        sample = DetDataSample()
+        for key, value in about.items():
+            # Not set_metainfo, whose deep copy a trace cannot follow.
+            sample.set_field(value, key, field_type="metainfo")
+        found = self.model.predict(x, [sample], rescale=False)[0].pred_instances
+        boxes = [found.bboxes, found.scores, found.labels]
+        return [*boxes, found.masks] if "masks" in self.outputs else boxes
+
+    def reference(self, image: Tensor) -> Detections:
+        """Return what mmdet finds in a picture (1, C, H, W)."""
+        from mmdet.structures import DetDataSample
+
+        size = tuple(image.shape[2:])
+        about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+        batch = dict(inputs=[image[0]], data_samples=[DetDataSample(metainfo=about)])
+        with torch.no_grad():
+            found = self.model.test_step(batch)[0].pred_instances.cpu()
+        masks = found.get("masks")
+        return Detections(
+            found.bboxes.numpy(),
+            found.scores.numpy(),
+            found.labels.numpy(),
+            None if masks is None else np.asarray(masks, bool),
+            (),
+        )
+
+    def read(self, outputs: Sequence[np.ndarray], size: tuple[int, int]) -> Detections:
+        """Return the detections in outputs, with masks in the size of the picture."""
+        there = outputs[1] > 0
+        boxes, scores, labels, *masks = (output[there] for output in outputs)
+        pasted = self._paste(masks[0], boxes, size) if masks else None
+        return Detections(boxes, scores, labels, pasted, ())
+
+    def _paste(self, masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+
+        probabilities, grids = torch.from_numpy(masks)[:, None], torch.from_numpy(boxes)
+        threshold = self.model.test_cfg.rcnn.mask_thr_binary
+        if not len(boxes):
+            return np.zeros((0, *size), bool)
+        pasted, _ = _do_paste_mask(probabilities, grids, *size, skip_empty=False)
+        return (pasted >= threshold).numpy()
+
+
+class SegmentorGraph(Graph):
+    """A segmenter: the logits of every pixel."""
+
+    outputs = ("logits",)
+    free = {"logits": {2: "height", 3: "width"}}
+
+    def forward(self, image: Tensor) -> Sequence[Tensor]:
+        """Return logits (1, K, H, W)."""
+        x, about = self.prepare(image)
+        logits = self.model.encode_decode(x, [about])
+        height, width = about["img_shape"]
+        return [logits[:, :, :height, :width]]
+
+    def reference(self, image: Tensor) -> Segmentation:
+        """Return what mmseg finds in a picture (1, C, H, W)."""
+        from mmseg.structures import SegDataSample
+
+        size = tuple(image.shape[2:])
+        about = dict(img_shape=size, ori_shape=size)
+        batch = dict(inputs=[image[0]], data_samples=[SegDataSample(metainfo=about)])
+        with torch.no_grad():
+            labels = self.model.test_step(batch)[0].pred_sem_seg.data[0]
+        return Segmentation(labels.cpu().numpy().astype(np.uint8), ())
+
+    def read(self, outputs: Sequence[np.ndarray], size: tuple[int, int]) -> Segmentation:
+        """Return the label map of logits."""
+        return Segmentation(outputs[0][0].argmax(0).astype(np.uint8), ())
+
+
+def make_graph(model: BaseModel) -> Graph:
+    """Return what is exported of a model."""
+    return DetectorGraph(model) if hasattr(model, "with_mask") else SegmentorGraph(model)

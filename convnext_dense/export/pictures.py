@@ -1,0 +1,95 @@
+"""Pictures to trace and to verify with: generated ones, and a user's through the test pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convnext_dense.data.pipelines import RGB
+from convnext_dense.data.shapes import draw_scene
+from convnext_dense.export.verify import Picture
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from convnext_dense_runtime.metadata import Metadata
+
+# Height and width of the generated pictures as parts of the pipeline's longer and shorter side:
+# lying, upright, and small; none is a multiple of 32 where the sides are usual ones.
+SHAPES = ((1.0, 0.79), (0.57, 0.73), (0.41, 0.37))
+# The sides where the pipeline keeps each picture's size.
+SIDE = 512
+SMALLEST_SCENE = 96
+
+
+def traced_size(metadata: Metadata) -> tuple[int, int]:
+    """Return (height, width) of the picture to trace with."""
+    if metadata.size:
+        return metadata.size
+    step = max(metadata.divisor, 32)
+    return 2 * step, 3 * step
+
+
+def generated(metadata: Metadata, seed: int = 0) -> Iterator[Picture]:
+    """Yield three generated pictures of sizes other than the traced one, or of the fixed size."""
+    for number, size in enumerate(sizes(metadata)):
+        values = generate(size, len(metadata.channels), seed + number)
+        yield Picture(f"a generated picture of {size[0]} x {size[1]} pixels", values)
+
+
+def sizes(metadata: Metadata) -> list[tuple[int, int]]:
+    """Return (height, width) of the generated pictures."""
+    if metadata.size:
+        return [metadata.size] * len(SHAPES)
+    given = metadata.pad.size if metadata.pad else metadata.resize.scale or (SIDE, SIDE)
+    long, short = max(given), min(given)
+    least = max(metadata.smallest)
+    found = []
+    for number, (first, second) in enumerate(SHAPES):
+        height, width = (
+            (short * first, long * second)
+            if number % 2 == 0
+            else (
+                long * first,
+                short * second,
+            )
+        )
+        found.append((max(least, int(height)), max(least, int(width))))
+    return [size if size != traced_size(metadata) else (size[0] + 1, size[1]) for size in found]
+
+
+def generate(size: tuple[int, int], channels: int, seed: int) -> np.ndarray:
+    """Return a picture of shapes on a textured ground, (1, C, H, W) float32; noise if not BGR."""
+    rng = np.random.default_rng(seed)
+    if channels != RGB:
+        return rng.uniform(0, 255, (1, channels, *size)).astype(np.float32)
+    scene, _ = draw_scene(rng, max(*size, SMALLEST_SCENE))
+    return as_input(scene[: size[0], : size[1]])
+
+
+def as_input(picture: np.ndarray) -> np.ndarray:
+    """Return a picture (H, W, C) as the input of a graph, (1, C, H, W) float32."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+
+
+def through_pipeline(cfg: Config, paths: Sequence[str], metadata: Metadata) -> Iterator[Picture]:
+    """Yield pictures of a user as the test pipeline prepares them.
+
+    Raises:
+        ValueError: If one cannot be read.
+    """
+    from convnext_dense.inference.model import test_dataset
+    from convnext_dense.inference.predictor import make_pipeline
+
+    load, transform = make_pipeline(
+        test_dataset(cfg).pipeline, cfg.get("default_scope"), len(metadata.channels)
+    )
+    for path in paths:
+        try:
+            packed = transform(load(dict(img_path=path)))
+        except Exception as error:  # a decoder or a transform may raise anything
+            raise ValueError(f"{Path(path)} cannot be read: {error}") from error
+        yield Picture(path, packed["inputs"][None].float().numpy())

@@ -1,0 +1,51 @@
+"""Clip decoded boxes at the border of the picture without changing them in place.
+
+The exporter loses an operator in place on a part of a tensor, such as ``boxes[:, 0::2].clamp_()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convnext_dense.export.replacements.replace import replaces
+
+
+def clip(boxes: Tensor, max_shape: Sequence[Any]) -> Tensor:
+    """Return boxes (..., 4n) as x1, y1, x2, y2 inside of (height, width)."""
+    pairs = boxes.reshape(*boxes.shape[:-1], -1, 2)
+    x = pairs[..., 0].clamp(min=0, max=max_shape[1])
+    y = pairs[..., 1].clamp(min=0, max=max_shape[0])
+    return torch.stack([x, y], -1).flatten(-2)
+
+
+@replaces("mmdet.models.task_modules.coders.delta_xywh_bbox_coder:delta2bbox")
+def delta2bbox(
+    original: Callable,
+    rois: Tensor,
+    deltas: Tensor,
+    means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    max_shape: Sequence[Any] | None = None,
+    wh_ratio_clip: float = 16 / 1000,
+    clip_border: bool = True,
+    *args: object,
+) -> Tensor:
+    """Return decoded boxes, as mmdet's function."""
+    boxes = original(rois, deltas, means, stds, None, wh_ratio_clip, clip_border, *args)
+    return clip(boxes, max_shape) if clip_border and max_shape is not None else boxes
+
+
+@replaces("mmdet.structures.bbox.transforms:distance2bbox")
+def distance2bbox(
+    original: Callable,
+    points: Tensor,
+    distance: Tensor,
+    max_shape: Sequence[Any] | None = None,
+) -> Tensor:
+    """Return decoded boxes, as mmdet's function."""
+    boxes = original(points, distance)
+    return boxes if max_shape is None else clip(boxes, max_shape)
