@@ -77,6 +77,7 @@ _register(MODELS, "backbone.resnet_to_convnext", "ResNetToConvNeXt")
 _register(MODELS, "heads.linear_head", "LinearHead")
 _register(MODELS, "heads.simple_feature_pyramid", "SimpleFeaturePyramid")
 _register(MODELS, "heads.transformers.detector", "TransformersDetector")
+_register(MODELS, "heads.transformers.segmentor", "TransformersSegmentor")
 _register(MODELS, "swap.adapter", "PyramidAdapter")
 _register(
     OPTIM_WRAPPER_CONSTRUCTORS,
@@ -97,6 +98,7 @@ _register(HOOKS, "training.data_stream", "ReproducibleStreamHook")
 _register(HOOKS, "training.due_validation", "DueValidationHook")
 _register(HOOKS, "training.early_stop", "StopWithoutBestHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
+_register(HOOKS, "training.stop_augmenting", "StopAugmentingHook")
 _register(HOOKS, "training.switch_at_iter", "SwitchAtIterHook")
 # Only the backbone uses it; configs write `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(

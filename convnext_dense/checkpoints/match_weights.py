@@ -18,6 +18,7 @@ from convnext_dense.checkpoints.compare_parameters import (
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.target_model import count_classes, find_backbone
+from convnext_dense.checkpoints.transformers_head import other_parameters
 
 STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
 STEM = "downsample_layers.0.0.weight"
@@ -86,7 +87,7 @@ def match_weights(
             del own[name]
     given = replace(found, own=own).named_below(path)
     if is_whole:
-        given |= found.other_parameters(path)
+        given |= other_parameters(model, found, path)
     wanted = {
         name: value
         for name, value in model.state_dict().items()

@@ -30,6 +30,7 @@ from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnex
 from convnext_dense.checkpoints.match_step import describe_network
 from convnext_dense.checkpoints.match_weights import describe, subject_of_whole
 from convnext_dense.checkpoints.target_model import count_classes, find_backbones, unwrap_model
+from convnext_dense.checkpoints.transformers_head import other_parameters
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
 
 # Prefix of the names of a wrapped model, which mmengine removes when it loads a file.
@@ -131,7 +132,8 @@ def _compare_renamed(
         f"{source}: {describe(found)}, {len(found.own)} backbone parameters", logger="current"
     )
     path, backbone = next(iter(backbones.items()))
-    result = compare_parameters(found.named_below(path) | found.other_parameters(path), wanted)
+    others = other_parameters(model, found, path)
+    result = compare_parameters(found.named_below(path) | others, wanted)
     result.obstacle = found.obstacle
     return result, subject_of_whole(source, found, backbone, result.concerns(path))
 

@@ -42,7 +42,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     inspect = commands.add_parser("inspect", parents=[shared], help="print what a file holds")
     inspect.set_defaults(command=inspect_weights)
     convert = commands.add_parser("convert", parents=[shared], help="write another layout")
-    convert.add_argument("out", help="ends in .safetensors or .pth")
+    convert.add_argument(
+        "out",
+        help="ends in .safetensors or .pth; a new folder for a whole model with a head of "
+        "transformers, --to transformers",
+    )
     convert.add_argument(
         "--to", choices=TARGETS, default="meta", help="default: meta, which is ours"
     )
@@ -115,7 +119,14 @@ def convert_weights(args: argparse.Namespace) -> None:
         OSError: If it could not be loaded, downloaded or written, or the file exists.
         RuntimeError: If it is damaged, refused, incomplete or of another network.
         ValueError: If the layout cannot represent it.
+        ImportError: If a folder of transformers is asked for, and transformers is missing.
     """
+    if args.to == "transformers" and not Path(args.out).suffix:
+        from convnext_dense.export.transformers_folder import write_transformers_folder
+
+        reader = write_transformers_folder(args.source, args.out)
+        print_text(f"{args.out}: transformers' {reader}.from_pretrained reads it")
+        return
     from convnext_dense.checkpoints.convert import convert
 
     conversion = convert(

@@ -15,7 +15,7 @@ from convnext_dense.checkpoints.layouts.layout import Layout
 
 def find_prefix(arch: Arch, own: Collection[str]) -> str:
     """Return the prefix of a classifier; empty for Backbone classes, which have output norms."""
-    if "norm0.weight" in own:
+    if any(name.startswith("norm") and name[4].isdigit() for name in own):
         return ""
     return "convnextv2." if arch.grn else "convnext."
 

@@ -19,10 +19,15 @@ _LAST, _LAST_EPOCHS = "num_last_epochs", 15
 _OF_HOOKS = {
     "EMAHook": {"begin_epoch": True, "begin_iter": False},
     "PipelineSwitchHook": {"switch_epoch": True},
+    "StopAugmentingHook": {"switch_epoch": True},
     "YOLOXModeSwitchHook": {_LAST: True},
 }
 # Values with which a hook of epochs switches when the only epoch of a loop of iterations begins.
-_AT_ONCE = {"PipelineSwitchHook": {"switch_epoch": 0}, "YOLOXModeSwitchHook": {_LAST: 1}}
+_AT_ONCE = {
+    "PipelineSwitchHook": {"switch_epoch": 0},
+    "StopAugmentingHook": {"switch_epoch": 0},
+    "YOLOXModeSwitchHook": {_LAST: 1},
+}
 # Arguments of models, at any depth. TOODHead changes its assigner, the others warm up a loss or a
 # probability.
 OF_MODELS = {"initial_epoch": True, "warmup_iters": False}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from convnext_dense.checkpoints.transformers_head import quietly
 from convnext_dense.heads.transformers.installed import check_installed
 from convnext_dense.text import nearest_first, one_line
 
@@ -37,6 +38,23 @@ def _defaults_of_rt_detr(maps: int, given: Mapping) -> Keys:
 def _defaults_of_rt_detr_v2(maps: int, given: Mapping) -> Keys:
     defaults = _defaults_of_rt_detr(maps, given)
     return dict(defaults, decoder_n_levels=defaults["num_feature_levels"])
+
+
+def _of_mask2former(channels: Sequence[int], strides: Sequence[int], given: Mapping) -> Keys:
+    if given.get("use_auxiliary_loss") is False:
+        raise ValueError("head.use_auxiliary_loss=False: transformers' Mask2Former cannot run so")
+    return dict(feature_strides=list(strides), common_stride=strides[0])
+
+
+def _of_upernet(channels: Sequence[int], strides: Sequence[int], given: Mapping) -> Keys:
+    if not given.get("use_auxiliary_head", True):
+        return {}
+    if len(channels) < 3:
+        raise ValueError(
+            f"head.use_auxiliary_head: UperNet's auxiliary head reads the third map, and the "
+            f"backbone has {len(channels)}: set it to False"
+        )
+    return dict(auxiliary_in_channels=channels[2])
 
 
 def _nothing(*args: object) -> Keys:
@@ -91,6 +109,18 @@ HEADS: Mapping[str, Head] = {
         {DETECTOR: "DeformableDetrForObjectDetection"},
         {DETECTOR: "boxes.ImageBoxes"},
     ),
+    "mask2former": Head(
+        "Mask2FormerConfig",
+        dict.fromkeys((DETECTOR, SEGMENTER), "Mask2FormerForUniversalSegmentation"),
+        {DETECTOR: "mask2former.InstanceMasks", SEGMENTER: "label_maps.QueryLabelMaps"},
+        _of_mask2former,
+    ),
+    "upernet": Head(
+        "UperNetConfig",
+        {SEGMENTER: "UperNetForSemanticSegmentation"},
+        {SEGMENTER: "label_maps.PixelLabelMaps"},
+        _of_upernet,
+    ),
 }
 REFUSED = {
     "rf_detr": "its backbone is fixed in transformers' code, so that no ConvNeXt can stand there",
@@ -143,11 +173,12 @@ def build_head(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedModel
     from convnext_dense.heads.transformers.backbone import put_backbone
 
     kind = find_head(cfg.get("type"), owner)
-    config = build_config(cfg, backbone, owner)
-    try:
-        model = getattr(transformers, kind.models[owner])(config)
-    except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
-        raise ValueError(f"head: {kind.config} cannot be built: {one_line(error)}") from error
+    with quietly():  # Mask2Former warns of every backbone but Swin
+        config = build_config(cfg, backbone, owner)
+        try:
+            model = getattr(transformers, kind.models[owner])(config)
+        except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
+            raise ValueError(f"head: {kind.config} cannot be built: {one_line(error)}") from error
     put_backbone(model, backbone)
     return model
 
@@ -165,7 +196,7 @@ def build_config(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedCon
     channels, strides = _outputs(backbone)
     fixed = dict(kind.of_backbone(channels, strides, given))
     for key, value in fixed.items():
-        if key in given and list(given[key]) != list(value):
+        if given.get(key, value) != value:
             raise ValueError(f"head.{key}={given[key]} is not the backbone's, which is {value}")
     number = given.pop("num_classes", NUM_CLASSES[owner])
     if type(number) is not int or number < 1:

@@ -53,8 +53,8 @@ class Translation(Protocol):
         """
 
 
-def load_translation(name: str, head: PreTrainedModel) -> Translation:
-    """Build a translation from ``module.Class`` in this package."""
+def load_translation(name: str, head: PreTrainedModel) -> Any:  # noqa: ANN401
+    """Build a :class:`Translation` or ``LabelMaps`` from ``module.Class`` in this package."""
     module, _, kind = name.rpartition(".")
     return getattr(import_module(f"{__package__}.{module}"), kind)(head)
 
