@@ -99,6 +99,25 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             part.replace(path)
 
 
+@contextlib.contextmanager
+def unfinished_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new folder for files of a piece of work, which is deleted at its end.
+
+    A killed process leaves it to the next one that writes to the folder, see :func:`replacing`.
+
+    Args:
+        folder: Where it is made; it is made too if it is missing.
+
+    Raises:
+        WriteError: If it could not be made, or if the block cannot write a file.
+    """
+    folder = Path(folder)
+    with _as_write_error(folder, "nothing is left of it"):
+        _make_folder(folder)
+        with _part_of(folder / "work", folder=True) as part:
+            yield part
+
+
 def write_whole(
     path: str | os.PathLike[str], content: str | bytes | memoryview, remedy: str = WHOLE
 ) -> None:

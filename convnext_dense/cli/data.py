@@ -4,6 +4,7 @@
     --classes droplet --ann-train annotations/instances_train.json \\
     --ann-val annotations/instances_val.json
 %(prog)s show configs/seg/upernet_convnext_t_ade20k.py -n 16 -o samples.png
+%(prog)s convert my_yolo my_data --split 80/10/10
 %(prog)s shapes data/shapes
 """
 
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from convnext_dense.cli import make_shapes
+from convnext_dense.cli import convert, make_shapes
 from convnext_dense.cli.actions import NumberAction
 from convnext_dense.cli.console.current import current_screen, show_facts, show_note
 from convnext_dense.cli.flags import use_flags_of, with_flags
@@ -51,9 +52,9 @@ SPLITS_SHOWN = ("train", "val")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``check``, ``show`` and ``shapes`` as subcommands."""
+    """Add ``check``, ``show``, ``convert`` and ``shapes`` as subcommands."""
     use_flags_of("data")
-    commands = parser.add_subparsers(required=True, metavar="check|show|shapes")
+    commands = parser.add_subparsers(required=True, metavar="check|show|convert|shapes")
     check = _add(
         commands,
         "check",
@@ -109,6 +110,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
     add_data_options(show, batches=True)
     _add_shared_options(show)
+    convert.add_options(
+        commands.add_parser(
+            "convert",
+            help="make data of other formats into what the recipes train on",
+            description=convert.__doc__,
+            epilog=f"examples:\n  {convert.EXAMPLE}",
+            formatter_class=LinesFormatter,
+        )
+    )
     shapes = commands.add_parser(
         "shapes", help="make the demo's data", description=make_shapes.__doc__
     )

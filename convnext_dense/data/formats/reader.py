@@ -92,6 +92,11 @@ class Reader:
         """What the pixels of label maps mean."""
         return {}
 
+    @property
+    def about(self) -> int:
+        """About how many pictures there are."""
+        return len(self.listing.pictures)
+
     def lose(self, what: str, place: str, objects: int = 0, *, error: bool = False) -> None:
         """Count something that is not in the result, or is there in another form."""
         self.losses.append(Loss(what, place, objects, error))

@@ -110,6 +110,11 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def about(self) -> int:
+        """About how many pictures it has, to show progress."""
+        ...
+
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures one at a time, in a stable order: only a few are in memory at once."""
         ...
