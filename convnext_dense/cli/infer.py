@@ -74,8 +74,8 @@ def infer_command(args: argparse.Namespace) -> None:
 
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.inference.predictor import Predictor
-    from convnext_dense.inference.threads import map_in_threads
     from convnext_dense.training.opening import describe_plan
+    from convnext_dense_runtime.threads import map_in_threads
 
     plan = plan_run(run_options(args), USE)
     show_facts({**describe_plan(plan), "weights": args.checkpoint})

@@ -24,14 +24,15 @@ from convnext_dense.config.checked_loading import (
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.config_tree import reads_label_maps, type_name
-from convnext_dense.data.drawable import as_drawable
 from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.data.pipelines import model_channels
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
-from convnext_dense.inference.threads import map_in_threads, same_autocast
+from convnext_dense.inference.threads import same_autocast
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
+from convnext_dense_runtime.drawable import as_drawable
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense_runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement

@@ -19,7 +19,7 @@ from mmengine.config import Config, ConfigDict
 from convnext_dense.config.checked_loading import use_checked_loading
 from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.batches import check_batch_size, is_endless
-from convnext_dense.data.drawable import as_drawable
+from convnext_dense_runtime.drawable import as_drawable
 
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
@@ -187,7 +187,7 @@ def undo_normalisation(tensor: torch.Tensor, preprocessor: BaseDataPreprocessor)
 
     Returns:
         (H, W, 3) uint8, BGR; of pictures with other channels see
-        :func:`~convnext_dense.data.drawable.as_drawable`.
+        :func:`~convnext_dense_runtime.drawable.as_drawable`.
     """
     if getattr(preprocessor, "_enable_normalize", False):
         tensor = tensor * preprocessor.std + preprocessor.mean

@@ -6,9 +6,14 @@ An exported graph has one input and a few outputs:
   in the order :attr:`Metadata.channels`. Normalisation and padding are in the graph.
 - Detection: ``boxes`` (N, 4) float32 as x1, y1, x2, y2 in pixels of ``image``; ``scores`` (N,)
   float32, highest first; ``labels`` (N,) int64. N is fixed: rows with score 0 are empty. With
-  :attr:`Metadata.masks` also ``masks`` (N, h, w) float32 from 0 to 1: on each box's own grid
-  (``"box"``), or on a grid over the whole of ``image`` (``"picture"``).
-- Segmentation: ``logits`` (1, K, H, W) float32 in the size of ``image``.
+  :attr:`Metadata.masks` also ``masks`` (N, h, w) float32, to be compared with
+  :attr:`Metadata.mask_threshold`: on each box's own grid (``"box"``), or on a grid over the whole
+  of ``image`` (``"picture"``).
+- Segmentation: ``logits`` (1, K, H, W) float32 in the size of ``image``. K is 1 for a model with
+  one foreground class, see :attr:`Metadata.threshold`.
+
+Where the graph leaves the number of pictures free, all outputs have it in front: ``boxes`` are
+(B, N, 4).
 """
 
 from __future__ import annotations
@@ -65,6 +70,7 @@ class Metadata:
         palette: RGB, one colour per class, or empty.
         first_label: See :class:`~convnext_dense_runtime.results.Segmentation`.
         channels: The order of the input's channels: ``BGR``, or as many letters as channels.
+        color_type: How files are read, as mmcv's ``LoadImageFromFile`` names it.
         resize: How a picture becomes the input.
         pad: What the resized picture is put into, or None.
         divisor: The graph pads height and width to multiples of it.
@@ -72,13 +78,16 @@ class Metadata:
         smallest: (height, width) that the input has at least.
         score: The graph leaves out detections that do not score above it.
         masks: None, ``box`` or ``picture``: see the module's docstring.
-        mask_threshold: Pixels from it on belong to the object.
+        mask_threshold: Pixels above it belong to the object, on a box's grid also those equal to
+            it.
         sliding: Height and width of the window and of its stride, (h, w, h, w), or None.
+        align_corners: Whether a segmenter's logits are resized with aligned corners.
+        threshold: With one channel of logits, the probability above which a pixel has label 1.
         model: The types of the model, backbone and heads, for people.
         licence: Of the weights, or empty.
         source: Where the weights come from: the checkpoint's name and the recipe.
         versions: Of the packages that wrote the file.
-        verification: Figures of the comparison with PyTorch, by what they say.
+        verification: Figures of the comparison with PyTorch.
         format: Of this JSON.
     """
 
@@ -87,6 +96,7 @@ class Metadata:
     palette: tuple[tuple[int, int, int], ...] = ()
     first_label: int = 0
     channels: str = "BGR"
+    color_type: str = "color"
     resize: Resize = Resize(None)
     pad: Pad | None = None
     divisor: int = 1
@@ -96,6 +106,8 @@ class Metadata:
     masks: str | None = None
     mask_threshold: float = 0.5
     sliding: tuple[int, int, int, int] | None = None
+    align_corners: bool = False
+    threshold: float = 0.3
     model: str = ""
     licence: str = ""
     source: str = ""
@@ -112,34 +124,13 @@ class Metadata:
         """Return the facts from JSON.
 
         Args:
-            text: The JSON, or None if the file has none.
+            text: The JSON, which is not trusted; None if the file has none.
             name: Of the file, for messages.
 
         Raises:
-            ValueError: If the file is not one of ``convnext-dense export``, or of a newer version.
+            ValueError: If the file is not one of ``convnext-dense export``, is of a newer format,
+                or a value makes no sense.
         """
-        try:
-            facts = json.loads(text or "")
-            version = facts["format"]
-            if version > FORMAT:
-                raise ValueError(
-                    f"{name} was written by a newer convnext-dense (format {version}, this one "
-                    f"reads up to {FORMAT}): upgrade convnext-dense-runtime"
-                )
-            facts["resize"] = Resize(**_with_tuples(facts["resize"]))
-            facts["pad"] = Pad(**_with_tuples(facts["pad"])) if facts["pad"] else None
-            return cls(**_with_tuples(facts))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{name} is not a model that convnext-dense exported: it has no entry {KEY!r} "
-                "that can be read"
-            ) from error
+        from convnext_dense_runtime.parse_metadata import parse_metadata
 
-
-def _with_tuples(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return facts with tuples in place of the lists that JSON made of them."""
-    return {key: _as_tuple(value) for key, value in facts.items()}
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+        return parse_metadata(text, name)

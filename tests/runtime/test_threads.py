@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from convnext_dense.inference.threads import map_in_threads
+from convnext_dense_runtime.threads import map_in_threads
 
 
 def test_order_is_that_of_the_items():

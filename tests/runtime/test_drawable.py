@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convnext_dense.data.drawable import as_drawable
+from convnext_dense_runtime.drawable import as_drawable
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 13])

@@ -1,0 +1,318 @@
+"""Run an exported model on pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convnext_dense_runtime.drawable import as_drawable
+from convnext_dense_runtime.label_maps import label_map, slide
+from convnext_dense_runtime.metadata import Metadata
+from convnext_dense_runtime.networks import open_network
+from convnext_dense_runtime.objects import Sizes, find_objects
+from convnext_dense_runtime.pictures import check_array, read_picture
+from convnext_dense_runtime.resize import resize_picture, resized_shape
+from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense_runtime.threads import map_in_threads
+
+Image = str | Path | np.ndarray
+MOST_BATCH = 4096
+MOST_THREADS = 4
+# Errors of the machine, not of a picture.
+_MACHINE_ERROR = re.compile(
+    r"out of memory|[Ff]ailed to allocate|bad_alloc|CUDA (error|failure)|CUBLAS|CUDNN"
+)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A picture and the network's input made from it, or why it could not be read."""
+
+    source: Image
+    picture: np.ndarray | None = None
+    shape: tuple[int, int] = (0, 0)
+    values: np.ndarray | None = None
+    unreadable: str = ""
+
+
+class Model:
+    """Run a detector or segmenter that ``convnext-dense export`` wrote.
+
+    It finds what :class:`convnext_dense.Predictor` finds with the same model, and needs no torch.
+
+    Args:
+        file: An ``.onnx`` file, or an ``.xml`` file of OpenVINO.
+        device: ``cpu``, ``cuda``, ``cuda:1``, or with OpenVINO one of its own, such as ``gpu``;
+            None chooses CUDA or OpenVINO if ONNX Runtime has them, else the CPU.
+        batch_size: Most pictures, or windows of a picture, in one run of the graph. A graph for one
+            picture gets one at a time.
+        score: Leave out detections whose score is not above this.
+        providers: ONNX Runtime's execution providers instead of ``device``, in the order of
+            preference; also ``cpu``, ``cuda``, ``tensorrt`` and ``openvino`` for short.
+        backend: ``onnxruntime`` or ``openvino``; None takes the one of the file's suffix.
+        threads: Threads of the CPU in the network; None takes all cores.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, not ours or of a newer format, or an argument makes no
+            sense.
+        ImportError: If the backend is not installed.
+        RuntimeError: If a device or provider is not there.
+
+    Example::
+
+        model = Model("model.onnx")
+        for result in model(["a.jpg", "b.jpg"]):
+            print(result.boxes, result.scores, [result.classes[i] for i in result.labels])
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        device: str | None = None,
+        batch_size: int = 1,
+        score: float = 0.0,
+        *,
+        providers: Sequence[str] | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if type(batch_size) is not int or not 1 <= batch_size <= MOST_BATCH:
+            raise ValueError(f"`batch_size` is from 1 to {MOST_BATCH}, got {batch_size!r}")
+        if not 0 <= score < 1:
+            raise ValueError(f"`score` is at least 0 and below 1, got {score}")
+        path = Path(file)
+        self._network = open_network(path, device, providers, backend, threads)
+        self.metadata = Metadata.from_json(self._network.text, str(path))
+        _check_graph(self._network.shape, self._network.outputs, self.metadata, path)
+        self.batch_size = batch_size if self._network.shape[0] is None else 1
+        self.score = score
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return self.metadata.classes
+
+    @property
+    def runs_on(self) -> str:
+        """What runs the network, such as ``ONNX Runtime 1.31.1, CPUExecutionProvider``."""
+        return self._network.runs_on
+
+    def __call__(self, images: Image | Sequence[Image]) -> list[Detections | Segmentation]:
+        """Return the results of pictures, in their order.
+
+        Args:
+            images: One or several paths or (H, W, C) arrays. An array is uint8 in BGR order if the
+                model takes colour, else it has the model's channels and any values.
+
+        Raises:
+            ValueError: If a picture could not be read or run; the message names it.
+        """
+        if isinstance(images, Image):
+            images = [images]
+        results = []
+        for prediction in self.stream(images):
+            if isinstance(prediction.result, Unreadable):
+                raise ValueError(prediction.result.reason)
+            results.append(prediction.result)
+        return results
+
+    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
+        """Yield pictures with their results one by one, in their order.
+
+        Threads read the next pictures while the network works. Only a few pictures are in memory
+        at once, however many there are.
+
+        Args:
+            images: As for :meth:`__call__`, or an iterator of them.
+
+        Yields:
+            Every picture. If it could not be read or run, its result is :class:`Unreadable`.
+        """
+        readers = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
+        with ThreadPoolExecutor(readers, thread_name_prefix="read") as pool:
+            prepared = map_in_threads(pool, self._prepare, images, self.batch_size + readers)
+            for batch in self._batches(prepared):
+                yield from self._run(batch)
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """Return the pixels of a file; a subclass may read in another way.
+
+        Returns:
+            (H, W, C) in BGR order, or with the model's channels.
+        """
+        return read_picture(path, self.metadata.color_type)
+
+    def prepare(self, picture: np.ndarray) -> np.ndarray:
+        """Return the network's input for a picture.
+
+        Args:
+            picture: As arrays of :meth:`__call__`.
+
+        Returns:
+            (C, H, W) float32.
+
+        Raises:
+            ValueError: If the picture's channels or values do not fit, or it is too small.
+        """
+        facts = self.metadata
+        check_array(picture, facts)
+        shape = resized_shape(picture.shape[:2], facts.resize)
+        whole = facts.pad.size if facts.pad else shape
+        wrong = ""
+        if min(shape) < 1 or _is_below(whole, facts.smallest):
+            wrong = f"smaller than the {_size(facts.smallest)} that the model takes at least"
+        elif _is_below(whole, shape):
+            wrong = f"larger than the {_size(whole)} that it is put into"
+        elif facts.size is not None and whole != facts.size:
+            wrong = f"but the model was exported for {_size(facts.size)} alone"
+        if wrong:
+            raise ValueError(
+                f"a picture of {_size(picture.shape)} pixels becomes {_size(shape)}, {wrong}"
+            )
+        if picture.dtype not in (np.uint8, np.uint16):
+            picture = picture.astype(np.float32)
+        resized = resize_picture(picture, shape, facts.resize.interpolation)
+        planes = resized.reshape(*shape, -1).transpose(2, 0, 1)
+        if facts.pad is None:
+            return np.ascontiguousarray(planes, np.float32)
+        values = np.empty((len(planes), *whole), np.float32)
+        values[:] = np.array(facts.pad.value, np.float32)[:, None, None]
+        values[:, : shape[0], : shape[1]] = planes
+        return values
+
+    def _prepare(self, image: Image) -> _Prepared:
+        try:
+            pixels = image if isinstance(image, np.ndarray) else self.read(image)
+            values = self.prepare(pixels)
+        except ImportError:
+            raise
+        except Exception as error:  # a decoder may raise anything
+            return _Prepared(image, unreadable=_reason(image, error))
+        return _Prepared(image, as_drawable(pixels), pixels.shape[:2], values)
+
+    def _batches(self, prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
+        batch: list[_Prepared] = []
+        for one in prepared:
+            if batch and not _share_batch(batch[-1], one):
+                yield batch
+                batch = []
+            batch.append(one)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _run(self, batch: list[_Prepared]) -> list[Prediction]:
+        values = [one.values for one in batch if one.values is not None]
+        if not values:
+            return [Prediction(one.source, None, Unreadable(one.unreadable)) for one in batch]
+        try:
+            results = self._results(batch, np.stack(values))
+        except Exception as error:  # errors of the backends have no class in common
+            reason = _reason(batch[0].source, error)
+            if len(batch) == 1:
+                return [Prediction(batch[0].source, None, Unreadable(reason))]
+            return [prediction for one in batch for prediction in self._run([one])]
+        return [
+            Prediction(one.source, one.picture, result)
+            for one, result in zip(batch, results, strict=True)
+        ]
+
+    def _results(
+        self, batch: list[_Prepared], images: np.ndarray
+    ) -> Sequence[Detections | Segmentation]:
+        facts = self.metadata
+        if facts.task == "segmentation":
+            if facts.sliding:
+                windows, most = facts.sliding, self.batch_size
+                logits = np.stack([slide(self._logits, one, windows, most) for one in images])
+            else:
+                logits = self._logits(images)
+            return [self._segmentation(*pair) for pair in zip(logits, batch, strict=True)]
+        outputs = self._network(images)
+        whole = images.shape[2], images.shape[3]
+        return [
+            find_objects(
+                _of_picture(outputs, number),
+                facts,
+                Sizes(of.shape, resized_shape(of.shape, facts.resize), whole),
+                self.score,
+            )
+            for number, of in enumerate(batch)
+        ]
+
+    def _segmentation(self, logits: np.ndarray, of: _Prepared) -> Segmentation:
+        height, width = resized_shape(of.shape, self.metadata.resize)
+        labels = label_map(logits[:, :height, :width], of.shape, self.metadata)
+        return Segmentation(labels, self.classes, self.metadata.first_label)
+
+    def _logits(self, images: np.ndarray) -> np.ndarray:
+        logits = self._network(images)["logits"]
+        wanted = (len(images), images.shape[2:])
+        classes = len(self.classes)
+        if (len(logits), logits.shape[2:]) != wanted or logits.shape[1] not in (1, classes):
+            raise ValueError(
+                f"the graph returned logits {logits.shape} for {classes} classes and an input "
+                f"{images.shape}: export the model again"
+            )
+        return logits
+
+
+def _of_picture(outputs: Mapping[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
+    """Return the outputs of one picture; a graph for one picture does not number them."""
+    is_batch = outputs["scores"].ndim == 2
+    return {name: values[number] if is_batch else values for name, values in outputs.items()}
+
+
+def _is_below(shape: tuple[int, int], least: tuple[int, int]) -> bool:
+    return any(side < low for side, low in zip(shape, least, strict=True))
+
+
+def _share_batch(one: _Prepared, other: _Prepared) -> bool:
+    if one.values is None or other.values is None:
+        return False
+    return one.values.shape == other.values.shape
+
+
+def _check_graph(
+    shape: tuple[int | None, ...], outputs: Sequence[str], facts: Metadata, path: Path
+) -> None:
+    """Refuse metadata that does not fit the graph."""
+    wanted = ["logits"] if facts.task == "segmentation" else ["boxes", "scores", "labels"]
+    wanted += ["masks"] if facts.masks else []
+    missing = [name for name in wanted if name not in outputs]
+    lie = ""
+    if missing:
+        lie = f"the graph has no output {missing[0]!r}, but {', '.join(outputs)}"
+    elif shape[1] is not None and shape[1] != len(facts.channels):
+        lie = f"the graph takes {shape[1]} channels, not {len(facts.channels)}"
+    elif shape[0] not in (None, 1):
+        lie = f"the graph takes {shape[0]} pictures at a time, not 1 or any number"
+    if lie:
+        raise ValueError(f"{path}: its metadata lies: {lie}: export the model again")
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Return a (height, width) as people write it."""
+    return f"{shape[1]} x {shape[0]}"
+
+
+def _reason(image: Image, error: Exception) -> str:
+    """Return in one line why a picture has no result.
+
+    Raises:
+        Exception: The error itself, if it is the machine's: other pictures would fail as well.
+    """
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError) or _MACHINE_ERROR.search(reason):
+        raise error
+    name = "an array" if isinstance(image, np.ndarray) else str(image)
+    return reason if name in reason else f"{name}: {reason}"
