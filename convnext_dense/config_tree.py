@@ -8,8 +8,12 @@ from mmengine.config import Config, ConfigDict
 
 SPLITS = ("train", "val", "test")
 PANOPTIC_HEADS = ("panoptic_head", "panoptic_fusion_head")
-_CLASSIFYING_HEADS = {"bbox_head", "decode_head", "mask_head", "query_head"}
+# `head` is that of a model of transformers.
+_CLASSIFYING_HEADS = {"bbox_head", "decode_head", "mask_head", "query_head", "head"}
 _MMDET_DEFAULT = 80
+# Of the models with heads of transformers, where the head does not state them: those of the
+# benchmarks, COCO and ADE20K.
+NUM_CLASSES = {"TransformersDetector": 80, "TransformersSegmentor": 150}
 _NO_HEADS = {"backbone", "neck", "rpn_head", "data_preprocessor", "train_cfg", "test_cfg"}
 
 
@@ -141,6 +145,8 @@ def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict, int]]:
         has_default = name == "bbox_head" or (name == "mask_head" and "roi_head" in parts)
         if "num_classes" in node:
             found.append((path, node, node.num_classes))
+        elif path == "model.head":
+            found.append((path, node, NUM_CLASSES.get(type_name(model), _MMDET_DEFAULT)))
         elif "type" in node and has_default:
             found.append((path, node, _MMDET_DEFAULT))
     return found

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from convnext_dense.checkpoints.transformers_head import quietly
+from convnext_dense.config_tree import NUM_CLASSES
 from convnext_dense.heads.transformers.installed import check_installed
 from convnext_dense.text import nearest_first, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-DETECTOR, SEGMENTER = "TransformersDetector", "TransformersSegmentor"
-# mmdet's and mmseg's own defaults.
-NUM_CLASSES = {DETECTOR: 80, SEGMENTER: 150}
+DETECTOR, SEGMENTER = NUM_CLASSES
 
 Keys = dict[str, Any]
 
