@@ -44,7 +44,7 @@ class BoxLoss:
         if self._denoising is not None:
             kwargs["denoising_meta_values"] = self._denoising.meta
         with torch.autocast(logits.device.type, enabled=False):
-            given = tree_map_only(Tensor, _in_float32, (logits, args, kwargs))
+            given = tree_map_only(Tensor, _at_least_float32, (logits, args, kwargs))
             logits, args, kwargs = given
             _, losses, third = self._own(logits, labels, *args, **kwargs)
         config = args[2]
@@ -56,8 +56,8 @@ class BoxLoss:
         return sum(losses.values()), losses, third
 
 
-def _in_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _weight(name: str, config: PreTrainedConfig) -> float:
