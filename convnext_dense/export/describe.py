@@ -61,6 +61,7 @@ def describe(
         palette=tuple((int(r), int(g), int(b)) for r, g, b in meta["palette"] or ()),
         first_label=meta["first_label"],
         channels="BGR" if channels == RGB else "".join(chr(ord("a") + i) for i in range(channels)),
+        color_type=str(test_dataset(cfg).pipeline[0].get("color_type", "color")),
         resize=resize,
         pad=pad,
         divisor=divisor,
@@ -70,6 +71,11 @@ def describe(
         masks="box" if is_detector and model.with_mask else None,
         mask_threshold=mask_threshold(cfg.model),
         sliding=sliding_window(cfg.model),
+        **(
+            {}
+            if is_detector
+            else dict(align_corners=model.align_corners, threshold=threshold(model))
+        ),
         model=parts(cfg.model),
         licence=licence(cfg.model, checkpoint),
         source=f"{identifying_name(checkpoint)}, {Path(cfg.filename or 'a config').stem}",
@@ -135,6 +141,12 @@ def mask_threshold(model: ConfigDict) -> float:
     """Return the probability from which on a pixel belongs to an object."""
     options = model.get("test_cfg") or {}
     return float((options.get("rcnn") or options).get("mask_thr_binary", 0.5))
+
+
+def threshold(model: BaseModel) -> float:
+    """Return the probability above which a pixel of a single channel is of the class."""
+    head: Any = model.decode_head
+    return float(head.threshold or 0)  # None where there are several channels
 
 
 def sliding_window(model: ConfigDict) -> tuple[int, int, int, int] | None:
