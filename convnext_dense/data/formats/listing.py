@@ -53,6 +53,13 @@ class Listing:
                 kind = "is not a folder" if folder.exists() else "does not exist"
                 raise FileNotFoundError(f"{folder} {kind}")
 
+    def moved(self, root: Path) -> Listing:
+        """Return the listing of another folder for the same given file and pictures."""
+        images = self.image_root if self.image_root != self.root else None
+        other = Listing(root, images)
+        other.given = self.given
+        return other
+
     @cached_property
     def pictures(self) -> list[str]:
         """Names of all pictures below :attr:`image_root`, with forward slashes, in order."""

@@ -57,7 +57,7 @@ class Yolo(Reader):
 
     def __init__(self, listing: Listing, classes: Sequence[str] | None = None) -> None:
         if listing.given and listing.given.suffix.lower() in (".yaml", ".yml"):
-            listing = _listing_of(listing.given, listing)
+            listing = _moved(listing, listing.given)
         super().__init__(listing, classes)
         self.config = find_config(listing)
         self._texts = frozenset(listing.labels(".txt"))
@@ -156,6 +156,10 @@ class Yolo(Reader):
 
     def _listed(self) -> Iterator[tuple[str, str | None]]:
         """Yield the name and split of each picture, once."""
+        for split, entry, there in self._entries:
+            if not there:
+                what = "folders or lists of a split that are not in the folder"
+                self.lose(what, f"{split}: {entry}", error=split != "test")
         seen: dict[str, str | None] = {}
         names: Iterator[str]
         for split, place in self._places:
@@ -176,23 +180,21 @@ class Yolo(Reader):
                 yield name, split_of(name.split("/")[:-1])
 
     @cached_property
-    def _places(self) -> list[tuple[str, Path]]:
-        """The folders and lists of each split that are there."""
-        found = []
-        for split, entries in self.config.splits.items() if self.config else ():
-            for entry in entries:
-                place = self._locate(entry)
-                if place:
-                    found.append((split, place))
-                else:
-                    what = "folders or lists of a split that are not in the folder"
-                    self.lose(what, f"{split}: {entry}", error=split != "test")
-        return found
+    def _entries(self) -> list[tuple[str, str, Path | None]]:
+        """The entries of each split, with the folder or list that they mean if it is there."""
+        config = self.config
+        if config is None:
+            return []
+        items = config.splits.items()
+        return [(split, one, self._locate(config, one)) for split, own in items for one in own]
 
-    def _locate(self, entry: str) -> Path | None:
-        assert self.config is not None
+    @cached_property
+    def _places(self) -> list[tuple[str, Path]]:
+        return [(split, place) for split, _, place in self._entries if place]
+
+    def _locate(self, config: YoloConfig, entry: str) -> Path | None:
         for root in dict.fromkeys((self.listing.image_root, self.listing.root)):
-            place = self.config.locate(entry, root)
+            place = config.locate(entry, root)
             if place and (place.is_file() or place.is_relative_to(self.listing.image_root)):
                 return place
         return None
@@ -229,7 +231,7 @@ class Yolo(Reader):
         return {int(values[0]) for values in found if values and len(values) > 4}
 
 
-def _listing_of(yaml_file: Path, listing: Listing) -> Listing:
+def _moved(listing: Listing, yaml_file: Path) -> Listing:
     """Return the listing of the folder that a given yaml file names, which may lie elsewhere."""
     config = read_yaml(yaml_file)
     if config is None:
@@ -239,8 +241,7 @@ def _listing_of(yaml_file: Path, listing: Listing) -> Listing:
     entries = [entry for group in config.splits.values() for entry in group]
     places = [Path(os.path.normpath(base / entry)) for entry in entries]
     there = [str(base), *(str(place) for place in places if place.exists())]
-    listing.root = Path(os.path.commonpath(there))
-    return listing
+    return listing.moved(Path(os.path.commonpath(there)))
 
 
 def _numbers(line: str) -> list[float] | None:
