@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from convnext_dense.data.formats.geometry import Box, box_polygon, extent
+from convnext_dense.data.formats.grouping import ShapeError
 from convnext_dense.data.formats.json_files import kind_of, read_json
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.reader import Reader
@@ -156,7 +157,7 @@ class Coco(Reader):
                 polygons = tuple(self._polygon(part, place) for part in outline)
             edges = _box_of(box, rle, polygons)
         except (TypeError, ValueError) as error:
-            known = str(error) if type(error) is ValueError and str(error).startswith("run") else ""
+            known = str(error) if isinstance(error, ShapeError) else ""
             what = known or "annotations whose bbox or segmentation is none of COCO's"
             self.lose(what, place, 1, error=True)
             return None
@@ -194,13 +195,13 @@ def _stated(record: dict) -> tuple[int, int] | None:
 def _checked(rle: dict) -> dict:
     problem = rle_problem(rle, None)
     if problem:
-        raise ValueError(problem)
+        raise ShapeError(problem)
     height, width = rle["size"]
     if (
         not isinstance(rle["counts"], list)
         and not counts_fill_masks([rle["counts"]], [height * width]).all()
     ):
-        raise ValueError("run lengths (RLE) whose counts cannot be decoded")
+        raise ShapeError("run lengths (RLE) whose counts cannot be decoded")
     return rle
 
 

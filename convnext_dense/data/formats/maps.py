@@ -15,14 +15,13 @@ from convnext_dense.data.formats.reader import Reader
 from convnext_dense.data.formats.source import Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
+from convnext_dense.data.formats.voc_maps import values_of
 from convnext_dense.data.label_maps import is_one_channel
 
 # The folder of the maps, and that of their pictures.
 FOLDERS = {"annotations": "images", "ann_dir": "img_dir", "labels": "images", "masks": "images"}
 LOOKED_FOR = "label maps in annotations/ (or ann_dir/, labels/, masks/) beside images/"
 _NAMES = ("classes.txt", "class_names.txt", "labels.txt", "codes.txt")
-# Names of what is no object: with one of these first, 0 is a class of its own.
-_GROUND = ("background", "_background_", "unlabeled", "unlabelled", "void", "unknown", "other")
 _NO_NAMES = (
     "its label maps are numbers, and no file such as classes.txt names them: give `classes`, the "
     "name of label 1 first, or of label 0 if that is 'background'"
@@ -77,8 +76,7 @@ class LabelMaps(Reader):
     @cached_property
     def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
         """The class of each label."""
-        first = 0 if self.classes[0].lower() in _GROUND else 1
-        return dict(enumerate(self.classes, first))
+        return values_of(self.classes)
 
     def read(self) -> Iterator[Picture]:
         """Yield the pictures that have a map."""

@@ -23,7 +23,7 @@ from convnext_dense.data.formats.reader import Reader, outlined
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
-from convnext_dense.data.formats.voc_maps import MAP_FOLDERS, find_map_classes
+from convnext_dense.data.formats.voc_maps import MAP_FOLDERS, find_map_classes, values_of
 from convnext_dense.data.formats.xml_files import read_xml, root_tag, text_of
 
 LOOKED_FOR = "Pascal VOC's .xml files with <annotation>, or a folder SegmentationClass"
@@ -57,23 +57,28 @@ class Voc(Reader):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Given names, those of the label maps, or those of all objects in alphabetical order."""
-        if self.given_classes:
-            return self.given_classes
+        """Given names, or those of all objects in alphabetical order, or those of the maps."""
+        return self.given_classes or tuple(sorted(self._labels)) or tuple(self.pixels.values())
+
+    @cached_property
+    def _labels(self) -> set[str]:
         found = {text_of(one, "name") for name in self._files for one in self._objects_of(name)}
-        known = find_map_classes(self.listing, self._maps, found) if self._maps else {}
-        return tuple(dict.fromkeys([*known.values(), *sorted(found - {""})]))
+        return found - {""}
 
     @cached_property
     def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
         """What the pixels of label maps mean."""
         if not self._maps:
             return {}
-        return find_map_classes(self.listing, self._maps, set(self.classes))
+        known = find_map_classes(self.listing, self._maps, self._labels)
+        return known or values_of(self.given_classes)
 
     def read(self) -> Iterator[Picture]:
         """Yield the pictures with a file, then those without."""
         used = set()
+        if self._maps and not self.pixels:
+            what = "label maps whose classes are not known: give `classes`"
+            self.lose(what, next(iter(self._maps.values())), error=True)
         for name in self._files:
             try:
                 root = read_xml(self.listing.root / name)

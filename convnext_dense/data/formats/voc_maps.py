@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from convnext_dense.data.decoding import read_header
@@ -12,6 +12,8 @@ from convnext_dense.data.formats.text_files import read_text
 # Of the devkit, and of the older labelme2voc, whose SegmentationClass holds arrays.
 MAP_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
 _BACKGROUND = "background"
+# Names of what is no object.
+_GROUND = (_BACKGROUND, "_background_", "unlabeled", "unlabelled", "void", "unknown", "other")
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
@@ -48,6 +50,14 @@ def find_map_classes(
     if labels <= {_BACKGROUND, *VOC_CLASSES}:
         return dict(enumerate((_BACKGROUND, *VOC_CLASSES)))
     return {}
+
+
+def values_of(names: Sequence[str]) -> dict[int | tuple[int, int, int], str]:
+    """Return the class by the value of a pixel, for the names of the classes in their order.
+
+    The first name is that of 0 if it is none of an object, such as ``background``, else of 1.
+    """
+    return dict(enumerate(names, 0 if names and names[0].lower() in _GROUND else 1))
 
 
 def _read_labelmap(text: str, are_colours: bool) -> dict[int | tuple[int, int, int], str]:

@@ -119,7 +119,11 @@ LAYOUTS = {
         "{split}/images/{name}.jpg",
         "{split}/labels/{name}.txt",
     ),
-    "beside": ("train: train\nval: val\nnames: [a, b c]\n", "{split}/{name}.jpg", "{split}/{name}.txt"),
+    "beside": (
+        "train: train\nval: val\nnames: [a, b c]\n",
+        "{split}/{name}.jpg",
+        "{split}/{name}.txt",
+    ),
     "path": (
         "path: /home/somebody/set\n" + YAML,
         "images/{split}/{name}.jpg",
@@ -165,9 +169,14 @@ def test_darknet(tree):
     for name in ("a", "b", "c"):
         tree.picture(f"obj_train_data/{name}.JPG")
         tree.text(f"obj_train_data/{name}.txt", "0 0.5 0.5 0.2 0.2\n")
-    tree.text("obj.data", "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n")
+    tree.text(
+        "obj.data",
+        "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n",
+    )
     tree.text("obj.names", "thing\n\n")
-    tree.text("train.txt", "data/obj_train_data/a.jpg\n/home/x/obj_train_data/b.jpg\ndata/gone.jpg\n")
+    tree.text(
+        "train.txt", "data/obj_train_data/a.jpg\n/home/x/obj_train_data/b.jpg\ndata/gone.jpg\n"
+    )
     tree.text("valid.txt", "C:\\x\\obj_train_data\\c.jpg\n")
     read = tree.read()
     assert read.splits() == {
@@ -193,11 +202,15 @@ def test_a_folder_cannot_name_another_one(tree, tmp_path):
     tree.picture("../elsewhere/images/a.jpg")
     tree.picture("images/b.jpg")
     tree.text("labels/b.txt", "0 0.5 0.5 0.2 0.2\n")
-    tree.text("data.yaml", f"path: {tmp_path}/elsewhere\ntrain: ../elsewhere/images\nnames: [thing]\n")
+    tree.text(
+        "data.yaml", f"path: {tmp_path}/elsewhere\ntrain: ../elsewhere/images\nnames: [thing]\n"
+    )
     read = tree.read()
     assert list(read.pictures) == ["images/b.jpg"]
     tree.text("data.yaml", "train: train.txt\nnames: [thing]\n")
-    tree.text("train.txt", f"{tmp_path}/elsewhere/images/a.jpg\n../elsewhere/images/a.jpg\nimages/b.jpg\n")
+    tree.text(
+        "train.txt", f"{tmp_path}/elsewhere/images/a.jpg\n../elsewhere/images/a.jpg\nimages/b.jpg\n"
+    )
     read = tree.read()
     assert list(read.pictures) == ["images/b.jpg"] and len(read.losses) == 2
 
