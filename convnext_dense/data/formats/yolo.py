@@ -23,7 +23,7 @@ from convnext_dense.data.formats.reader import Reader, outlined
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
-from convnext_dense.data.formats.yolo_config import find_config, read_yaml
+from convnext_dense.data.formats.yolo_config import YoloConfig, find_config, read_yaml
 
 LOOKED_FOR = "YOLO's data.yaml, obj.data or .txt labels beside the pictures or in labels/"
 # Folders of pictures, for which the labels' path has `labels`.

@@ -160,7 +160,7 @@ def test_labels_of_the_unturned_picture_are_turned(one):
 @pytest.mark.parametrize("content", ['{"images": [], "categories": 3}', '{"images": [', "[]"])
 def test_no_coco_is_refused_in_one_line(tree, content):
     path = tree.text("a.json", content)
-    with pytest.raises(ValueError, match="COCO's format|is not JSON") as refused:
+    with pytest.raises(ValueError, match=r"COCO's format|is not JSON") as refused:
         list(open_source(path, "coco").pictures())
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
 

@@ -78,7 +78,7 @@ def test_exchanged_corners_are_the_same_box(one):
 
 
 def test_layouts_splits_and_names(tree):
-    """A kit of two years: equal names, a suffix in capitals, another name in a file than its own."""
+    """A kit of two years: equal names, suffixes in capitals, other names in the files."""
     for year in ("VOC2007", "VOC2012"):
         for name in ("a", "b", "c d"):
             suffix = "JPG" if name == "b" else "jpg"

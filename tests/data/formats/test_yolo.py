@@ -171,7 +171,8 @@ def test_darknet(tree):
         tree.text(f"obj_train_data/{name}.txt", "0 0.5 0.5 0.2 0.2\n")
     tree.text(
         "obj.data",
-        "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n",
+        "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\n"
+        "names = data/obj.names\nbackup = backup/\n",
     )
     tree.text("obj.names", "thing\n\n")
     tree.text(
