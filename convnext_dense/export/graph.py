@@ -50,6 +50,12 @@ class Graph(nn.Module):
     ) -> Detections | Segmentation:
         """Return what outputs of the graph say about a picture of (height, width)."""
 
+    def doubtful(
+        self, outputs: Sequence[np.ndarray], size: tuple[int, int], margin: float
+    ) -> np.ndarray:
+        """Return the pixels of masks that are as near as ``margin`` to the threshold, (N, H, W)."""
+        raise NotImplementedError  # only of detectors with masks
+
     def prepare(self, image: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Normalise and pad a picture (1, C, H, W), and return it with what mm* say about it."""
         preprocessor: Any = self.model.data_preprocessor
@@ -124,18 +130,30 @@ class DetectorGraph(Graph):
         """Return the detections in outputs, with masks in the size of the picture."""
         there = outputs[1] > 0
         boxes, scores, labels, *masks = (output[there] for output in outputs)
-        pasted = self._paste(masks[0], boxes, size) if masks else None
+        pasted = self._paste(masks[0], boxes, size, 0.0) if masks else None
         return Detections(boxes, scores, labels, pasted, ())
 
-    def _paste(self, masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def doubtful(
+        self, outputs: Sequence[np.ndarray], size: tuple[int, int], margin: float
+    ) -> np.ndarray:
+        """Return the pixels of masks at the threshold, as the method that this overrides."""
+        there = outputs[1] > 0
+        boxes, masks = outputs[0][there], outputs[3][there]
+        return self._paste(masks, boxes, size, -margin) & ~self._paste(masks, boxes, size, margin)
+
+    def _paste(
+        self, masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], above: float
+    ) -> np.ndarray:
+        """Return which pixels are this far above the threshold, (N, H, W)."""
         from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
-        probabilities, grids = torch.from_numpy(masks)[:, None], torch.from_numpy(boxes)
-        threshold = self.model.test_cfg.rcnn.mask_thr_binary
-        if not len(boxes):
-            return np.zeros((0, *size), bool)
-        pasted, _ = _do_paste_mask(probabilities, grids, *size, skip_empty=False)
-        return (pasted >= threshold).numpy()
+        threshold = self.model.test_cfg.rcnn.mask_thr_binary + above
+        pasted = np.zeros((len(boxes), *size), bool)
+        for number, (mask, box) in enumerate(zip(masks, boxes, strict=True)):
+            values = torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None]
+            part, place = _do_paste_mask(*values, *size, skip_empty=True)
+            pasted[number][place] = (part[0] >= threshold).numpy()
+        return pasted
 
 
 class SegmentorGraph(Graph):

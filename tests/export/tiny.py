@@ -1,0 +1,57 @@
+"""Tiny detectors and segmenters whose scores are distinct."""
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.plan import SWAP, plan_run
+from convnext_dense.config_tree import walk
+from convnext_dense.patches import enable
+
+CLASSES = ("cat", "dog", "bird", "fish", "horse")
+SMALLER = {1024: 64, 512: 32, 256: 32, 128: 32, 96: 32}
+WIDTHS = ("in_channels", "out_channels", "feat_channels", "conv_out_channels", "fc_out_channels")
+
+
+def tiny_config(name: str, scale=(128, 96), **overrides) -> Config:
+    """Return a config of mmdet or mmseg with few channels and classes over ConvNeXt-atto."""
+    enable()
+    options = RunOptions(name, backbone="atto", weights="none", classes=CLASSES)
+    cfg = plan_run(options, SWAP).config
+    for path, node in walk(cfg.model, "model"):
+        if "backbone" in path:
+            continue
+        for key in WIDTHS:
+            if isinstance(node.get(key), int):
+                node[key] = SMALLER.get(node[key], node[key])
+        for key in ("num_classes",):
+            if key in node:
+                node[key] = len(CLASSES)
+    cfg.merge_from_dict(overrides)
+    for _, node in walk(cfg.test_dataloader.dataset):
+        if node.get("type") == "Resize":
+            node["scale"] = scale
+    cfg.test_dataloader.dataset["metainfo"] = dict(classes=CLASSES)
+    return cfg
+
+
+def build(cfg: Config, seed: int = 0) -> nn.Module:
+    """Return the model of a config with random weights, in evaluation mode."""
+    torch.manual_seed(seed)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return spread(MODELS.build(cfg.model)).eval()
+
+
+def spread(model: nn.Module) -> nn.Module:
+    """Set random weights that keep the size of values from layer to layer."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
+            fan = module.weight[0].numel()
+            nn.init.normal_(module.weight, std=(1.5 / fan) ** 0.5)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(getattr(module, "gamma", None), nn.Parameter):
+            nn.init.constant_(module.gamma, 0.3)
+    return model
