@@ -187,4 +187,6 @@ class SegmentorGraph(Graph):
 
 def make_graph(model: BaseModel) -> Graph:
     """Return what is exported of a model."""
-    return DetectorGraph(model) if hasattr(model, "with_mask") else SegmentorGraph(model)
+    graph = DetectorGraph(model) if hasattr(model, "with_mask") else SegmentorGraph(model)
+    # The exporter would put the model into the graph's mode at its end.
+    return graph.eval()

@@ -71,7 +71,7 @@ def export(
     tell("load the model")
     model, meta = build_model(cfg, str(checkpoint), torch.device("cpu"), score=0.0)
     metadata = describe(cfg, model, str(checkpoint), meta, size)
-    graph = make_graph(model).eval()
+    graph = make_graph(model)
     image = torch.from_numpy(generate(traced_size(metadata), len(metadata.channels), seed=0))
     with replacing(out) as part:
         tell("trace it")

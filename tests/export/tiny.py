@@ -11,7 +11,7 @@ from convnext_dense.config_tree import walk
 from convnext_dense.patches import enable
 
 CLASSES = ("cat", "dog", "bird", "fish", "horse")
-SMALLER = {1024: 64, 512: 32, 256: 32, 128: 32, 96: 32}
+SMALLER = {1024: 64, 512: 64, 256: 64, 128: 64, 96: 32}
 WIDTHS = ("in_channels", "out_channels", "feat_channels", "conv_out_channels", "fc_out_channels")
 
 
@@ -26,9 +26,8 @@ def tiny_config(name: str, scale=(128, 96), **overrides) -> Config:
         for key in WIDTHS:
             if isinstance(node.get(key), int):
                 node[key] = SMALLER.get(node[key], node[key])
-        for key in ("num_classes",):
-            if key in node:
-                node[key] = len(CLASSES)
+        if "num_classes" in node:
+            node["num_classes"] = len(CLASSES)
     cfg.merge_from_dict(overrides)
     for _, node in walk(cfg.test_dataloader.dataset):
         if node.get("type") == "Resize":
@@ -54,4 +53,8 @@ def spread(model: nn.Module) -> nn.Module:
                 nn.init.normal_(module.bias, std=0.1)
         elif isinstance(getattr(module, "gamma", None), nn.Parameter):
             nn.init.constant_(module.gamma, 0.3)
+    for name, module in model.named_modules():
+        # Boxes move by a part of their size, as after training.
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and "reg" in name.rpartition(".")[2]:
+            module.weight.data *= 0.2
     return model
