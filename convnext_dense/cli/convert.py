@@ -17,6 +17,7 @@ from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import FLAGS, shown_as
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import words_of
+from convnext_dense.config.data.classes import parse_classes
 from convnext_dense.evaluation.tables import plain_table
 from convnext_dense.text import many
 
@@ -39,6 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", metavar="OUT", help="folder of the result")
     parser.add_argument("--from", dest="format", metavar="FORMAT", help="default: it is found")
+    parser.add_argument(
+        "--classes", metavar="A,B,C", help="names of the classes, if the source has only numbers"
+    )
     parser.add_argument(
         "--to", metavar="FORM", help="instances or label-maps; default: what the source has"
     )
@@ -76,11 +80,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def convert_command(args: argparse.Namespace) -> None:
     """Convert, and print the counts and the command that trains on the result."""
     rename, drop = parse_renames(args.rename), parse_names(args.drop)
+    classes = parse_classes(args.classes) if args.classes else None
 
     from convnext_dense.data.convert.run import convert
     from convnext_dense.data.formats.detect import open_source
 
-    sources = [open_source(path, args.format) for path in args.sources]
+    sources = [open_source(path, args.format, classes=classes) for path in args.sources]
     found = "" if args.format else ", found"
     for source in sources:
         show_facts({"source": f"{source.root} ({source.format}{found})"})

@@ -13,6 +13,7 @@ from convnext_dense.data.convert.colour_table import Rgb
 from convnext_dense.data.decoding import any_size, read_header
 
 UNLABELLED = 0
+_IGNORED = 255  # by custom
 # A colour that is not in the table is taken for the nearest one up to this distance in RGB, and
 # only if no other is less than twice as far: so JPEG's noise is undone, while the mixed colours
 # along an edge are not mistaken for a third class.
@@ -97,6 +98,13 @@ class MaskReader:
         table = np.zeros(max(int(values.max()), *self._values) + 1, np.uint8)
         for value, label in self._values.items():
             table[value] = label
+        nameless = np.setdiff1d(np.unique(values), [*self._values, UNLABELLED, _IGNORED])
+        if nameless.size:
+            self._remark(
+                f"masks with the value {nameless[0]}, which no class has: these pixels are "
+                "unlabelled",
+                int(np.isin(values, nameless).sum()),
+            )
         return table[values]
 
     def _nearest(self, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from convnext_dense.data.convert.colour_table import Rgb, find_colour_table, read_colour_table
-from convnext_dense.data.convert.masks import scan
-from convnext_dense.data.formats.source import Loss, Picture, Source
+from convnext_dense.data.convert.masks import open_mask, scan
+from convnext_dense.data.formats.source import Loss, Picture, Source, UnnamedError
+
+# What a black and white mask has in place of 1.
+WHITE = 255
+_MOST_SHOWN = 40
 
 
 def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str], None]) -> Source:
@@ -22,10 +29,18 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
         ValueError: If the table cannot be read, or none can be made of the masks.
         OSError: If there is no such file.
     """
-    if source.pixels and colours is None:
-        return source
-    first = next((p.label_map for p in source.pictures() if p.label_map), None)
+    try:
+        known = source.pixels
+    except UnnamedError:
+        known = {}
+    masks = (picture.label_map for picture in source.pictures() if picture.label_map)
+    first = next(masks, None)
     if first is None:
+        return source
+    if known and not colours:
+        # Black and white masks of two named classes.
+        if set(known) <= {0, 1} and set(np.unique(np.asarray(open_mask(first)))) <= {0, WHITE}:
+            return _WithPixels(source, {WHITE if key == 1 else key: n for key, n in known.items()})
         return source
     folder = source.root if source.root.is_dir() else source.root.parent
     file = Path(colours) if colours else find_colour_table(folder)
@@ -33,9 +48,11 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
         pixels: Mapping[int | Rgb, str] = read_colour_table(file)
         origin = f"colours by {file}"
     else:
-        pixels = scan(p.label_map for p in source.pictures() if p.label_map)
+        pixels = scan(chain([first], masks))
         origin = "what the masks hold, since no table of colours was found; `rename` gives names"
-    tell(f"{origin}: {', '.join(f'{_shown(key)} {name}' for key, name in pixels.items())}")
+    shown = [f"{_shown(key)} {name}" for key, name in pixels.items()]
+    more = f", and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    tell(f"{origin}: {', '.join(shown[:_MOST_SHOWN])}{more}")
     return _WithPixels(source, pixels)
 
 
@@ -50,7 +67,11 @@ class _WithPixels:
         self._source, self.pixels = source, pixels
         self.losses: list[Loss] = []
         self.format, self.root, self.about = source.format, source.root, source.about
-        self.classes = tuple(dict.fromkeys([*source.classes, *pixels.values()]))
+        try:
+            own = source.classes
+        except UnnamedError:
+            own = ()
+        self.classes = tuple(dict.fromkeys([*own, *pixels.values()]))
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the source's pictures."""

@@ -34,6 +34,7 @@ FORMATS = {
     "cvat": Format(cvat.find, cvat.Cvat, cvat.LOOKED_FOR),
     "coco": Format(coco.find, coco.Coco, coco.LOOKED_FOR),
     "label-maps": Format(maps.find, maps.LabelMaps, maps.LOOKED_FOR),
+    "colours": Format(maps.find_colours, maps.Colours, maps.LOOKED_FOR),
 }
 
 
@@ -71,7 +72,7 @@ def open_source(
         shown = ", ".join(f"{name} ({evidence})" for name, evidence in fits.items())
         raise ValueError(f"{path} fits several formats, {shown}: say which by `format`")
     if not fits:
-        wanted = "; ".join(one.looked_for for one in FORMATS.values())
+        wanted = "; ".join(dict.fromkeys(one.looked_for for one in FORMATS.values()))
         count = len(listing.pictures)
         raise ValueError(f"{path} ({count} pictures) is in no known format: looked for {wanted}")
     return FORMATS[next(iter(fits))].open(listing, classes)

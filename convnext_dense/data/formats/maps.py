@@ -1,6 +1,7 @@
-"""Read label maps: for each picture a file of one channel that holds the class of each pixel.
+"""Read label maps: for each picture a file that holds the class of each pixel, or its colour.
 
-Pictures and maps lie in two folders of the same structure, as mmseg has them.
+Pictures and maps lie in two folders of the same structure, as mmseg, CamVid and Supervisely have
+them.
 """
 
 from __future__ import annotations
@@ -12,15 +13,27 @@ from pathlib import PurePosixPath
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.listing import Listing, stem_of
 from convnext_dense.data.formats.reader import Reader
-from convnext_dense.data.formats.source import Picture
+from convnext_dense.data.formats.source import Picture, UnnamedError
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
 from convnext_dense.data.formats.voc_maps import values_of
 from convnext_dense.data.label_maps import is_one_channel
 
-# The folder of the maps, and that of their pictures.
-FOLDERS = {"annotations": "images", "ann_dir": "img_dir", "labels": "images", "masks": "images"}
-LOOKED_FOR = "label maps in annotations/ (or ann_dir/, labels/, masks/) beside images/"
+# The folder of the maps, and those of their pictures.
+FOLDERS = {
+    "annotations": ("images",),
+    "ann_dir": ("img_dir",),
+    "labels": ("images",),
+    "masks": ("images", "imgs", "img"),
+    "masks_machine": ("img",),
+    "gt": ("images",),
+}
+# What a folder or file of maps has in its name beside that of the pictures, as in train_labels/.
+_ENDINGS = ("_labels", "_masks", "_annotations", "_label", "_mask", "_gt", "_segmentation", "_l")
+LOOKED_FOR = (
+    "label maps, or masks as colours, in annotations/ (or ann_dir/, labels/, masks/, "
+    "train_labels/) beside images/ (or img_dir/, train/)"
+)
 _NAMES = ("classes.txt", "class_names.txt", "labels.txt", "codes.txt")
 _NO_NAMES = (
     "its label maps are numbers, and no file such as classes.txt names them: give `classes`, the "
@@ -33,24 +46,50 @@ def find_maps(listing: Listing) -> dict[str, str]:
     pictures = {stem_of(name).casefold(): name for name in listing.pictures}
     found = {}
     for name in listing.pictures:
-        parts = PurePosixPath(stem_of(name)).parts
-        for index in reversed(range(len(parts) - 1)):
-            of_pictures = FOLDERS.get(parts[index].lower())
-            if of_pictures and name.lower().endswith(".png"):
-                stem = "/".join([*parts[:index], of_pictures, *parts[index + 1 :]])
-                if stem.casefold() in pictures:
-                    found[name] = pictures[stem.casefold()]
+        *folders, base = stem_of(name).casefold().split("/")
+        for index in reversed(range(len(folders))):
+            bases = (base, _without_ending(base))
+            places = [[*folders[:index], of, *folders[index + 1 :]] for of in _beside(folders[index])]
+            stems = ["/".join([*place, one]) for place in places for one in bases if one]
+            picture = next((pictures[stem] for stem in stems if stem in pictures), None)
+            if picture is not None:
+                found[name] = picture
+            if places:
                 break
+        alone = _without_ending(base)
+        if name not in found and alone and not base.endswith("_l"):  # of the left camera
+            beside = "/".join([*folders, alone])
+            found |= {name: pictures[beside]} if beside in pictures else {}
     return found
 
 
+def _beside(folder: str) -> tuple[str, ...]:
+    """Return the names of the folders of pictures whose maps a folder may hold."""
+    return FOLDERS.get(folder) or tuple(filter(None, [_without_ending(folder)]))
+
+
+def _without_ending(name: str) -> str:
+    """Return a name without what tells maps from pictures; empty if it has nothing of that."""
+    return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), "")
+
+
 def find(listing: Listing) -> str | None:
-    """Return what shows that a source is in this format, or None."""
-    first = next(iter(find_maps(listing)), None)
-    if first is None or listing.given:
+    """Return a label map that shows that a source is in this format, or None."""
+    return _find(listing, colours=False)
+
+
+def find_colours(listing: Listing) -> str | None:
+    """Return a mask as colours that shows that a source is in that format, or None."""
+    return _find(listing, colours=True)
+
+
+def _find(listing: Listing, *, colours: bool) -> str | None:
+    first = None if listing.given else next(iter(find_maps(listing)), None)
+    if first is None:
         return None
     header = read_header(str(listing.image_root / first), first)
-    return str(listing.image_root / first) if header and is_one_channel(header) else None
+    fits = header is not None and is_one_channel(header) is not colours
+    return str(listing.image_root / first) if fits else None
 
 
 class LabelMaps(Reader):
@@ -71,7 +110,7 @@ class LabelMaps(Reader):
             if PurePosixPath(name).name.lower() in _NAMES:
                 lines = read_text(self.listing.root / name).splitlines()
                 return tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-        raise ValueError(f"{self.root}: {_NO_NAMES}")
+        raise UnnamedError(f"{self.root}: {_NO_NAMES}")
 
     @cached_property
     def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
@@ -89,10 +128,26 @@ class LabelMaps(Reader):
                     label_map = self.path(by_picture[name])
                     yield self.fitted(name, measured, split=split, label_map=label_map)
             elif name not in self._maps:
-                kind = "maps" if _in_maps(name) else "pictures"
+                is_map = any(map(_beside, name.casefold().split("/")[:-1]))
+                kind = "maps" if is_map else "pictures"
                 other = "pictures" if kind == "maps" else "maps"
                 self.lose(f"{kind} without {other} are left out", name, error=kind == "maps")
 
 
-def _in_maps(name: str) -> bool:
-    return any(part.lower() in FOLDERS for part in name.split("/")[:-1])
+
+class Colours(LabelMaps):
+    """Masks whose colours stand for the classes, which a table tells: see ``data/convert``."""
+
+    format = "colours"
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """None is known before the table."""
+        if self.given_classes:
+            raise ValueError(f"{self.root}: `classes` names no colours: `colours` gives their table")
+        return ()
+
+    @cached_property
+    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+        """None is known before the table."""
+        return {}

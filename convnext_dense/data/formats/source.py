@@ -79,6 +79,10 @@ class Loss:
     error: bool = False
 
 
+class UnnamedError(ValueError):
+    """The classes of a source have no names; the message says how to give them."""
+
+
 class Source(Protocol):
     """A data set in one of the formats.
 
