@@ -71,17 +71,21 @@ class Gatherer:
         reader = MaskReader(
             source.pixels, self._label, lambda what, count: self.tally.add(what, "", count=count)
         )
-        begin, known = len(self.entries), 0
+        begin = len(self.entries)
         for picture in source.pictures():
-            self.tally.add_losses(source.losses[known:])
-            known = len(source.losses)
+            self._take_losses(source)
             self._add(number, picture, reader)
             self.pictures += 1
             progress(self.pictures)
-        self.tally.add_losses(source.losses[known:])
-        self.objects += sum(loss.objects for loss in source.losses)
+        self._take_losses(source)
         for entry in self.entries[begin:]:
             self._known.add(entry)
+
+    def _take_losses(self, source: Source) -> None:
+        self.tally.add_losses(source.losses)
+        self.pictures += sum(loss.pictures for loss in source.losses)
+        self.objects += sum(loss.objects for loss in source.losses)
+        source.losses.clear()
 
     def _add(self, number: int, picture: Picture, reader: MaskReader) -> None:
         annotations, label_map = self._labels_of(picture, reader)

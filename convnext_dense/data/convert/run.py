@@ -15,6 +15,7 @@ from convnext_dense.data.convert.earlier import Record, find_earlier, move_into,
 from convnext_dense.data.convert.gather import FORMS, INSTANCES, LABEL_MAPS, Gatherer
 from convnext_dense.data.convert.label_maps import BACKGROUND, NO_OBJECTS
 from convnext_dense.data.convert.pixels import with_pixels
+from convnext_dense.data.convert.sound import sound_pictures
 from convnext_dense.data.convert.spool import Spool
 from convnext_dense.data.convert.tally import Change
 from convnext_dense.data.convert.verify import verify
@@ -123,6 +124,7 @@ def convert(
     sources = [with_pixels(source, colours, tell) for source in sources]
     form = _form(sources, to, record)
     if record:
+        tell(f"{out} is an earlier result, to which this is added")
         sources = [open_earlier(out, record), *sources]
     classes, rest = _classes(sources, form, record, rename, drop)
     for note in classes.notes:
@@ -136,7 +138,8 @@ def convert(
                 about = sum(source.about for source in sources)
                 for number, source in enumerate(sources):
                     gatherer.read(number, source, partial(_of, progress, about))
-            entries, tally = gatherer.entries, gatherer.tally
+            tally = gatherer.tally
+            entries = sound_pictures(gatherer.entries, spool, tally)
             if not entries:
                 raise ValueError(f"no picture is left to convert{_why(tally.changes)}")
             for note in assign_splits(entries, split, group_by, seed, has_earlier=bool(record)):
@@ -154,7 +157,15 @@ def convert(
         Record(form, classes.names, rest > 0).write(part)
         for note in _missing(classes.names, counts):
             tell(note)
-        verify(part, form, classes.names, list(counts), masks)
+        empty = [name for name, count in counts.items() if not count.total()]
+        if empty:
+            raise ValueError(
+                f"{empty[0]} would have no label at all: cut otherwise by `split`, or keep more"
+            )
+        try:
+            verify(part, form, classes.names, list(counts), masks)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(part), str(out))) from None
     return Converted(
         out,
         form,

@@ -134,7 +134,10 @@ def cut(units: Iterable[Unit], shares: Mapping[str, float], seed: int) -> dict[s
     for unit in drawn:
         total += unit.classes
         total[every] += unit.pictures
-    lacks = {split: {c: n * share for c, n in total.items()} for split, share in shares.items()}
+    lacks: dict[str, dict[int, float]] = {split: {} for split in shares}
+    for c, number in total.items():
+        for split, wanted in _wanted(number, shares).items():
+            lacks[split][c] = wanted
     chosen: dict[str, str] = {}
 
     def put(unit: Unit, split: str) -> None:
@@ -168,6 +171,21 @@ def cut(units: Iterable[Unit], shares: Mapping[str, float], seed: int) -> dict[s
             put(unit, max(shares, key=lambda s: lacks[s][every]))
     _fill_empty(left, chosen, shares)
     return chosen
+
+
+def _wanted(number: int, shares: Mapping[str, float]) -> dict[str, float]:
+    """Return how many of a number of pictures each split should get: each at least one.
+
+    Example:
+        >>> _wanted(5, {"train": 0.8, "val": 0.1, "test": 0.1})
+        {'train': 3.0, 'val': 1, 'test': 1}
+    """
+    if number < len(shares):  # the first splits are those that a training needs
+        return {split: float(index < number) for index, split in enumerate(shares)}
+    wanted = {split: max(1, number * share) for split, share in shares.items()}
+    largest = max(wanted, key=lambda split: wanted[split])
+    wanted[largest] -= sum(wanted.values()) - number
+    return wanted
 
 
 def _fill_empty(units: Sequence[Unit], chosen: dict[str, str], shares: Mapping[str, float]) -> None:

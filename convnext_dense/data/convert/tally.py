@@ -59,25 +59,21 @@ class Tally:
         change.count += count
         change.pictures += pictures
         change.objects += objects
-        if len(change.places) < _EXAMPLES:
+        if len(change.places) < _EXAMPLES and place not in change.places:
             change.places.append(place)
 
     def add_losses(self, losses: Iterable[Loss]) -> None:
         """Count what a reader reports."""
         for loss in losses:
-            self.add(loss.what, loss.place, objects=loss.objects, is_error=loss.error)
+            self.add(
+                loss.what,
+                loss.place,
+                pictures=loss.pictures,
+                objects=loss.objects,
+                is_error=loss.error,
+            )
 
     @property
     def changes(self) -> list[Change]:
         """All kinds, errors first."""
         return sorted(self._kinds.values(), key=lambda change: not change.is_error)
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are not in the result."""
-        return sum(change.pictures for change in self._kinds.values())
-
-    @property
-    def objects(self) -> int:
-        """How many objects are not in the result."""
-        return sum(change.objects for change in self._kinds.values())

@@ -97,7 +97,7 @@ class Coco(Reader):
                 yield self.fitted(name, measured, objects, stated=image.stated, split=image.split)
         extra = set(self.listing.pictures) - images.keys()
         for name in sorted(extra):
-            self.lose("pictures that no file lists are left out", name)
+            self.lose("pictures that no file lists are left out", name, pictures=1)
 
     def _add_file(self, images: dict[str, _Image], file: str, content: dict) -> None:
         path = PurePosixPath(file)

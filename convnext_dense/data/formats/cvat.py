@@ -100,7 +100,7 @@ class Cvat(Reader):
                 self.lose("label files that cannot be read to the end", str(error), error=True)
         for name in self.listing.pictures:
             if name not in used:
-                self.lose("pictures that no file lists are left out", name)
+                self.lose("pictures that no file lists are left out", name, pictures=1)
 
     def _picture(
         self, name: str, measured: Measured, image: Element, shapes: list[Element], file: str

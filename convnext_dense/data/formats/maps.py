@@ -49,7 +49,9 @@ def find_maps(listing: Listing) -> dict[str, str]:
         *folders, base = stem_of(name).casefold().split("/")
         for index in reversed(range(len(folders))):
             bases = (base, _without_ending(base))
-            places = [[*folders[:index], of, *folders[index + 1 :]] for of in _beside(folders[index])]
+            places = [
+                [*folders[:index], of, *folders[index + 1 :]] for of in _beside(folders[index])
+            ]
             stems = ["/".join([*place, one]) for place in places for one in bases if one]
             picture = next((pictures[stem] for stem in stems if stem in pictures), None)
             if picture is not None:
@@ -131,8 +133,8 @@ class LabelMaps(Reader):
                 is_map = any(map(_beside, name.casefold().split("/")[:-1]))
                 kind = "maps" if is_map else "pictures"
                 other = "pictures" if kind == "maps" else "maps"
-                self.lose(f"{kind} without {other} are left out", name, error=kind == "maps")
-
+                what = f"{kind} without {other} are left out"
+                self.lose(what, name, error=is_map, pictures=int(not is_map))
 
 
 class Colours(LabelMaps):
@@ -144,7 +146,9 @@ class Colours(LabelMaps):
     def classes(self) -> tuple[str, ...]:
         """None is known before the table."""
         if self.given_classes:
-            raise ValueError(f"{self.root}: `classes` names no colours: `colours` gives their table")
+            raise ValueError(
+                f"{self.root}: `classes` names no colours: `colours` gives their table"
+            )
         return ()
 
     @cached_property

@@ -97,9 +97,11 @@ class Reader:
         """About how many pictures there are."""
         return len(self.listing.pictures)
 
-    def lose(self, what: str, place: str, objects: int = 0, *, error: bool = False) -> None:
+    def lose(
+        self, what: str, place: str, objects: int = 0, *, error: bool = False, pictures: int = 0
+    ) -> None:
         """Count something that is not in the result, or is there in another form."""
-        self.losses.append(Loss(what, place, objects, error))
+        self.losses.append(Loss(what, place, objects, error, pictures))
 
     def path(self, name: str) -> Path:
         """Return the path of a picture."""
@@ -122,7 +124,8 @@ class Reader:
         except (OSError, ValueError) as error:
             reason = one_line(error)
         if header is None or min(header.size) < 1:
-            self.lose("pictures that cannot be read", f"{name}: {reason}", objects, error=True)
+            place = f"{name}: {reason}"
+            self.lose("pictures that cannot be read", place, objects, error=True, pictures=1)
             return None
         return Measured(header.size, header.orientation)
 

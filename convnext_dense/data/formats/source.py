@@ -71,12 +71,14 @@ class Loss:
         place: The file, and the line where there is one.
         objects: How many objects of the source are not in the result because of it.
         error: Whether the source is wrong there, so that somebody should look at it.
+        pictures: How many pictures of the source are not in the result because of it.
     """
 
     what: str
     place: str
     objects: int = 0
     error: bool = False
+    pictures: int = 0
 
 
 class UnnamedError(ValueError):
@@ -89,7 +91,8 @@ class Source(Protocol):
     Attributes:
         format: ``yolo``, ``voc``, ``labelme``, ``cvat``, ``coco``, ``colours``, ``label-maps``, ...
         root: Its folder or file, as given.
-        losses: Filled while :meth:`pictures` is read, anew each time.
+        losses: Filled while :meth:`pictures` is read, anew each time. Who reads many pictures may
+            clear it in between.
     """
 
     format: str
