@@ -55,6 +55,8 @@ class RealSizes(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is Tensor.to and _holds_sizes(args[0]):
             return args[0]
+        if func is torch.empty and kwargs.get("dtype") is torch.long:  # transformers fills it in
+            kwargs["device"] = "cpu"
         if any(isinstance(leaf, Tensor) and leaf.is_meta for leaf in tree_leaves((args, kwargs))):
             args, kwargs = tree_map_only(Tensor, _on_meta, (args, kwargs))
         return func(*args, **kwargs)

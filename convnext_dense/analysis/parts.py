@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from convnext_dense.analysis.meta_device import RealSizes
 from convnext_dense.backbone import ConvNeXt
+from convnext_dense.checkpoints.transformers_head import transformers_head
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -23,6 +24,14 @@ BETWEEN = "embeddings"
 HEADS = ("rpn_head", "bbox_head", "panoptic_head", "decode_head")
 # Their stages run one after the other on RoI features of one size; other RoI heads pass more on.
 ROI_HEADS = ("StandardRoIHead", "CascadeRoIHead")
+# Of models of transformers, by the module's name there. What is left is their head.
+TRANSFORMERS_PARTS = {
+    "model.encoder": "encoder",
+    "model.decoder": "decoder",
+    "model.pixel_level_module": "pixel decoder",
+    "model.transformer_module": "transformer decoder",
+    "auxiliary_head": AUXILIARY_HEAD,
+}
 
 
 def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
@@ -36,6 +45,13 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
     if not hasattr(model, "backbone"):
         raise ValueError(f"{type(model).__name__} has no backbone: its FLOPs cannot be counted")
     parts = _backbone_parts(model.backbone)
+    head = transformers_head(model)
+    if head is not None:
+        modules = dict(head.named_modules())
+        inside = {
+            label: [modules[name]] for name, label in TRANSFORMERS_PARTS.items() if name in modules
+        }
+        return parts | inside | {"head": [head]}
     if model.with_neck:
         parts["neck"] = [model.neck]
     if is_detr(model):
@@ -72,6 +88,11 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
 
 def run_parts(model: BaseModel, image: Tensor) -> None:
     """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
+    head = transformers_head(model)
+    if head is not None:
+        with RealSizes():
+            head(image)
+        return
     features = model.backbone(image)
     if model.with_neck:
         features = model.neck(features)
