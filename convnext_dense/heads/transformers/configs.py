@@ -144,8 +144,8 @@ def find_head(name: object, owner: str) -> Head:
     if name in known:
         return HEADS[str(name)]
     listed = ", ".join(nearest_first(str(name), known))
-    other = f"; {name!r} is one of {_other(owner)}" if name in HEADS else ""
-    raise ValueError(f"head.type={name!r} is no head of {owner}, which are {listed}{other}")
+    other = f", and {name} is one of {_other(owner)}" if name in HEADS else ""
+    raise ValueError(f"{owner} has no head {name!r}{other}: it has {listed}")
 
 
 def _other(owner: str) -> str:
