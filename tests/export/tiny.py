@@ -12,6 +12,7 @@ from convnext_dense.patches import enable
 
 CLASSES = ("cat", "dog", "bird", "fish", "horse")
 SMALLER = {1024: 64, 512: 64, 256: 64, 128: 64, 96: 32}
+FEWER = dict(nms_pre=200, max_per_img=40)
 WIDTHS = ("in_channels", "out_channels", "feat_channels", "conv_out_channels", "fc_out_channels")
 
 
@@ -28,6 +29,10 @@ def tiny_config(name: str, scale=(128, 96), **overrides) -> Config:
                 node[key] = SMALLER.get(node[key], node[key])
         if "num_classes" in node:
             node["num_classes"] = len(CLASSES)
+    for _, node in walk(cfg.model.get("test_cfg") or {}):
+        for key, most in FEWER.items():
+            if key in node:
+                node[key] = most
     cfg.merge_from_dict(overrides)
     for _, node in walk(cfg.test_dataloader.dataset):
         if node.get("type") == "Resize":

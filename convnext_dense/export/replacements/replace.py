@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 # An object of a class of upstream's, which have no types here.
 Upstream: TypeAlias = Any
-# Functions by the place of what they replace: its module and its name there.
-_REPLACEMENTS: dict[tuple[str, str], Callable] = {}
+# By the place of what is replaced, its module and its name there: the function, and whether it
+# stands in for it in all threads.
+_REPLACEMENTS: dict[tuple[str, str], tuple[Callable, bool]] = {}
 # Packages whose modules may have imported a function by its name.
 _PACKAGES = ("mmcv", "mmdet", "mmseg", "convnext_dense")
 
@@ -23,7 +24,7 @@ _blocks = 0
 _undo: list[tuple[object, str, object]] = []
 
 
-def replaces(*places: str) -> Callable[[Callable], Callable]:
+def replaces(*places: str, in_all_threads: bool = False) -> Callable[[Callable], Callable]:
     """Return a decorator of a function that stands in for upstream's ones while exporting.
 
     The function is called with the original first, then with the call's own arguments.
@@ -32,12 +33,13 @@ def replaces(*places: str) -> Callable[[Callable], Callable]:
         places: Where the originals are defined, such as ``mmcv.ops.nms:batched_nms`` or
             ``mmcv.ops.roi_align:RoIAlign.forward``. A method stands for all classes that inherit
             it, and for none that overrides it.
+        in_all_threads: Whether other threads need the replacement too while one exports.
     """
 
     def register(function: Callable) -> Callable:
         for place in places:
             module, _, name = place.partition(":")
-            _REPLACEMENTS[module, name] = function
+            _REPLACEMENTS[module, name] = function, in_all_threads
         return function
 
     return register
@@ -68,17 +70,18 @@ def exportable() -> Iterator[None]:
 
 def _put_in_place() -> None:
     try:
-        for (module_name, name), function in _REPLACEMENTS.items():
+        for (module_name, name), (function, in_all_threads) in _REPLACEMENTS.items():
             module = sys.modules.get(module_name)
             if module is None:  # then no model uses it
                 continue
             owner_name, _, attribute = name.rpartition(".")
             if owner_name:
                 owner = getattr(module, owner_name)
-                _set(owner, attribute, _switch(vars(owner)[attribute], function))
+                original = vars(owner)[attribute]
+                _set(owner, attribute, _switch(original, function, in_all_threads))
                 continue
             original = getattr(module, name)
-            replaced = _switch(original, function)
+            replaced = _switch(original, function, in_all_threads)
             for place in {module_name: module, **_importers(name, original)}.values():
                 _set(place, name, replaced)
     except BaseException:
@@ -106,13 +109,13 @@ def _put_back() -> None:
         setattr(owner, name, value)
 
 
-def _switch(original: Upstream, replacement: Callable) -> Upstream:
-    """Return a function that calls the replacement in a thread that is exporting."""
+def _switch(original: Upstream, replacement: Callable, in_all_threads: bool) -> Upstream:
+    """Return a function that calls the replacement in a thread that is exporting, or in all."""
     called = original.__func__ if isinstance(original, staticmethod) else original
 
     @functools.wraps(called)
     def choose(*args: object, **kwargs: object) -> object:
-        if getattr(_this_thread, "depth", 0):
+        if in_all_threads or getattr(_this_thread, "depth", 0):
             return replacement(called, *args, **kwargs)
         return called(*args, **kwargs)
 
