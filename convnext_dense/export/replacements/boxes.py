@@ -49,3 +49,18 @@ def distance2bbox(
     """Return decoded boxes, as mmdet's function."""
     boxes = original(points, distance)
     return boxes if max_shape is None else clip(boxes, max_shape)
+
+
+@replaces("mmdet.models.task_modules.coders.tblr_bbox_coder:tblr2bboxes")
+def tblr2bboxes(
+    original: Callable,
+    priors: Tensor,
+    tblr: Tensor,
+    normalizer: Sequence[float] | float = 4.0,
+    normalize_by_wh: bool = True,
+    max_shape: Sequence[Any] | None = None,
+    clip_border: bool = True,
+) -> Tensor:
+    """Return decoded boxes, as mmdet's function."""
+    boxes = original(priors, tblr, normalizer, normalize_by_wh)
+    return clip(boxes, max_shape) if clip_border and max_shape is not None else boxes
