@@ -8,8 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 SPLITS = ("train", "val", "test")
 PANOPTIC_HEADS = ("panoptic_head", "panoptic_fusion_head")
-# `head` is that of a model of transformers.
-_CLASSIFYING_HEADS = {"bbox_head", "decode_head", "mask_head", "query_head", "head"}
+_CLASSIFYING_HEADS = {"bbox_head", "decode_head", "mask_head", "query_head"}
 _MMDET_DEFAULT = 80
 # Of the models with heads of transformers, where the head does not state them: those of the
 # benchmarks, COCO and ADE20K.
@@ -107,6 +106,11 @@ def transforms(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
                 yield path, node
 
 
+def is_segmenter(model: ConfigDict) -> bool:
+    """Whether a model is a semantic segmenter, one of mmseg's or with a head of transformers."""
+    return "decode_head" in model or type_name(model) == "TransformersSegmentor"
+
+
 def backbone_owner(model: ConfigDict) -> tuple[str, ConfigDict] | None:
     """Find the dict that holds the backbone that is trained.
 
@@ -136,6 +140,9 @@ def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict, int]]:
         Triples of the dotted key, the head's dict and its number of classes, in the config's order.
         If a box head or RoI mask head of mmdet does not state the number, it is mmdet's default.
     """
+    if type_name(model) in NUM_CLASSES:
+        number = model.head.get("num_classes", NUM_CLASSES[type_name(model)])
+        return [("model.head", model.head, number)]
     found = []
     for path, node in heads(model):
         parts = path.split(".")
@@ -145,8 +152,6 @@ def classifying_heads(model: ConfigDict) -> list[tuple[str, ConfigDict, int]]:
         has_default = name == "bbox_head" or (name == "mask_head" and "roi_head" in parts)
         if "num_classes" in node:
             found.append((path, node, node.num_classes))
-        elif path == "model.head":
-            found.append((path, node, NUM_CLASSES.get(type_name(model), _MMDET_DEFAULT)))
         elif "type" in node and has_default:
             found.append((path, node, _MMDET_DEFAULT))
     return found

@@ -153,7 +153,7 @@ def test_linear_head_on_frozen_features(size):
 
 @pytest.mark.parametrize(
     "name",
-    [row.config for row in PUBLISHED if row.pretrained == "DINOv3" and "linear" not in row.config],
+    [row.config for row in PUBLISHED if "_dinov3" in row.config and "linear" not in row.config],
 )
 def test_recipes_over_dinov3_differ_in_the_weights_alone_or_freeze_them(name):
     cfg, base = load(f"{name}.py"), load(f"{name.replace('_dinov3', '').replace('_frozen', '')}.py")
@@ -277,6 +277,80 @@ def test_rtmdet_differs_from_mmdets_recipe_in_its_backbone_alone():
     assert {key for key in changed if "dataloader" in key} == {
         f"{split}_dataloader.num_workers" for split in ("train", "val", "test")
     }
+
+
+def _assert_rt_detr(cfg, arch, weights):
+    backbone, schedule = cfg.model.backbone, cfg.param_scheduler
+    assert (backbone.type, backbone.arch, backbone.out_indices) == ("ConvNeXt", arch, (1, 2, 3))
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=weights)
+    assert (cfg.model.type, cfg.model.head.num_queries) == ("TransformersDetector", 300)
+    assert [one.type for one in schedule] == ["LinearLR"]
+    wrapper = cfg.optim_wrapper
+    assert (wrapper.type, wrapper.clip_grad.max_norm) == ("AmpOptimWrapper", 0.1)
+    ema, stop = cfg.custom_hooks
+    assert (ema.type, ema.ema_type, ema.momentum) == ("EMAHook", "ExpMomentumEMA", 1e-4)
+    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    strong = ["PhotoMetricDistortion", "Expand", "RandomApply"]
+    assert steps[2:5] == strong and stop.type == "StopAugmentingHook"
+    assert [step.type for step in stop.switch_pipeline] == [s for s in steps if s not in strong]
+    (resize,) = cfg.model.data_preprocessor.batch_augments
+    assert (resize.random_size_range, resize.interval) == ((480, 800), 1)
+    for pipeline in (stop.switch_pipeline, cfg.test_dataloader.dataset.pipeline):
+        (step,) = (step for step in pipeline if step.type == "Resize")
+        assert (step.scale, step.keep_ratio) == ((640, 640), False)
+    assert cfg.train_dataloader.dataset.filter_cfg == dict(filter_empty_gt=False)
+
+
+def _dinov3_weights(arch):
+    return f"timm/convnext_{arch}.dinov3_lvd1689m"
+
+
+@pytest.mark.parametrize("data", ["", "_in22k"])
+@pytest.mark.parametrize(
+    ("name", "arch"), [("t", "tiny"), ("s", "small"), ("b", "base"), ("l", "large")]
+)
+def test_rt_detr_v2(name, arch, data):
+    """lyuwenyu/RT-DETR, rtdetrv2_pytorch/configs/rtdetrv2."""
+    cfg = load(f"det/rtdetrv2_convnext_{name}{data}_coco.py")
+    in22k = f"https://dl.fbaipublicfiles.com/convnext/convnext_{arch}_22k_1k_384.pth"
+    _assert_rt_detr(cfg, arch, in22k if data else _dinov3_weights(arch))
+    assert cfg.model.head.type == "rt_detr_v2"
+    optimizer = dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4)
+    assert cfg.optim_wrapper.optimizer == optimizer
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
+    assert (cfg.param_scheduler[0].end, cfg.custom_hooks[0].gamma) == (2000, 2000)
+    assert (cfg.train_cfg.max_epochs, cfg.custom_hooks[1].switch_epoch) == (72, 71)
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (4, 16)
+
+
+@pytest.mark.parametrize(("name", "arch"), [("t", "tiny"), ("s", "small"), ("b", "base")])
+def test_d_fine(name, arch):
+    """Peterande/D-FINE, configs/dfine/dfine_hgnetv2_l_coco.yml."""
+    cfg = load(f"det/dfine_convnext_{name}_coco.py")
+    _assert_rt_detr(cfg, arch, _dinov3_weights(arch))
+    assert (cfg.model.head.type, cfg.model.head.decoder_n_points) == ("d_fine", [3, 6, 3])
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.lr, optimizer.weight_decay) == (2.5e-4, 1.25e-4)
+    assert optimizer.lr * cfg.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult == 1.25e-5
+    assert (cfg.param_scheduler[0].end, cfg.custom_hooks[0].gamma) == (500, 1000)
+    assert (cfg.train_cfg.max_epochs, cfg.custom_hooks[1].switch_epoch) == (80, 72)
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (8, 32)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "det/{}mask2former_convnext_t_coco",
+        "seg/{}mask2former_convnext_t_ade20k",
+        "seg/{}upernet_convnext_t_ade20k",
+    ],
+)
+def test_a_recipe_with_a_head_of_transformers_is_trained_as_that_of_mmdet_or_mmseg(name):
+    cfg, base = load(f"{name.format('hf_')}.py"), load(f"{name.format('')}.py")
+    assert cfg.model.backbone == base.model.backbone
+    assert cfg.model.head.type in name and cfg.model.type.startswith("Transformers")
+    changed = {key for change in config_differences([cfg, base]) for key in change.keys}
+    assert {key.partition(".")[0] for key in changed} <= {"model", "optim_wrapper", "embeddings"}
 
 
 @pytest.mark.parametrize(

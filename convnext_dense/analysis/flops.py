@@ -36,7 +36,7 @@ from convnext_dense.analysis.parts import (
     run_parts,
 )
 from convnext_dense.backbone.block import GRN
-from convnext_dense.config_tree import type_name
+from convnext_dense.config_tree import is_segmenter
 from convnext_dense.text import printable
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def default_shape(cfg: Config) -> tuple[int, int]:
         ValueError: Where a segmenter's config names no crop.
     """
     model = cfg.model
-    if "decode_head" not in model and type_name(model) != "TransformersSegmentor":
+    if not is_segmenter(model):
         return DETECTION_SHAPE
     crop = (model.get("data_preprocessor") or {}).get("size") or (model.get("test_cfg") or {}).get(
         "crop_size"

@@ -17,7 +17,7 @@ from torch import nn
 from convnext_dense.benchmark.memory import MemoryWatch
 from convnext_dense.benchmark.precision import autocast
 from convnext_dense.benchmark.timing import Spread, paired_ratio, rotated, synchronise
-from convnext_dense.config_tree import walk
+from convnext_dense.config_tree import is_segmenter, walk
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -205,7 +205,7 @@ def recipe_shape(cfg: Config, mode: str) -> tuple[int, int]:
     from convnext_dense.analysis.flops import default_shape
     from convnext_dense.swap.trial_inputs import image_size
 
-    if "decode_head" not in cfg.model:
+    if not is_segmenter(cfg.model):
         return image_size(cfg) or default_shape(cfg)
     crop = (cfg.model.get("data_preprocessor") or {}).get("size") or cfg.get("crop_size")
     if not crop:
@@ -262,7 +262,7 @@ def _build(
     runner = ModelRunner(row, model, data, device, wrapper)
     if mode == "infer" and hasattr(model, "roi_head"):
         _let_detect(runner)
-    if mode == "infer" and "decode_head" not in cfg.model:
+    if mode == "infer" and not is_segmenter(cfg.model):
         runner.step()
         found = [len(sample.pred_instances) for sample in runner.found]
         row.notes.append(f"{sum(found) / len(found):.0f} detections an image")

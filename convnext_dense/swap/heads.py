@@ -116,6 +116,16 @@ class Head:
         edits.set(self.path, self.cfg, "in_index", value, WHY_INDEX)
 
 
+class FollowingHead(Head):
+    """A head that asks the backbone for its channels, as those of transformers do."""
+
+    def check(self, channels: tuple[int, ...]) -> None:
+        """Agree: the config states nothing."""
+
+    def rewire(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
+        """Leave the config as it is."""
+
+
 def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> list[Head]:
     """List the heads of a model that read the maps of its backbone or neck.
 
@@ -130,6 +140,8 @@ def find_heads(part: dict, path: str, scope: str, levels: tuple[Level, ...]) -> 
     """
     heads = []
     everything = tuple(range(len(levels)))
+    if type_name(part).startswith("Transformers"):
+        return [FollowingHead(f"{path}.head", part["head"], "", everything, everything)]
     for head_path, head in _heads(part, path):
         if scope == "mmseg" and ("in_index" in head or not _lists_channels(head)):
             heads.append(_mmseg_head(head_path, head, levels))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mmengine.config import Config
 
 from convnext_dense.backbone.archs import Arch
-from convnext_dense.config_tree import type_name, walk
+from convnext_dense.config_tree import is_segmenter, type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
@@ -125,7 +125,7 @@ def plan_swap(
     new = find_new_backbone(arch)
     new.check(backbone_kwargs)
     scope = part.get("_scope_") or edits.cfg.get("default_scope")
-    scope = scope or ("mmseg" if "decode_head" in part else "mmdet")
+    scope = scope or ("mmseg" if is_segmenter(part) else "mmdet")
     replace_tied_parts(part, path, edits)
     warn_of_other_backbones(edits.cfg["model"], path, edits)
     old = _probe(part, path, scope, edits)

@@ -159,8 +159,9 @@ def _fit(canvas: tuple[int, int], margin: tuple[int, int]) -> tuple[int, int]:
 def _maker(model: nn.Module) -> Callable[..., dict]:
     from mmdet.models import BaseDetector
     from mmdet.models.mot import BaseMOTModel
+    from mmseg.models.segmentors.base import BaseSegmentor
 
-    if hasattr(model, "decode_head"):
+    if isinstance(model, BaseSegmentor):
         return _segmented_image
     if isinstance(model, BaseMOTModel):
         return _video

@@ -21,7 +21,7 @@ from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_checkpoint
-from convnext_dense.config_tree import type_name, walk
+from convnext_dense.config_tree import is_segmenter, type_name, walk
 from convnext_dense.text import many
 from convnext_dense.training.optimizers import optimizers_of
 from convnext_dense.training.progress import log_file
@@ -120,7 +120,7 @@ def _short_side(cfg: Config) -> tuple[int, int] | None:
     from convnext_dense.analysis.flops import DETECTION_SHAPE
 
     loader = cfg.get("test_dataloader") or cfg.get("val_dataloader")
-    if not loader or "decode_head" in cfg.model:
+    if not loader or is_segmenter(cfg.model):
         return None
     scales = [n.scale for _, n in walk(loader) if type_name(n) == "Resize" and "scale" in n]
     if not scales or isinstance(scales[0], int):

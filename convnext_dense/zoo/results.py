@@ -201,6 +201,13 @@ PUBLISHED: tuple[Published, ...] = (
     _dinov3("det/dino_dinov3_convnext_l_frozen_coco", "DINO", "L, frozen"),
     *(Published(f"det/mask2former_convnext_{size.lower()}_coco", "Mask2Former", f"ConvNeXt-{size}",
                 "IN-1K") for size in "TBL"),
+    Published("det/hf_mask2former_convnext_t_coco", "Mask2Former (transformers)", "ConvNeXt-T",
+              "IN-1K"),
+    *(Published(f"det/rtdetrv2_convnext_{size.lower()}{data}_coco", "RT-DETRv2 (transformers)",
+                f"ConvNeXt-{size}", weights)
+      for data, weights in (("", "DINOv3"), ("_in22k", "IN-22K")) for size in "TSBL"),
+    *(Published(f"det/dfine_convnext_{size.lower()}_coco", "D-FINE (transformers)",
+                f"ConvNeXt-{size}", "DINOv3") for size in "TSB"),
     _of_meta("seg/upernet_convnext_t_ade20k", "UperNet", "ConvNeXt-T", "IN-1K",
              "upernet_convnext_tiny_1k_512x512", 60, 939, miou(46.0, 46.7)),
     _of_meta("seg/upernet_convnext_s_ade20k", "UperNet", "ConvNeXt-S", "IN-1K",
@@ -228,6 +235,9 @@ PUBLISHED: tuple[Published, ...] = (
     _dinov3("seg/upernet_dinov3_convnext_b_frozen_ade20k", "UperNet", "B, frozen"),
     *(Published(f"seg/mask2former_convnext_{size.lower()}_ade20k", "Mask2Former",
                 f"ConvNeXt-{size}", "IN-1K") for size in "TBL"),
+    Published("seg/hf_mask2former_convnext_t_ade20k", "Mask2Former (transformers)", "ConvNeXt-T",
+              "IN-1K"),
+    Published("seg/hf_upernet_convnext_t_ade20k", "UperNet (transformers)", "ConvNeXt-T", "IN-1K"),
 )
 # fmt: on
 

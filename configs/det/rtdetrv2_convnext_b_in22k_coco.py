@@ -1,0 +1,10 @@
+_base_ = "./rtdetrv2_convnext_b_coco.py"
+
+# None published.
+model = dict(
+    backbone=dict(
+        init_cfg=dict(
+            checkpoint="https://dl.fbaipublicfiles.com/convnext/convnext_base_22k_1k_384.pth",
+        ),
+    ),
+)
