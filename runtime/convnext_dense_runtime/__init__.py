@@ -6,6 +6,7 @@
 
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.model import Model
+from convnext_dense_runtime.model_file import is_model_file, read_metadata
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
 from convnext_dense_runtime.version import __version__
 
@@ -17,4 +18,6 @@ __all__ = [
     "Segmentation",
     "Unreadable",
     "__version__",
+    "is_model_file",
+    "read_metadata",
 ]

@@ -9,7 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from convnext_dense_runtime.metadata import KEY
+from convnext_dense_runtime.model_file import (
+    OPENVINO,
+    check_model_file,
+    import_backend,
+    openvino_metadata,
+    read_openvino,
+    shortened,
+)
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
 
 INPUT = "image"
@@ -64,16 +71,12 @@ def open_network(
         ImportError: If the backend is not installed.
         RuntimeError: If a device or provider is not there.
     """
-    kinds = {".onnx": "onnxruntime", ".xml": "openvino"}
-    suffix = path.suffix.lower()
-    if suffix not in kinds:
-        raise ValueError(f"{path} is no exported model: their files end in .onnx or .xml")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no model {path}")
+    check_model_file(path)
+    is_openvino = path.suffix.lower() == OPENVINO
     if backend not in (None, *BACKENDS):
         raise ValueError(f"`backend` is one of {', '.join(BACKENDS)}, got {backend!r}")
-    backend = backend or kinds[suffix]
-    if suffix == ".xml" and backend != "openvino":
+    backend = backend or ("openvino" if is_openvino else "onnxruntime")
+    if is_openvino and backend != "openvino":
         raise ValueError(f"{path} is a model of OpenVINO: `backend='openvino'` runs it")
     if backend == "openvino" and providers is not None:
         raise ValueError("`providers` are ONNX Runtime's: OpenVINO takes a `device`")
@@ -99,10 +102,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path, providers: list | None, threads: int | None) -> None:
         self.text = read_onnx_metadata(path)
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ImportError(_missing("onnxruntime", error)) from error
+        onnxruntime = import_backend("onnxruntime")
         there = onnxruntime.get_available_providers()
         if providers is None:
             providers = [PROVIDERS[name] for name in _PREFERRED if PROVIDERS[name] in there][:1]
@@ -119,7 +119,7 @@ class OnnxNetwork:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its errors have no class in common
-            raise ValueError(f"{path}: ONNX Runtime cannot load it: {_short(error)}") from error
+            raise ValueError(f"{path}: ONNX Runtime cannot load it: {shortened(error)}") from error
         used = self._session.get_providers()
         unused = [name for name in wanted if name not in used]
         if unused:
@@ -148,15 +148,10 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, path: Path, device: str | None, threads: int | None) -> None:
-        is_onnx = path.suffix.lower() == ".onnx"
-        if is_onnx:
-            self.text = read_onnx_metadata(path)
-        elif not path.with_suffix(".bin").is_file():
-            raise FileNotFoundError(f"{path} lacks {path.with_suffix('.bin').name} beside it")
-        try:
-            import openvino
-        except ImportError as error:
-            raise ImportError(_missing("openvino", error)) from error
+        openvino = import_backend("openvino")
+        model = read_openvino(path)
+        is_openvino = path.suffix.lower() == OPENVINO
+        self.text = openvino_metadata(model) if is_openvino else read_onnx_metadata(path)
         core = openvino.Core()
         name = (device or "cpu").upper().replace(":", ".")
         if name.partition(".")[0] not in (*core.available_devices, "AUTO"):
@@ -168,13 +163,9 @@ class OpenVinoNetwork:
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = core.read_model(str(path))
-            if not is_onnx:
-                has = model.has_rt_info([KEY])
-                self.text = str(model.get_rt_info([KEY]).astype(str)) if has else None
             self._compiled = core.compile_model(model, name, settings)
         except Exception as error:  # its errors have no class in common
-            raise ValueError(f"{path}: OpenVINO cannot load it: {_short(error)}") from error
+            raise ValueError(f"{path}: OpenVINO cannot load it: {shortened(error)}") from error
         inputs = {
             one.get_any_name(): [side.get_length() if side.is_static else None for side in shape]
             for one in self._compiled.inputs
@@ -220,15 +211,3 @@ def _input_shape(inputs: Mapping[str, Sequence], path: Path) -> tuple[int | None
             f"{', '.join(map(str, inputs)) or 'none'}"
         )
     return tuple(side if isinstance(side, int) and side > 0 else None for side in inputs[INPUT])
-
-
-def _missing(module: str, error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == module:
-        return f"{module} is not installed: pip install 'convnext-dense-runtime[{module}]'"
-    return f"{module} cannot be imported: {_short(error)}"
-
-
-def _short(error: Exception) -> str:
-    """Return the first lines of a library's message as one."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 300 else f"{words[:300]}..."

@@ -245,6 +245,6 @@ def test_openvino_files(tmp_path, weights):
     said = refusal(Model, tmp_path / "m.xml", backend="onnxruntime")
     assert "`backend='openvino'` runs it" in said
     (tmp_path / "m.xml").write_text("<xml")
-    assert "OpenVINO cannot load it" in refusal(Model, tmp_path / "m.xml")
+    assert "OpenVINO cannot read it" in refusal(Model, tmp_path / "m.xml")
     (tmp_path / "m.bin").unlink()
     assert "lacks m.bin beside it" in refusal(Model, tmp_path / "m.xml")
