@@ -74,6 +74,7 @@ def _register(registry: Registry, module: str, *names: str) -> None:
 
 _register(MODELS, "backbone.convnext", "ConvNeXt")
 _register(MODELS, "backbone.resnet_to_convnext", "ResNetToConvNeXt")
+_register(MODELS, "evaluation.exported_model", "ExportedModel")
 _register(MODELS, "heads.linear_head", "LinearHead")
 _register(MODELS, "heads.simple_feature_pyramid", "SimpleFeaturePyramid")
 _register(MODELS, "heads.transformers.detector", "TransformersDetector")

@@ -1,4 +1,8 @@
-"""Evaluate a checkpoint: %(prog)s configs/det/cascade_convnext_t_coco.py CHECKPOINT."""
+"""Evaluate a checkpoint, or a model that export wrote.
+
+%(prog)s configs/det/cascade_convnext_t_coco.py CHECKPOINT
+%(prog)s work_dirs/shapes/config.py model.onnx
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,10 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``test``."""
     add_config_argument(parser)
-    parser.add_argument("checkpoint", help="path or URL of a model, or published, or openmmlab")
+    parser.add_argument(
+        "checkpoint",
+        help="path or URL of a model, or published, or openmmlab; or an exported .onnx or .xml",
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -58,7 +65,12 @@ def test_command(args: argparse.Namespace) -> None:
 
 def print_figures(tested: EvaluationResult) -> None:
     """Print the official figures, and compare them with the published row."""
-    from convnext_dense.evaluation.tables import comparison_table, per_class_table, summary_table
+    from convnext_dense.evaluation.tables import (
+        beside_table,
+        comparison_table,
+        per_class_table,
+        summary_table,
+    )
 
     screen = current_screen()
     screen.end_live()
@@ -68,5 +80,7 @@ def print_figures(tested: EvaluationResult) -> None:
         print_text("\n" + "\n".join(tables), lines=True)
     else:
         show_facts({name: figure(value) for name, value in tested.metrics.items()})
+    if tested.beside:
+        print_text(f"\n{beside_table(figures, tested.beside, width)}", lines=True)
     if tested.comparison:
         print_text(with_flags(comparison_table(tested.comparison, width)), lines=True)

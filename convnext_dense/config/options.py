@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -145,3 +145,15 @@ class RunOptions:
         is_rate = isinstance(self.lr, int | float) and 0 < self.lr < math.inf
         if self.lr is not None and not is_rate:
             raise ValueError(f"`lr` is a finite number above 0, got {self.lr!r}")
+
+
+def changed_options(options: RunOptions) -> dict[str, object]:
+    """Return the options, without ``config``, that are not as usual."""
+    usual = RunOptions(options.config)
+    return {
+        field.name: value
+        for field in fields(options)
+        if field.name != "config"
+        and (value := getattr(options, field.name)) != getattr(usual, field.name)
+        and value not in ([], (), {})
+    }

@@ -23,7 +23,8 @@ def ignored_label(cfg: Config) -> int:
 def model_channels(model: ConfigDict) -> int:
     """Return the number of channels of the pictures that a model takes."""
     owner = backbone_owner(model.get("module", model))
-    return (owner[1].backbone.get("in_channels") if owner else None) or RGB
+    # An exported model states it itself.
+    return (owner[1].backbone if owner else model).get("in_channels") or RGB
 
 
 def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:

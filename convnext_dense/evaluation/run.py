@@ -13,7 +13,10 @@ from mmengine.runner import Runner
 
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import TEST, Plan, plan_run
+from convnext_dense.config.steps.exported import tests_exported
 from convnext_dense.config.steps.outputs import COCO, DETECTIONS, IOU, SAMPLES, evaluators_of_test
+from convnext_dense.evaluation.beside import KEY as EXPORTED_FROM
+from convnext_dense.evaluation.beside import CheckpointTest, figures_of_checkpoint
 from convnext_dense.evaluation.figures import Figures, write_figures
 from convnext_dense.evaluation.outputs import check_output_names, prediction_files
 from convnext_dense.evaluation.published import Comparison, compare_with_published
@@ -50,6 +53,7 @@ class EvaluationResult:
         kept: The files or folders of predictions.
         about: The other keys of ``metrics.json``.
         written: The files of the figures.
+        beside: For an exported model, the figures of its checkpoint, where they are known.
     """
 
     metrics: dict[str, float]
@@ -60,6 +64,7 @@ class EvaluationResult:
     kept: list[Path]
     about: dict[str, object]
     written: list[Path] = field(default_factory=list)
+    beside: CheckpointTest | None = None
 
 
 def test(
@@ -140,8 +145,10 @@ def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> E
     figures = next((m.figures for m in benchmarks if getattr(m, "figures", None)), None)
     images = len(runner.test_dataloader.dataset)
     config = runner.cfg.filename if isinstance(options.config, Config) else options.config
+    exported = tests_exported(options)
+    checkpoint = options.checkpoint if exported else runner.cfg.load_from
     about: dict[str, object] = dict(
-        config=str(config), checkpoint=runner.cfg.load_from, tta=options.tta, images=images
+        config=str(config), checkpoint=checkpoint, tta=options.tta, images=images
     )
     comparison = None
     if figures is not None:
@@ -152,15 +159,22 @@ def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> E
             tta=options.tta,
             images=images,
             changes=changes,
-            checkpoint=runner.cfg.load_from,
+            checkpoint=checkpoint,
         )
         if comparison:
             about["published"] = comparison.as_dict()
+    beside = None
+    if exported:
+        beside = figures_of_checkpoint(str(checkpoint), runner.cfg.work_dir, images)
+    if beside:
+        about[EXPORTED_FROM] = beside.as_dict()
     kept = prediction_files(benchmarks)
     if kept:
         about["predictions"] = list(map(str, kept))
     shown = figures or Figures(metrics)
-    return EvaluationResult(metrics, shown, figures is not None, images, comparison, kept, about)
+    return EvaluationResult(
+        metrics, shown, figures is not None, images, comparison, kept, about, beside=beside
+    )
 
 
 def _changes(options: RunOptions) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from convnext_dense.evaluation.figures import Figures
 from convnext_dense.text import printable
 
 if TYPE_CHECKING:
+    from convnext_dense.evaluation.beside import CheckpointTest
     from convnext_dense.evaluation.published import Comparison
 
 TITLES = {"bbox": "box", "segm": "mask"}
@@ -58,6 +60,22 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
     if comparison.unlike:
         text += f"not comparable: {'; '.join(comparison.unlike)}\n"
     return text
+
+
+def beside_table(figures: Figures, beside: CheckpointTest, width: int | None = None) -> str:
+    """Lay out the figures of an exported model beside those of its checkpoint."""
+    rows = [
+        [
+            figure_title(name),
+            f"{(there := beside.metrics[name]):.3f}",
+            f"{here:.3f}",
+            f"{here - there:+.3f}",
+        ]
+        for name, here in figures.summary.items()
+        if name in beside.metrics
+    ]
+    titles = ["", Path(beside.checkpoint).name, "exported", "difference"]
+    return plain_table(titles, rows, width)
 
 
 def figure_title(column: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import fields
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from convnext_dense.checkpoints.arch_names import closest_arch
 from convnext_dense.checkpoints.origin import licence_of
 from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
-from convnext_dense.config.options import RunOptions
+from convnext_dense.config.options import changed_options
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_checkpoint
 from convnext_dense.config_tree import is_segmenter, type_name, walk
@@ -28,7 +27,7 @@ from convnext_dense.training.progress import log_file
 from convnext_dense.zoo.weights import WEIGHTS
 
 # Options that other rows tell, or that change nothing in the config.
-_TOLD_ELSEWHERE = ("config", "checkpoint", "launcher", "work_dir", "resume", "out", "show_dir")
+_TOLD_ELSEWHERE = ("checkpoint", "launcher", "work_dir", "resume", "out", "show_dir")
 
 
 def describe_plan(plan: Plan) -> dict[str, str]:
@@ -36,13 +35,10 @@ def describe_plan(plan: Plan) -> dict[str, str]:
     options = plan.options
     name = options.config.filename if isinstance(options.config, Config) else options.config
     rows = {"recipe": str(name or "a config from Python")}
-    usual = RunOptions(options.config)
     changed = [
-        f"`{field.name}={value!r}`"
-        for field in fields(options)
-        if field.name not in _TOLD_ELSEWHERE
-        and (value := getattr(options, field.name)) != getattr(usual, field.name)
-        and value not in ([], (), {})
+        f"`{name}={value!r}`"
+        for name, value in changed_options(options).items()
+        if name not in _TOLD_ELSEWHERE
     ]
     if changed:
         rows["changed"] = " ".join(changed)
@@ -79,6 +75,8 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
 
 
 def _model(model: nn.Module, cfg: Config) -> str:
+    if title := getattr(model, "title", ""):  # of an exported model
+        return title
     text = type(model).__name__
     backbone = getattr(model, "backbone", None)
     if isinstance(backbone, ConvNeXt):
@@ -132,7 +130,7 @@ def _short_side(cfg: Config) -> tuple[int, int] | None:
 
 def _weights(model: nn.Module, plan: Plan, is_training: bool) -> str:
     cfg = plan.config
-    source = plan.checkpoint or cfg.get("load_from")
+    source = plan.checkpoint or cfg.get("load_from") or plan.options.checkpoint
     if source:
         return f"{source}, {'resumed' if plan.checkpoint else 'a whole model'}"
     source = initial_checkpoint(cfg)
@@ -191,6 +189,8 @@ def _rates(groups: Sequence[Mapping]) -> list[float]:
 
 
 def _device(runner: Runner) -> str:
+    if runs_on := getattr(unwrap_model(runner.model), "runs_on", ""):  # an exported model
+        return runs_on
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)

@@ -145,7 +145,7 @@ class Cli:
         names = [f"{key}=cli{next(RUNS)}" for key in ("experiment_name", "visualizer.name")]
         config, *args = (str(self.config[kind]), *map(str, args))
         # tools/test.py takes the checkpoint first.
-        place = int(bool(args) and args[0].endswith(".pth"))
+        place = int(bool(args) and args[0].endswith((".pth", ".onnx")))
         args = [*args[:place], *self.flags[kind], *args[place:]]
         return [config, *args, "--cfg-options", *options, *names]
 
