@@ -20,7 +20,7 @@ from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config.steps.data import set_data
 from convnext_dense.config.steps.device import fit_device
 from convnext_dense.config.steps.early_stop import set_early_stop
-from convnext_dense.config.steps.exported import refuse_unfit_options
+from convnext_dense.config.steps.exported import refuse_unfit_options, use_exported_model
 from convnext_dense.config.steps.freeze import set_freeze
 from convnext_dense.config.steps.hooks import add_hooks
 from convnext_dense.config.steps.kernels import mention_kernels
@@ -94,6 +94,7 @@ TEST = Task(
         refuse_unfit_options,
         *RUN,
         set_tested_checkpoint,
+        use_exported_model,
         fit_device,
         mention_kernels,
         set_tta,

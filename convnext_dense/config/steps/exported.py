@@ -28,7 +28,7 @@ def refuse_unfit_options(plan: Plan) -> Plan:
         ValueError: If there is one; the message names it.
     """
     options = plan.options
-    if options.checkpoint is None or not tests_exported(options):
+    if not tests_exported(options):
         return plan
     given = [name for name in UNFIT if getattr(options, name)]
     if given:
@@ -57,6 +57,8 @@ def use_exported_model(plan: Plan) -> Plan:
             or resizes pictures otherwise than ``img_size`` asks for.
         ImportError: If OpenVINO is needed and not installed.
     """
+    if not tests_exported(plan.options):
+        return plan
     file = str(plan.options.checkpoint)
     facts = read_metadata(file)
     cfg = plan.copy_config()

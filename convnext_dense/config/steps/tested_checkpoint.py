@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from convnext_dense.config.state import Plan
-from convnext_dense.config.steps.exported import tests_exported, use_exported_model
+from convnext_dense.config.steps.exported import tests_exported
 from convnext_dense.config_tree import datasets
 from convnext_dense.zoo.models import locate_model
 
 
 def set_tested_checkpoint(plan: Plan) -> Plan:
-    """Set the checkpoint that the test loads, or the exported model that it tests.
+    """Set the checkpoint that the test loads.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -23,8 +23,8 @@ def set_tested_checkpoint(plan: Plan) -> Plan:
         raise ValueError("`checkpoint` is missing: a test needs a trained model")
     if not (datasets(cfg, "test") and cfg.get("test_evaluator")):
         raise ValueError(f"{name} has nothing to test: set its test_dataloader and test_evaluator")
-    if tests_exported(plan.options):
-        return use_exported_model(plan)
+    if tests_exported(plan.options):  # see use_exported_model
+        return plan
     cfg.load_from = locate_model(checkpoint, name)
     cfg.resume = False
     return plan.changed(cfg)
