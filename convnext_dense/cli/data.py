@@ -41,6 +41,7 @@ from convnext_dense.text import many, printable
 
 if TYPE_CHECKING:
     from convnext_dense.data.audit import Audit, Finding
+    from convnext_dense.data.formats.source import Source
 
 # Columns of the table of findings if the output is a file: enough for most paths.
 _WIDTH = 160
@@ -104,7 +105,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=16,
         help="%(default)s",
     )
-    show.add_argument("--split", choices=SPLITS_SHOWN, default="train", help="%(default)s")
+    show.add_argument(
+        "--split",
+        choices=SPLITS_SHOWN,
+        help=f"default: {SPLITS_SHOWN[0]}; of a folder in another tool's format, all",
+    )
     show.add_argument("-o", "--out", metavar="PNG", help="default: samples.png in the work dir")
     show.add_argument("--seed", type=int, default=0, help="of choice and augmentation; %(default)s")
     show.add_argument("--work-dir", metavar="D", help="default: work_dirs/<name of the config>")
@@ -146,16 +151,23 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_command(args: argparse.Namespace) -> None:
-    """Check the data of a config: fails if training would fail or be wrong."""
+    """Check the data of a config, or a folder of another tool's format as it is.
+
+    It fails if training would fail or be wrong.
+    """
     check_parallel("--workers", args.workers or 0)
     if args.json:
         ensure_writable(args.json)
 
     from convnext_dense.config.plan import USE, plan_run
-    from convnext_dense.data.audit import audit_data
+    from convnext_dense.data.audit import audit_data, audit_source
 
-    cfg = plan_run(run_options(args), USE, show_note).config
-    audit = audit_data(cfg, fast=args.fast, workers=args.workers)
+    source = source_of(args)
+    if source:
+        audit = audit_source(source, fast=args.fast, workers=args.workers)
+    else:
+        cfg = plan_run(run_options(args), USE, show_note).config
+        audit = audit_data(cfg, fast=args.fast, workers=args.workers)
     findings = [replace(found, what=with_flags(found.what)) for found in audit.findings]
     audit = replace(audit, findings=findings)
     if args.json:
@@ -216,16 +228,48 @@ def print_findings(findings: list[Finding], examples: int) -> None:
 
 
 def show_command(args: argparse.Namespace) -> None:
-    """Draw samples of a config's data into one picture, as the network gets them."""
+    """Draw samples of a config's data into one picture, as the network gets them.
+
+    Those of a folder in another tool's format are drawn as they are labelled.
+    """
     from convnext_dense.config.plan import USE, plan_run
     from convnext_dense.report.samples import draw_samples
+    from convnext_dense.report.source_samples import draw_source
 
-    cfg = plan_run(run_options(args), USE, show_note).config
-    out = Path(args.out or Path(cfg.work_dir, "samples.png"))
-    ensure_writable(out)
-    png, drawn = draw_samples(cfg, number=args.number, split=args.split, seed=args.seed)
+    source = source_of(args)
+    if source:
+        out = Path(args.out or Path(args.work_dir or "work_dirs", "samples.png"))
+        ensure_writable(out)
+        png, drawn = draw_source(source, args.number, args.split, args.seed)
+    else:
+        cfg = plan_run(run_options(args), USE, show_note).config
+        out = Path(args.out or Path(cfg.work_dir, "samples.png"))
+        ensure_writable(out)
+        split = args.split or SPLITS_SHOWN[0]
+        png, drawn = draw_samples(cfg, number=args.number, split=split, seed=args.seed)
     write_whole(out, png)
-    print_text(f"{many(drawn, 'sample')} of {args.split} in {out}")
+    shown = args.split or ("all splits" if source else SPLITS_SHOWN[0])
+    print_text(f"{many(drawn, 'sample')} of {shown} in {out}")
+
+
+def source_of(args: argparse.Namespace) -> Source | None:
+    """Open the data set that is given in the place of a config, or by ``--data-root``.
+
+    Returns:
+        None if a config is given, with data that it can read.
+    """
+    from convnext_dense.config.data.classes import parse_classes
+    from convnext_dense.data.formats.advice import is_readable
+    from convnext_dense.data.formats.detect import is_source, open_source
+
+    root = args.config
+    if not is_source(root):
+        root, files = args.data_root, (args.ann_train, args.ann_val)
+        if not root or any(files) or is_readable(root):
+            return None
+    source = open_source(root, classes=args.classes and parse_classes(args.classes))
+    show_facts({"source": f"{source.root} ({source.format}), read as it is"})
+    return source
 
 
 def _cell(value: object) -> str:

@@ -50,6 +50,7 @@ FLAGS: dict[str, Shown] = {
     "seed": "--seed",
     "show_dir": "--show-dir",
     "tensorboard": "--tensorboard",
+    "to": "--to",
     "trust": ("weights", "--trust"),
     "tta": "--tta",
     "val_every": "--val-every",
@@ -86,7 +87,6 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "number": "-n",
         "rename": "--rename",
         "split": "--split",
-        "to": "--to",
     },
     "evaluate": {
         "backend": "--backend",
@@ -117,7 +117,6 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
         "out": "out",
         "overwrite": "--overwrite",
         "prefix": "--prefix",
-        "to": "--to",
     },
 }
 # A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.

@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import SPLITS, datasets, evaluators, reads_coco, walk
 from convnext_dense.data.check_files import argument_of, missing_files
+from convnext_dense.data.formats.advice import conversion_advice
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_classes, check_names
 from convnext_dense.data.rules.coco_file import announce_large_file
@@ -198,6 +199,9 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
     """Refuse a missing annotation file, and name the JSON files that exist."""
     if Path(file).is_file():
         return
+    advice = conversion_advice(root, "coco")
+    if advice:
+        raise FileNotFoundError(f"annotation file {file} ({key}.ann_file) does not exist; {advice}")
     around = sorted(
         str(path.relative_to(root))
         for pattern in ("*.json", "*/*.json")

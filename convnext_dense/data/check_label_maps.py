@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.data.check_files import IMAGE_SUFFIXES, argument_of, missing_files
 from convnext_dense.data.decoding import read_header
+from convnext_dense.data.formats.advice import conversion_advice
 from convnext_dense.data.label_maps import (
     IGNORED,
     check_number_of_classes,
@@ -78,6 +79,11 @@ def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
     for prefix in PAIR:
         folder = dataset.data_prefix[prefix]
         if not Path(folder).is_dir():
+            advice = conversion_advice(dataset.data_root, "label-maps")
+            if advice:
+                raise FileNotFoundError(
+                    f"folder {folder} ({key}.data_prefix.{prefix}) does not exist; {advice}"
+                )
             raise FileNotFoundError(
                 f"folder {folder} ({key}.data_prefix.{prefix}) does not exist: name the folder of "
                 f"label maps by {argument_of(split)}, such as annotations/training with its "

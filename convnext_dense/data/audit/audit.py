@@ -132,7 +132,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
             for picture, check in zip(pictures, checks, strict=True)
             if not check.problem
         }
-    found += _leaks(identities, "path" if fast else "content")
+    found += find_leaks(identities, "path" if fast else "content")
     return Audit(checked, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
 
@@ -200,8 +200,13 @@ def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:
     return list(groups.values())
 
 
-def _leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
-    """Find pictures of training that are in validation or test too."""
+def find_leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
+    """Find pictures of training that are in validation or test too.
+
+    Args:
+        identities: Paths by what identifies a picture, of ``train`` and of ``test``.
+        by: What identifies it.
+    """
     train, test = identities.get("train", {}), identities.get("test", {})
     both = Findings("train, val, test")
     both.add_warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from convnext_dense.data.formats import coco, cvat, labelme, maps, voc, yolo
 from convnext_dense.data.formats.listing import Listing
@@ -38,6 +39,26 @@ FORMATS = {
 }
 
 
+def find_formats(listing: Listing) -> dict[str, str]:
+    """Return the formats that a source can be in, each with the file that shows it.
+
+    Raises:
+        ValueError: If a file of a format cannot be read.
+    """
+    found = {name: one.find(listing) for name, one in FORMATS.items()}
+    return {name: evidence for name, evidence in found.items() if evidence}
+
+
+def is_source(path: str) -> bool:
+    """Whether a path is of a data set rather than of a config, which can be JSON and yaml too."""
+    at = Path(path)
+    if at.is_dir() or at.suffix.lower() == ".xml":
+        return True
+    if not at.is_file() or at.suffix.lower() not in (".json", ".yaml", ".yml", ".data"):
+        return False
+    return any(FORMATS[name].find(Listing(at)) for name in ("yolo", "labelme", "coco"))
+
+
 def open_source(
     path: str | os.PathLike[str],
     format: str | None = None,
@@ -66,8 +87,7 @@ def open_source(
             known = ", ".join(nearest_first(format, FORMATS))
             raise ValueError(f"`format={format!r}` is not one of {known}")
         return FORMATS[format].open(listing, classes)
-    found = {name: one.find(listing) for name, one in FORMATS.items()}
-    fits = {name: evidence for name, evidence in found.items() if evidence}
+    fits = find_formats(listing)
     if len(fits) > 1:
         shown = ", ".join(f"{name} ({evidence})" for name, evidence in fits.items())
         raise ValueError(f"{path} fits several formats, {shown}: say which by `format`")
