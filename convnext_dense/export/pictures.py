@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,11 @@ import numpy as np
 from convnext_dense.data.pipelines import RGB
 from convnext_dense.data.shapes import draw_scene
 from convnext_dense.export.verify import Picture
+from convnext_dense.inference.model import test_dataset
+from convnext_dense.inference.predictor import make_pipeline
+from convnext_dense.text import one_line
+from convnext_dense_runtime.pictures import read_picture
+from convnext_dense_runtime.prepare import prepare_picture
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -75,21 +79,38 @@ def as_input(picture: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
 
 
-def through_pipeline(cfg: Config, paths: Sequence[str], metadata: Metadata) -> Iterator[Picture]:
-    """Yield pictures of a user as the test pipeline prepares them.
+def prepared(cfg: Config, paths: Sequence[str], metadata: Metadata) -> Iterator[Picture]:
+    """Yield pictures of a user as the test pipeline prepares them, or as a fixed size needs.
 
     Raises:
-        ValueError: If one cannot be read.
+        ValueError: If one cannot be read, or is smaller than the model can take.
     """
-    from convnext_dense.inference.model import test_dataset
-    from convnext_dense.inference.predictor import make_pipeline
-
-    load, transform = make_pipeline(
-        test_dataset(cfg).pipeline, cfg.get("default_scope"), len(metadata.channels)
-    )
+    if not paths:
+        return
+    prepare = _into_size(metadata) if metadata.size else _by_pipeline(cfg, len(metadata.channels))
     for path in paths:
         try:
-            packed = transform(load(dict(img_path=path)))
+            values = prepare(path)
         except Exception as error:  # a decoder or a transform may raise anything
-            raise ValueError(f"{Path(path)} cannot be read: {error}") from error
-        yield Picture(path, packed["inputs"][None].float().numpy())
+            reason = one_line(error)
+            raise ValueError(reason if path in reason else f"{path}: {reason}") from error
+        size = values.shape[-2:]
+        if any(side < least for side, least in zip(size, metadata.smallest, strict=True)):
+            raise ValueError(
+                f"{path} becomes {size[0]} x {size[1]} pixels (height x width), smaller than the "
+                f"{metadata.smallest[0]} x {metadata.smallest[1]} that the model takes at least"
+            )
+        yield Picture(path, values)
+
+
+def _by_pipeline(cfg: Config, channels: int) -> Callable[[str], np.ndarray]:
+    steps = test_dataset(cfg).pipeline
+    load, transform = make_pipeline(steps, cfg.get("default_scope"), channels)
+    return lambda path: transform(load(dict(img_path=path)))["inputs"][None].float().numpy()
+
+
+def _into_size(metadata: Metadata) -> Callable[[str], np.ndarray]:
+    def prepare(path: str) -> np.ndarray:
+        return prepare_picture(read_picture(path, metadata.color_type), metadata)[None]
+
+    return prepare

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +15,20 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
-from convnext_dense.export.graph import make_graph
-from convnext_dense.export.onnx_file import write_metadata, write_onnx
-from convnext_dense.export.pictures import generate, generated, through_pipeline, traced_size
-from convnext_dense.export.verify import compare, onnxruntime_of
-from convnext_dense.files import ensure_writable, replacing
+from convnext_dense.export.graph import Graph, make_graph
+from convnext_dense.export.onnx_file import save_model, write_onnx
+from convnext_dense.export.pictures import generate, generated, prepared, traced_size
+from convnext_dense.export.verify import (
+    DifferentError,
+    Figures,
+    NothingFoundError,
+    Picture,
+    compare,
+    onnxruntime_of,
+)
+from convnext_dense.files import ensure_writable
 from convnext_dense.inference.model import build_model
+from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.patches import enable
 
 if TYPE_CHECKING:
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
     from convnext_dense_runtime.metadata import Metadata
 
 ONNX = ".onnx"
+# How often other pictures are generated where a model finds nothing in them.
+TRIALS = 4
 
 
 def export(
@@ -71,15 +83,45 @@ def export(
     tell("load the model")
     model, meta = build_model(cfg, str(checkpoint), torch.device("cpu"), score=0.0)
     metadata = describe(cfg, model, str(checkpoint), meta, size)
+    _check_size(size, metadata.smallest)
     graph = make_graph(model)
     image = torch.from_numpy(generate(traced_size(metadata), len(metadata.channels), seed=0))
-    with replacing(out) as part:
+    with tempfile.TemporaryDirectory() as folder:
+        traced = Path(folder) / f"model{ONNX}"
         tell("trace it")
-        write_onnx(graph, part, image, fixed=size is not None)
+        try:
+            write_onnx(graph, traced, image, fixed=size is not None)
+        except ValueError as error:
+            raise ValueError(f"{metadata.model} cannot be exported: {error}") from error
         tell("compare it with PyTorch")
-        run = onnxruntime_of(part)
-        given = through_pipeline(cfg, verify, metadata)
-        figures = compare(graph, run, [*generated(metadata), *given], metadata.score)
+        given = list(prepared(cfg, verify, metadata))
+        try:
+            figures = _compare(graph, traced, metadata, given)
+        except NothingFoundError:
+            raise
+        except DifferentError as error:
+            raise DifferentError(f"{metadata.model}: {error}") from None
         metadata = dataclasses.replace(metadata, verification=figures.as_dict())
-        write_metadata(part, metadata)
+        save_model(traced, out, metadata)
     return metadata
+
+
+def _compare(graph: Graph, path: Path, metadata: Metadata, given: list[Picture]) -> Figures:
+    """Compare a graph with PyTorch, for other generated pictures where nothing is found in some."""
+    run = onnxruntime_of(path)
+    for trial in range(TRIALS):
+        pictures = [*generated(metadata, seed=100 * trial), *given]
+        with contextlib.suppress(NothingFoundError):
+            return compare(graph, run, pictures, metadata.score)
+    raise NothingFoundError
+
+
+def _check_size(size: tuple[int, int] | None, smallest: tuple[int, int]) -> None:
+    if size is None:
+        return
+    fits = all(least <= side <= MOST_PIXELS for side, least in zip(size, smallest, strict=True))
+    if not fits:
+        raise ValueError(
+            f"`size={size}` is outside of what the model can take: height and width of at least "
+            f"{smallest[0]} x {smallest[1]} and at most {MOST_PIXELS}"
+        )

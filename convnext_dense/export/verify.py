@@ -28,6 +28,16 @@ class DifferentError(RuntimeError):
     """An exported model does not compute what PyTorch computes."""
 
 
+class NothingFoundError(DifferentError):
+    """PyTorch finds nothing in any of the pictures, so that equal results say nothing."""
+
+    def __str__(self) -> str:
+        return (
+            "the model finds nothing in the pictures that it was compared for, so nothing is "
+            "known of its export: give pictures of its objects as `verify`"
+        )
+
+
 @dataclass(frozen=True)
 class Figures:
     """The comparison of an exported model with PyTorch.
@@ -89,7 +99,8 @@ def compare(graph: Graph, run: Run, pictures: Iterable[Picture], cut_off: float)
         cut_off: The score below which there are no detections.
 
     Raises:
-        DifferentError: If the results differ, or nothing was found in any of the pictures.
+        DifferentError: If the results differ.
+        NothingFoundError: If nothing was found in any of the pictures.
     """
     total = Figures()
     for picture in pictures:
@@ -108,10 +119,7 @@ def compare(graph: Graph, run: Run, pictures: Iterable[Picture], cut_off: float)
                 f"the exported model differs from PyTorch in {picture.name}: {error}"
             ) from None
     if not total.found:
-        raise DifferentError(
-            "the model finds nothing in the pictures that it was compared for, so nothing is "
-            "known about it: give pictures of its objects as `verify`"
-        )
+        raise NothingFoundError
     if total.changed > MAY_CHANGE * total.found:
         raise DifferentError(
             f"the exported model differs from PyTorch: {total.changed} of {total.found} detections "

@@ -16,8 +16,9 @@ from convnext_dense_runtime.label_maps import label_map, slide
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.networks import open_network
 from convnext_dense_runtime.objects import Sizes, find_objects
-from convnext_dense_runtime.pictures import check_array, read_picture
-from convnext_dense_runtime.resize import resize_picture, resized_shape
+from convnext_dense_runtime.pictures import read_picture
+from convnext_dense_runtime.prepare import prepare_picture
+from convnext_dense_runtime.resize import resized_shape
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
 from convnext_dense_runtime.threads import map_in_threads
 
@@ -150,42 +151,8 @@ class Model:
         return read_picture(path, self.metadata.color_type)
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:
-        """Return the network's input for a picture.
-
-        Args:
-            picture: As arrays of :meth:`__call__`.
-
-        Returns:
-            (C, H, W) float32.
-
-        Raises:
-            ValueError: If the picture's channels or values do not fit, or it is too small.
-        """
-        facts = self.metadata
-        check_array(picture, facts)
-        shape = resized_shape(picture.shape[:2], facts.resize)
-        whole = facts.pad.size if facts.pad else shape
-        wrong = ""
-        if min(shape) < 1 or _is_below(whole, facts.smallest):
-            wrong = f"smaller than the {_size(facts.smallest)} that the model takes at least"
-        elif _is_below(whole, shape):
-            wrong = f"larger than the {_size(whole)} that it is put into"
-        elif facts.size is not None and whole != facts.size:
-            wrong = f"but the model was exported for {_size(facts.size)} alone"
-        if wrong:
-            raise ValueError(
-                f"a picture of {_size(picture.shape)} pixels becomes {_size(shape)}, {wrong}"
-            )
-        if picture.dtype not in (np.uint8, np.uint16):
-            picture = picture.astype(np.float32)
-        resized = resize_picture(picture, shape, facts.resize.interpolation)
-        planes = resized.reshape(*shape, -1).transpose(2, 0, 1)
-        if facts.pad is None:
-            return np.ascontiguousarray(planes, np.float32)
-        values = np.empty((len(planes), *whole), np.float32)
-        values[:] = np.array(facts.pad.value, np.float32)[:, None, None]
-        values[:, : shape[0], : shape[1]] = planes
-        return values
+        """Return the network's input (C, H, W) for a picture: see :func:`prepare_picture`."""
+        return prepare_picture(picture, self.metadata)
 
     def _prepare(self, image: Image) -> _Prepared:
         try:
@@ -272,10 +239,6 @@ def _of_picture(outputs: Mapping[str, np.ndarray], number: int) -> dict[str, np.
     return {name: values[number] if is_batch else values for name, values in outputs.items()}
 
 
-def _is_below(shape: tuple[int, int], least: tuple[int, int]) -> bool:
-    return any(side < low for side, low in zip(shape, least, strict=True))
-
-
 def _share_batch(one: _Prepared, other: _Prepared) -> bool:
     if one.values is None or other.values is None:
         return False
@@ -298,11 +261,6 @@ def _check_graph(
         lie = f"the graph takes {shape[0]} pictures at a time, not 1 or any number"
     if lie:
         raise ValueError(f"{path}: its metadata lies: {lie}: export the model again")
-
-
-def _size(shape: Sequence[int]) -> str:
-    """Return a (height, width) as people write it."""
-    return f"{shape[1]} x {shape[0]}"
 
 
 def _reason(image: Image, error: Exception) -> str:

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from convnext_dense.benchmark.random_weights import spread_weights
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.config_tree import walk
@@ -45,21 +46,6 @@ def build(cfg: Config, seed: int = 0) -> nn.Module:
     """Return the model of a config with random weights, in evaluation mode."""
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        return spread(MODELS.build(cfg.model)).eval()
-
-
-def spread(model: nn.Module) -> nn.Module:
-    """Set random weights that keep the size of values from layer to layer."""
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
-            fan = module.weight[0].numel()
-            nn.init.normal_(module.weight, std=(1.5 / fan) ** 0.5)
-            if module.bias is not None:
-                nn.init.normal_(module.bias, std=0.1)
-        elif isinstance(getattr(module, "gamma", None), nn.Parameter):
-            nn.init.constant_(module.gamma, 0.3)
-    for name, module in model.named_modules():
-        # Boxes move by a part of their size, as after training.
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and "reg" in name.rpartition(".")[2]:
-            module.weight.data *= 0.2
-    return model
+        model = MODELS.build(cfg.model)
+    spread_weights(model, seed)
+    return model.eval()

@@ -115,7 +115,7 @@ def _switch(original: Upstream, replacement: Callable, in_all_threads: bool) -> 
 
     @functools.wraps(called)
     def choose(*args: object, **kwargs: object) -> object:
-        if in_all_threads or getattr(_this_thread, "depth", 0):
+        if in_all_threads or getattr(_this_thread, "depth", 0) > 0:
             return replacement(called, *args, **kwargs)
         return called(*args, **kwargs)
 

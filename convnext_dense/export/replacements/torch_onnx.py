@@ -1,4 +1,4 @@
-"""Keep mmdet out of the branches that it had for its own exporter, which import what is gone."""
+"""What torch and mmdet do of themselves while a model is exported."""
 
 from __future__ import annotations
 
@@ -10,5 +10,10 @@ from convnext_dense.export.replacements.replace import replaces
 # In all threads, since one that exports makes it True for all.
 @replaces("torch.onnx:is_in_onnx_export", in_all_threads=True)
 def answer_no(original: Callable[[], bool]) -> bool:
-    """Return False: what can be traced is the code for plain torch, with our replacements."""
+    """Return False: mmdet's branches for its own exporter import modules that are gone."""
     return False
+
+
+@replaces("torch._C:_jit_onnx_log")
+def say_nothing(original: Callable, *values: object) -> None:
+    """Leave out the thousands of lines that torch prints about a graph that it cannot export."""
