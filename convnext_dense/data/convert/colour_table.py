@@ -94,9 +94,11 @@ def _named(cells: Sequence[str]) -> tuple[str, Rgb] | None:
     """Return the name and the colour in the cells, which may have further cells."""
     if len(cells) > 1 and (colour := _HEX.fullmatch(cells[1])) and not cells[1].isdecimal():
         return cells[0], _of_hex(colour[1])
+    if len(cells) < 4:
+        return None
     for start in (1, 0, 2):  # name first, colour first, or a number before the name
         numbers = cells[start : start + 3]
-        name = cells[start - 1] if start else cells[3] if len(cells) > 3 else ""
+        name = cells[start - 1] if start else cells[3]
         if len(numbers) == 3 and all(n.isdecimal() and int(n) < 256 for n in numbers) and name:
             return name, (int(numbers[0]), int(numbers[1]), int(numbers[2]))
     return None

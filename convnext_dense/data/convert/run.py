@@ -121,7 +121,9 @@ def convert(
     record = find_earlier(out)
     if to is not None and to not in FORMS:
         raise ValueError(f"`to={to!r}` is not one of {', '.join(nearest_first(to, FORMS))}")
-    sources = [with_pixels(source, colours, tell) for source in sources]
+    given, sources = sources, [with_pixels(source, colours, tell) for source in sources]
+    if colours is not None and all(one is other for one, other in zip(given, sources, strict=True)):
+        raise ValueError(f"`colours={str(colours)!r}`: no source has masks")
     form = _form(sources, to, record)
     if record:
         tell(f"{out} is an earlier result, to which this is added")
@@ -241,6 +243,10 @@ def _classes(
         for name in source.classes
         if name.casefold() in nothing and name not in (rename or {})
     ]
+    # It may be dropped although no source has it, since it is made of what nobody labelled.
+    keeps_background = BACKGROUND not in drop
+    if form == LABEL_MAPS and not any(BACKGROUND in own for own in names):
+        drop = [name for name in drop if name != BACKGROUND]
     drop = list(dict.fromkeys([*drop, *automatic]))
     classes = Classes(names, rename, drop)
     if automatic:
@@ -250,7 +256,7 @@ def _classes(
         return classes, 0
     draws = not all(source.pixels for source in sources)
     wanted = record.background if record else draws or len(classes.names) == 1
-    if wanted and BACKGROUND not in drop:
+    if wanted and keeps_background:
         notes = classes.notes
         classes = Classes([[BACKGROUND], *names], rename, drop)
         classes.notes = [
@@ -263,7 +269,7 @@ def _classes(
             f"as {BACKGROUND}"
         )
     check_number_of_classes(classes.names, True, "the result")
-    rest = classes.index(BACKGROUND) if wanted and BACKGROUND not in drop else None
+    rest = classes.index(BACKGROUND) if wanted and keeps_background else None
     return classes, 0 if rest is None else rest + 1
 
 
