@@ -78,6 +78,7 @@ _register(MODELS, "evaluation.exported_model", "ExportedModel")
 _register(MODELS, "heads.linear_head", "LinearHead")
 _register(MODELS, "heads.simple_feature_pyramid", "SimpleFeaturePyramid")
 _register(MODELS, "heads.transformers.detector", "TransformersDetector")
+_register(MODELS, "heads.transformers.published", "TransformersBackbone")
 _register(MODELS, "heads.transformers.segmentor", "TransformersSegmentor")
 _register(MODELS, "swap.adapter", "PyramidAdapter")
 _register(
@@ -101,6 +102,7 @@ _register(HOOKS, "training.early_stop", "StopWithoutBestHook")
 _register(HOOKS, "training.finite_values", "FiniteValuesHook")
 _register(HOOKS, "training.stop_augmenting", "StopAugmentingHook")
 _register(HOOKS, "training.switch_at_iter", "SwitchAtIterHook")
+_register(WEIGHT_INITIALIZERS, "checkpoints.transformers_head", "TransformersWeights")
 # Only the backbone uses it; configs write `type='Pretrained'`.
 WEIGHT_INITIALIZERS.register_module(
     name="PublishedWeights",

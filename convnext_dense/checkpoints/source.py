@@ -121,6 +121,34 @@ def _local_file(name: str) -> tuple[Path, Callable[[str], Path] | None]:
     return (find_in_folder(path) if path.is_dir() else path), None
 
 
+def folder_file(name: str, file: str) -> tuple[str, Path]:
+    """Return a file of a folder here, or of a model on the hub whatever its owner.
+
+    Args:
+        name: The folder, or the id ``owner/name``.
+        file: Name of the file in it.
+
+    Returns:
+        The name by which :func:`read_source` finds the weights beside it, and the file.
+
+    Raises:
+        FileNotFoundError: If there is neither such a folder nor such a model, or it lacks the file.
+        OSError: If it could not be downloaded.
+        ImportError: If it is on the hub, and huggingface_hub is missing.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / file).is_file():
+            raise FileNotFoundError(f"the folder {name} has no {file}")
+        return str(folder), folder / file
+    repo = name.removeprefix("hf-hub:")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise FileNotFoundError(
+            f"{name!r} is neither a folder here nor the id of a model, owner/name"
+        )
+    return f"hf-hub:{repo}", _from_hub(repo, (file,))
+
+
 def _from_hub(repo: str, files: Sequence[str]) -> Path:
     by_hand = f"`hf download {repo}` on another machine prints the folder to copy"
     try:

@@ -7,13 +7,19 @@ too: into a model of the head's own class, by whose names ours are ``head.NAME``
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from convnext_dense.checkpoints.compare_parameters import compare_parameters
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
+from convnext_dense.checkpoints.source import read_source
+from convnext_dense.checkpoints.unusable_values import refuse_unusable
+from convnext_dense.text import many
 
 # The part of our models that holds a model of transformers.
 PREFIX = "head."
@@ -65,6 +71,49 @@ def head_parameters(head: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]
         values[name] = torch.empty(shape, device="meta")
     found = {PREFIX + name: value for name, value in values.items()}
     return found | {name: state[name] for name in info["unexpected_keys"] if name in state}
+
+
+class TransformersWeights:
+    """Initializer of mmengine's kind that loads a published head into a model of ours.
+
+    What does not fit is left out, and named in the log: the old backbone, projections from other
+    channels, heads for other classes.
+
+    Args:
+        checkpoint: Folder or hub id.
+    """
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load what fits into the head of a detector or segmenter.
+
+        Raises:
+            OSError: If the weights could not be loaded.
+            RuntimeError: If they are damaged or refused, or nothing of them fits.
+        """
+        read = read_source(self.checkpoint)
+        head = transformers_head(module)
+        given = head_parameters(head, read.state)
+        wanted = {PREFIX + name: value for name, value in head.state_dict().items()}
+        result = compare_parameters(given, wanted)
+        if not result.fitting:
+            raise RuntimeError(f"{read.name} has no parameter that fits a {type(head).__name__}")
+        refuse_unusable(result.fitting, read.name, wanted)
+        module.load_state_dict(result.fitting, strict=False)
+        kept = f"{len(result.fitting)} of {len(wanted)} parameters of the head"
+        lines = [f"{read.name}: {kept} loaded"]
+        lines += [f"  left out: {one}" for one in _stems(result.unknown)]
+        lines += [f"  of another shape: {name} {sizes}" for name, sizes in result.reshaped.items()]
+        lines += [f"  not in the file: {name}" for name in result.missing]
+        print_log("\n".join(lines), logger="current")
+
+
+def _stems(names: Iterable[str]) -> list[str]:
+    """Return the modules that names lie below, three deep, each with its number of names."""
+    counts = Counter(".".join(name.split(".")[:3]) for name in names)
+    return [f"{stem} ({many(count, 'parameter')})" for stem, count in counts.items()]
 
 
 @contextlib.contextmanager

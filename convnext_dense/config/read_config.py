@@ -10,15 +10,30 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.fileio import load
 
+from convnext_dense.config.data.classes import set_classes
+from convnext_dense.config_tree import NUM_CLASSES
+from convnext_dense.heads.transformers.configs import DETECTOR, SEGMENTER
+from convnext_dense.heads.transformers.published import read_published
 from convnext_dense.upstream.file_handlers import plain_files
 from convnext_dense.upstream.package_paths import get_installed_path
 from convnext_dense.zoo.recipes import find_recipe, nearest_recipes, recipes
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
+# What stands before the name of a model of transformers, and the recipes of their heads.
+HF = "hf::"
+_RECIPES = {
+    ("mask2former", DETECTOR): "det/hf_mask2former_convnext_t_coco",
+    ("mask2former", SEGMENTER): "seg/hf_mask2former_convnext_t_ade20k",
+    ("upernet", SEGMENTER): "seg/hf_upernet_convnext_t_ade20k",
+    ("d_fine", DETECTOR): "det/dfine_convnext_t_coco",
+}
+_USUAL_RECIPE = "det/rtdetrv2_convnext_t_coco"
 
 
 def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
     """Read a config file, a recipe by its name, or a config of a package such as ``mmdet::x/y.py``.
+
+    ``hf::NAME`` is a recipe for a model of transformers, which a folder holds or the hub.
 
     Args:
         name: The path or name. A file that exists comes before a recipe of that name.
@@ -32,6 +47,8 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
         RuntimeError: If its code fails; the message names the file and the line.
     """
     name = str(name)
+    if name.startswith(HF):
+        return _published_config(name.removeprefix(HF))
     path = _locate(name)
     with plain_files():
         _check_file(path, ())
@@ -50,6 +67,18 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
             ) from error
         except (Exception, SystemExit) as error:  # code of configs can raise anything
             raise RuntimeError(f"{_place(error, name)}: {_said(error)}") from error
+
+
+def _published_config(name: str) -> Config:
+    published = read_published(name)
+    recipe = _RECIPES.get((published.head["type"], published.owner), _USUAL_RECIPE)
+    cfg = read_config(recipe)
+    cfg.model.backbone = published.backbone
+    cfg.model.head = dict(published.head, num_classes=published.number)
+    if published.classes and published.number != NUM_CLASSES[published.owner]:
+        set_classes(cfg, published.classes)  # others are those of the benchmark
+    cfg.model.init_cfg = dict(type="TransformersWeights", checkpoint=published.source)
+    return cfg
 
 
 def recipe_meant(name: str) -> str | None:

@@ -41,11 +41,16 @@ def arch_of(backbone: Mapping) -> Arch:
 
 
 def known_pyramid(backbone: Mapping) -> Pyramid | None:
-    """Return the maps of mmpretrain's or Meta's ConvNeXt, which need not be installed.
+    """Return the maps of mmpretrain's or Meta's ConvNeXt, or of a stand-in for any backbone.
+
+    They need not be installed.
 
     Returns:
         The maps, or None for any other backbone, also ours, which can be probed.
     """
+    if type_name(backbone) == "TransformersBackbone":  # its head asks the new one for channels
+        strides = backbone["strides"]
+        return Pyramid(tuple(Level(1, stride) for stride in strides), dilated=False, ceil=False)
     foreign = str(backbone.get("type")).startswith(("mmpretrain.", "mmcls."))
     if not is_convnext(backbone) or not (foreign or META_ARGUMENTS & set(backbone)):
         return None

@@ -243,7 +243,10 @@ def _frozen_stages(edits: Edits, path: str, frozen: int, new: NewBackbone) -> in
 
 
 def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
-    """Remove weights of the old backbone, and of a whole model that contains it."""
+    """Remove weights of the old backbone, and of a whole model that contains it.
+
+    Those of a head of transformers stay: they leave out what belonged to the old backbone.
+    """
     why = "weights of the old network"
     for where, owner, key in (
         (path, part, "pretrained"),
@@ -251,10 +254,14 @@ def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
         ("model", edits.cfg["model"], "init_cfg"),
         ("", edits.cfg, "load_from"),
     ):
-        if owner.get(key):
+        if owner.get(key) and not _are_of_the_head(owner[key]):
             if key != "pretrained":
                 edits.warn(f"{where}.{key} ".lstrip(".") + f"is removed: {why} ({owner[key]})")
             edits.set(where, owner, key, None, why)
+
+
+def _are_of_the_head(weights: object) -> bool:
+    return isinstance(weights, Mapping) and weights.get("type") == "TransformersWeights"
 
 
 def set_imports(edits: Edits) -> None:
