@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from mmengine.config import Config
+from collections.abc import Iterator
 
-from convnext_dense.config_tree import evaluators, transforms, walk
+from mmengine.config import Config, ConfigDict
+
+from convnext_dense.config_tree import evaluators, transforms, type_name, walk
+from convnext_dense.heads.transformers.configs import DETECTOR, HEADS
 
 # RoI heads that work without a mask head.
 _MASK_IS_OPTIONAL = ("StandardRoIHead", "CascadeRoIHead")
+# Keys of transforms that load or read masks.
+_LOADING = ("with_mask", "by_mask")
 
 
 def drop_masks(cfg: Config) -> None:
@@ -19,6 +24,26 @@ def drop_masks(cfg: Config) -> None:
     Raises:
         ValueError: If the model has no mask head, or needs its mask head.
     """
+    if box_head(cfg.model) is None:
+        _drop_mask_head(cfg)
+    for _, node in walk(cfg.model.get("data_preprocessor")):
+        if "pad_mask" in node:
+            node.pad_mask = False
+    for _, transform in transforms(cfg):
+        for key in _LOADING:
+            if transform.get(key):
+                transform[key] = False
+    for split in ("val", "test"):
+        for _, evaluator in evaluators(cfg, split):
+            if "segm" in evaluator.get("metric", ()):
+                evaluator.metric = "bbox"
+    checkpoint = cfg.get("default_hooks", {}).get("checkpoint", {})
+    save_best = checkpoint.get("save_best")
+    if isinstance(save_best, str):
+        checkpoint.save_best = save_best.replace("segm_mAP", "bbox_mAP")
+
+
+def _drop_mask_head(cfg: Config) -> None:
     roi_head = cfg.model.get("roi_head", {})
     if not ("bbox_head" in roi_head and roi_head.get("mask_head")):
         raise ValueError(
@@ -32,18 +57,38 @@ def drop_masks(cfg: Config) -> None:
         )
     for key in ("mask_head", "mask_roi_extractor"):
         roi_head.pop(key, None)
-    for _, node in walk(cfg.model.get("data_preprocessor")):
-        if "pad_mask" in node:
-            node.pad_mask = False
-    for _, transform in transforms(cfg):
-        for key in ("with_mask", "by_mask"):
+
+
+def box_head(model: ConfigDict) -> str | None:
+    """Return the name of a model's head of transformers that finds boxes and no masks, or None."""
+    if type_name(model) != DETECTOR:
+        return None
+    kind = HEADS.get(model.head.get("type"))
+    return model.head.type if kind and kind.finds_boxes_alone else None
+
+
+def check_masks(cfg: Config) -> None:
+    """Refuse masks for a head that finds boxes alone.
+
+    Raises:
+        ValueError: If a pipeline loads masks, or an evaluator measures them.
+    """
+    head = box_head(cfg.model)
+    if head is None:
+        return
+    for place in _places_of_masks(cfg):
+        raise ValueError(
+            f"{place}, and the head {head} finds boxes alone: use `box_only=True`, or "
+            "model.head.type='mask2former'"
+        )
+
+
+def _places_of_masks(cfg: Config) -> Iterator[str]:
+    for path, transform in transforms(cfg):
+        for key in _LOADING:
             if transform.get(key):
-                transform[key] = False
+                yield f"{path} has {key}=True"
     for split in ("val", "test"):
-        for _, evaluator in evaluators(cfg, split):
+        for path, evaluator in evaluators(cfg, split):
             if "segm" in evaluator.get("metric", ()):
-                evaluator.metric = "bbox"
-    checkpoint = cfg.get("default_hooks", {}).get("checkpoint", {})
-    save_best = checkpoint.get("save_best")
-    if isinstance(save_best, str):
-        checkpoint.save_best = save_best.replace("segm_mAP", "bbox_mAP")
+                yield f"{path} measures masks (segm)"

@@ -80,6 +80,11 @@ class Head:
     of_backbone: Callable[[Sequence[int], Sequence[int], Mapping], Keys] = _nothing
     defaults: Callable[[int, Mapping], Keys] = _nothing
 
+    @property
+    def finds_boxes_alone(self) -> bool:
+        """Whether it finds boxes and no masks."""
+        return self.translation.get(DETECTOR, "").startswith("boxes.")
+
 
 HEADS: Mapping[str, Head] = {
     "rt_detr_v2": Head(
@@ -200,6 +205,8 @@ def build_config(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedCon
     number = given.pop("num_classes", NUM_CLASSES[owner])
     if type(number) is not int or number < 1:
         raise ValueError(f"head.num_classes is a whole number from 1, got {number!r}")
+    if kind.finds_boxes_alone and given.get("decoder_layers") == 1:
+        raise ValueError("head.decoder_layers is at least 2: transformers ties the others to one")
     names = given.pop("id2label", None) or {label: f"LABEL_{label}" for label in range(number)}
     if len(names) != number:
         raise ValueError(f"head.id2label has {len(names)} names for num_classes={number}")

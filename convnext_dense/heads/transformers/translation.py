@@ -94,6 +94,7 @@ def check_positions(maps: Sequence[Tensor], needed: int, levels: int) -> None:
     if positions < needed:
         listed = ", ".join(f"{height}x{width}" for height, width in sizes)
         raise ValueError(
-            f"head.num_queries={needed} are more than the {positions} positions of the maps "
-            f"({listed}): set at most {positions} queries, or take larger images"
+            f"the head takes {needed} queries from the positions of the maps, and these are "
+            f"{positions} ({listed}): set head.num_queries to {positions} or less, or take larger "
+            "images"
         )

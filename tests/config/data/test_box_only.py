@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from mmengine.config import ConfigDict
 
+from convnext_dense.config.data.box_only import check_masks
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.config_tree import walk
 
@@ -45,3 +47,33 @@ def test_model_that_needs_its_masks_is_refused(load):
     cfg = load("mmdet::ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco.py")
     with pytest.raises(ValueError, match="a MaskScoringRoIHead cannot work without masks"):
         retarget(cfg, box_only=True)
+
+
+class TestHeadsOfTransformers:
+    @pytest.fixture
+    def boxes(self, mask_rcnn):
+        """A recipe with masks, under a head that finds none."""
+        model = dict(type="TransformersDetector", backbone=mask_rcnn.model.backbone)
+        mask_rcnn.model = ConfigDict(model, head=dict(type="rt_detr_v2"))
+        return mask_rcnn
+
+    def test_masks_are_refused(self, boxes):
+        with pytest.raises(
+            ValueError, match=r"with_mask=True, and the head rt_detr_v2 finds boxes"
+        ):
+            check_masks(boxes)
+
+    def test_without_masks_nothing_is_left_to_refuse(self, boxes):
+        cfg = retarget(boxes, box_only=True)
+        check_masks(cfg)
+        assert cfg.val_evaluator.metric == "bbox"
+
+    def test_measured_masks_are_refused(self, boxes):
+        cfg = retarget(boxes, box_only=True)
+        cfg.test_evaluator.metric = ["bbox", "segm"]
+        with pytest.raises(ValueError, match=r"test_evaluator measures masks .*`box_only=True`"):
+            check_masks(cfg)
+
+    def test_a_head_of_masks_takes_them(self, boxes):
+        boxes.model.head.type = "mask2former"
+        check_masks(boxes)
