@@ -1,6 +1,6 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
 # make test-fast: the tests of a minute. make test-long: those that make test leaves out.
-# make dist: build the wheel and the archive of the sources, check them, and try the wheel.
+# make dist: build the wheels and archives of the sources of both distributions, check and try them.
 # make test-lowest: the backbone, weights and operators on the oldest torch that is claimed.
 # make attack: kill, fill, damage and deceive the tools for half an hour.
 PYTHON ?= python3
@@ -72,11 +72,12 @@ test-fast: $(VENV)/installed-test
 test-long: $(VENV)/installed-test
 	$(PYTEST) -m long $(ARGS) || [ $$? -eq 5 ]
 
-# The wheel is built from the archive, so that both are known to be whole.
+# A wheel is built from its archive, so that both are known to be whole.
 dist: $(VENV)/installed
-	rm -rf dist build
+	rm -rf dist build runtime/build
 	$(PIP) install --quiet -c constraints.txt build twine
 	$(BIN)/python -m build
+	$(BIN)/python -m build --outdir dist runtime
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python tests/wheel_trial.py dist
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import shutil
@@ -13,7 +14,10 @@ import zipfile
 
 import pytest
 
-from .wheel_trial import ROOT, check_contents, try_commands
+import convnext_dense
+import convnext_dense_runtime
+
+from .wheel_trial import ROOT, check_contents, check_runtime_contents, try_commands
 
 pytestmark = pytest.mark.slow
 BUILD = "from setuptools import build_meta; print(build_meta.build_wheel(r'{}'))"
@@ -28,20 +32,37 @@ def wheel(tmp_path_factory):
         shutil.copytree(ROOT / folder, place / folder, symlinks=True, ignore=skipped)
     for file in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, place)
+    return build_wheel(place)
+
+
+@pytest.fixture(scope="module")
+def runtime_wheel(tmp_path_factory):
+    """The wheel of the runtime, likewise."""
+    place = tmp_path_factory.mktemp("runtime") / "runtime"
+    skipped = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
+    shutil.copytree(ROOT / "runtime", place, ignore=skipped)
+    return build_wheel(place)
+
+
+def build_wheel(place):
     build = [sys.executable, "-c", BUILD.format(place / "dist")]
     subprocess.run(build, cwd=place, check=True, capture_output=True)
     (built,) = (place / "dist").glob("*.whl")
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """Install the wheel alone into a new environment, and return the folder of its programs."""
-    place = tmp_path_factory.mktemp("environment")
+def install(place, *wheels):
+    """Install wheels alone into a new environment, and return the folder of its programs."""
     venv.create(place)
     pip = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install"]
-    subprocess.run([*pip, "--no-deps", "--no-index", "--quiet", wheel], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", "--quiet", *wheels], check=True)
     return place / "bin"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, runtime_wheel, tmp_path_factory):
+    """Install both wheels alone, and return the folder of their programs."""
+    return install(tmp_path_factory.mktemp("environment"), wheel, runtime_wheel)
 
 
 @pytest.fixture
@@ -65,9 +86,21 @@ def run(installed, tmp_path):
     return run
 
 
-def test_what_the_wheel_holds(wheel):
+def test_what_the_wheels_hold(wheel, runtime_wheel):
     with zipfile.ZipFile(wheel) as archive:
         check_contents(archive.namelist())
+    with zipfile.ZipFile(runtime_wheel) as archive:
+        check_runtime_contents(archive.namelist())
+
+
+def test_the_wheels_are_of_one_version(wheel, runtime_wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
+        required = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
+    version = convnext_dense.__version__
+    assert f"convnext-dense-runtime=={version}" in required
+    assert wheel.name.split("-")[1] == runtime_wheel.name.split("-")[1] == version
+    assert convnext_dense_runtime.__version__ == version
 
 
 def test_it_works_in_an_empty_folder(installed, others, run, tmp_path):

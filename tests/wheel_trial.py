@@ -1,7 +1,7 @@
-"""Try an installed ``convnext-dense`` as a newcomer would; ``make dist`` calls it for the wheel.
+"""Try an installed ``convnext-dense`` as a newcomer would; ``make dist`` calls it for the wheels.
 
-Called as ``wheel_trial.py DIST``: checks the archives in a folder, installs the wheel where nothing
-else is, and runs it in an empty folder.
+Called as ``wheel_trial.py DIST``: checks the archives in a folder, installs the wheels where
+nothing else is, and runs them in an empty folder; then the runtime alone, without torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import venv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,22 @@ COMMANDS = (
     ["test", RECIPE, "run/iter_2.pth", *SETTINGS, "--work-dir", "tested", "--out", "found.json"],
     ["infer", RECIPE, "run/iter_2.pth", "shapes/val", *CLASSES, "--score", "0"],
 )
+# What `make dist` does too: it takes what the commands left, and the extra `export`.
+EXPORT = (
+    ["export", f"run/{RECIPE}.py", "run/iter_2.pth", "-o", "model.onnx"],
+    ["infer", "model.onnx", "shapes/val", "--score", "0", "--save", "json", "-o", "exported"],
+)
+RUNTIME = """
+import json, sys
+from pathlib import Path
+from convnext_dense_runtime import Model
+
+(found,) = Model("model.onnx")("shapes/val/000000.jpg")
+(said,) = Path("exported/json").iterdir()
+assert len(found) == len(json.loads(said.read_text())["scores"]) > 0
+assert found.masks.shape == (len(found), 96, 96)
+assert not {"torch", "mmengine", "mmcv", "cv2"} & set(sys.modules)
+"""
 LEFT = ("run/iter_2.pth", "tested/metrics.json", "found.json", "predictions/pictures")
 
 
@@ -39,14 +55,33 @@ def try_commands(program: Path, folder: Path) -> None:
     Raises:
         AssertionError: If one fails.
     """
+    for command in COMMANDS:
+        run([program, *command], folder)
+    assert [name for name in LEFT if not (folder / name).exists()] == []
+
+
+def run(command: Sequence[str | Path], folder: Path) -> str:
+    """Run a command in a folder, and return what it wrote.
+
+    Raises:
+        AssertionError: If it fails.
+    """
     # Nothing of a checkout may be found.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    for command in COMMANDS:
-        done = subprocess.run(
-            [program, *command], cwd=folder, env=env, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    assert [name for name in LEFT if not (folder / name).exists()] == []
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def check_runtime_contents(names: Iterable[str]) -> None:
+    """Check the names of the files in the runtime's wheel, or in its archive without its folder.
+
+    Raises:
+        AssertionError: If one is missing, or one is there that should not be.
+    """
+    code = {str(path.relative_to(ROOT / "runtime")) for path in files("runtime", "*.py")}
+    assert {name for name in names if name.endswith(".py") and name != "setup.py"} == code
+    assert any(Path(name).name == "LICENSE" for name in names)
 
 
 def check_contents(names: Iterable[str]) -> None:
@@ -73,27 +108,53 @@ def files(folder: str, pattern: str) -> list[Path]:
 
 def main(dist: Path) -> None:
     """Check and try what ``make dist`` has built."""
-    (wheel,), (source,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
-    with zipfile.ZipFile(wheel) as archive:
-        check_contents(archive.namelist())
-    with tarfile.open(source) as archive:
-        kept = [member.name for member in archive.getmembers() if member.isfile()]
-        check_contents(name.partition("/")[2] for name in kept)
+    checks = {"convnext_dense": check_contents, "convnext_dense_runtime": check_runtime_contents}
+    wheels = {}
+    for name, check in checks.items():
+        (wheels[name],) = dist.resolve().glob(f"{name}-*.whl")
+        (source,) = dist.glob(f"{name}-*.tar.gz")
+        with zipfile.ZipFile(wheels[name]) as archive:
+            check(archive.namelist())
+        with tarfile.open(source) as archive:
+            kept = [member.name for member in archive.getmembers() if member.isfile()]
+            check([name.partition("/")[2] for name in kept])
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder, "venv")
-        venv.create(place, with_pip=True)
-        pip = [place / "bin" / "python", "-m", "pip", "--quiet"]
-        pinned = ["install", "-c", str(ROOT / "constraints.txt")]
-        subprocess.run([*pip, *pinned, "torch", "setuptools"], check=True)
-        subprocess.run([*pip, *pinned, f"{wheel.resolve()}[lite]"], check=True)
-        # A server without a display lacks what OpenCV's windows need.
-        if subprocess.run([pip[0], "-c", "import cv2"], capture_output=True).returncode:
-            subprocess.run([*pip, "uninstall", "--yes", "opencv-python"], check=True)
-            subprocess.run([*pip, *pinned, "opencv-python-headless"], check=True)
         empty = Path(folder, "empty")
         empty.mkdir()
-        try_commands(place / "bin" / "convnext-dense", empty)
-    print(f"{wheel.name}: made data, trained, tested and predicted where nothing else is installed")
+        program = install_all(Path(folder, "venv"), wheels)
+        try_commands(program, empty)
+        for command in EXPORT:
+            run([program, *command], empty)
+        runtime = f"{wheels['convnext_dense_runtime']}[onnxruntime,pictures]"
+        python = install(Path(folder, "runtime"), runtime)
+        run([python, "-c", RUNTIME], empty)
+    print(
+        f"{wheels['convnext_dense'].name}: made data, trained, tested, predicted and exported "
+        f"where nothing else is; {wheels['convnext_dense_runtime'].name}: ran the export"
+    )
+
+
+def install_all(place: Path, wheels: Mapping[str, Path]) -> Path:
+    """Install both wheels with what they need, and return the program ``convnext-dense``."""
+    python = install(place, "torch", "setuptools")
+    pip = [python, "-m", "pip", "--quiet"]
+    pinned = ["install", "-c", str(ROOT / "constraints.txt")]
+    both = [str(wheels["convnext_dense_runtime"]), f"{wheels['convnext_dense']}[lite,export]"]
+    subprocess.run([*pip, *pinned, *both], check=True)
+    # A server without a display lacks what OpenCV's windows need.
+    if subprocess.run([python, "-c", "import cv2"], capture_output=True).returncode:
+        subprocess.run([*pip, "uninstall", "--yes", "opencv-python"], check=True)
+        subprocess.run([*pip, *pinned, "opencv-python-headless"], check=True)
+    return place / "bin" / "convnext-dense"
+
+
+def install(place: Path, *what: str) -> Path:
+    """Install distributions into a new environment, and return its Python."""
+    venv.create(place, with_pip=True)
+    python = place / "bin" / "python"
+    pip = [python, "-m", "pip", "--quiet", "install", "-c", str(ROOT / "constraints.txt")]
+    subprocess.run([*pip, *what], check=True)
+    return python
 
 
 if __name__ == "__main__":
