@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convnext_dense.checkpoints.origin import identifying_name
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.pipelines import RGB
-from convnext_dense.export.graph import padding
+from convnext_dense.export.graph import mask_kind, mask_threshold, padding, sliding_window
 from convnext_dense.inference.model import dataset_meta, test_dataset
 from convnext_dense.version import STACK, __version__, installed_version
 from convnext_dense.zoo.licences import find_licence
@@ -23,7 +23,7 @@ RESIZING = ("Resize",)
 PADDING = ("Pad",)
 NEUTRAL = ("LoadAnnotations", "LoadLabelMap", "PackDetInputs", "PackSegInputs")
 # Keys of a model's config whose types people know it by.
-PARTS = ("backbone", "neck", "rpn_head", "roi_head", "bbox_head", "mask_head", "decode_head")
+PARTS = ("backbone", "neck", "rpn_head", "roi_head", "bbox_head", "mask_head", "decode_head", "panoptic_head")
 
 
 def describe(
@@ -55,6 +55,7 @@ def describe(
     divisor, _ = padding(preprocessor)
     least = max(1, int(getattr(model.backbone, "least_size", 1)) - divisor + 1)
     is_detector = hasattr(model, "with_mask")
+    masks = mask_kind(model) if is_detector else None
     return Metadata(
         task="detection" if is_detector else "segmentation",
         classes=tuple(meta["classes"]),
@@ -68,9 +69,9 @@ def describe(
         size=size,
         smallest=size or (least, least),
         score=score_threshold(cfg.model) if is_detector else 0.0,
-        masks="box" if is_detector and model.with_mask else None,
-        mask_threshold=mask_threshold(cfg.model),
-        sliding=sliding_window(cfg.model),
+        masks=masks,
+        mask_threshold=mask_threshold(model) if masks else 0.5,
+        sliding=sliding_window(cfg.model.get("test_cfg")),
         **(
             {}
             if is_detector
@@ -137,25 +138,10 @@ def score_threshold(model: ConfigDict) -> float:
     return float((options.get("rcnn") or options).get("score_thr", 0.0))
 
 
-def mask_threshold(model: ConfigDict) -> float:
-    """Return the probability from which on a pixel belongs to an object."""
-    options = model.get("test_cfg") or {}
-    return float((options.get("rcnn") or options).get("mask_thr_binary", 0.5))
-
-
 def threshold(model: BaseModel) -> float:
     """Return the probability above which a pixel of a single channel is of the class."""
     head: Any = model.decode_head
     return float(head.threshold or 0)  # None where there are several channels
-
-
-def sliding_window(model: ConfigDict) -> tuple[int, int, int, int] | None:
-    """Return height and width of a segmenter's window and of its stride, or None."""
-    options = model.get("test_cfg") or {}
-    if options.get("mode") != "slide":
-        return None
-    (height, width), (down, right) = options["crop_size"], options["stride"]
-    return int(height), int(width), int(down), int(right)
 
 
 def parts(model: ConfigDict) -> str:

@@ -28,6 +28,14 @@ HEADS: dict[str, tuple[str, ...]] = {
         "GFLHead",
         "RTMDetHead",
         "RTMDetSepBNHead",
+        "RTMDetInsHead",
+        "RTMDetInsSepBNHead",
+        # of DETR and its kin
+        "DETRHead",
+        "ConditionalDETRHead",
+        "DABDETRHead",
+        "DeformableDETRHead",
+        "DINOHead",
         # of RoIs
         "BBoxHead",
         "ConvFCBBoxHead",
@@ -36,6 +44,15 @@ HEADS: dict[str, tuple[str, ...]] = {
     ),
     "mask_head": ("FCNMaskHead", "HTCMaskHead"),
     "semantic_head": ("FusedSemanticHead",),
+    "panoptic_head": ("MaskFormerHead", "Mask2FormerHead"),
+}
+# Decode heads that cannot, and why. Any other may pass: the comparison with PyTorch decides.
+UNABLE = {
+    "DMHead": "the size of its kernels depends on the picture",
+    "LightHamHead": "it draws new random numbers for every picture",
+    "PSAHead": "ONNX has no operator for its masks",
+    "SideAdapterCLIPHead": "it needs CLIP beside the backbone",
+    "VPDDepthHead": "it estimates depth",
 }
 MODELS_KNOWN = (
     "FasterRCNN",
@@ -47,9 +64,17 @@ MODELS_KNOWN = (
     "ATSS",
     "GFL",
     "RTMDet",
+    "DETR",
+    "ConditionalDETR",
+    "DABDETR",
+    "DeformableDETR",
+    "DINO",
+    "MaskFormer",
+    "Mask2Former",
     "SingleStageDetector",
     "TwoStageDetector",
     "EncoderDecoder",
+    "CascadeEncoderDecoder",
 )
 LIBRARIES = ("mmdet", "mmseg", "convnext_dense")
 
@@ -68,6 +93,14 @@ def refuse(cfg: Config) -> None:
                 raise ValueError(
                     f"{key} {said} cannot be exported: {', '.join(known)} can, and no other {key}"
                 )
+        for node in _as_list(cfg.model.get("decode_head")):
+            if reason := UNABLE.get(_library_class(node)):
+                raise ValueError(f"decode_head {type_name(node)} cannot be exported: {reason}")
+        if cfg.model.get("panoptic_head") and not cfg.model.test_cfg.get("instance_on"):
+            raise ValueError(
+                "the model finds no objects: test_cfg.instance_on is not set. Panoptic results "
+                "cannot be exported"
+            )
 
 
 def _parts(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, tuple[str, ...]]]:
@@ -76,6 +109,10 @@ def _parts(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, tuple[str, ...]
         names = [name for name in path.split(".") if not name.isdigit()]
         if "type" in node and names[-1] in HEADS:
             yield names[-1], node, HEADS[names[-1]]
+
+
+def _as_list(heads: ConfigDict | list | None) -> list:
+    return heads if isinstance(heads, list) else [heads] if heads else []
 
 
 def _library_class(node: ConfigDict) -> str:

@@ -5,8 +5,9 @@ The outputs are those that :mod:`convnext_dense_runtime.metadata` lists.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from convnext_dense_runtime.label_maps import slide
 from convnext_dense_runtime.results import Detections, Segmentation
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
 
 INPUT = "image"
+# Runs an exported model: input in, outputs out.
+Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 class Graph(nn.Module):
@@ -56,6 +60,10 @@ class Graph(nn.Module):
         """Return the pixels of masks that are as near as ``margin`` to the threshold, (N, H, W)."""
         raise NotImplementedError  # only of detectors with masks
 
+    def outputs_of(self, run: Run, image: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs for a picture (1, C, H, W), in windows if the model slides them."""
+        return [np.asarray(output) for output in run(image)]
+
     def prepare(self, image: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Normalise and pad a picture (1, C, H, W), and return it with what mm* say about it."""
         preprocessor: Any = self.model.data_preprocessor
@@ -87,13 +95,33 @@ def padding(preprocessor: Any) -> tuple[int, float]:  # noqa: ANN401  of mmdet o
     return int(options.get("size_divisor") or 1), float(preprocessor.pad_val)
 
 
+def mask_kind(model: Any) -> str | None:  # noqa: ANN401  a detector
+    """Return what the masks of a detector are, as :class:`Metadata` names it, or None."""
+    if model.with_mask:
+        return "box"
+    # Mask2Former and its kin, RTMDet-Ins
+    is_whole = hasattr(model, "panoptic_head") or hasattr(model.bbox_head, "mask_head")
+    return "picture" if is_whole else None
+
+
+def mask_threshold(model: Any) -> float:  # noqa: ANN401  a detector with masks
+    """Return the value above which a pixel belongs to an object: see :class:`Metadata`."""
+    if mask_kind(model) == "box":
+        return float(model.test_cfg.rcnn.mask_thr_binary)
+    # What is compared is a logit.
+    probability = float(model.test_cfg.get("mask_thr_binary", 0.5))
+    return math.log(probability / (1 - probability))
+
+
 class DetectorGraph(Graph):
     """A detector: boxes, scores and labels of a fixed number of objects, and perhaps masks."""
 
     def __init__(self, model: BaseModel) -> None:
         super().__init__(model)
-        masks = ("masks",) if model.with_mask else ()
-        self.outputs = ("boxes", "scores", "labels", *masks)
+        self.masks = mask_kind(model)
+        self.outputs = ("boxes", "scores", "labels", *(["masks"] if self.masks else []))
+        if self.masks == "picture":
+            self.free = {"masks": {1: "height", 2: "width"}}
 
     def forward(self, image: Tensor) -> Sequence[Tensor]:
         """Return boxes (N, 4), scores (N,), labels (N,) and perhaps masks (N, h, w)."""
@@ -147,7 +175,9 @@ class DetectorGraph(Graph):
         """Return which pixels are this far above the threshold, (N, H, W)."""
         from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
-        threshold = self.model.test_cfg.rcnn.mask_thr_binary + above
+        threshold = mask_threshold(self.model) + above
+        if self.masks == "picture":
+            return masks > threshold
         pasted = np.zeros((len(boxes), *size), bool)
         for number, (mask, box) in enumerate(zip(masks, boxes, strict=True)):
             values = torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None]
@@ -180,9 +210,29 @@ class SegmentorGraph(Graph):
             labels = self.model.test_step(batch)[0].pred_sem_seg.data[0]
         return Segmentation(labels.cpu().numpy().astype(np.uint8), ())
 
+    def outputs_of(self, run: Run, image: np.ndarray) -> list[np.ndarray]:
+        """Return the logits of a picture (1, C, H, W), in windows if the model slides them."""
+        windows = sliding_window(self.model.test_cfg)
+        if windows is None:
+            return super().outputs_of(run, image)
+        return [slide(lambda batch: run(batch)[0], image[0], windows, 1)[None]]
+
     def read(self, outputs: Sequence[np.ndarray], size: tuple[int, int]) -> Segmentation:
         """Return the label map of logits."""
-        return Segmentation(outputs[0][0].argmax(0).astype(np.uint8), ())
+        logits = torch.from_numpy(outputs[0][0])
+        if len(logits) == 1:
+            labels = logits[0].sigmoid() > self.model.decode_head.threshold
+        else:
+            labels = logits.argmax(0)
+        return Segmentation(labels.numpy().astype(np.uint8), ())
+
+
+def sliding_window(test_cfg: Mapping[str, Any] | None) -> tuple[int, int, int, int] | None:
+    """Return height and width of a segmenter's window and of its stride, or None."""
+    if not test_cfg or test_cfg.get("mode") != "slide":
+        return None
+    (height, width), (down, right) = test_cfg["crop_size"], test_cfg["stride"]
+    return int(height), int(width), int(down), int(right)
 
 
 def make_graph(model: BaseModel) -> Graph:

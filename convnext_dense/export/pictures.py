@@ -30,11 +30,14 @@ SMALLEST_SCENE = 96
 
 
 def traced_size(metadata: Metadata) -> tuple[int, int]:
-    """Return (height, width) of the picture to trace with."""
+    """Return (height, width) of the picture to trace with.
+
+    It is one that needs padding, or else a trace has none of what models do about the border.
+    """
     if metadata.size:
         return metadata.size
     step = max(metadata.divisor, 32)
-    return 2 * step, 3 * step
+    return 2 * step - 5, 3 * step - 7
 
 
 def generated(metadata: Metadata, seed: int = 0) -> Iterator[Picture]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convnext_dense.export.graph import INPUT, Graph
+from convnext_dense.export.graph import INPUT, Graph, Run
 from convnext_dense_runtime.results import Detections, Segmentation
 
 # What is still equal.
@@ -20,8 +20,6 @@ MASK = 0.999  # IoU
 PIXELS = 0.9999  # share of a label map
 # Detections this near to the cut-off may be in one of the two results only, and this share of them.
 MAY_CHANGE = 0.01
-
-Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 class DifferentError(RuntimeError):
@@ -106,7 +104,7 @@ def compare(graph: Graph, run: Run, pictures: Iterable[Picture], cut_off: float)
     for picture in pictures:
         height, width = picture.values.shape[2:]
         wanted = graph.reference(torch.from_numpy(picture.values))
-        outputs = [np.asarray(one) for one in run(picture.values)]
+        outputs = graph.outputs_of(run, picture.values)
         got = graph.read(outputs, (height, width))
         try:
             if isinstance(wanted, Detections) and isinstance(got, Detections):

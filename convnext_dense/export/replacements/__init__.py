@@ -9,9 +9,14 @@ the picture: a row that is missing has score 0 and an empty box.
 from convnext_dense.export.replacements import (  # noqa: F401  registers them
     boxes,
     dense,
+    detr,
     masks,
+    metainfo,
     nms,
+    picture_masks,
+    pooling,
     roi,
+    sizes,
     torch_onnx,
 )
 from convnext_dense.export.replacements.replace import exportable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import sys
@@ -12,6 +13,8 @@ from typing import Any, TypeAlias
 
 # An object of a class of upstream's, which have no types here.
 Upstream: TypeAlias = Any
+# What a module has under the name of a function of Python.
+_ABSENT = object()
 # By the place of what is replaced, its module and its name there: the function, and whether it
 # stands in for it in all threads.
 _REPLACEMENTS: dict[tuple[str, str], tuple[Callable, bool]] = {}
@@ -32,7 +35,8 @@ def replaces(*places: str, in_all_threads: bool = False) -> Callable[[Callable],
     Args:
         places: Where the originals are defined, such as ``mmcv.ops.nms:batched_nms`` or
             ``mmcv.ops.roi_align:RoIAlign.forward``. A method stands for all classes that inherit
-            it, and for none that overrides it.
+            it, and for none that overrides it. The name of a function of Python, such as ``int``,
+            stands for it in that module alone.
         in_all_threads: Whether other threads need the replacement too while one exports.
     """
 
@@ -80,7 +84,7 @@ def _put_in_place() -> None:
                 original = vars(owner)[attribute]
                 _set(owner, attribute, _switch(original, function, in_all_threads))
                 continue
-            original = getattr(module, name)
+            original = getattr(module, name, None) or getattr(builtins, name)
             replaced = _switch(original, function, in_all_threads)
             for place in {module_name: module, **_importers(name, original)}.values():
                 _set(place, name, replaced)
@@ -99,14 +103,17 @@ def _importers(name: str, original: object) -> dict[str, ModuleType]:
 
 
 def _set(owner: Upstream, name: str, value: object) -> None:
-    _undo.append((owner, name, vars(owner)[name]))
+    _undo.append((owner, name, vars(owner).get(name, _ABSENT)))
     setattr(owner, name, value)
 
 
 def _put_back() -> None:
     while _undo:
         owner, name, value = _undo.pop()
-        setattr(owner, name, value)
+        if value is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
 
 
 def _switch(original: Upstream, replacement: Callable, in_all_threads: bool) -> Upstream:
