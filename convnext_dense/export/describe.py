@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from convnext_dense.checkpoints.origin import identifying_name
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.pipelines import RGB
-from convnext_dense.export.graph import mask_kind, mask_threshold, padding, sliding_window
+from convnext_dense.export.graph import (
+    binary_threshold,
+    mask_kind,
+    mask_threshold,
+    padding,
+    sliding_window,
+)
 from convnext_dense.inference.model import dataset_meta, test_dataset
 from convnext_dense.version import STACK, __version__, installed_version
 from convnext_dense.zoo.licences import find_licence
@@ -23,7 +29,8 @@ RESIZING = ("Resize",)
 PADDING = ("Pad",)
 NEUTRAL = ("LoadAnnotations", "LoadLabelMap", "PackDetInputs", "PackSegInputs")
 # Keys of a model's config whose types people know it by.
-PARTS = ("backbone", "neck", "rpn_head", "roi_head", "bbox_head", "mask_head", "decode_head", "panoptic_head")
+HEADS = ("rpn_head", "roi_head", "bbox_head", "mask_head", "panoptic_head", "decode_head")
+PARTS = ("backbone", "neck", *HEADS)
 
 
 def describe(
@@ -75,7 +82,7 @@ def describe(
         **(
             {}
             if is_detector
-            else dict(align_corners=model.align_corners, threshold=threshold(model))
+            else dict(align_corners=model.align_corners, threshold=binary_threshold(model))
         ),
         model=parts(cfg.model),
         licence=licence(cfg.model, checkpoint),
@@ -136,12 +143,6 @@ def score_threshold(model: ConfigDict) -> float:
     """Return the score that detections exceed: the last one's of a two-stage detector."""
     options = model.get("test_cfg") or {}
     return float((options.get("rcnn") or options).get("score_thr", 0.0))
-
-
-def threshold(model: BaseModel) -> float:
-    """Return the probability above which a pixel of a single channel is of the class."""
-    head: Any = model.decode_head
-    return float(head.threshold or 0)  # None where there are several channels
 
 
 def parts(model: ConfigDict) -> str:

@@ -100,7 +100,9 @@ def mask_kind(model: Any) -> str | None:  # noqa: ANN401  a detector
     if model.with_mask:
         return "box"
     # Mask2Former and its kin, RTMDet-Ins
-    is_whole = hasattr(model, "panoptic_head") or hasattr(model.bbox_head, "mask_head")
+    is_whole = hasattr(model, "panoptic_head") or hasattr(
+        getattr(model, "bbox_head", None), "mask_head"
+    )
     return "picture" if is_whole else None
 
 
@@ -221,10 +223,17 @@ class SegmentorGraph(Graph):
         """Return the label map of logits."""
         logits = torch.from_numpy(outputs[0][0])
         if len(logits) == 1:
-            labels = logits[0].sigmoid() > self.model.decode_head.threshold
+            labels = logits[0].sigmoid() > binary_threshold(self.model)
         else:
             labels = logits.argmax(0)
         return Segmentation(labels.numpy().astype(np.uint8), ())
+
+
+def binary_threshold(model: Any) -> float:  # noqa: ANN401  a segmenter
+    """Return the probability above which a pixel of a single channel is of the class."""
+    head = model.decode_head
+    last = head[-1] if isinstance(head, nn.ModuleList) else head
+    return float(getattr(last, "threshold", None) or 0)  # None where there are several channels
 
 
 def sliding_window(test_cfg: Mapping[str, Any] | None) -> tuple[int, int, int, int] | None:

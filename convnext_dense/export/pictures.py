@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from convnext_dense_runtime.metadata import Metadata
 
-# Height and width of the generated pictures as parts of the pipeline's longer and shorter side:
-# lying, upright, and small; none is a multiple of 32 where the sides are usual ones.
+# Sides of the generated pictures as parts of the pipeline's longer and shorter side: a picture that
+# lies, one that is upright, and a small one; none is a multiple of 32 where the sides are usual ones.
 SHAPES = ((1.0, 0.79), (0.57, 0.73), (0.41, 0.37))
+# Where the pipeline pads pictures, the model may need sides that are multiples of its last stride.
+STRIDE = 32
 # The sides where the pipeline keeps each picture's size.
 SIDE = 512
 SMALLEST_SCENE = 96
@@ -32,12 +34,14 @@ SMALLEST_SCENE = 96
 def traced_size(metadata: Metadata) -> tuple[int, int]:
     """Return (height, width) of the picture to trace with.
 
-    It is one that needs padding, or else a trace has none of what models do about the border.
+    It has places for the 900 queries of DINO. And it is one that needs padding, or else the trace
+    would have none of what models do about the border; where a pipeline pads, they do nothing.
     """
     if metadata.size:
         return metadata.size
-    step = max(metadata.divisor, 32)
-    return 2 * step - 5, 3 * step - 7
+    step = max(metadata.divisor, STRIDE)
+    less = 0 if metadata.pad else step // 4
+    return 8 * step - less, 10 * step - less
 
 
 def generated(metadata: Metadata, seed: int = 0) -> Iterator[Picture]:
@@ -52,20 +56,17 @@ def sizes(metadata: Metadata) -> list[tuple[int, int]]:
     if metadata.size:
         return [metadata.size] * len(SHAPES)
     given = metadata.pad.size if metadata.pad else metadata.resize.scale or (SIDE, SIDE)
-    long, short = max(given), min(given)
-    least = max(metadata.smallest)
+    if metadata.sliding:
+        given = metadata.sliding[:2]
+    sides = max(given), min(given)
+    step = STRIDE if metadata.pad else 1
     found = []
-    for number, (first, second) in enumerate(SHAPES):
-        height, width = (
-            (short * first, long * second)
-            if number % 2 == 0
-            else (
-                long * first,
-                short * second,
-            )
-        )
-        found.append((max(least, int(height)), max(least, int(width))))
-    return [size if size != traced_size(metadata) else (size[0] + 1, size[1]) for size in found]
+    for number, parts in enumerate(SHAPES):
+        pair = [int(part * side) for part, side in zip(parts, sides, strict=True)]
+        pair = [max(side // step * step, *metadata.smallest) for side in pair]
+        height, width = pair if number % 2 else pair[::-1]
+        found.append((height, width))
+    return [size if size != traced_size(metadata) else (size[0] + step, size[1]) for size in found]
 
 
 def generate(size: tuple[int, int], channels: int, seed: int) -> np.ndarray:

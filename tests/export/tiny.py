@@ -3,6 +3,7 @@
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import InstanceData
 from torch import nn
 
 from convnext_dense.benchmark.random_weights import spread_weights
@@ -17,15 +18,20 @@ FEWER = dict(nms_pre=200, max_per_img=40)
 WIDTHS = ("in_channels", "out_channels", "feat_channels", "conv_out_channels", "fc_out_channels")
 
 
-def tiny_config(name: str, scale=(128, 96), **overrides) -> Config:
-    """Return a config of mmdet or mmseg with few channels and classes over ConvNeXt-atto."""
+def tiny_config(name: str, scale=(128, 96), narrow=True, **overrides) -> Config:
+    """Return a config of mmdet or mmseg with few channels and classes over ConvNeXt-atto.
+
+    ``narrow=False`` leaves the widths of heads as they are, for heads that name them otherwise.
+    """
     enable()
-    options = RunOptions(name, backbone="atto", weights="none", classes=CLASSES)
+    is_segmenter = name.startswith("mmseg::")
+    classes = None if is_segmenter else CLASSES  # a data set of mmseg knows its own alone
+    options = RunOptions(name, backbone="atto", weights="none", classes=classes)
     cfg = plan_run(options, SWAP).config
     for path, node in walk(cfg.model, "model"):
         if "backbone" in path:
             continue
-        for key in WIDTHS:
+        for key in WIDTHS if narrow else ():
             if isinstance(node.get(key), int):
                 node[key] = SMALLER.get(node[key], node[key])
         if "num_classes" in node:
@@ -38,6 +44,8 @@ def tiny_config(name: str, scale=(128, 96), **overrides) -> Config:
     for _, node in walk(cfg.test_dataloader.dataset):
         if node.get("type") == "Resize":
             node["scale"] = scale
+    if is_segmenter:
+        cfg.test_dataloader.dataset["type"] = "BaseSegDataset"
     cfg.test_dataloader.dataset["metainfo"] = dict(classes=CLASSES)
     return cfg
 
@@ -49,3 +57,20 @@ def build(cfg: Config, seed: int = 0) -> nn.Module:
         model = MODELS.build(cfg.model)
     spread_weights(model, seed)
     return model.eval()
+
+
+@torch.no_grad()
+def spread_queries(head: nn.Module, features: list[torch.Tensor]) -> None:
+    """Make the queries of a Mask2Former differ in class and mask, which random weights do not.
+
+    Args:
+        head: Its head.
+        features: Of a picture, for which the queries then differ around zero.
+    """
+    nn.init.normal_(head.query_feat.weight, std=3)
+    nn.init.normal_(head.cls_embed.weight)
+    mask_feature = head.pixel_decoder.mask_feature
+    mask_feature.weight.mul_(0.5)
+    mask_feature.bias.sub_(head.pixel_decoder(features)[0].mean((0, 2, 3)))
+    logits, _ = head(features, [InstanceData()])
+    head.cls_embed.bias.sub_(logits[-1].mean((0, 1)))
