@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from .tiny import CLASSES, build, spread_queries, tiny_config
 
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
@@ -11,6 +10,8 @@ from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate, generated, traced_size
 from convnext_dense.export.replacements import exportable
 from convnext_dense.export.verify import PIXELS, compare, onnxruntime_of
+
+from .tiny import CLASSES, build, spread_queries, tiny_config
 
 ADE = "4xb4-80k_ade20k-512x512.py"
 # The config, and what makes its head small.

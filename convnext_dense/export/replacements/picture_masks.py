@@ -71,7 +71,7 @@ def rtmdet_instances(
     img_meta: dict | None = None,
 ) -> InstanceData:
     """Return the best boxes, with logits as masks."""
-    assert not rescale  # boxes are wanted in pixels of the input
+    assert not rescale and img_meta  # boxes are wanted in pixels of the input
     scores = results.scores
     if "score_factors" in results:
         scores = scores * results.pop("score_factors")

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from convnext_dense.export.replacements.replace import replaces
+from convnext_dense.export.replacements.sizes import Size
 
 
-def window_averages(length: int | Tensor, windows: int) -> Tensor:
+def window_averages(length: Size, windows: int) -> Tensor:
     """Return the matrix whose row i averages window i of adaptive pooling: (windows, length)."""
     window = torch.arange(windows)[:, None]
     start = window * length // windows
@@ -23,7 +24,7 @@ def window_averages(length: int | Tensor, windows: int) -> Tensor:
     return ((place >= start) & (place < end)).float() / (end - start)
 
 
-def pool_by_products(x: Tensor, output_size: int | None | Sequence[int | None]) -> Tensor:
+def pool_by_products(x: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Return ``adaptive_avg_pool2d(x, output_size)`` of maps (N, C, H, W), to 1e-6."""
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size, output_size)
@@ -37,7 +38,7 @@ def pool_by_products(x: Tensor, output_size: int | None | Sequence[int | None]) 
 
 @replaces("torch.nn.functional:adaptive_avg_pool2d")
 def adaptive_avg_pool2d(
-    original: Callable, input: Tensor, output_size: int | None | Sequence[int | None]
+    original: Callable, input: Tensor, output_size: int | Sequence[int | None] | None
 ) -> Tensor:
     """Return the pooled maps; by products only where the size is not known."""
     if not torch.jit.is_tracing() or output_size in (1, (1, 1), [1, 1]):

@@ -45,9 +45,7 @@ def least(original: Callable, *values: Size) -> Size:
 
 
 @replaces("torch:linspace")
-def linspace(
-    original: Callable, start: Size, end: Size, steps: Size, **options: torch.dtype | torch.device
-) -> Tensor:
+def linspace(original: Callable, start: Size, end: Size, steps: Size, **options: Size) -> Tensor:
     """Return ``steps`` numbers from ``start`` to ``end``; the exporter divides by 0 for one."""
     if not is_traced(start, end, steps):
         return original(start, end, steps, **options)
