@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convnext_dense_runtime.metadata import Metadata
 
 # Sides of the generated pictures as parts of the pipeline's longer and shorter side: a picture that
-# lies, one that is upright, and a small one; none is a multiple of 32 where the sides are usual ones.
+# lies, one that is upright, and a small one; none is a multiple of 32 of usual sides.
 SHAPES = ((1.0, 0.79), (0.57, 0.73), (0.41, 0.37))
 # Where the pipeline pads pictures, the model may need sides that are multiples of its last stride.
 STRIDE = 32

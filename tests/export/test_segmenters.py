@@ -25,7 +25,7 @@ FAMILIES = {
         {"decode_head.channels": 32},
     ),
     "OCRNet": (
-        f"ocrnet/ocrnet_hr18_{ADE}",
+        "ocrnet/ocrnet_r101-d8_8xb2-40k_cityscapes-512x1024.py",
         {"decode_head.1.channels": 32, "decode_head.1.ocr_channels": 16},
     ),
     "PointRend": (

@@ -125,6 +125,9 @@ class Finds:
         assert isinstance(image, torch.Tensor)
         return self.wanted
 
+    def outputs_of(self, run, image):
+        return run(image)
+
     def read(self, outputs, size):
         return self.got
 

@@ -23,7 +23,7 @@ def predict(
     img_meta: dict,
     rescale: bool = True,
 ) -> InstanceData:
-    """Return the boxes of a picture, clipped once more: a trace loses that mmdet does it in place."""
+    """Return the boxes of a picture, clipped once more: a trace loses what is done in place."""
     assert not rescale  # boxes are wanted in pixels of the input
     results = original(self, cls_score, bbox_pred, img_meta, rescale)
     results.bboxes = clip(results.bboxes, img_meta["img_shape"])
