@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from convnext_dense.data.formats.geometry import Box, box_polygon, extent
-from convnext_dense.data.formats.grouping import ShapeError
+from convnext_dense.data.formats.grouping import ShapeError, rle_box
 from convnext_dense.data.formats.json_files import kind_of, read_json
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.reader import Reader
@@ -213,8 +213,4 @@ def _box_of(box: object, rle: dict | None, polygons: Sequence[np.ndarray]) -> Bo
         return extent(tuple(polygons))
     if rle is None:
         raise ValueError
-    from pycocotools.mask import frPyObjects, toBbox
-
-    encoded = frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
-    x, y, w, h = map(float, toBbox(encoded))
-    return x, y, x + w, y + h
+    return rle_box(rle)

@@ -11,15 +11,16 @@ CIRCLE_POINTS = 64
 
 def extent(polygons: tuple[np.ndarray, ...]) -> Box:
     """Return x1, y1, x2, y2 around all points of (N, 2) polygons."""
-    points = np.concatenate(polygons)
-    (x1, y1), (x2, y2) = points.min(0), points.max(0)
-    return float(x1), float(y1), float(x2), float(y2)
+    points = polygons[0] if len(polygons) == 1 else np.concatenate(polygons)
+    (x1, y1), (x2, y2) = points.min(0).tolist(), points.max(0).tolist()
+    return x1, y1, x2, y2
 
 
 def area(polygon: np.ndarray) -> float:
-    """Return the area of an (N, 2) polygon, from its own corner to keep all digits."""
+    """Return the area of an (N, 2) polygon."""
+    # Counted from its first corner, all digits are kept, and the last side adds nothing.
     x, y = (polygon - polygon[0]).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:])) / 2
 
 
 def box_polygon(box: Box) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convnext_dense.data.formats.geometry import box_polygon, extent
+from convnext_dense.data.formats.geometry import Box, box_polygon, extent
 from convnext_dense.data.formats.source import Object
 
 
@@ -29,6 +29,15 @@ def decode(rle: dict) -> np.ndarray:
 
     coded = frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
     return decode(coded).astype(bool)
+
+
+def rle_box(rle: dict) -> Box:
+    """Return x1, y1, x2, y2 around the pixels of run lengths, whose counts were checked."""
+    from pycocotools.mask import frPyObjects, toBbox
+
+    coded = frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
+    x, y, w, h = toBbox(coded).tolist()
+    return x, y, x + w, y + h
 
 
 def mask_object(label: str, part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> Object:

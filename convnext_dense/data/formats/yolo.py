@@ -144,7 +144,7 @@ class Yolo(Reader):
             return None
         if len(numbers) > 4:
             return outlined(label, [np.reshape(numbers, (-1, 2)) * size], place)
-        x, y, w, h = np.array(numbers) * (size * 2)
+        x, y, w, h = (share * side for share, side in zip(numbers, size * 2, strict=True))
         return Object(label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), place=place)
 
     def _is_pose(self, numbers: list[float]) -> bool:

@@ -79,6 +79,8 @@ def test_boxes_polygons_masks_and_crowds_stay_whole(one):
         (dict(bbox=[5, 5, 10, 10], category_id=99), "unknown category", 1),
         (dict(bbox=[5, 5, 10, 10], image_id=99), "unknown image", 1),
         (dict(bbox=[1, 2, 10, 5]), "twice", 1),
+        (dict(bbox=[0, 0, 0, 0], segmentation=[SQUARE]), "that of the outline", 0),
+        (dict(bbox=[5, 5, 9, 9], segmentation=[SQUARE, [1, 1, 5, 5, 9, 9]]), "parts of", 0),
         (dict(bbox=[5, 5, 10, 10], segmentation=[[5, 5, 15, 15]]), "two corners", 0),
         (dict(bbox=[5, 5, 10, 10], keypoints=[1, 2, 2]), "keypoints", 0),
     ],
