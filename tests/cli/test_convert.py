@@ -154,6 +154,15 @@ def test_bad_input_is_one_line(cli, yolo, args, said):
     assert sorted(path.name for path in Path().iterdir()) == ["mine", "my yolo"]
 
 
+def test_a_training_on_the_source_names_the_command(cli, yolo):
+    flags = ["--data-root", "my yolo", "--classes", "cat,dog"]
+    for more in ([], ["--ann-train", "annotations/instances_train.json"]):
+        message = cli.refused("train", ["mask_rcnn_convnext_t_coco", *flags, *more])
+        command = message.partition("make it ready by ")[2]
+        assert command.startswith("convnext-dense data convert 'my yolo' 'my yolo_converted'")
+    convert(cli, "my yolo", "my yolo_converted")
+
+
 def test_names_with_commas_or_several_times():
     assert parse_names(["a, b", "c", ","]) == ["a", "b", "c"]
     assert parse_renames(["a=b, c = d", "e=b"]) == {"a": "b", "c": "d", "e": "b"}

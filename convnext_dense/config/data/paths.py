@@ -19,6 +19,7 @@ from convnext_dense.config_tree import (
     walk,
 )
 from convnext_dense.data.check_files import DATA_VARIABLE, IMAGE_SUFFIXES
+from convnext_dense.data.formats.advice import conversion_advice
 from convnext_dense.data.rules import Findings, check_records, read_lists
 from convnext_dense.data.rules.field_kinds import is_id, is_text
 
@@ -136,6 +137,9 @@ def set_annotations(cfg: Config, name: str, annotations: str) -> None:
         root = dataset.get("data_root") or ""
         place = str(Path(root, annotations))
         if not Path(place).exists():
+            wanted = "label-maps" if reads_label_maps(dataset) else "coco"
+            if advice := conversion_advice(root, wanted):
+                raise FileNotFoundError(f"`{name}={annotations!r}`: there is no {place}; {advice}")
             raise FileNotFoundError(
                 f"`{name}={annotations!r}`: there is no {place}; give the path absolute "
                 f"or relative to the data root {root}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from convnext_dense.data.convert.classes import Classes
 from convnext_dense.data.convert.label_maps import SPECK, draw, objects_in, turn_map, write_map
-from convnext_dense.data.convert.masks import MaskReader
+from convnext_dense.data.convert.masks import DamagedError, MaskReader
 from convnext_dense.data.convert.names import Names
 from convnext_dense.data.convert.objects import annotation_of
 from convnext_dense.data.convert.pictures import Entry, KnownPictures
@@ -173,10 +173,12 @@ class Gatherer:
     def _read_map(self, picture: Picture, reader: MaskReader) -> np.ndarray | None:
         assert picture.label_map is not None
         place, size = str(picture.label_map), (picture.width, picture.height)
-        if not picture.label_map.is_file():
-            self.tally.add("label maps that do not exist", place, pictures=1, is_error=True)
+        try:
+            labels = reader.read(picture.label_map)
+        except DamagedError as error:
+            what = "pictures whose label map is damaged"
+            self.tally.add(what, str(error), pictures=1, is_error=True)
             return None
-        labels = reader.read(picture.label_map)
         if labels.shape[::-1] != size:
             header = read_header(str(picture.path), place)
             if header is None or labels.shape[::-1] != header.size:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from convnext_dense.data.convert.colour_table import Rgb
 from convnext_dense.data.decoding import any_size, read_header
+from convnext_dense.text import one_line
 
 UNLABELLED = 0
 _IGNORED = 255  # by custom
@@ -26,20 +27,26 @@ _MOST_COLOURS = 254
 _SHOWN = 8
 
 
+class DamagedError(ValueError):
+    """A mask cannot be read; the message names it."""
+
+
 def open_mask(path: Path) -> Image.Image:
     """Open a mask.
 
     Raises:
-        ValueError: If it is not a picture, is damaged, or has too many pixels.
+        DamagedError: If it is missing, not a picture, damaged, or has too many pixels.
     """
-    if read_header(str(path), str(path)) is None:
-        raise ValueError(f"mask {path} cannot be decoded as a picture")
     try:
+        if read_header(str(path), str(path)) is None:
+            raise DamagedError(f"mask {path} cannot be decoded as a picture")
         with any_size():
             picture = Image.open(path)
             picture.load()
+    except DamagedError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"mask {path} is damaged or cut off: {error}") from error
+        raise DamagedError(f"mask {path} is damaged or cut off: {one_line(error)}") from error
     return picture
 
 
@@ -69,7 +76,8 @@ class MaskReader:
         """Return the (H, W) uint8 labels of a mask.
 
         Raises:
-            ValueError: If it cannot be read, or has a colour that the table lacks.
+            DamagedError: If it cannot be read.
+        ValueError: If it has a colour that the table lacks.
         """
         picture = open_mask(path)
         if self._values:
@@ -149,15 +157,18 @@ def scan(paths: Iterable[Path]) -> dict[int | Rgb, str]:
 
     Returns:
         The names, such as ``#804080`` for a colour. Masks of 0 and 255 alone have the classes
-        ``background`` and ``foreground``.
+        ``background`` and ``foreground``. Damaged masks are skipped.
 
     Raises:
-        ValueError: If a mask cannot be read, or there are more colours than a table has.
+        ValueError: If there are more colours than a table has.
     """
     values: set[int] = set()
     colours: Counter[int] = Counter()
     for path in paths:
-        picture = open_mask(path)
+        try:
+            picture = open_mask(path)
+        except DamagedError:
+            continue
         if picture.mode in ("RGB", "RGBA", "P", "LA"):
             codes, counts = np.unique(_packed(colours_of(picture)), return_counts=True)
             colours.update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +56,12 @@ class KnownPictures:
 
     def add(self, entry: Entry) -> None:
         """Let later sources find a picture."""
-        self._by_bytes[Path(entry.path).stat().st_size].append(entry)
+        self._by_bytes[_count_bytes(entry.path)].append(entry)
 
     def find(self, path: str, name: str, source: int) -> Entry | None:
         """Return the same picture of another source, of several the one with the same name."""
-        others = self._by_bytes.get(Path(path).stat().st_size, ())
-        others = [entry for entry in others if entry.source != source]
+        alike = self._by_bytes.get(_count_bytes(path), ())
+        others = [entry for entry in alike if entry.source != source]
         if not others:
             return None
         base = Path(name).name
@@ -71,11 +72,18 @@ class KnownPictures:
     def _digest(self, path: str) -> bytes:
         if path not in self._digests:
             digest = hashlib.blake2b(digest_size=16)
-            with Path(path).open("rb") as file:
+            with suppress(OSError), Path(path).open("rb") as file:
                 while part := file.read(_CHUNK):
                     digest.update(part)
             self._digests[path] = digest.digest()
         return self._digests[path]
+
+
+def _count_bytes(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # who opens it later says why
+        return -1
 
 
 def put(entry: Entry, target: Path, *, copy: bool) -> bool:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from convnext_dense.data.convert.colour_table import Rgb, find_colour_table, read_colour_table
-from convnext_dense.data.convert.masks import open_mask, scan
+from convnext_dense.data.convert.masks import DamagedError, open_mask, scan
 from convnext_dense.data.formats.source import Loss, Picture, Source, UnnamedError
 
+_WITH_MASKS = ("voc", "label-maps", "colours")
 # What a black and white mask has in place of 1.
 WHITE = 255
 _MOST_SHOWN = 40
@@ -29,6 +30,8 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
         ValueError: If the table cannot be read, or none can be made of the masks.
         OSError: If there is no such file.
     """
+    if source.format not in _WITH_MASKS:
+        return source
     try:
         known = source.pixels
     except UnnamedError:
@@ -39,7 +42,7 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
         return source
     if known and not colours:
         # Black and white masks of two named classes.
-        if set(known) <= {0, 1} and set(np.unique(np.asarray(open_mask(first)))) <= {0, WHITE}:
+        if set(known) <= {0, 1} and _is_black_and_white(first):
             return _WithPixels(source, {WHITE if key == 1 else key: n for key, n in known.items()})
         return source
     folder = source.root if source.root.is_dir() else source.root.parent
@@ -54,6 +57,13 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
     more = f", and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
     tell(f"{origin}: {', '.join(shown[:_MOST_SHOWN])}{more}")
     return _WithPixels(source, pixels)
+
+
+def _is_black_and_white(mask: Path) -> bool:
+    try:
+        return set(np.unique(np.asarray(open_mask(mask))).tolist()) <= {0, WHITE}
+    except DamagedError:
+        return False
 
 
 def _shown(key: int | Rgb) -> str:

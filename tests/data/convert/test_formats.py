@@ -163,6 +163,18 @@ def test_black_and_white_masks(tmp_path, run, names, classes):
         assert (labels[0, 0], labels[20, 20]) == (1, 2)
 
 
+def test_a_damaged_mask_leaves_its_picture_out(tmp_path, run):
+    write_maps(tmp_path / "src", (0, 1), ["cell"])
+    for i, content in enumerate((b"", b"no picture")):
+        (tmp_path / "src" / "masks" / f"{i}.png").write_bytes(content)
+    (tmp_path / "src" / "classes.txt").unlink()
+    result = run(open_source(tmp_path / "src", "label-maps"))
+    assert result.converted.read == (4, 0) and result.converted.written == (2, 0)
+    (change,) = result.converted.changes
+    assert change.is_error and (change.count, change.pictures) == (2, 2)
+    assert "masks/0.png cannot be decoded" in change.places[0]
+
+
 def test_one_class_gets_a_background_to_be_told_from(tmp_path, run):
     write_maps(tmp_path / "src", (0, 1), ["cell"])
     result = run(open_source(tmp_path / "src"), out="a")
