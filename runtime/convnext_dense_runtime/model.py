@@ -16,7 +16,7 @@ from convnext_dense_runtime.label_maps import label_map, slide
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.networks import open_network
 from convnext_dense_runtime.objects import Sizes, find_objects
-from convnext_dense_runtime.pictures import read_picture
+from convnext_dense_runtime.pictures import decode_picture, read_picture
 from convnext_dense_runtime.prepare import prepare_picture
 from convnext_dense_runtime.resize import resized_shape
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
@@ -149,6 +149,18 @@ class Model:
             (H, W, C) in BGR order, or with the model's channels.
         """
         return read_picture(path, self.metadata.color_type)
+
+    def decode(self, content: bytes, name: str = "the picture") -> np.ndarray:
+        """Return the pixels of a file whose bytes are in memory, such as an upload.
+
+        Args:
+            content: The bytes.
+            name: For messages.
+
+        Raises:
+            ValueError: If they are no picture, or one of too many pixels.
+        """
+        return decode_picture(content, name, self.metadata.color_type)
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:
         """Return the network's input (C, H, W) for a picture: see :func:`prepare_picture`."""

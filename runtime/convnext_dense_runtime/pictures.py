@@ -19,10 +19,25 @@ EITHER = "pip install 'convnext-dense-runtime[pictures]' or opencv-python-headle
 
 
 def read_picture(path: str | Path, color_type: str = "color") -> np.ndarray:
-    """Read a picture.
+    """Return the picture of a file; arguments and errors as for :func:`decode_picture`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if "://" in str(path):
+        raise ValueError(f"{path} is an address: give a file or an array")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no picture {path}")
+    return decode_picture(path.read_bytes(), str(path), color_type)
+
+
+def decode_picture(content: bytes, name: str, color_type: str = "color") -> np.ndarray:
+    """Return the picture that bytes hold.
 
     Args:
-        path: Of a file.
+        content: Of a file.
+        name: Of the picture, for messages.
         color_type: As mmcv's ``LoadImageFromFile``. ``color`` and ``grayscale`` turn a picture as
             its EXIF orientation says.
 
@@ -30,17 +45,10 @@ def read_picture(path: str | Path, color_type: str = "color") -> np.ndarray:
         (H, W, C) in BGR order, or (H, W); uint8 unless ``unchanged`` keeps more bits.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If it cannot be decoded, or has too many pixels.
         ImportError: If neither OpenCV nor Pillow is installed.
     """
-    if "://" in str(path):
-        raise ValueError(f"{path} is an address: give a file or an array")
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no picture {path}")
-    content = path.read_bytes()
-    _refuse_bomb(content, path)
+    _refuse_bomb(content, name)
     try:
         if opencv() is not None:
             picture = _by_opencv(content, color_type)
@@ -49,9 +57,9 @@ def read_picture(path: str | Path, color_type: str = "color") -> np.ndarray:
     except ImportError:
         raise
     except Exception as error:  # decoders may raise anything
-        raise ValueError(f"{path} cannot be decoded: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{name} cannot be decoded: {' '.join(str(error).split())}") from error
     if picture is None or not picture.size:
-        raise ValueError(f"{path} cannot be decoded as a picture")
+        raise ValueError(f"{name} cannot be decoded as a picture")
     return picture
 
 
@@ -77,7 +85,7 @@ def check_array(array: np.ndarray, facts: Metadata) -> np.ndarray:
     return array
 
 
-def _refuse_bomb(content: bytes, path: Path) -> None:
+def _refuse_bomb(content: bytes, name: str) -> None:
     try:
         from PIL import Image
     except ImportError:
@@ -86,12 +94,12 @@ def _refuse_bomb(content: bytes, path: Path) -> None:
         with Image.open(io.BytesIO(content)) as picture:
             width, height = picture.size
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} has too many pixels: {error}") from error
+        raise ValueError(f"{name} has too many pixels: {error}") from error
     except Exception:  # of a format that OpenCV may know
         return
     if width * height > MOST_PIXELS:
         raise ValueError(
-            f"{path}: its header states {width} x {height} pixels, more than the {MOST_PIXELS:,} "
+            f"{name}: its header states {width} x {height} pixels, more than the {MOST_PIXELS:,} "
             "that are allowed"
         )
 

@@ -144,6 +144,8 @@ def test_files_and_arrays_are_the_same_pictures(segmenter_file, noise, tmp_path)
     model = Model(segmenter_file)
     for images in (tmp_path / "a.png", str(tmp_path / "a.png"), [picture], [tmp_path / "a.png"]):
         assert (model(images)[0].labels == model(picture)[0].labels).all()
+    decoded = model.decode((tmp_path / "a.png").read_bytes())
+    assert (decoded == picture).all()
     (prediction,) = model.stream([str(tmp_path / "a.png")])
     assert prediction.source == str(tmp_path / "a.png")
     assert (prediction.picture == picture).all()
