@@ -76,6 +76,7 @@ def use_exported_model(plan: Plan) -> Plan:
             if type_name(step) in _KEPT or type_name(step).startswith("Pack")
         ]
     cfg.model = ConfigDict(type=EXPORTED, file=file, in_channels=len(facts.channels))
+    cfg.pop("data_preprocessor", None)  # mmengine would give it to the model
     cfg.load_from, cfg.resume = None, False
     return plan.changed(cfg, *dict.fromkeys(notes))
 
