@@ -43,7 +43,10 @@ val_dataloader = test_dataloader = dict(num_workers=4, dataset=dict(pipeline=tes
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4),
-    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1)), norm_decay_mult=0.0),
+    # The heads tie parameters of their layers.
+    paramwise_cfg=dict(
+        custom_keys=dict(backbone=dict(lr_mult=0.1)), norm_decay_mult=0.0, bypass_duplicate=True
+    ),
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)

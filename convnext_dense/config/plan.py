@@ -36,6 +36,7 @@ from convnext_dense.config.steps.resume import choose_checkpoint
 from convnext_dense.config.steps.resumed_settings import keep_settings
 from convnext_dense.config.steps.schedule import set_schedule
 from convnext_dense.config.steps.tested_checkpoint import set_tested_checkpoint
+from convnext_dense.config.steps.tied_parameters import count_tied_once
 from convnext_dense.config.steps.tta import set_tta
 from convnext_dense.config.steps.weights import fetch_weights, set_weights, show_licence
 from convnext_dense.config.steps.work_dir import set_work_dir
@@ -79,6 +80,7 @@ TRAIN = Task(
         mention_kernels,
         set_precision,
         set_learning_rate,
+        count_tied_once,
         set_schedule,
         set_batch,
         set_randomness,
