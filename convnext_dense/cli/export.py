@@ -53,7 +53,7 @@ def export_command(args: argparse.Namespace) -> None:
         OSError: If the file could not be written.
     """
     if args.config == INSPECT:
-        from convnext_dense.export.onnx_file import read_metadata
+        from convnext_dense_runtime.model_file import read_metadata
 
         show_facts(facts(read_metadata(args.checkpoint)))
         return

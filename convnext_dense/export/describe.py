@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from convnext_dense.checkpoints.origin import identifying_name
 from convnext_dense.config_tree import type_name, walk
-from convnext_dense.data.pipelines import RGB
+from convnext_dense.data.pipelines import RGB, model_channels
 from convnext_dense.export.graph import (
     binary_threshold,
     mask_kind,
     mask_threshold,
     padding,
     sliding_window,
+    swaps_channels,
 )
 from convnext_dense.inference.model import dataset_meta, test_dataset
+from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.version import STACK, __version__, installed_version
 from convnext_dense.zoo.licences import find_licence
 from convnext_dense_runtime.metadata import Metadata, Pad, Resize
@@ -50,23 +52,30 @@ def describe(
         size: (height, width) of the input if it is fixed.
 
     Raises:
-        ValueError: If the test pipeline has a transform that the runtime cannot repeat.
+        ValueError: If the test pipeline has a transform that the runtime cannot repeat, or the size
+            is one that the model cannot take.
     """
     meta = dataset_meta(cfg, checkpoint_meta)
     preprocessor: Any = model.data_preprocessor
     resize, pad = read_pipeline(test_dataset(cfg).pipeline)
-    mean = tuple(preprocessor.mean.flatten().tolist()) if preprocessor._enable_normalize else ()
-    channels = int(getattr(model.backbone, "in_channels", RGB)) if not mean else len(mean)
+    channels = model_channels(cfg.model)
     if size is not None:
-        resize, pad = fit_into(size, resize, mean or (0.0,) * channels)
+        resize, pad = fit_into(size, resize, pad, mean_picture(preprocessor, channels))
     divisor, _ = padding(preprocessor)
     least = max(1, int(getattr(model.backbone, "least_size", 1)) - divisor + 1)
+    if size and not all(least <= side <= MOST_PIXELS for side in size):
+        raise ValueError(
+            f"`size` is {size[0]} x {size[1]}: the model takes height and width from {least} to "
+            f"{MOST_PIXELS}"
+        )
     is_detector = hasattr(model, "with_mask")
     masks = mask_kind(model) if is_detector else None
     return Metadata(
         task="detection" if is_detector else "segmentation",
         classes=tuple(meta["classes"]),
-        palette=tuple((int(r), int(g), int(b)) for r, g, b in meta["palette"] or ()),
+        palette=tuple(
+            (int(r), int(g), int(b)) for r, g, b in (meta["palette"] or ())[: len(meta["classes"])]
+        ),
         first_label=meta["first_label"],
         channels="BGR" if channels == RGB else "".join(chr(ord("a") + i) for i in range(channels)),
         color_type=str(test_dataset(cfg).pipeline[0].get("color_type", "color")),
@@ -126,17 +135,25 @@ def _arguments(step: ConfigDict) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in step.items() if key != "type")
 
 
+def mean_picture(preprocessor: Any, channels: int) -> tuple[float, ...]:  # noqa: ANN401
+    """Return the values, in the order of the input, that a data preprocessor makes 0."""
+    if not preprocessor._enable_normalize:
+        return (0.0,) * channels
+    mean = preprocessor.mean.flatten().expand(channels).tolist()
+    return tuple(mean[::-1] if swaps_channels(preprocessor) else mean)
+
+
 def fit_into(
-    size: tuple[int, int], resize: Resize, mean: tuple[float, ...]
+    size: tuple[int, int], resize: Resize, pad: Pad | None, mean: tuple[float, ...]
 ) -> tuple[Resize, Pad | None]:
     """Return how pictures become an input of a fixed (height, width).
 
-    Where they keep their ratio, the rest is filled with the mean, which normalisation makes 0.
+    Where they keep their ratio, the rest is filled as the pipeline does, or else with the mean.
     """
     height, width = size
     keep_ratio = resize.keep_ratio or resize.scale is None
     fitted = Resize((width, height), keep_ratio, resize.interpolation, turned=False)
-    return fitted, Pad(size, mean) if keep_ratio else None
+    return fitted, Pad(size, pad.value if pad else mean) if keep_ratio else None
 
 
 def score_threshold(model: ConfigDict) -> float:
@@ -147,16 +164,15 @@ def score_threshold(model: ConfigDict) -> float:
 
 def parts(model: ConfigDict) -> str:
     """Return the types of a model and of its parts, such as ``FasterRCNN: ConvNeXt, FPN, ...``."""
-    named = dict(walk(model))
-    found = []
-    for path, node in named.items():
-        if path.rpartition(".")[2] in PARTS or path.rpartition(".")[2].isdigit():
-            kind = type_name(node) if "type" in node else ""
+    found: dict[str, int] = {}
+    for path, node in walk(model):
+        names = [name for name in path.split(".") if not name.isdigit()]
+        if "type" in node and names[-1] in PARTS:
+            kind = type_name(node)
             if kind == "ConvNeXt":
                 kind += f" {node.get('arch', 'tiny')}"
-            if kind and kind not in found and not path.startswith("data_preprocessor"):
-                found.append(kind)
-    return f"{type_name(model)}: {', '.join(found)}"
+            found.setdefault(kind, PARTS.index(names[-1]))
+    return f"{type_name(model)}: {', '.join(sorted(found, key=found.__getitem__))}"
 
 
 def licence(model: ConfigDict, checkpoint: str) -> str:

@@ -1,125 +1,103 @@
-"""Which models can be exported: others are refused by the name of the part that cannot."""
+"""Which models cannot be exported: they are refused by the name of the part, before any work.
+
+All other models are tried: the comparison with PyTorch decides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 
 from convnext_dense.config_tree import type_name, walk
+from convnext_dense.export.describe import read_pipeline
+from convnext_dense.inference.model import test_dataset
 from convnext_dense.registry import class_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mmengine.config import Config, ConfigDict
 
-# The classes of mmdet and mmseg that pass, by the key that holds them in a model's config. A class
-# of a user's own passes if the class of mmdet or mmseg that it inherits does: whatever it changes
-# must pass the comparison with PyTorch.
-HEADS: dict[str, tuple[str, ...]] = {
-    "rpn_head": ("RPNHead",),
-    "roi_head": ("StandardRoIHead", "CascadeRoIHead", "HybridTaskCascadeRoIHead"),
-    "bbox_head": (
-        # of dense detectors
-        "RetinaHead",
-        "FCOSHead",
-        "ATSSHead",
-        "GFLHead",
-        "RTMDetHead",
-        "RTMDetSepBNHead",
-        "RTMDetInsHead",
-        "RTMDetInsSepBNHead",
-        # of DETR and its kin
-        "DETRHead",
-        "ConditionalDETRHead",
-        "DABDETRHead",
-        "DeformableDETRHead",
-        "DINOHead",
-        # of RoIs
-        "BBoxHead",
-        "ConvFCBBoxHead",
-        "Shared2FCBBoxHead",
-        "Shared4Conv1FCBBoxHead",
-    ),
-    "mask_head": ("FCNMaskHead", "HTCMaskHead"),
-    "semantic_head": ("FusedSemanticHead",),
-    "panoptic_head": ("MaskFormerHead", "Mask2FormerHead"),
-}
-# Decode heads that cannot, and why. Any other may pass: the comparison with PyTorch decides.
+_DEFORMS = "ONNX has no deformable convolution at opset 18"
+_RESCORES = "it changes scores after suppression, so that the best come no longer first"
+_POINTS = "it refines masks at points, whose number depends on the picture"
+_OWN = "it has its own code for predictions, whose number of rows depends on the picture"
+# Classes of mmdet and mmseg, and why. One of a user's own that inherits one of them is refused too.
 UNABLE = {
+    "VFNetHead": _DEFORMS,
+    "TOODHead": _DEFORMS,
+    "DDODHead": _DEFORMS,
+    "RepPointsHead": _DEFORMS,
+    "NASFCOSHead": _DEFORMS,
+    "StageCascadeRPNHead": _DEFORMS,
+    "DyHead": _DEFORMS,
+    "NASFCOS_FPN": _DEFORMS,
+    "PAAHead": "its voting compares each box with all others of its class",
+    "GridHead": "it finds boxes by the highest of many nearly equal values of a map",
+    "MaskIoUHead": _RESCORES,
+    "MaskPointHead": _POINTS,
+    "YOLOXHead": _OWN,
+    "YOLOV3Head": _OWN,
+    "GuidedAnchorHead": "it computes features only where it expects objects",
+    "BFP": "ONNX has no pooling to a size that depends on the picture",
     "DMHead": "the size of its kernels depends on the picture",
     "LightHamHead": "it draws new random numbers for every picture",
     "PSAHead": "ONNX has no operator for its masks",
     "SideAdapterCLIPHead": "it needs CLIP beside the backbone",
     "VPDDepthHead": "it estimates depth",
 }
-MODELS_KNOWN = (
-    "FasterRCNN",
-    "MaskRCNN",
-    "CascadeRCNN",
-    "HybridTaskCascade",
-    "RetinaNet",
-    "FCOS",
-    "ATSS",
-    "GFL",
-    "RTMDet",
-    "DETR",
-    "ConditionalDETR",
-    "DABDETR",
-    "DeformableDETR",
-    "DINO",
-    "MaskFormer",
-    "Mask2Former",
-    "SingleStageDetector",
-    "TwoStageDetector",
-    "EncoderDecoder",
-    "CascadeEncoderDecoder",
-)
-LIBRARIES = ("mmdet", "mmseg", "convnext_dense")
+# Of models, by the beginning of their modules.
+UNABLE_MODELS = {
+    "mmdet.models.mot": "it follows objects from picture to picture",
+    "mmdet.models.vis": "it follows objects from picture to picture",
+    "mmdet.models.reid": "it finds no objects",
+    "mmdet.models.detectors.semi_base": "export its teacher or student, a detector of its own",
+    "mmdet.models.detectors.panoptic_two_stage_segmentor": "its results are panoptic",
+    "mmdet.models.detectors.glip": "it reads text beside the picture",
+    "mmdet.models.detectors.grounding_dino": "it reads text beside the picture",
+    "mmseg.models.segmentors.multimodal_encoder_decoder": "it reads text beside the picture",
+    "mmseg.models.segmentors.depth_estimator": "it estimates depth",
+}
+# Suppressions of mmcv; only the plain one has an operator in ONNX.
+NMS = "nms"
 
 
 def refuse(cfg: Config) -> None:
     """Refuse a config whose model cannot be exported, before any work.
 
     Raises:
-        ValueError: If a part of the model cannot be exported; the message names it.
+        ValueError: If a part of the model or of the test pipeline cannot be exported; the message
+            names it.
     """
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
-        for key, node, known in _parts(cfg.model):
-            name = _library_class(node)
-            if name not in known:
-                said = type_name(node) if name == type_name(node) else f"{type_name(node)} ({name})"
-                raise ValueError(
-                    f"{key} {said} cannot be exported: {', '.join(known)} can, and no other {key}"
-                )
-        for node in _as_list(cfg.model.get("decode_head")):
-            if reason := UNABLE.get(_library_class(node)):
-                raise ValueError(f"decode_head {type_name(node)} cannot be exported: {reason}")
-        if cfg.model.get("panoptic_head") and not cfg.model.test_cfg.get("instance_on"):
+    scope = cfg.get("default_scope")
+    model = type_name(cfg.model)
+    for kind in _classes(cfg.model, scope):
+        for beginning, reason in UNABLE_MODELS.items():
+            if kind.__module__.startswith(beginning):
+                raise ValueError(f"the model {model} cannot be exported: {reason}")
+    for path, node in walk(cfg.model, "model"):
+        if "type" in node and "backbone" not in path:
+            for kind in _classes(node, scope):
+                if why := UNABLE.get(kind.__name__):
+                    raise ValueError(f"{path} {type_name(node)} cannot be exported: {why}")
+    for path, node in walk(cfg.model.get("test_cfg"), "model.test_cfg"):
+        if path.endswith("nms") and node.get("type", NMS) != NMS:
             raise ValueError(
-                "the model finds no objects: test_cfg.instance_on is not set. Panoptic results "
-                "cannot be exported"
+                f"{path}.type={node['type']!r} cannot be exported: ONNX has an operator for "
+                f"{NMS!r} alone"
             )
+    if cfg.model.get("panoptic_head") and not cfg.model.test_cfg.get("instance_on"):
+        raise ValueError(
+            "the model finds no objects: test_cfg.instance_on is not set. Panoptic results "
+            "cannot be exported"
+        )
+    read_pipeline(test_dataset(cfg).pipeline)
 
 
-def _parts(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, tuple[str, ...]]]:
-    yield "the model", model, MODELS_KNOWN
-    for path, node in walk(model, "model"):
-        names = [name for name in path.split(".") if not name.isdigit()]
-        if "type" in node and names[-1] in HEADS:
-            yield names[-1], node, HEADS[names[-1]]
-
-
-def _as_list(heads: ConfigDict | list | None) -> list:
-    return heads if isinstance(heads, list) else [heads] if heads else []
-
-
-def _library_class(node: ConfigDict) -> str:
-    """Return the class of mmdet, mmseg or ours that a type is or inherits."""
+def _classes(node: ConfigDict, scope: str | None) -> Iterator[type]:
+    """Yield the class of a dict's type, and those that it inherits; none if it is not a model's."""
     kind = node["type"]
-    found = class_of(MODELS.get(kind)) if isinstance(kind, str) else kind
-    for one in getattr(found, "__mro__", ()):
-        if one.__module__.partition(".")[0] in LIBRARIES:
-            return one.__name__
-    return type_name(node)
+    if isinstance(kind, str):
+        with MODELS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(kind)
+    yield from getattr(class_of(kind), "__mro__", ())

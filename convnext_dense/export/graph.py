@@ -68,9 +68,7 @@ class Graph(nn.Module):
         """Normalise and pad a picture (1, C, H, W), and return it with what mm* say about it."""
         preprocessor: Any = self.model.data_preprocessor
         height, width = image.shape[2:]
-        swaps = getattr(preprocessor, "_channel_conversion", False)
-        swaps = swaps or getattr(preprocessor, "channel_conversion", False)
-        x = image.flip(1) if swaps and image.shape[1] == 3 else image
+        x = image.flip(1) if swaps_channels(preprocessor) and image.shape[1] == 3 else image
         if preprocessor._enable_normalize:
             x = (x - preprocessor.mean) / preprocessor.std
         divisor, value = padding(preprocessor)
@@ -85,6 +83,12 @@ class Graph(nn.Module):
             batch_input_shape=tuple(padded),
             scale_factor=(1.0, 1.0),
         )
+
+
+def swaps_channels(preprocessor: Any) -> bool:  # noqa: ANN401  of mmdet or mmseg
+    """Whether a data preprocessor turns BGR into RGB."""
+    names = ("_channel_conversion", "channel_conversion")  # mmdet's and mmseg's
+    return any(getattr(preprocessor, name, False) for name in names)
 
 
 def padding(preprocessor: Any) -> tuple[int, float]:  # noqa: ANN401  of mmdet or mmseg

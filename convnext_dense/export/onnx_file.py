@@ -29,6 +29,10 @@ _LONGEST = 200
 _one_at_a_time = threading.Lock()
 
 
+class NotExportableError(ValueError):
+    """A model cannot be written as ONNX with standard operators."""
+
+
 def write_onnx(graph: Graph, path: Path, image: Tensor, *, fixed: bool) -> None:
     """Trace a graph, and write it as ONNX with standard operators only.
 
@@ -39,7 +43,8 @@ def write_onnx(graph: Graph, path: Path, image: Tensor, *, fixed: bool) -> None:
         fixed: Whether height and width of the input are those of the picture, or free.
 
     Raises:
-        ValueError: If torch cannot export the graph, or it needs an operator that ONNX lacks.
+        NotExportableError: If torch cannot export the graph, or it needs an operator that ONNX
+            lacks.
     """
     operators.register()
     free = {} if fixed else {INPUT: {2: "height", 3: "width"}, **graph.free}
@@ -59,10 +64,12 @@ def write_onnx(graph: Graph, path: Path, image: Tensor, *, fixed: bool) -> None:
         except OSError:
             raise
         except Exception as error:  # whatever the code of a model raises while it is traced
-            raise ValueError(f"torch's exporter fails: {_reason(error)}") from error
+            raise NotExportableError(f"torch cannot export it: {_reason(error)}") from error
     own = {node.domain for node in onnx.load(path, load_external_data=False).graph.node} - {""}
     if own:
-        raise ValueError(f"the model needs operators that ONNX lacks, of {', '.join(sorted(own))}")
+        raise NotExportableError(
+            f"it needs operators of {', '.join(sorted(own))}, which ONNX lacks"
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -99,20 +106,3 @@ def save_model(source: Path, out: Path, metadata: Metadata) -> None:
                     if entry.key == "location":
                         entry.value = weights.name
         part.write_bytes(model.SerializeToString())
-
-
-def read_metadata(path: str | Path) -> Metadata:
-    """Return what a file says about itself.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a model of ours, or of a newer version.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model {path}")
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's have no class in common
-        raise ValueError(f"{path} is not an ONNX file") from error
-    properties = {one.key: one.value for one in model.metadata_props}
-    return Metadata.from_json(properties.get(KEY), str(path))

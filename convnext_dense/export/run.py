@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,19 +16,18 @@ from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
 from convnext_dense.export.graph import Graph, make_graph
-from convnext_dense.export.onnx_file import save_model, write_onnx
+from convnext_dense.export.onnx_file import NotExportableError, save_model, write_onnx
 from convnext_dense.export.pictures import generate, generated, prepared, traced_size
 from convnext_dense.export.verify import (
     DifferentError,
     Figures,
-    NothingFoundError,
     Picture,
-    compare,
+    judge,
+    measure,
     onnxruntime_of,
 )
 from convnext_dense.files import ensure_writable
 from convnext_dense.inference.model import build_model
-from convnext_dense.limits import MOST_PIXELS
 from convnext_dense.patches import enable
 
 if TYPE_CHECKING:
@@ -80,48 +79,40 @@ def export(
     ensure_writable(out)
     cfg = plan_run(RunOptions(config), PREDICT).config
     refuse(cfg)
-    tell("load the model")
+    tell("loading the model")
     model, meta = build_model(cfg, str(checkpoint), torch.device("cpu"), score=0.0)
     metadata = describe(cfg, model, str(checkpoint), meta, size)
-    _check_size(size, metadata.smallest)
     graph = make_graph(model)
     image = torch.from_numpy(generate(traced_size(metadata), len(metadata.channels), seed=0))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _named(metadata.model):
         traced = Path(folder) / f"model{ONNX}"
-        tell("trace it")
-        try:
-            write_onnx(graph, traced, image, fixed=size is not None)
-        except ValueError as error:
-            raise ValueError(f"{metadata.model} cannot be exported: {error}") from error
-        tell("compare it with PyTorch")
-        given = list(prepared(cfg, verify, metadata))
-        try:
-            figures = _compare(graph, traced, metadata, given)
-        except NothingFoundError:
-            raise
-        except DifferentError as error:
-            raise DifferentError(f"{metadata.model}: {error}") from None
+        tell("tracing it")
+        write_onnx(graph, traced, image, fixed=size is not None)
+        tell("comparing it with PyTorch")
+        figures = _compare(graph, traced, metadata, prepared(cfg, verify, metadata))
         metadata = dataclasses.replace(metadata, verification=figures.as_dict())
         save_model(traced, out, metadata)
     return metadata
 
 
-def _compare(graph: Graph, path: Path, metadata: Metadata, given: list[Picture]) -> Figures:
+@contextlib.contextmanager
+def _named(model: str) -> Iterator[None]:
+    """Put the types of a model before what is wrong with its export."""
+    try:
+        yield
+    except (NotExportableError, DifferentError) as error:
+        raise type(error)(f"{model}: {error}") from error.__cause__
+
+
+def _compare(graph: Graph, path: Path, metadata: Metadata, given: Iterable[Picture]) -> Figures:
     """Compare a graph with PyTorch, for other generated pictures where nothing is found in some."""
     run = onnxruntime_of(path)
+    figures = Figures()
     for trial in range(TRIALS):
-        pictures = [*generated(metadata, seed=100 * trial), *given]
-        with contextlib.suppress(NothingFoundError):
-            return compare(graph, run, pictures, metadata.score)
-    raise NothingFoundError
-
-
-def _check_size(size: tuple[int, int] | None, smallest: tuple[int, int]) -> None:
-    if size is None:
-        return
-    fits = all(least <= side <= MOST_PIXELS for side, least in zip(size, smallest, strict=True))
-    if not fits:
-        raise ValueError(
-            f"`size={size}` is outside of what the model can take: height and width of at least "
-            f"{smallest[0]} x {smallest[1]} and at most {MOST_PIXELS}"
-        )
+        pictures = generated(metadata, seed=100 * trial)
+        figures = measure(graph, run, pictures, metadata.score)
+        if figures.found:
+            break
+    figures += measure(graph, run, given, metadata.score)
+    judge(figures)
+    return figures
