@@ -40,6 +40,8 @@ def assign_splits(
         ValueError: If an argument makes no sense for these pictures.
     """
     new = [entry for entry in entries if not (has_earlier and entry.source == 0)]
+    if not new:
+        return []
     own = [name for name in SPLITS if any(entry.split == name for entry in new)]
     notes = []
     if split is not None:

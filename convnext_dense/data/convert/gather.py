@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from convnext_dense.data.convert.spool import Spool
 from convnext_dense.data.convert.tally import Tally
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.source import Picture, Source
+from convnext_dense.text import one_line
 
 INSTANCES, LABEL_MAPS = FORMS = ("instances", "label-maps")
 # Folders that say what every picture is, or its split, which the result says in its own way.
@@ -72,7 +73,7 @@ class Gatherer:
             source.pixels, self._label, lambda what, count: self.tally.add(what, "", count=count)
         )
         begin = len(self.entries)
-        for picture in source.pictures():
+        for picture in _pictures_of(source):
             self._take_losses(source)
             self._add(number, picture, reader)
             self.pictures += 1
@@ -230,6 +231,14 @@ class Gatherer:
     def _label(self, name: str) -> int | None:
         index = self.classes.index(name)
         return None if index is None else index + 1
+
+
+def _pictures_of(source: Source) -> Iterator[Picture]:
+    """Yield a source's pictures; an error of reading must not look like one of writing."""
+    try:
+        yield from source.pictures()
+    except OSError as error:
+        raise ValueError(f"{source.root} cannot be read: {one_line(error)}") from error
 
 
 def _own_part(name: str) -> str:

@@ -14,6 +14,7 @@ from convnext_dense.data.convert.classes import UNLABELLED, Classes
 from convnext_dense.data.convert.earlier import Record, find_earlier, move_into, open_earlier
 from convnext_dense.data.convert.gather import FORMS, INSTANCES, LABEL_MAPS, Gatherer
 from convnext_dense.data.convert.label_maps import BACKGROUND, NO_OBJECTS
+from convnext_dense.data.convert.pictures import Entry
 from convnext_dense.data.convert.pixels import with_pixels
 from convnext_dense.data.convert.sound import sound_pictures
 from convnext_dense.data.convert.spool import Spool
@@ -134,40 +135,20 @@ def convert(
     base = out if record else out.absolute().parent
     with unfinished_folder(base) as work, _result_folder(out, record) as part:
         with (work / "objects").open("w+b") as file:
-            spool = Spool(file)
-            gatherer = Gatherer(classes, form, work, spool, rest=rest)
-            with watch("pictures read") as progress:
-                about = sum(source.about for source in sources)
-                for number, source in enumerate(sources):
-                    gatherer.read(number, source, partial(_of, progress, about))
-            tally = gatherer.tally
-            entries = sound_pictures(gatherer.entries, spool, tally)
-            if not entries:
-                raise ValueError(f"no picture is left to convert{_why(tally.changes)}")
+            gatherer = Gatherer(classes, form, work, Spool(file), rest=rest)
+            entries = _read(sources, gatherer, watch)
             for note in assign_splits(entries, split, group_by, seed, has_earlier=bool(record)):
                 tell(note)
-            masks = True
-            with watch("pictures written") as progress:
-                shown = partial(_of, progress, len(entries))
-                if form == INSTANCES:
-                    counts, masks = write_instances(
-                        part, classes.names, entries, spool, tally, copy=copy, progress=shown
-                    )
-                else:
-                    counts = write_label_maps(part, entries, tally, copy=copy, progress=shown)
-            objects = sum(count.total() for count in counts.values()) if form == INSTANCES else 0
+            counts, masks = _write(part, gatherer, entries, copy, watch)
         Record(form, classes.names, rest > 0).write(part)
+        labelled = _labelled(counts, tell)
         for note in _missing(classes.names, counts):
             tell(note)
-        empty = [name for name, count in counts.items() if not count.total()]
-        if empty:
-            raise ValueError(
-                f"{empty[0]} would have no label at all: cut otherwise by `split`, or keep more"
-            )
         try:
-            verify(part, form, classes.names, list(counts), masks)
+            verify(part, form, classes.names, labelled, masks)
         except ValueError as error:
             raise ValueError(str(error).replace(str(part), str(out))) from None
+    objects = sum(count.total() for count in counts.values()) if form == INSTANCES else 0
     return Converted(
         out,
         form,
@@ -177,8 +158,52 @@ def convert(
         masks,
         (gatherer.pictures, gatherer.objects),
         (len(entries), objects),
-        tally.changes,
+        gatherer.tally.changes,
     )
+
+
+def _read(sources: Sequence[Source], gatherer: Gatherer, watch: Watch) -> list[Entry]:
+    """Read all sources, and return the pictures that a training can use."""
+    about = sum(source.about for source in sources)
+    with watch("pictures read") as progress:
+        for number, source in enumerate(sources):
+            gatherer.read(number, source, partial(_of, progress, about))
+    entries = sound_pictures(gatherer.entries, gatherer.spool, gatherer.tally)
+    if not entries:
+        changes = gatherer.tally.changes
+        why = f": {changes[0].what}, such as {changes[0].places[0]}" if changes else ""
+        raise ValueError(f"no picture is left to convert{why}")
+    return entries
+
+
+def _write(
+    part: Path, gatherer: Gatherer, entries: Sequence[Entry], copy: bool, watch: Watch
+) -> tuple[Counts, bool]:
+    """Write the pictures and labels; return the counts, and whether all objects have masks."""
+    tally, names = gatherer.tally, gatherer.classes.names
+    with watch("pictures written") as progress:
+        shown = partial(_of, progress, len(entries))
+        if gatherer.form == INSTANCES:
+            return write_instances(
+                part, names, entries, gatherer.spool, tally, copy=copy, progress=shown
+            )
+        return write_label_maps(part, entries, tally, copy=copy, progress=shown), True
+
+
+def _of(progress: Callable[[int, int], None], total: int, done: int) -> None:
+    progress(done, max(done, total))
+
+
+def _labelled(counts: Counts, tell: Callable[[str], None]) -> list[str]:
+    """Return the splits that have labels; only test may have none."""
+    empty = [split for split, count in counts.items() if not count.total()]
+    if empty == ["test"]:
+        tell("test has no label: its pictures are there, but no figure can be computed on them")
+    elif empty:
+        raise ValueError(
+            f"{empty[0]} would have no label at all: `split` cuts otherwise, or drop fewer classes"
+        )
+    return [split for split in counts if split not in empty]
 
 
 @contextmanager
@@ -283,11 +308,3 @@ def _missing(names: Sequence[str], counts: Counts) -> Iterator[str]:
         ]
         if lacking:
             yield f"{split} has nothing of {', '.join(lacking)}"
-
-
-def _of(progress: Callable[[int, int], None], total: int, done: int) -> None:
-    progress(done, max(done, total))
-
-
-def _why(changes: Sequence[Change]) -> str:
-    return f": {changes[0].what}, such as {changes[0].places[0]}" if changes else ""

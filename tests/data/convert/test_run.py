@@ -112,6 +112,17 @@ def test_a_training_gets_its_two_splits(fake, run, given, counts, said):
     assert any(said in note for note in result.notes)
 
 
+def test_a_test_split_may_have_no_labels_but_the_others_need_them(fake, run):
+    splits = {f"p{i}.png": ("train", "val", "test")[i % 3] for i in range(9)}
+    hidden = {name: [] if splits[name] == "test" else own for name, own in labels(9).items()}
+    result = run(fake("src", hidden, splits=splits), out="a")
+    assert result.converted.pictures == {"train": 3, "val": 3, "test": 3}
+    assert any(note.startswith("test has no label") for note in result.notes)
+    hidden = {name: [] if splits[name] == "val" else own for name, own in labels(9).items()}
+    with pytest.raises(ValueError, match="val would have no label at all: `split` cuts otherwise"):
+        run(fake("src", hidden, splits=splits), out="b")
+
+
 def test_groups_stay_together(fake, run):
     names = {f"v{video}/f{frame}.png": [("cat", BOX)] for video in range(6) for frame in range(5)}
     result = run(fake("src", names), split="50/50", group_by=r"^(v\d+)/")
