@@ -23,8 +23,16 @@ from convnext_dense.data.formats.reader import Reader, outlined
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
-from convnext_dense.data.formats.voc_maps import MAP_FOLDERS, find_map_classes, values_of
+from convnext_dense.data.formats.voc_maps import (
+    INSTANCES,
+    MAP_FOLDERS,
+    find_map_classes,
+    values_of,
+    with_mask,
+)
 from convnext_dense.data.formats.xml_files import read_xml, root_tag, text_of
+from convnext_dense.data.label_maps import read_label_map
+from convnext_dense.text import one_line
 
 LOOKED_FOR = "Pascal VOC's .xml files with <annotation>, or a folder SegmentationClass"
 _MARKS = ("pose", "truncated", "occluded")
@@ -50,6 +58,7 @@ class Voc(Reader):
         super().__init__(listing, classes)
         maps = [name for name in listing.pictures if _in_maps(name)]
         self._maps = {_key(name): name for name in maps if _folder(name) in MAP_FOLDERS}
+        self._instances = {_key(name): name for name in maps if _folder(name) == INSTANCES}
         listing.pictures = [name for name in listing.pictures if not _in_maps(name)]
         self._files = [
             name for name in listing.files(".xml") if root_tag(listing.root / name) == "annotation"
@@ -94,9 +103,7 @@ class Voc(Reader):
             used.add(found)
             measured = self.measure(found, len(objects))
             if measured:
-                shapes = (
-                    self._object(one, f"{name}, object {n}") for n, one in enumerate(objects, 1)
-                )
+                shapes = self._shapes(objects, found, name)
                 picture = self.fitted(found, measured, shapes, stated=_stated_size(root))
                 yield self._with_map(picture)
         for found in self.listing.pictures:
@@ -107,6 +114,26 @@ class Voc(Reader):
                     yield self._with_map(self.fitted(found, measured))
         for picture in self.unlabelled(used):
             yield self._with_map(picture)
+
+    def _shapes(self, objects: list[Element], picture: str, name: str) -> Iterator[Object]:
+        """Yield the objects of a file, with their masks if there is a picture of those."""
+        instances = self._instances.get(_key(picture))
+        values = None
+        if instances:
+            try:
+                values = read_label_map(self.path(instances).read_bytes(), instances)
+            except (OSError, ValueError) as error:
+                self.lose("masks of instances that cannot be read", one_line(error), error=True)
+        for number, element in enumerate(objects, 1):
+            place = f"{name}, object {number}"
+            one = self._object(element, place)
+            if one and values is not None:
+                masked = with_mask(one, values == number)
+                if masked is None:
+                    self.lose("masks of instances that do not fit their boxes", place, error=True)
+                one = masked or one
+            if one:
+                yield one
 
     def _with_map(self, picture: Picture) -> Picture:
         """Return a picture with its label map and its split by the lists."""
@@ -214,4 +241,4 @@ def _in_maps(name: str) -> bool:
 def _key(name: str) -> str:
     """Return what a picture, its map and its line in a list have in common."""
     parts = PurePosixPath(stem_of(name)).parts
-    return "/".join(part for part in parts if part not in ("JPEGImages", *MAP_FOLDERS))
+    return "/".join(part for part in parts if part not in ("JPEGImages", INSTANCES, *MAP_FOLDERS))

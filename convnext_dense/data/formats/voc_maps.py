@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from convnext_dense.data.decoding import read_header
+from convnext_dense.data.formats.grouping import encode
 from convnext_dense.data.formats.listing import Listing
+from convnext_dense.data.formats.source import Object
 from convnext_dense.data.formats.text_files import read_text
 
 # Of the devkit, and of the older labelme2voc, whose SegmentationClass holds arrays.
 MAP_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
+INSTANCES = "SegmentationObject"
 _BACKGROUND = "background"
 # Names of what is no object.
 _GROUND = (_BACKGROUND, "_background_", "unlabeled", "unlabelled", "void", "unknown", "other")
@@ -19,6 +25,8 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
+# Pixels by which a mask may be larger or smaller than its box.
+_LOOSE = 5
 # labelme2voc's name of pixels that are not learned.
 _LEFT_OUT = "__ignore__"
 
@@ -50,6 +58,27 @@ def find_map_classes(
     if labels <= {_BACKGROUND, *VOC_CLASSES}:
         return dict(enumerate((_BACKGROUND, *VOC_CLASSES)))
     return {}
+
+
+def with_mask(one: Object, mask: np.ndarray) -> Object | None:
+    """Return an object with its mask of a picture of instances.
+
+    The pixels of an object have its number in the file of labels.
+
+    Args:
+        one: The object, with its box.
+        mask: (H, W) bool.
+
+    Returns:
+        The object as it is if it has no pixel; None if the mask does not fit the box.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows) or one.polygons:
+        return one
+    found = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    if max(abs(a - b) for a, b in zip(found, one.box, strict=True)) > _LOOSE:
+        return None
+    return replace(one, rle=encode(mask))
 
 
 def values_of(names: Sequence[str]) -> dict[int | tuple[int, int, int], str]:

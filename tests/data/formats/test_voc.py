@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convnext_dense.data.formats.detect import open_source
+from convnext_dense.data.formats.grouping import decode
 from convnext_dense.data.formats.voc_maps import VOC_CLASSES
 
 
@@ -188,8 +189,8 @@ def test_polygons_and_rotated_boxes_of_other_tools(one):
 def test_label_maps_of_the_devkit(tree):
     tree.picture("JPEGImages/p.jpg", (4, 2))
     tree.picture("JPEGImages/q.jpg", (4, 2))
-    for folder in ("SegmentationClass", "SegmentationObject"):
-        tree.label_map(f"{folder}/p.png", [[0, 1, 20, 255]] * 2)
+    tree.label_map("SegmentationClass/p.png", [[0, 1, 20, 255]] * 2)
+    tree.label_map("SegmentationObject/p.png", [[0, 0, 0, 255]] * 2)
     tree.text("Annotations/p.xml", xml(box(1, 1, 2, 2, name="person"), size=(4, 2)))
     tree.text("Annotations/q.xml", xml(box(1, 1, 2, 2, name="cow"), size=(4, 2)))
     tree.text("ImageSets/Segmentation/val.txt", "p\n")
@@ -203,6 +204,22 @@ def test_label_maps_of_the_devkit(tree):
     pixels = open_source(tree.root).pixels
     assert pixels == dict(enumerate(("background", *VOC_CLASSES)))
     assert read.classes == ("cow", "person")
+
+
+def test_masks_of_instances_have_the_numbers_of_their_objects(tree):
+    values = np.zeros((30, 40), np.uint8)
+    values[2:9, 3:12], values[12:20, 20:30], values[10, :] = 1, 2, 255
+    values[25:, 30:] = 3
+    tree.picture("JPEGImages/p.jpg")
+    tree.label_map("SegmentationObject/p.png", values)
+    objects = box(4, 3, 12, 9), box(21, 13, 30, 20), box(1, 1, 5, 5), box(1, 1, 5, 5)
+    tree.text("Annotations/p.xml", xml(*objects))
+    read = tree.read()
+    first, second, wrong, without = read.objects
+    np.testing.assert_array_equal(decode(first.rle), values == 1)
+    np.testing.assert_array_equal(decode(second.rle), values == 2)
+    assert first.box == (3, 2, 12, 9) and wrong.rle is None and without.rle is None
+    assert read.said == {"masks of instances that do not fit their boxes": 1}
 
 
 @pytest.mark.parametrize("folder", ["SegmentationClass", "SegmentationClassPNG"])
