@@ -97,6 +97,10 @@ class Reader:
         """About how many pictures there are."""
         return len(self.listing.pictures)
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.classes)
+
     def lose(
         self, what: str, place: str, objects: int = 0, *, error: bool = False, pictures: int = 0
     ) -> None:
@@ -179,6 +183,9 @@ class Reader:
 
     def _fit(self, one: Object, size: tuple[int, int]) -> Object | None:
         """Cut an object to its picture; count what is cut, and return None if nothing is left."""
+        if one.label not in self._known:
+            self.lose("objects of a class that is not among the names", one.place, 1, error=True)
+            return None
         if one.rle is not None and tuple(one.rle.get("size", ())) != size[::-1]:
             self.lose("masks of another size than their picture", one.place, 1, error=True)
             return None

@@ -88,6 +88,7 @@ def test_a_group_is_one_object(one):
         ('<points label="cat" points="1,1"/>', "points, which have no area", 1, False),
         ('<tag label="cat"></tag>', "tag, which have no area", 1, False),
         ('<skeleton label="cat"><points label="nose"/></skeleton>', "skeleton, which", 1, False),
+        (BOX.replace("cat", "bird"), "not among the names", 1, True),
         ('<blob label="cat"/>', "CVAT does not have", 1, True),
         ('<box label="" xtl="1" ytl="2" xbr="11" ybr="12"/>', "without a label", 1, True),
         ('<box label="cat" xtl="1" ytl="2" xbr="11"/>', "other numbers", 1, True),

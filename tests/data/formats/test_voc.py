@@ -174,6 +174,13 @@ def test_labels_of_the_unturned_picture_are_turned(one):
     assert turned.objects[0].box == (0, 0, 10, 5) and turned.losses == []
 
 
+def test_objects_of_classes_that_are_not_among_the_given_ones(tree):
+    tree.picture("p.jpg")
+    tree.text("p.xml", xml(box(5, 5, 9, 9), box(5, 5, 9, 9, name="dog")))
+    read = tree.read(classes=["dog"])
+    assert [one.label for one in read.objects] == ["dog"] and read.lost == 1
+
+
 def test_polygons_and_rotated_boxes_of_other_tools(one):
     corners = "".join(
         f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, (x, y) in enumerate([(3, 3), (9, 3), (9, 8)], 1)
