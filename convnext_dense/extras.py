@@ -7,6 +7,8 @@ EXTRAS = {
     "mmengine": "lite",
     "onnx": "export",
     "onnxruntime": "export",
+    "openvino": "openvino",
+    "nncf": "openvino",
     "mmcv": "lite",
     "mmdet": "lite",
     "mmseg": "lite",

@@ -1,4 +1,6 @@
-"""Write a trained model as ONNX, verified against PyTorch, or print what such a file says.
+"""Write a trained model as ONNX or OpenVINO, or print what such a file says.
+
+The file is verified against PyTorch.
 
 %(prog)s work_dirs/shapes/config.py work_dirs/shapes/epoch_36.pth -o model.onnx
 %(prog)s inspect model.onnx
@@ -9,14 +11,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from convnext_dense.cli.console.current import show_facts, show_note
+from convnext_dense.cli.console.current import current_screen, show_facts, show_note
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.flags import use_flags_of
+from convnext_dense.cli.output import print_text
 
 if TYPE_CHECKING:
     from convnext_dense_runtime.metadata import Metadata
 
 INSPECT = "inspect"
+FORMATS = ("onnx", "openvino")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", help="path or URL of a model, or published, or openmmlab; after inspect: F"
     )
-    parser.add_argument("-o", "--out", metavar="F", help="the file to write, such as model.onnx")
+    parser.add_argument(
+        "-o", "--out", metavar="F", help="the file to write: model.onnx, or model.xml for OpenVINO"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, help="default: the one of the file's name, .onnx or .xml"
+    )
     parser.add_argument(
         "--size", metavar="HxW", help="fix the input's height and width; default: any size"
     )
@@ -38,6 +47,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PICTURE",
         help="files, folders or globs to compare with PyTorch for, beside three generated pictures",
+    )
+    parser.add_argument(
+        "--int8",
+        metavar="PICTURES",
+        help="let convolutions and linear layers compute in 8-bit integers, of ranges measured in "
+        "this folder (or glob) of some dozens of training pictures",
+    )
+    parser.add_argument(
+        "--accuracy",
+        action="store_true",
+        help="test the model on the config's test data before and after, and print the loss",
     )
     add_debug_option(parser)
     parser.set_defaults(command=export_command)
@@ -63,11 +83,28 @@ def export_command(args: argparse.Namespace) -> None:
     from convnext_dense.export.run import export
     from convnext_dense.inference.inputs import find_pictures
 
-    pictures = list(find_pictures(args.verify).values())
-    metadata = export(
-        args.config, args.checkpoint, args.out, size=size, verify=pictures, tell=show_note
+    def found(given: list[str]) -> list[str]:
+        return list(find_pictures(given).values())
+
+    exported = export(
+        args.config,
+        args.checkpoint,
+        args.out,
+        format=args.format,
+        size=size,
+        verify=found(args.verify),
+        int8=found([args.int8]) if args.int8 else (),
+        accuracy=args.accuracy,
+        tell=show_note,
     )
-    show_facts({"written": args.out, **facts(metadata)})
+    sizes = (f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in exported.files)
+    show_facts({"written": ", ".join(sizes), **facts(exported.metadata)})
+    if exported.loss:
+        from convnext_dense.evaluation.tables import difference_table
+
+        loss, width = exported.loss, current_screen().width
+        table = difference_table(loss.before, loss.after, loss.titles, width)
+        print_text(f"\n{loss.images} images\n{table}", lines=True)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

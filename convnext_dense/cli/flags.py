@@ -96,7 +96,13 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
     "doctor": {"apply": "--apply", "recipe": "--recipe", "workers": "--workers"},
     "flops": {"shape": "--shape"},
     "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
-    "export": {"size": "--size", "verify": "--verify"},
+    "export": {
+        "accuracy": "--accuracy",
+        "format": "--format",
+        "int8": "--int8",
+        "size": "--size",
+        "verify": "--verify",
+    },
     "data shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},
     "report": {
         "images": "--pictures-from",

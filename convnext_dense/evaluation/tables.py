@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,18 +64,28 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
 
 def beside_table(figures: Figures, beside: CheckpointTest, width: int | None = None) -> str:
     """Lay out the figures of an exported model beside those of its checkpoint."""
+    titles = Path(beside.checkpoint).name, "exported"
+    return difference_table(beside.metrics, figures.summary, titles, width)
+
+
+def difference_table(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    titles: tuple[str, str],
+    width: int | None = None,
+) -> str:
+    """Lay out the figures that two tests have in common, and their differences."""
     rows = [
         [
             figure_title(name),
-            f"{(there := beside.metrics[name]):.3f}",
-            f"{here:.3f}",
-            f"{here - there:+.3f}",
+            f"{before[name]:.3f}",
+            f"{figure:.3f}",
+            f"{figure - before[name]:+.3f}",
         ]
-        for name, here in figures.summary.items()
-        if name in beside.metrics
+        for name, figure in after.items()
+        if name in before
     ]
-    titles = ["", Path(beside.checkpoint).name, "exported", "difference"]
-    return plain_table(titles, rows, width)
+    return plain_table(["", *titles, "difference"], rows, width)
 
 
 def figure_title(column: str) -> str:

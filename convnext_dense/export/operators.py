@@ -106,26 +106,37 @@ def _roi_align_to_onnx(
 ) -> Value:
     from torch.onnx import symbolic_helper as helper
 
-    def column(start: int, end: int) -> Value:
+    def columns(start: int, end: int) -> Value:
         axis = _constant(g, [1])
         return g.op("Slice", rois, _constant(g, [start]), _constant(g, [end]), axis)
 
-    numbers = g.op("Cast", column(0, 1), to_i=torch.onnx.TensorProtoDataType.INT64)
-    return g.op(
+    numbers = g.op("Cast", columns(0, 1), to_i=torch.onnx.TensorProtoDataType.INT64)
+    is_aligned = helper._get_const(aligned, "b", "aligned")
+    boxes = g.op("Reshape", columns(1, 5), _constant(g, [-1, 4]))
+    there = None
+    if is_aligned:
+        # A box without an area has no samples: mmcv and ONNX Runtime return 0, OpenVINO 0 / 0.
+        sides = g.op("Sub", columns(3, 5), columns(1, 3))
+        side = g.op("ReduceMin", sides, _constant(g, [1]), keepdims_i=1)
+        there = g.op("Greater", side, _constant(g, [0.0]))
+        boxes = g.op("Where", there, boxes, _constant(g, [0.0, 0.0, 1.0, 1.0]))
+    found = g.op(
         "RoiAlign",
         features,
-        g.op("Reshape", column(1, 5), _constant(g, [-1, 4])),
+        boxes,
         g.op("Reshape", numbers, _constant(g, [-1])),
         output_height_i=helper._get_const(height, "i", "height"),
         output_width_i=helper._get_const(width, "i", "width"),
         spatial_scale_f=helper._get_const(spatial_scale, "f", "spatial_scale"),
         sampling_ratio_i=helper._get_const(sampling_ratio, "i", "sampling_ratio"),
         mode_s=helper._get_const(pool_mode, "s", "pool_mode"),
-        coordinate_transformation_mode_s=(
-            "half_pixel" if helper._get_const(aligned, "b", "aligned") else "output_half_pixel"
-        ),
+        coordinate_transformation_mode_s="half_pixel" if is_aligned else "output_half_pixel",
     )
+    if there is None:
+        return found
+    there = g.op("Reshape", there, _constant(g, [-1, 1, 1, 1]))
+    return g.op("Where", there, found, _constant(g, [0.0]))
 
 
-def _constant(g: Graph, values: list[int]) -> Value:
+def _constant(g: Graph, values: list[int] | list[float]) -> Value:
     return g.op("Constant", value_t=torch.tensor(values))

@@ -20,6 +20,7 @@ from convnext_dense_runtime.model_file import (
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
 
 INPUT = "image"
+OUTPUTS = ("boxes", "scores", "labels", "masks", "logits")
 BACKENDS = ("onnxruntime", "openvino")
 # ONNX Runtime's providers by the names that are accepted for them too.
 PROVIDERS = {
@@ -172,7 +173,11 @@ class OpenVinoNetwork:
             if (shape := one.get_partial_shape()).rank.is_static
         }
         self.shape = _input_shape(inputs, path)
-        self.outputs = tuple(one.get_any_name() for one in self._compiled.outputs)
+        # OpenVINO adds names of values inside the graph that are equal.
+        self.outputs = tuple(
+            next((name for name in OUTPUTS if name in one.get_names()), one.get_any_name())
+            for one in self._compiled.outputs
+        )
         self.runs_on = f"OpenVINO {openvino.__version__.partition('-')[0]}, {name}"
 
     def __call__(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
