@@ -81,8 +81,7 @@ def _reader(pictures: Iterator[np.ndarray]) -> object:
 def quantise_openvino(source: Path, pictures: Calibration) -> Path:
     """Write a file of OpenVINO whose layers of :mod:`~.int8_layers` compute in 8-bit integers.
 
-    Weights and inputs are as in :func:`quantise_onnx`, but inputs of depthwise convolutions have a
-    scale for each channel.
+    The scales are as in :func:`quantise_onnx`, and the means of outputs are corrected.
 
     Args:
         source: An ONNX file in float32.
@@ -94,7 +93,7 @@ def quantise_openvino(source: Path, pictures: Calibration) -> Path:
     import nncf
 
     model = read_onnx(source)
-    chosen = int8_layers(onnx.load(source, load_external_data=False).graph, depthwise=True)
+    chosen = int8_layers(onnx.load(source, load_external_data=False).graph)
     layers = {f"{name}{ending}" for name in chosen for ending in ("", "/WithoutBiases")}
     others = [
         node.get_friendly_name()

@@ -4,8 +4,8 @@ By rule these are the convolutions and linear layers, without
 
 - the last ones: what they return are results, or decides on places of which neighbours differ by
   less than a step of 8 bits: offsets of boxes, scores that are sorted, grids that are sampled;
-- depthwise convolutions, where all channels of the input share a scale: their ranges differ by
-  orders of magnitude. They take a few per cent of the time.
+- depthwise convolutions: the channels of their inputs share a scale, but differ in range by orders
+  of magnitude. They take a few per cent of the time.
 
 Everything else stays in float32: layer norms, GRN, activations, sums, attention between two
 computed maps, decoding, suppression, RoIAlign.
@@ -30,20 +30,13 @@ _DECIDING = {
 _VALUES_FIRST = ("RoiAlign", "GridSample")
 
 
-def int8_layers(graph: GraphProto, *, depthwise: bool = False) -> list[str]:
-    """Return the names of the nodes that compute in 8-bit integers.
-
-    Args:
-        graph: The graph in float32.
-        depthwise: Whether depthwise convolutions are among them.
-    """
+def int8_layers(graph: GraphProto) -> list[str]:
+    """Return the names of the nodes of a graph in float32 that can compute in 8-bit integers."""
     last = last_layers(graph)
     return [
         node.name
         for node in weighted(graph)
-        if node.op_type in LAYERS
-        and node.name not in last
-        and (depthwise or not _is_depthwise(node))
+        if node.op_type in LAYERS and node.name not in last and not _is_depthwise(node)
     ]
 
 
