@@ -159,7 +159,9 @@ def _quantise(
     form.save(made, compared, model.metadata)
     share = agreement(model, ExportedPredictor(compared), pictures.paths)
     if share < GOOD:
-        tell(f"only {share:.0%} of the results stay the same: `accuracy=True` tells what that costs")
+        tell(
+            f"only {share:.0%} of the results stay the same: `accuracy=True` tells what that costs"
+        )
     figures = {"int8_pictures": len(pictures), "int8_equal": share}
     verification = model.metadata.verification | figures
     return made, dataclasses.replace(model.metadata, verification=verification)
