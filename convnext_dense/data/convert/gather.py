@@ -58,20 +58,21 @@ class Gatherer:
         self._known = KnownPictures()
         self._names = Names(by_stem=form == LABEL_MAPS)
 
-    def read(self, number: int, source: Source, progress: Callable[[int], None]) -> None:
+    def read(
+        self, number: int, source: Source, by_maps: bool, progress: Callable[[int], None]
+    ) -> None:
         """Read all pictures of a source.
 
         Args:
             number: Number of the source.
             source: The source.
+            by_maps: Whether its label maps are taken, and not its objects.
             progress: Called with the number of pictures read so far, of all sources.
 
         Raises:
             ValueError: If its masks have colours that their table lacks.
         """
-        reader = MaskReader(
-            source.pixels, self._label, lambda what, count: self.tally.add(what, "", count=count)
-        )
+        reader = MaskReader(source.pixels, self._label, self._remark) if by_maps else None
         begin = len(self.entries)
         for picture in _pictures_of(source):
             self._take_losses(source)
@@ -88,7 +89,7 @@ class Gatherer:
         self.objects += sum(loss.objects for loss in source.losses)
         source.losses.clear()
 
-    def _add(self, number: int, picture: Picture, reader: MaskReader) -> None:
+    def _add(self, number: int, picture: Picture, reader: MaskReader | None) -> None:
         annotations, label_map = self._labels_of(picture, reader)
         if annotations is None and label_map is None:
             return
@@ -130,14 +131,18 @@ class Gatherer:
         self.entries.append(entry)
 
     def _labels_of(
-        self, picture: Picture, reader: MaskReader
+        self, picture: Picture, reader: MaskReader | None
     ) -> tuple[list[dict] | None, np.ndarray | None]:
         """Return the annotations or the label map of a picture; neither if it is left out."""
-        size = (picture.width, picture.height)
-        if picture.label_map is not None and (self.form == LABEL_MAPS or not picture.objects):
+        if reader is not None:
             labels = self._read_map(picture, reader)
             if labels is None:
                 return None, None
+            if picture.objects:
+                number = len(picture.objects)
+                self.objects += number
+                what = "objects beside label maps are left out"
+                self.tally.add(what, picture.name, objects=number, count=number)
             if self.form == LABEL_MAPS:
                 labels[labels == 0] = self.rest
                 return None, labels
@@ -161,7 +166,7 @@ class Gatherer:
                 objects=missing,
                 count=missing,
             )
-        labels, hidden = draw(drawn, size, rest=self.rest)
+        labels, hidden = draw(drawn, (picture.width, picture.height), rest=self.rest)
         if hidden:
             self.tally.add(
                 "objects that smaller ones hide completely",
@@ -172,7 +177,12 @@ class Gatherer:
         return None, labels
 
     def _read_map(self, picture: Picture, reader: MaskReader) -> np.ndarray | None:
-        assert picture.label_map is not None
+        if picture.label_map is None:
+            number = len(picture.objects)
+            what = "pictures without a label map"
+            self.tally.add(what, picture.name, pictures=1, objects=number)
+            self.objects += number
+            return None
         place, size = str(picture.label_map), (picture.width, picture.height)
         try:
             labels = reader.read(picture.label_map)
@@ -227,6 +237,9 @@ class Gatherer:
             else:
                 found.append(annotation)
         return found
+
+    def _remark(self, what: str, pixels: int) -> None:
+        self.tally.add(what, "", count=pixels)
 
     def _label(self, name: str) -> int | None:
         index = self.classes.index(name)

@@ -15,7 +15,7 @@ from convnext_dense.data.shapes import annotate
 
 BACKGROUND = "background"
 # Classes that are no objects.
-NO_OBJECTS = frozenset((BACKGROUND, "bg", *UNLABELLED))
+NO_OBJECTS = frozenset((BACKGROUND, "_background_", "bg", *UNLABELLED))
 # Connected pixels below this number are no object, but what a brush left.
 SPECK = 10
 

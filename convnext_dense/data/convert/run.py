@@ -125,18 +125,25 @@ def convert(
     given, sources = sources, [with_pixels(source, colours, tell) for source in sources]
     if colours is not None and all(one is other for one, other in zip(given, sources, strict=True)):
         raise ValueError(f"`colours={str(colours)!r}`: no source has masks")
-    form = _form(sources, to, record)
+    maps_alone = [_has_maps_alone(source) for source in sources]
+    form = _form(sources, maps_alone, to, record)
     if record:
         tell(f"{out} is an earlier result, to which this is added")
         sources = [open_earlier(out, record), *sources]
-    classes, rest = _classes(sources, form, record, rename, drop)
+        maps_alone = [record.form == LABEL_MAPS, *maps_alone]
+    # VOC has both: of its maps the result takes those that it holds too.
+    by_maps = [
+        maps or (form == LABEL_MAPS and bool(source.pixels))
+        for source, maps in zip(sources, maps_alone, strict=True)
+    ]
+    classes, rest = _classes(sources, by_maps, form, record, rename, drop)
     for note in classes.notes:
         tell(note)
     base = out if record else out.absolute().parent
     with unfinished_folder(base) as work, _result_folder(out, record) as part:
         with (work / "objects").open("w+b") as file:
             gatherer = Gatherer(classes, form, work, Spool(file), rest=rest)
-            entries = _read(sources, gatherer, watch)
+            entries = _read(sources, by_maps, gatherer, watch)
             for note in assign_splits(entries, split, group_by, seed, has_earlier=bool(record)):
                 tell(note)
             counts, masks = _write(part, gatherer, entries, copy, watch)
@@ -162,12 +169,14 @@ def convert(
     )
 
 
-def _read(sources: Sequence[Source], gatherer: Gatherer, watch: Watch) -> list[Entry]:
+def _read(
+    sources: Sequence[Source], by_maps: Sequence[bool], gatherer: Gatherer, watch: Watch
+) -> list[Entry]:
     """Read all sources, and return the pictures that a training can use."""
     about = sum(source.about for source in sources)
     with watch("pictures read") as progress:
         for number, source in enumerate(sources):
-            gatherer.read(number, source, partial(_of, progress, about))
+            gatherer.read(number, source, by_maps[number], partial(_of, progress, about))
     entries = sound_pictures(gatherer.entries, gatherer.spool, gatherer.tally)
     if not entries:
         changes = gatherer.tally.changes
@@ -228,44 +237,53 @@ def _refuse_inside(out: Path, sources: Sequence[Source]) -> None:
             raise ValueError(f"{out} is inside of the source {source.root}: name a folder outside")
 
 
-def _form(sources: Sequence[Source], to: str | None, record: Record | None) -> str:
+def _has_maps_alone(source: Source) -> bool:
+    """Whether a source has label maps and no objects, as far as its first pictures tell."""
+    peeked = list(islice(source.pictures(), _PEEKED))
+    return any(picture.label_map for picture in peeked) and not any(p.objects for p in peeked)
+
+
+def _form(
+    sources: Sequence[Source], maps_alone: Sequence[bool], to: str | None, record: Record | None
+) -> str:
     """Return what the result holds."""
-    if record and to not in (None, record.form):
-        raise ValueError(f"`to={to!r}` cannot be added to a result of {record.form}")
-    if to or record:
-        return to or record.form  # type: ignore[union-attr]
-    forms = {}
-    for source in sources:
-        peeked = list(islice(source.pictures(), _PEEKED))
-        has_objects = any(picture.objects for picture in peeked)
-        has_maps = any(picture.label_map for picture in peeked)
-        forms[LABEL_MAPS if has_maps and not has_objects else INSTANCES] = source.root
-    if len(forms) > 1:
+    if record:
+        if to not in (None, record.form):
+            raise ValueError(f"`to={to!r}` cannot be added to a result of {record.form}")
+        return record.form
+    if to:
+        return to
+    roots = {maps: source.root for source, maps in zip(sources, maps_alone, strict=True)}
+    if len(roots) > 1:
         raise ValueError(
-            f"{forms[INSTANCES]} has objects and {forms[LABEL_MAPS]} has label maps: say by `to` "
-            f"which of {' and '.join(FORMS)} the result has"
+            f"{roots[False]} has objects and {roots[True]} has label maps: say by `to` which of "
+            f"{' and '.join(FORMS)} the result has"
         )
-    return next(iter(forms))
+    return LABEL_MAPS if maps_alone[0] else INSTANCES
 
 
 def _classes(
     sources: Sequence[Source],
+    by_maps: Sequence[bool],
     form: str,
     record: Record | None,
     rename: Mapping[str, str] | None,
     drop: Sequence[str],
 ) -> tuple[Classes, int]:
     """Return the classes, and the label of what nobody labelled: 0, or that of the background."""
-    names = [list(source.classes) for source in sources]
+    names = [
+        list(dict.fromkeys(source.pixels.values() if maps else source.classes))
+        for source, maps in zip(sources, by_maps, strict=True)
+    ]
     if not any(names):
         roots = ", ".join(str(source.root) for source in sources)
         raise ValueError(f"{roots}: no picture has a label, so there is nothing to learn")
     nothing = UNLABELLED if form == LABEL_MAPS else NO_OBJECTS
     automatic = [
         name
-        for source in sources
-        if source.pixels
-        for name in source.classes
+        for own, maps in zip(names, by_maps, strict=True)
+        if maps
+        for name in own
         if name.casefold() in nothing and name not in (rename or {})
     ]
     # It may be dropped although no source has it, since it is made of what nobody labelled.
@@ -279,7 +297,7 @@ def _classes(
         classes.notes.append(f"{listed}: taken for unlabelled because of the name")
     if form == INSTANCES:
         return classes, 0
-    draws = not all(source.pixels for source in sources)
+    draws = not all(by_maps)
     wanted = record.background if record else draws or len(classes.names) == 1
     if wanted and keeps_background:
         notes = classes.notes

@@ -61,6 +61,30 @@ def test_voc_keeps_the_boxes_and_says_that_masks_are_gone(shared_data, tmp_path,
     assert any("masks" in what or "label maps" in what for what in result.said())
 
 
+def test_voc_with_maps_of_some_pictures(shared_data, tmp_path, run):
+    """Boxes win, unless label maps are asked for; then pictures without one are left out."""
+    write_as("voc", shared_data / "droplets", tmp_path / "src", limit=4)
+    folder = tmp_path / "src" / "SegmentationClass"
+    folder.mkdir()
+    sizes = {}
+    for file in sorted((tmp_path / "src" / "JPEGImages").iterdir())[::2]:
+        values = np.zeros(Image.open(file).size[::-1], np.uint8)
+        values[:50, :60] = 1
+        sizes[file.stem] = values
+        Image.fromarray(values).save(folder / f"{file.stem}.png")
+    (tmp_path / "src" / "class_names.txt").write_text("_background_\ndroplet\n")
+    boxes = run(open_source(tmp_path / "src"), out="a")
+    assert boxes.converted.form == "instances" and boxes.converted.written[0] == 8
+    maps = run(open_source(tmp_path / "src"), out="b", to="label-maps", split="50/50")
+    assert maps.converted.written == (4, 0) and maps.converted.read == boxes.converted.read
+    said = maps.said()
+    assert said.pop("pictures without a label map") == 4
+    assert list(said) == ["objects beside label maps are left out"]
+    assert sum(change.objects for change in maps.converted.changes) == maps.converted.read[1]
+    for name, labels in maps_of(maps.converted.out).items():
+        assert ((labels == labels[0, 0]) == (sizes[name] == 1)).all()
+
+
 def test_the_same_data_in_four_formats_is_one_data_set(shared_data, tmp_path, run):
     droplets = shared_data / "droplets"
     counts = {
