@@ -45,13 +45,13 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
     if not hasattr(model, "backbone"):
         raise ValueError(f"{type(model).__name__} has no backbone: its FLOPs cannot be counted")
     parts = _backbone_parts(model.backbone)
-    head = transformers_head(model)
-    if head is not None:
-        modules = dict(head.named_modules())
-        inside = {
-            label: [modules[name]] for name, label in TRANSFORMERS_PARTS.items() if name in modules
-        }
-        return parts | inside | {"head": [head]}
+    of_transformers = transformers_head(model)
+    if of_transformers is not None:
+        modules = dict(of_transformers.named_modules())
+        for path, label in TRANSFORMERS_PARTS.items():
+            if path in modules:
+                parts[label] = [modules[path]]
+        return parts | {"head": [of_transformers]}
     if model.with_neck:
         parts["neck"] = [model.neck]
     if is_detr(model):
@@ -88,10 +88,10 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
 
 def run_parts(model: BaseModel, image: Tensor) -> None:
     """Call every part that :func:`find_parts` names once, on a (1, C, H, W) image."""
-    head = transformers_head(model)
-    if head is not None:
+    of_transformers = transformers_head(model)
+    if of_transformers is not None:
         with RealSizes():
-            head(image)
+            of_transformers(image)
         return
     features = model.backbone(image)
     if model.with_neck:

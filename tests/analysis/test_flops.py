@@ -107,6 +107,26 @@ def test_a_transformer_takes_what_it_takes_with_real_tensors(name, monkeypatch):
     assert counted.parameters == sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.parametrize("head", ["rt_detr_v2", "d_fine", "deformable_detr"])
+def test_a_detector_of_transformers_takes_what_it_takes_with_real_tensors(head):
+    head = dict(type=head, num_queries=20, encoder_layers=1, decoder_layers=2)
+    backbone = dict(type="ConvNeXt", arch="atto", out_indices=(1, 2, 3))
+    cfg = Config(dict(model=dict(type="TransformersDetector", backbone=backbone, head=head)))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg.model).eval().requires_grad_(False)
+    maths = torch.nn.attention.SDPBackend.MATH  # the counter does not know the fused attention
+    with (
+        torch.no_grad(),
+        torch.nn.attention.sdpa_kernel(maths),
+        FlopCounterMode(display=False) as counter,
+    ):
+        model(torch.zeros(1, 3, 96, 160))
+    counted = count_complexity(cfg, (96, 160))
+    assert counted.flops == counter.get_total_flops() // 2
+    assert counted.parameters == sum(p.numel() for p in model.parameters())
+    assert [part.name for part in counted.parts][-3:] == ["encoder", "decoder", "head"]
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_are_counted_by_the_same_convention(name):
     parameters, flops = PEERS[name]

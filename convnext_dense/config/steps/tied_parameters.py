@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mmengine.config import ConfigDict
+
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import NUM_CLASSES, type_name
 
@@ -16,7 +18,7 @@ def count_tied_once(plan: Plan) -> Plan:
     names, which it refuses.
     """
     cfg = plan.copy_config()
-    wrapper = cfg.get("optim_wrapper") or {}
+    wrapper = cfg.get("optim_wrapper") or ConfigDict()
     is_default = wrapper.get("constructor", _CONSTRUCTOR) == _CONSTRUCTOR
     if type_name(cfg.model) not in NUM_CLASSES or not (is_default and wrapper.get("paramwise_cfg")):
         return plan
