@@ -10,6 +10,7 @@ from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.pipelines import RGB, model_channels
 from convnext_dense.export.graph import (
     binary_threshold,
+    mask_family,
     mask_kind,
     mask_threshold,
     padding,
@@ -87,6 +88,7 @@ def describe(
         score=score_threshold(cfg.model) if is_detector else 0.0,
         masks=masks,
         mask_threshold=mask_threshold(model) if masks else 0.5,
+        mask_family=mask_family(model) if masks else None,
         sliding=sliding_window(cfg.model.get("test_cfg")),
         **(
             {}

@@ -110,6 +110,13 @@ def mask_kind(model: Any) -> str | None:  # noqa: ANN401  a detector
     return "picture" if is_whole else None
 
 
+def mask_family(model: Any) -> str | None:  # noqa: ANN401  a detector with masks
+    """Return how its masks become objects, as :class:`Metadata` names it, or None."""
+    if mask_kind(model) == "box":
+        return None
+    return "mask2former" if hasattr(model, "panoptic_head") else "rtmdet"
+
+
 def mask_threshold(model: Any) -> float:  # noqa: ANN401  a detector with masks
     """Return the value above which a pixel belongs to an object: see :class:`Metadata`."""
     if mask_kind(model) == "box":

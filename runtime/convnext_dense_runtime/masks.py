@@ -36,10 +36,7 @@ def paste_masks(
 
 
 def resize_masks(
-    masks: np.ndarray,
-    shape: tuple[int, int],
-    threshold: float,
-    shares: Sequence[float] = (1.0, 1.0),
+    masks: np.ndarray, shape: tuple[int, int], threshold: float, covered: Sequence[float]
 ) -> np.ndarray:
     """Resize masks on grids over the whole input.
 
@@ -47,17 +44,48 @@ def resize_masks(
         masks: (N, h, w) float32.
         shape: (height, width) of the picture.
         threshold: Pixels above it belong to the object.
-        shares: The parts of the input's height and width that the picture covers.
+        covered: The cells of the grid that the picture covers, in height and width.
 
     Returns:
         (N, height, width) bool.
     """
     resized = np.empty((len(masks), *shape), bool)
-    covered = [cells * share for cells, share in zip(masks.shape[1:], shares, strict=True)]
-    rows, columns = map(math.ceil, covered)
-    for number, mask in enumerate(masks[:, :rows, :columns, None]):
-        resized[number] = resize_maps(mask, shape, covered=covered)[..., 0] > threshold
+    for number, mask in enumerate(masks):
+        resized[number] = _resize(mask, shape, covered) > threshold
     return resized
+
+
+def measure_masks(
+    masks: np.ndarray, shape: tuple[int, int], covered: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resize masks of logits as :func:`resize_masks`, and measure them as Mask2Former does.
+
+    Returns:
+        The masks, boxes (N, 4) float32 around them, and how much higher the mean probability
+        inside each is than in the input, (N,) float32.
+    """
+    resized = np.empty((len(masks), *shape), bool)
+    boxes = np.zeros((len(masks), 4), np.float32)
+    gains = np.zeros(len(masks), np.float32)
+    for number, mask in enumerate(masks):
+        logits = _resize(mask, shape, covered)
+        resized[number] = logits > 0
+        gains[number] = _quality(logits) / max(_quality(mask), np.finfo(np.float32).tiny)
+        rows, columns = (np.flatnonzero(resized[number].any(axis=axis)) for axis in (1, 0))
+        if len(rows):
+            boxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return resized, boxes, gains
+
+
+def _resize(mask: np.ndarray, shape: tuple[int, int], covered: Sequence[float]) -> np.ndarray:
+    rows, columns = map(math.ceil, covered)
+    return resize_maps(mask[:rows, :columns, None], shape, covered=covered)[..., 0]
+
+
+def _quality(logits: np.ndarray) -> float:
+    """Return the mean probability of the pixels above one half."""
+    inside = logits[logits > 0]
+    return float((1 / (1 + np.exp(-inside))).sum() / (len(inside) + 1e-6))
 
 
 def _sampler(first: float, last: float, length: int, cells: int) -> tuple[int, np.ndarray]:

@@ -80,6 +80,10 @@ class Metadata:
         masks: None, ``box`` or ``picture``: see the module's docstring.
         mask_threshold: Pixels above it belong to the object, on a box's grid also those equal to
             it.
+        mask_family: How masks over the picture become objects. ``mask2former``: boxes lie around
+            the masks, and scores hold the mean probability inside them, both in the size of the
+            picture. ``rtmdet``: the masks of the input are resized to a whole number of pixels,
+            rounded up, before they are cut to the picture. Else None.
         sliding: Height and width of the window and of its stride, (h, w, h, w), or None.
         align_corners: Whether a segmenter's logits are resized with aligned corners.
         threshold: With one channel of logits, the probability above which a pixel has label 1.
@@ -105,6 +109,7 @@ class Metadata:
     score: float = 0.0
     masks: str | None = None
     mask_threshold: float = 0.5
+    mask_family: str | None = None
     sliding: tuple[int, int, int, int] | None = None
     align_corners: bool = False
     threshold: float = 0.3

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from convnext_dense_runtime.masks import paste_masks, resize_masks
+from convnext_dense_runtime.masks import measure_masks, paste_masks, resize_masks
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.results import Detections
 
@@ -68,9 +69,34 @@ def find_objects(
         found = outputs["masks"]
         if found.ndim != 3 or len(found) != len(scores):
             raise ValueError(f"the graph returned masks {found.shape}: export the model again")
+        found, threshold = found[kept], facts.mask_threshold
         if facts.masks == "box":
-            masks = paste_masks(found[kept], boxes, sizes.picture, facts.mask_threshold)
+            masks = paste_masks(found, boxes, sizes.picture, threshold)
+        elif facts.mask_family != "mask2former":
+            masks = resize_masks(found, sizes.picture, threshold, _covered(found, facts, sizes))
         else:
-            shares = [part / whole for part, whole in zip(sizes.resized, sizes.image, strict=True)]
-            masks = resize_masks(found[kept], sizes.picture, facts.mask_threshold, shares)
+            covered = _covered(found, facts, sizes)
+            masks, boxes, gains = measure_masks(found, sizes.picture, covered)
+            measured = scores[kept] * gains
+            order = np.argsort(-measured, kind="stable")
+            order = order[measured[order] > score]
+            picked = boxes[order], measured[order], labels[order], masks[order]
+            return Detections(*picked, facts.classes)
     return Detections(boxes, scores[kept], labels, masks, facts.classes)
+
+
+def _covered(masks: np.ndarray, facts: Metadata, sizes: Sizes) -> list[float]:
+    """Return the cells of masks over the whole input that the picture covers, in each direction."""
+    cells = masks.shape[1:]
+    if facts.mask_family != "rtmdet":
+        shares = [part / whole for part, whole in zip(sizes.resized, sizes.image, strict=True)]
+        return [number * share for number, share in zip(cells, shares, strict=True)]
+    # mmdet multiplies the height by the ratio of widths, and the width by that of heights.
+    factors = [1 / (new / old) for new, old in zip(sizes.resized, sizes.picture, strict=True)]
+    enlarged = [
+        math.ceil(side * factor) for side, factor in zip(sizes.image, factors[::-1], strict=True)
+    ]
+    return [
+        number * shown / whole
+        for number, shown, whole in zip(cells, sizes.picture, enlarged, strict=True)
+    ]

@@ -208,6 +208,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "score": _number(0, 1),
     "masks": _one_of(None, "box", "picture"),
     "mask_threshold": _number(),
+    "mask_family": _one_of(None, "mask2former", "rtmdet"),
     "sliding": _or_none(_area(4)),
     "align_corners": _flag,
     "threshold": _number(0, 1),

@@ -1,5 +1,7 @@
 """DETR and its kin, Mask2Former and RTMDet-Ins as ONNX: each equals mmdet."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ import torch
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
 from convnext_dense.export.graph import make_graph
-from convnext_dense.export.onnx_file import write_onnx
+from convnext_dense.export.onnx_file import save_model, write_onnx
 from convnext_dense.export.pictures import generate, traced_size
 from convnext_dense.export.replacements import exportable
 from convnext_dense.export.verify import Picture, compare, onnxruntime_of
+from convnext_dense_runtime import Model
 
 from .tiny import build, spread_queries, tiny_config
 
@@ -118,3 +121,49 @@ def test_onnx_runtime_equals_mmdet_at_other_sizes(made, family, tmp_path):
 
     assert figures.found >= 3 * 15
     assert metadata.masks == ("picture" if family in ("Mask2Former", "RTMDet-Ins") else None)
+
+
+@pytest.mark.parametrize(
+    "family", ["Mask2Former", pytest.param("RTMDet-Ins", marks=pytest.mark.long)]
+)
+def test_the_runtime_finds_what_mmdet_finds_in_pictures_of_other_sizes(made, family, tmp_path):
+    """Masks are resized to the picture, and boxes and scores of Mask2Former measured there."""
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import DefaultScope
+
+    from convnext_dense.inference.model import test_dataset
+    from convnext_dense.inference.predictor import make_pipeline
+
+    cfg, graph = made(family)
+    names = tuple(map(str, range(80)))  # of Mask2Former's fusion head, which stays as it is
+    metadata = dataclasses.replace(
+        describe(cfg, graph.model, "some.pth", {}, None), classes=names, palette=()
+    )
+    path = tmp_path / "model.onnx"
+    image = torch.from_numpy(generate(traced_size(metadata), 3, seed=0))
+    write_onnx(graph, path, image, fixed=False)
+    save_model(path, path, metadata)
+    runtime, found = Model(path), 0
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        _, transform = make_pipeline(test_dataset(cfg).pipeline, "mmdet", 3)
+    for size in ((211, 157), (60, 111)):
+        picture = generate(size, 3, seed=1)[0].transpose(1, 2, 0).astype(np.uint8)
+        loaded = dict(img=picture, img_path=None, img_shape=size, ori_shape=size)
+        with torch.no_grad():
+            packed = pseudo_collate([transform(loaded)])
+            wanted = graph.model.test_step(packed)[0].pred_instances.numpy()
+        (got,) = runtime(picture)
+        order = np.argsort(-wanted.scores, kind="stable")
+        order = order[wanted.scores[order] > 0]
+        assert len(got) == len(order)
+        found += len(got)
+        assert abs(got.scores - wanted.scores[order]).max() < 1e-4
+        assert (got.labels == wanted.labels[order]).all()
+        if family == "RTMDet-Ins":
+            assert abs(got.boxes - wanted.bboxes[order]).max() < 1e-2
+        else:  # edges of masks, where a pixel may lie at the threshold
+            assert (abs(got.boxes - wanted.bboxes[order]) < 1e-2).mean() > 0.98
+        masks = np.asarray(wanted.masks)[order]
+        both = (got.masks & masks).sum((1, 2)) / np.maximum((got.masks | masks).sum((1, 2)), 1)
+        assert both[(got.masks | masks).sum((1, 2)) > 20].min() >= 0.99
+    assert found >= 15

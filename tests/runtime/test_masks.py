@@ -66,4 +66,6 @@ def test_masks_over_the_picture_are_resized_as_torch_does():
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(logits)[None], (77, 90), mode="bilinear"
     )
-    assert (resize_masks(logits, (77, 90), 0.1) != (wanted[0] > 0.1).numpy()).mean() < 1e-4
+    assert (
+        resize_masks(logits, (77, 90), 0.1, logits.shape[1:]) != (wanted[0] > 0.1).numpy()
+    ).mean() < 1e-4
