@@ -146,6 +146,12 @@ def _add(
 
 
 def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="format",
+        metavar="FORMAT",
+        help="of a folder in another tool's format; default: it is found",
+    )
     add_backbone_option(parser)  # the package of the config's own backbone may be missing
     add_config_options(parser)
 
@@ -265,9 +271,12 @@ def source_of(args: argparse.Namespace) -> Source | None:
     root = args.config
     if not is_source(root):
         root, files = args.data_root, (args.ann_train, args.ann_val)
-        if not root or any(files) or is_readable(root):
+        if args.format and not root:
+            raise ValueError(f"`format={args.format!r}` is for a folder, got {args.config}")
+        if not root or any(files) or (is_readable(root) and not args.format):
             return None
-    source = open_source(root, classes=args.classes and parse_classes(args.classes))
+    classes = args.classes and parse_classes(args.classes)
+    source = open_source(root, args.format, classes=classes)
     show_facts({"source": f"{source.root} ({source.format}), read as it is"})
     return source
 

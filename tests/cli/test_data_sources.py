@@ -47,6 +47,16 @@ def test_show_draws_it(cli, yolo, tmp_path):
     assert Image.open(out).format == "PNG"
 
 
+def test_a_folder_of_two_formats(cli, yolo):
+    (yolo / "all.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    status, _, err = cli.call("data", ["check", str(yolo)])
+    assert status == 1 and err.splitlines()[-1].endswith("say which by --from")
+    status, out, _ = cli.call("data", ["check", str(yolo), "--from", "yolo"])
+    assert status == 0 and "(yolo)" in out
+    status, _, err = cli.call("data", ["check", str(cli.config["det"]), "--from", "yolo"])
+    assert status == 1 and "--from yolo is for a folder" in err
+
+
 @pytest.mark.parametrize("kind", ["det", "seg"])
 def test_train_says_which_command_converts_it(cli, yolo, kind):
     status, _, err = cli.call("train", [str(cli.config[kind]), "--data-root", str(yolo)])

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-_COCO = re.compile(rb'"(?:images|annotations|categories)"\s*:\s*\[')
+# Label Studio writes categories alone beside YOLO's labels.
+_COCO = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
 _LABELME = re.compile(rb'"shapes"\s*:\s*\[')
 _LOOK = 50_000  # bytes
 

@@ -28,6 +28,8 @@ from convnext_dense.data.formats.yolo_config import YoloConfig, find_config, rea
 LOOKED_FOR = "YOLO's data.yaml, obj.data or .txt labels beside the pictures or in labels/"
 # Folders of pictures, for which the labels' path has `labels`.
 _OF_PICTURES = ("images", "JPEGImages")
+# Files that describe a data set, or its names.
+_GIVEN = (".yaml", ".yml", ".data", ".names")
 # Shares further beyond 1 than this are not shares.
 _FAR = 2.0
 _NO_NUMBERS = "lines of YOLO that are not a class and numbers"
@@ -40,6 +42,8 @@ _CONFIDENCE = "the confidence of a prediction is left out"
 
 def find(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
+    if listing.given and listing.given.suffix.lower() not in _GIVEN:
+        return None
     config = find_config(listing)
     if config and not config.file.name.endswith(".txt"):
         return str(config.file)

@@ -31,6 +31,17 @@ def test_a_folder_that_several_formats_fit(tree):
     assert open_source(tree.root / "all.json").format == "coco"
 
 
+def test_notes_of_label_studio_and_a_file_beside_names(tree):
+    tree.picture("images/a.jpg")
+    tree.text("labels/a.txt", "0 0.5 0.5 0.2 0.2\n")
+    tree.text("classes.txt", "cat\n")
+    tree.text("obj.names", "cat\n")
+    tree.json("notes.json", dict(categories=[dict(id=0, name="cat")], info=dict(year=2026)))
+    assert open_source(tree.root).format == "yolo"
+    tree.json("all.json", dict(images=[], categories=[], annotations=[]))
+    assert open_source(tree.root / "all.json").format == "coco"
+
+
 def test_names_that_are_wrong(tree):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         open_source(tree.root / "gone")
