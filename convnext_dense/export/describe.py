@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convnext_dense.checkpoints.origin import identifying_name
 from convnext_dense.config_tree import type_name, walk
-from convnext_dense.data.pipelines import RGB, model_channels
+from convnext_dense.data.pipelines import LOADERS, RGB, model_channels
 from convnext_dense.export.graph import (
     binary_threshold,
     mask_family,
@@ -109,10 +109,12 @@ def read_pipeline(steps: list[ConfigDict]) -> tuple[Resize, Pad | None]:
         ValueError: If it has a transform that the runtime cannot repeat; the message names it.
     """
     resize, pad = Resize(None), None
-    for step in steps[1:]:  # the first one reads the picture
-        kind = type_name(step)
-        if kind in RESIZING and isinstance(step.get("scale"), (tuple, list)):
-            width, height = step.scale
+    for number, step in enumerate(steps):
+        kind, scale = type_name(step), step.get("scale")
+        if number == 0 and kind in LOADERS:
+            continue
+        if kind in RESIZING and scale is not None and step.get("backend", "cv2") == "cv2":
+            width, height = scale if isinstance(scale, (tuple, list)) else (scale, scale)
             resize = Resize(
                 (int(width), int(height)),
                 bool(step.get("keep_ratio", False)),
@@ -125,10 +127,10 @@ def read_pipeline(steps: list[ConfigDict]) -> tuple[Resize, Pad | None]:
             width, height = step.size
             pad = Pad((int(height), int(width)), tuple(map(float, values)))
         elif kind not in NEUTRAL:
-            known = ", ".join((*RESIZING, *PADDING, *NEUTRAL))
+            known = ", ".join((LOADERS[0], *RESIZING, *PADDING, *NEUTRAL))
             raise ValueError(
                 f"the test pipeline has {kind}({_arguments(step)}), which cannot be exported: "
-                f"{known} can, Resize with a scale and Pad with a size"
+                f"{known} can, Resize with a scale by OpenCV and Pad with a size"
             )
     return resize, pad
 
