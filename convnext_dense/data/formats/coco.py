@@ -95,7 +95,8 @@ class Coco(Reader):
             measured = self.measure(name, len(objects))
             if measured:
                 yield self.fitted(name, measured, objects, stated=image.stated, split=image.split)
-        extra = set(self.listing.pictures) - images.keys()
+        # Of a file that was given alone, the folder may hold pictures of other files too.
+        extra = set() if self.listing.given else set(self.listing.pictures) - images.keys()
         for name in sorted(extra):
             self.lose("pictures that no file lists are left out", name, pictures=1)
 

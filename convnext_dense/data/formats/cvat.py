@@ -98,7 +98,8 @@ class Cvat(Reader):
                 if not used:
                     raise
                 self.lose("label files that cannot be read to the end", str(error), error=True)
-        for name in self.listing.pictures:
+        # Of a file that was given alone, the folder may hold pictures of other files too.
+        for name in () if self.listing.given else self.listing.pictures:
             if name not in used:
                 self.lose("pictures that no file lists are left out", name, pictures=1)
 
