@@ -63,7 +63,8 @@ class ExportedModel(BaseModel):
             try:
                 (found,) = self.exported(picture)
             except ValueError as error:
-                raise ValueError(f"{sample.img_path}: {error}") from error
+                said = str(error).removeprefix("an array: ")
+                raise ValueError(f"{sample.img_path}: {said}") from error
             if isinstance(found, Detections):
                 sample.pred_instances = _as_instances(found)
             else:
