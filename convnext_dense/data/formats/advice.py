@@ -6,18 +6,9 @@ import os
 import shlex
 from pathlib import Path
 
-from convnext_dense.data.formats.detect import find_formats
+from convnext_dense.data.formats.detect import FORMATS, find_formats
 from convnext_dense.data.formats.listing import Listing
 
-_TITLES = {
-    "yolo": "YOLO",
-    "voc": "Pascal VOC",
-    "labelme": "LabelMe",
-    "cvat": "CVAT",
-    "coco": "COCO",
-    "label-maps": "label maps",
-    "colours": "masks as colours",
-}
 # VOC has both.
 _OF_MAPS = {"label-maps", "colours"}
 _OF_INSTANCES = {"yolo", "labelme", "cvat", "coco"}
@@ -42,7 +33,7 @@ def conversion_advice(root: str | os.PathLike[str], wanted: str) -> str | None:
     found = _find(root)
     if not found or wanted in found:
         return None
-    titles = " and ".join(_TITLES[name] for name in found)
+    titles = " and ".join(FORMATS[name].title for name in found)
     place = Path(root)
     words = ["convnext-dense", "data", "convert", str(place), f"{place}_converted"]
     other_form = found.keys() <= (_OF_INSTANCES if wanted == "label-maps" else _OF_MAPS)

@@ -18,24 +18,26 @@ class Format:
     """A format that can be read.
 
     Attributes:
+        title: Its name for people.
         find: Returns the file that shows that a source is in this format, or None.
         open: Opens a source.
         looked_for: What ``find`` looks for, for people.
     """
 
+    title: str
     find: Callable[[Listing], str | None]
     open: Callable[[Listing, Sequence[str] | None], Source]
     looked_for: str
 
 
 FORMATS = {
-    "yolo": Format(yolo.find, yolo.Yolo, yolo.LOOKED_FOR),
-    "voc": Format(voc.find, voc.Voc, voc.LOOKED_FOR),
-    "labelme": Format(labelme.find, labelme.LabelMe, labelme.LOOKED_FOR),
-    "cvat": Format(cvat.find, cvat.Cvat, cvat.LOOKED_FOR),
-    "coco": Format(coco.find, coco.Coco, coco.LOOKED_FOR),
-    "label-maps": Format(maps.find, maps.LabelMaps, maps.LOOKED_FOR),
-    "colours": Format(maps.find_colours, maps.Colours, maps.LOOKED_FOR),
+    "yolo": Format("YOLO", yolo.find, yolo.Yolo, yolo.LOOKED_FOR),
+    "voc": Format("Pascal VOC", voc.find, voc.Voc, voc.LOOKED_FOR),
+    "labelme": Format("LabelMe", labelme.find, labelme.LabelMe, labelme.LOOKED_FOR),
+    "cvat": Format("CVAT", cvat.find, cvat.Cvat, cvat.LOOKED_FOR),
+    "coco": Format("COCO", coco.find, coco.Coco, coco.LOOKED_FOR),
+    "label-maps": Format("label maps", maps.find, maps.LabelMaps, maps.LOOKED_FOR),
+    "colours": Format("masks as colours", maps.find_colours, maps.Colours, maps.LOOKED_FOR),
 }
 
 

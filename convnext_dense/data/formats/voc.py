@@ -67,7 +67,11 @@ class Voc(Reader):
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Given names, or those of all objects in alphabetical order, or those of the maps."""
-        return self.given_classes or tuple(sorted(self._labels)) or tuple(self.pixels.values())
+        return (
+            self.given_classes
+            or tuple(sorted(self._labels))
+            or tuple(dict.fromkeys(self.pixels.values()))
+        )
 
     @cached_property
     def _labels(self) -> set[str]:

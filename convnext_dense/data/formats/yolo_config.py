@@ -140,12 +140,8 @@ def _names_of(content: dict, path: Path) -> dict[int, str]:
     if not all(isinstance(key, str) and key.isdecimal() for key in given):
         wrong = next(key for key in given if not (isinstance(key, str) and key.isdecimal()))
         raise ValueError(f"{path}: names has the id {wrong!r}, which is not a whole number from 0")
-    return {int(key): name.strip() or f"class_{key}" for key, name in sorted_by_id(given)}
-
-
-def sorted_by_id(names: dict[str, str]) -> list[tuple[str, str]]:
-    """Return the items in the order of their ids."""
-    return sorted(names.items(), key=lambda item: int(item[0]))
+    by_id = sorted((int(key), name) for key, name in given.items())
+    return {key: name.strip() or f"class_{key}" for key, name in by_id}
 
 
 def _keypoints_of(shape: object) -> tuple[int, int] | None:
