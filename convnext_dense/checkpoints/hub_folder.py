@@ -55,6 +55,13 @@ def told_model(folder: Path) -> str | None:
     return f"timm/{arch}.{tag}" if arch and tag and f"{arch}{tag}".isascii() else None
 
 
+def told_class(folder: Path) -> str | None:
+    """Return the class of transformers' model that a folder says it is, or None."""
+    listed = _read(folder / "config.json").get("architectures")
+    name = listed[0] if isinstance(listed, list) and len(listed) == 1 else None
+    return name if isinstance(name, str) and name.isidentifier() else None
+
+
 def _read(file: Path) -> Mapping[str, Any]:
     """Return the content of a JSON file; empty where it is missing or damaged."""
     try:

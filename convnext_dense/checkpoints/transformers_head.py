@@ -7,6 +7,7 @@ too: into a model of the head's own class, by whose names ours are ``head.NAME``
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -107,7 +108,8 @@ class TransformersWeights:
         lines += [f"  left out: {one}" for one in _stems(result.unknown)]
         lines += [f"  of another shape: {name} {sizes}" for name, sizes in result.reshaped.items()]
         lines += [f"  not in the file: {name}" for name in result.missing]
-        print_log("\n".join(lines), logger="current")
+        level = logging.INFO if len(lines) == 1 else logging.WARNING
+        print_log("\n".join(lines), logger="current", level=level)
 
 
 def _stems(names: Iterable[str]) -> list[str]:

@@ -90,6 +90,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
     rows = {
         "file": f"{read.name}{_size(args.source)}",
         "sha256": read.checksum,
+        "model": _class_of_transformers(args.source),
         "layout": found.layout.name
         + (f", under {read.key!r}" if read.key else "")
         + (f", prefix {found.prefix!r}" if found.prefix else ""),
@@ -183,6 +184,14 @@ def list_weights(args: argparse.Namespace) -> None:
             print_text(f"  {arch:<9}{file.data}, {file.size} px; {figure}")
             print_text(f"  {'':<9}{file.source}")
             print_text(f"  {'':<9}{file.licence}")
+
+
+def _class_of_transformers(source: str) -> str:
+    from convnext_dense.checkpoints.hub_folder import hub_folder, told_class
+
+    folder = hub_folder(Path(source).expanduser())
+    name = told_class(folder) if folder else None
+    return f"transformers' {name}" if name else ""
 
 
 def _size(source: str) -> str:

@@ -77,6 +77,9 @@ def _published_config(name: str) -> Config:
     cfg.model.head = dict(published.head, num_classes=published.number)
     if published.classes and published.number != NUM_CLASSES[published.owner]:
         set_classes(cfg, published.classes)  # others are those of the benchmark
+    if published.normalisation:
+        mean, std = published.normalisation
+        cfg.model.data_preprocessor.update(mean=list(mean), std=list(std))
     cfg.model.init_cfg = dict(type="TransformersWeights", checkpoint=published.source)
     return cfg
 

@@ -26,6 +26,7 @@ from convnext_dense.training.optimizers import optimizers_of
 from convnext_dense.training.progress import log_file
 from convnext_dense.zoo.weights import WEIGHTS
 
+HEAD_WEIGHTS = "TransformersWeights"
 # Options that other rows tell, or that change nothing in the config.
 _TOLD_ELSEWHERE = ("checkpoint", "launcher", "work_dir", "resume", "out", "show_dir")
 
@@ -134,6 +135,8 @@ def _weights(model: nn.Module, plan: Plan, is_training: bool) -> str:
     if source:
         return f"{source}, {'resumed' if plan.checkpoint else 'a whole model'}"
     source = initial_checkpoint(cfg)
+    if is_training and (head := (cfg.model.get("init_cfg") or {})).get("type") == HEAD_WEIGHTS:
+        return f"{source or 'random values'}; of the head: {head['checkpoint']}"
     if not source or not is_training:
         return "random values"
     names = {one.source: name for name, files in WEIGHTS.items() for one in files.values()}

@@ -7,16 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from convnext_dense.checkpoints.hub_folder import told_normalisation
 from convnext_dense.checkpoints.source import folder_file
 from convnext_dense.heads.transformers.configs import DETECTOR, HEADS, REFUSED, SEGMENTER
 from convnext_dense.heads.transformers.installed import check_installed
 from convnext_dense.text import nearest_first
+from convnext_dense.zoo.weights import Normalisation
 
 # The stand-in for a backbone that is not built here.
 BACKBONE = "TransformersBackbone"
 # Of a ConvNeXt below a head, in the names of their files.
-_PLACES = {"upernet": "backbone.", "mask2former": "model.pixel_level_module.encoder."}
-_USUAL_PLACE = "model.backbone.model."
+_PLACES = {
+    "upernet": "backbone",
+    "mask2former": "model.pixel_level_module.encoder",
+    "deformable_detr": "model.backbone.conv_encoder.model",
+}
+_USUAL_PLACE = "model.backbone.model"
 CONVNEXTS = {"convnext": False, "convnextv2": True}
 _STRIDES = {"mask2former": (4, 8, 16, 32), "upernet": (4, 8, 16, 32)}
 _USUAL_STRIDES = (8, 16, 32)
@@ -33,6 +39,8 @@ class PublishedModel:
         backbone: Our backbone if its own is a ConvNeXt, else a stand-in that only a swap can read.
         classes: Names of its classes; empty if it has none.
         number: The number of classes.
+        normalisation: Mean and standard deviation of the images, if its own backbone is ours and
+            it says them.
     """
 
     source: str
@@ -41,6 +49,7 @@ class PublishedModel:
     backbone: dict[str, Any]
     classes: tuple[str, ...]
     number: int
+    normalisation: Normalisation | None
 
 
 def read_published(name: str) -> PublishedModel:
@@ -67,6 +76,7 @@ def read_published(name: str) -> PublishedModel:
         why = f", which is refused: {REFUSED[kind]}" if kind in REFUSED else ""
         raise ValueError(f"{name} is a {kind}{why}; heads are read of {known}")
     owner = _owner(kind, name)
+    backbone = _backbone(kind, config, source)
     labels = config.get("id2label")
     names = tuple(map(str, labels.values())) if isinstance(labels, Mapping) else ()
     unnamed = len(set(names)) < len(names) or any(one.startswith("LABEL_") for one in names)
@@ -74,10 +84,25 @@ def read_published(name: str) -> PublishedModel:
         source,
         owner,
         dict(type=kind, **_own_keys(kind, config)),
-        _backbone(kind, config, source),
+        backbone,
         () if unnamed else names,
         len(names) or 2,  # transformers leaves out its default
+        _normalisation(name) if backbone["type"] != BACKBONE else None,
     )
+
+
+def _normalisation(name: str) -> Normalisation | None:
+    """Return mean and deviation, for images of 0 to 255, that an image processor states."""
+    try:
+        _, file = folder_file(name, "preprocessor_config.json")
+    except FileNotFoundError:
+        return None
+    try:
+        if json.loads(file.read_bytes()).get("do_normalize") is False:
+            return (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return told_normalisation(file.parent)
 
 
 def _owner(kind: str, name: str) -> str:
@@ -131,7 +156,7 @@ def _backbone(kind: str, config: Mapping[str, Any], source: str) -> dict[str, An
         type="ConvNeXt",
         arch=arch,
         out_indices=outputs,
-        init_cfg=dict(type="Pretrained", checkpoint=source, prefix=place.rstrip(".")),
+        init_cfg=dict(type="Pretrained", checkpoint=source, prefix=place),
     )
     if not arch["grn"] and not inner.get("layer_scale_init_value", 1):
         backbone["layer_scale_init_value"] = 0.0
