@@ -60,11 +60,11 @@ def find_parts(model: BaseModel) -> dict[str, list[nn.Module]]:
         head = getattr(model, name, None)
         if head is not None:
             for name_inside in ("pixel_decoder", "transformer_decoder"):  # of MaskFormer's heads
-                inside = getattr(head, name_inside, None)
-                if inside is not None:
+                decoder = getattr(head, name_inside, None)
+                if decoder is not None:
                     # Mask2Former calls the decoder's layers one by one.
-                    layers = getattr(inside, "layers", ())
-                    parts[name_inside.replace("_", " ")] = [inside, *layers]
+                    layers = getattr(decoder, "layers", ())
+                    parts[name_inside.replace("_", " ")] = [decoder, *layers]
             parts[name.replace("_", " ")] = [head]
     roi_head = getattr(model, "roi_head", None)
     if roi_head is not None:

@@ -32,7 +32,7 @@ class MapsConfig(BackboneConfigMixin, PreTrainedConfig):
     ) -> None:
         self.channels = list(channels)
         self.strides = list(strides)
-        self.stage_names = [f"stride{stride}" for stride in strides]
+        self.stage_names = [f"map{index}" for index in range(len(self.channels))]
         self._out_features = list(self.stage_names)
         self._out_indices = list(range(len(self.stage_names)))
         super().__init__(**kwargs)

@@ -9,6 +9,7 @@ import torch
 from small import KINDS, batch, detector
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from two_ranks_masks import compare_masks
 
 from convnext_dense.heads.transformers import box_losses, denoising
 
@@ -66,3 +67,4 @@ if __name__ == "__main__":
     for kind in KINDS:
         for numbers in CASES:
             print(compare(kind, numbers))
+    compare_masks()

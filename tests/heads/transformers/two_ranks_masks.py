@@ -1,4 +1,4 @@
-"""Compare the gradients of two ranks with those of one process; ``test_ranks.py`` starts it."""
+"""Compare the gradients of heads of masks on two ranks; ``two_ranks.py`` calls it."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def print_not(*args: object) -> None:
     """Stand in for a reduction over one process."""
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo")
+def compare_masks() -> None:
     with patch.object(torch, "rand", same_points):
         for owner, head in KINDS:
             for images, samples in batches(owner):
