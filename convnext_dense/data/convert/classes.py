@@ -17,6 +17,7 @@ UNLABELLED = frozenset(
 _NAMES_SHOWN = 20
 # Share of equal letters from which two names may be one that was mistyped.
 _ALIKE = 0.85
+_MOST_COMPARED = 200  # letter by letter, since every two are
 
 
 class Classes:
@@ -88,40 +89,41 @@ def _stateable(name: str) -> str:
 
 def _similar(sources: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
     """Return a note for each two classes that are probably meant to be one."""
-    notes = []
-    shared = set.intersection(*map(set, sources)) if len(sources) > 1 else set(names)
-    for one, other in combinations(names, 2):
-        differs = _difference(one, other)
-        # Two similar names of one source are two classes; names of two sources may be mistyped.
-        if differs is None and not (one in shared or other in shared):
-            together = any(one in names and other in names for names in sources)
-            ratio = SequenceMatcher(None, one.casefold(), other.casefold()).ratio()
-            differs = "a few letters" if ratio >= _ALIKE and not together else None
-        if differs:
-            notes.append(
-                f"classes {one!r} and {other!r} differ only in {differs}: "
-                f"`rename={{{other!r}: {one!r}}}` makes them one"
-            )
-    return notes
+    pairs: dict[tuple[str, str], str] = {}
+    for what, plain in _PLAIN.items():
+        first: dict[str, str] = {}
+        for name in names:
+            one = first.setdefault(plain(name), name)
+            if one != name:
+                pairs.setdefault((one, name), what)
+    # Two similar names of one source are two classes; names of two sources may be mistyped.
+    everywhere = set.intersection(*map(set, sources))
+    loose = [name for name in names if name not in everywhere]
+    for one, other in combinations(loose[:_MOST_COMPARED], 2):
+        together = any(one in own and other in own for own in sources)
+        alike = SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= _ALIKE
+        if alike and not together:
+            pairs.setdefault((one, other), "a few letters")
+    return [
+        f"classes {one!r} and {other!r} differ only in {what}: `rename={{{other!r}: {one!r}}}` "
+        "makes them one"
+        for (one, other), what in pairs.items()
+    ]
+
+
+def _without_marks(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name)
 
 
 _PLAIN: dict[str, Callable[[str], str]] = {
     "upper and lower case": str.casefold,
-    "blanks, dashes and underscores": lambda name: re.sub(r"[\s_-]+", "", name),
+    "blanks, dashes and underscores": _without_marks,
     "a plural": lambda name: name.casefold().removesuffix("s"),
     "their Unicode form": lambda name: unicodedata.normalize("NFKC", name),
+    "spelling": lambda name: _without_marks(
+        unicodedata.normalize("NFKC", name).casefold()
+    ).removesuffix("s"),
 }
-
-
-def _difference(one: str, other: str) -> str | None:
-    """Return what two names differ in, if that is easily overlooked."""
-    for what, plain in _PLAIN.items():
-        if plain(one) == plain(other):
-            return what
-    a, b = one, other
-    for plain in _PLAIN.values():
-        a, b = plain(a), plain(b)
-    return "spelling" if a == b else None
 
 
 def _listed(names: Sequence[str]) -> str:
