@@ -9,6 +9,7 @@ The file is verified against PyTorch.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_dense.cli.console.current import current_screen, show_facts, show_note
@@ -17,10 +18,12 @@ from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
 
 if TYPE_CHECKING:
+    from convnext_dense.export.accuracy import Loss
     from convnext_dense_runtime.metadata import Metadata
 
 INSPECT = "inspect"
-FORMATS = ("onnx", "openvino")
+# Written here once more, since reading flags must not import what the formats need.
+NAMES = ("onnx", "openvino")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", metavar="F", help="the file to write: model.onnx, or model.xml for OpenVINO"
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="default: the one of the file's name, .onnx or .xml"
+        "--format", choices=NAMES, help="default: the one of the file's name, .onnx or .xml"
     )
     parser.add_argument(
         "--size", metavar="HxW", help="fix the input's height and width; default: any size"
@@ -80,31 +83,40 @@ def export_command(args: argparse.Namespace) -> None:
     if args.out is None:
         raise ValueError("--out is missing: name the file to write, such as -o model.onnx")
     size = parse_size(args.size)
+    from convnext_dense.export.formats import FORMATS, choose_format
     from convnext_dense.export.run import export
     from convnext_dense.inference.inputs import find_pictures
 
     def found(given: list[str]) -> list[str]:
         return list(find_pictures(given).values())
 
-    exported = export(
+    out = Path(args.out)
+    losses: list[Loss] = []
+    metadata = export(
         args.config,
         args.checkpoint,
-        args.out,
+        out,
         format=args.format,
         size=size,
         verify=found(args.verify),
         int8=found([args.int8]) if args.int8 else (),
         accuracy=args.accuracy,
         tell=show_note,
+        show=losses.append,
     )
-    sizes = (f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in exported.files)
-    show_facts({"written": ", ".join(sizes), **facts(exported.metadata)})
-    if exported.loss:
-        from convnext_dense.evaluation.tables import difference_table
+    files = FORMATS[choose_format(out, args.format)].files(out)
+    sizes = (f"{file} ({file.stat().st_size / 1e6:.1f} MB)" for file in files)
+    show_facts({"written": ", ".join(sizes), **facts(metadata)})
+    for loss in losses:
+        print_loss(loss)
 
-        loss, width = exported.loss, current_screen().width
-        table = difference_table(loss.before, loss.after, loss.titles, width)
-        print_text(f"\n{loss.images} images\n{table}", lines=True)
+
+def print_loss(loss: Loss) -> None:
+    """Print the figures before and after an export."""
+    from convnext_dense.evaluation.tables import difference_table
+
+    table = difference_table(loss.before, loss.after, loss.titles, current_screen().width)
+    print_text(f"\n{loss.images} images\n{table}", lines=True)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -46,7 +46,7 @@ def last_layers(graph: GraphProto) -> set[str]:
 
     Results are the graph's outputs and what decides on places inside it.
     """
-    layers = {id(node) for node in weighted(graph)}
+    layers = {node.output[0] for node in weighted(graph)}
     makers = {name: node for node in graph.node for name in node.output}
     waiting = [output.name for output in graph.output]
     for node in graph.node:
@@ -58,7 +58,7 @@ def last_layers(graph: GraphProto) -> set[str]:
             continue
         seen.add(name)
         node = makers[name]
-        if id(node) in layers:
+        if node.output[0] in layers:
             found.add(node.name)
         elif node.op_type != "Shape":
             waiting += node.input[:1] if node.op_type in _VALUES_FIRST else node.input

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,21 +46,6 @@ GOOD = 0.9
 TRIALS = 4
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote.
-
-    Attributes:
-        metadata: What the model says about itself, with the figures of the verification.
-        files: Its files, the one to load first.
-        loss: What the export costs on the test data of the config, if that was asked for.
-    """
-
-    metadata: Metadata
-    files: list[Path]
-    loss: Loss | None = None
-
-
 def export(
     config: str | Path | Config,
     checkpoint: str | Path,
@@ -73,7 +57,8 @@ def export(
     int8: Sequence[str] = (),
     accuracy: bool = False,
     tell: Callable[[str], None] = lambda text: None,
-) -> Exported:
+    show: Callable[[Loss], None] = lambda loss: None,
+) -> Metadata:
     """Write a trained model as ONNX or OpenVINO, verified against PyTorch.
 
     Normalisation, padding, decoding of boxes, suppression, RoI heads and masks are in the file,
@@ -92,6 +77,10 @@ def export(
         accuracy: Whether to test on the data of the config, before and after: the checkpoint and
             the file, or with ``int8`` the export in float32 and the file.
         tell: Called with a line on each step.
+        show: Called with what ``accuracy`` measured, once the files are written.
+
+    Returns:
+        What the model says about itself, with the figures of the verification.
 
     Raises:
         FileNotFoundError: If there is no such config, checkpoint or picture.
@@ -105,8 +94,7 @@ def export(
     enable()
     out = Path(out)
     form = FORMATS[choose_format(out, format)]
-    files = form.files(out)
-    for file in files:
+    for file in form.files(out):
         ensure_writable(file)
     form.check_installed(int8=bool(int8))
     cfg = plan_run(RunOptions(config), PREDICT).config
@@ -135,7 +123,9 @@ def export(
             form.save(made, after, metadata)
             loss = measure_loss(config, before, str(after), Path(folder), tell)
         form.save(made, out, metadata)
-    return Exported(metadata, files, loss)
+    if loss:
+        show(loss)
+    return metadata
 
 
 def _quantise(
