@@ -151,9 +151,7 @@ def facts(metadata: Metadata) -> dict[str, str]:
         + resize.interpolation,
         "filled up to": "{} x {}".format(*pad.size) + f" with {pad.value}" if pad else "",
         "padded to": f"multiples of {metadata.divisor}" if metadata.divisor > 1 else "",
-        "sliding window": "{} x {}, stride {} x {}".format(*metadata.sliding)
-        if metadata.sliding
-        else "",
+        "window": "{} x {}, slid by {} x {}".format(*metadata.sliding) if metadata.sliding else "",
         "scores above": f"{metadata.score:g}" if metadata.task == "detection" else "",
         "masks": f"on the grid of each {metadata.masks}, threshold {metadata.mask_threshold:g}"
         if metadata.masks

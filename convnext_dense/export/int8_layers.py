@@ -4,9 +4,9 @@ By rule these are the convolutions and linear layers, without
 
 - the last ones: what they return are results, or decides on places of which neighbours differ by
   less than a step of 8 bits: offsets of boxes, scores that are sorted, grids that are sampled;
-- the convolutions between stages, whose strides are their kernels, and depthwise ones: the channels
-  of their inputs share a scale, but differ in range by orders of magnitude. Each take some 5 % of a
-  ConvNeXt's time.
+- the stem and the convolutions between stages, whose strides are their kernels: the channels of
+  their inputs share a scale, but differ much in range, and all that follows depends on them. They
+  take some 5 % of a ConvNeXt's time.
 
 Everything else stays in float32: layer norms, GRN, activations, sums, attention between two
 computed maps, decoding, suppression, RoIAlign.
@@ -76,9 +76,11 @@ def weighted(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def _stays_float(node: NodeProto) -> bool:
-    """Whether a node is a depthwise convolution, or one whose strides are its kernel."""
+    """Whether a node is a convolution whose strides are its kernel."""
     if node.op_type != "Conv":
         return False
-    attributes = {one.name: one for one in node.attribute}
-    kernel, strides = (list(attributes[name].ints) for name in ("kernel_shape", "strides"))
-    return attributes["group"].i > 1 or (max(kernel) > 1 and kernel == strides)
+    kernel, strides = (
+        next(list(one.ints) for one in node.attribute if one.name == name)
+        for name in ("kernel_shape", "strides")
+    )
+    return max(kernel) > 1 and kernel == strides

@@ -78,7 +78,7 @@ def network() -> onnx.GraphProto:
 
 def test_which_layers_stay_in_float32():
     assert last_layers(network()) == {"scores", "boxes"}
-    assert int8_layers(network()) == ["middle"]
+    assert int8_layers(network()) == ["depthwise", "middle"]
 
 
 @pytest.mark.parametrize(

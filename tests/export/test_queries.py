@@ -1,6 +1,7 @@
 """DETR and its kin, Mask2Former and RTMDet-Ins as ONNX: each equals mmdet."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -68,26 +69,24 @@ def sizes(family):
     return ((96, 128), (160, 64), (128, 224)) if family == "RTMDet-Ins" else SIZES
 
 
+def make(family: str):
+    """Return the config and the graph of a tiny detector."""
+    name, smaller = FAMILIES[family]
+    narrow = family == "RTMDet-Ins"  # the others' widths are those of their sine waves
+    cfg = tiny_config(f"mmdet::{name}", narrow=narrow, **smaller)
+    refuse(cfg)
+    graph = make_graph(build(cfg))
+    if family == "Mask2Former":
+        image = torch.from_numpy(generate((75, 101), 3, seed=1))
+        features = graph.model.extract_feat(graph.prepare(image)[0])
+        spread_queries(graph.model.panoptic_head, features)
+    return cfg, graph
+
+
 @pytest.fixture(scope="module")
 def made():
     """Return a function that builds a family's config and graph once."""
-    models = {}
-
-    def get(family):
-        if family not in models:
-            name, smaller = FAMILIES[family]
-            narrow = family == "RTMDet-Ins"  # the others' widths are those of their sine waves
-            cfg = tiny_config(f"mmdet::{name}", narrow=narrow, **smaller)
-            refuse(cfg)
-            graph = make_graph(build(cfg))
-            if family == "Mask2Former":
-                image = torch.from_numpy(generate((75, 101), 3, seed=1))
-                features = graph.model.extract_feat(graph.prepare(image)[0])
-                spread_queries(graph.model.panoptic_head, features)
-            models[family] = cfg, graph
-        return models[family]
-
-    return get
+    return functools.cache(make)
 
 
 @pytest.mark.parametrize("family", choose(QUICK))
