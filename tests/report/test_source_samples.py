@@ -14,6 +14,8 @@ from convnext_dense.report import source_samples
 from convnext_dense.report.samples import lay_out
 from convnext_dense.report.source_samples import draw_source
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def yolo(tmp_path):

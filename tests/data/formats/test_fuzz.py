@@ -60,6 +60,7 @@ def spoil(rng, text):
     return text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FILES)
 def test_spoilt_files(tmp_path, format):
     Image.new("RGB", (40, 30)).save(tmp_path / "p.jpg")

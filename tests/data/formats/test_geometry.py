@@ -30,7 +30,7 @@ def convex(points):
     return np.array(halves[0] + halves[1], np.float64).reshape(-1, 2)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(POINTS)
 def test_what_is_cut_is_the_part_inside(points):
     hull = convex(points)

@@ -76,6 +76,7 @@ def coco(tree, outlines):
     tree.json("p.json", dict(images=[image], categories=categories, annotations=records))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [yolo, voc, labelme, cvat, coco])
 @REPEATED
 @given(outlines=OUTLINES)
