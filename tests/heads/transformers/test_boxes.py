@@ -154,3 +154,16 @@ def test_copies_read_their_own_backbone():
     before = model.predict(images, samples)[0].pred_instances.scores
     assert not torch.equal(before, other.predict(images, samples)[0].pred_instances.scores)
     assert torch.equal(before, model.predict(images, samples)[0].pred_instances.scores)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["rt_detr_v2", "d_fine", "deformable_detr"])
+def test_a_compiled_model_computes_the_same_losses(kind):
+    model = detector(kind).train()
+    images, samples = batch(2, 3)
+    torch.manual_seed(1)
+    expected = model(images, samples, mode="loss")
+    torch.manual_seed(1)
+    # As mmengine does with `compile`; the backend only looks at the graphs.
+    losses = torch.compile(model.forward, backend="eager")(images, samples, mode="loss")
+    torch.testing.assert_close(losses, expected)
