@@ -192,6 +192,7 @@ def test_a_convnext_stands_under_a_model_with_another_backbone(tmp_path, transfo
         (None, "has no config.json"),
         ("{", "is not the config of a model"),
         ('{"model_type": "bert"}', "is a bert; heads are read of"),
+        ('{"model_type": ["upernet"]}', "heads are read of"),
         ('{"model_type": "rf_detr"}', "which is refused: its backbone is fixed"),
         (
             '{"model_type": "upernet", "backbone_config": {"model_type": "convnext"}}',

@@ -68,11 +68,11 @@ def read_published(name: str) -> PublishedModel:
     source, file = folder_file(name, "config.json")
     try:
         config = json.loads(file.read_bytes())
-        kind = config["model_type"]
+        kind = str(config["model_type"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{file} is not the config of a model of transformers") from None
     if kind not in HEADS:
-        known = ", ".join(nearest_first(str(kind), HEADS))
+        known = ", ".join(nearest_first(kind, HEADS))
         why = f", which is refused: {REFUSED[kind]}" if kind in REFUSED else ""
         raise ValueError(f"{name} is a {kind}{why}; heads are read of {known}")
     owner = _owner(kind, name)
@@ -138,10 +138,10 @@ def _listed(value: Any) -> Any:  # noqa: ANN401
 def _backbone(kind: str, config: Mapping[str, Any], source: str) -> dict[str, Any]:
     inner = config.get("backbone_config")
     inner = inner if isinstance(inner, Mapping) else {}
-    model_type = inner.get("model_type") or config.get("backbone") or "backbone without a name"
+    model_type = str(inner.get("model_type") or config.get("backbone") or "backbone without name")
     strides = _STRIDES.get(kind, _USUAL_STRIDES)
     if model_type not in CONVNEXTS:
-        return dict(type=BACKBONE, name=str(model_type), strides=list(strides))
+        return dict(type=BACKBONE, name=model_type, strides=list(strides))
     try:
         arch = dict(
             depths=list(inner.get("depths") or (3, 3, 9, 3)),
