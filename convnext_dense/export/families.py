@@ -63,8 +63,8 @@ UNABLE_MODELS = {
     "mmseg.models.segmentors.multimodal_encoder_decoder": "it reads text beside the picture",
     "mmseg.models.segmentors.depth_estimator": "it estimates depth",
 }
-# Suppressions of mmcv; only the plain one has an operator in ONNX.
-NMS = "nms"
+# Suppressions of mmcv that can.
+NMS = ("nms", "soft_nms")
 
 
 def refuse(cfg: Config) -> None:
@@ -86,10 +86,9 @@ def refuse(cfg: Config) -> None:
                 if why := UNABLE.get(kind.__name__):
                     raise ValueError(f"{path} {type_name(node)} cannot be exported: {why}")
     for path, node in walk(cfg.model.get("test_cfg"), "model.test_cfg"):
-        if path.endswith("nms") and node.get("type", NMS) != NMS:
+        if path.endswith("nms") and node.get("type", "nms") not in NMS:
             raise ValueError(
-                f"{path}.type={node['type']!r} cannot be exported: ONNX has an operator for "
-                f"{NMS!r} alone"
+                f"{path}.type={node['type']!r} cannot be exported: {' and '.join(NMS)} can"
             )
     if cfg.model.get("panoptic_head") and not cfg.model.test_cfg.get("instance_on"):
         raise ValueError(

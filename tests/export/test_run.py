@@ -172,12 +172,12 @@ def test_an_unsupported_head(trained, tmp_path):
     assert message.startswith("model.bbox_head YOLOXHead cannot be exported: it has its own code")
 
 
-def test_soft_suppression(trained, tmp_path):
+def test_a_suppression_that_cannot_be_exported(trained, tmp_path):
     def edit(cfg):
-        cfg.model.test_cfg.nms = dict(type="soft_nms", iou_threshold=0.5)
+        cfg.model.test_cfg.nms = dict(type="nms_match", iou_threshold=0.5)
 
     message = refused(trained, tmp_path, ValueError, edit=edit, checkpoint="none.pth")
-    assert "test_cfg.nms.type='soft_nms' cannot be exported" in message
+    assert "test_cfg.nms.type='nms_match' cannot be exported" in message
 
 
 @pytest.mark.parametrize("size", [(0, 64), (64, 10**6)])

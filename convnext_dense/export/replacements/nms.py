@@ -31,22 +31,60 @@ def keep_best(
     options = dict(nms)
     separate = not options.pop("class_agnostic", False)
     kind = options.pop("type", "nms")
-    if kind not in ("nms", "NMSop") and getattr(kind, "__name__", "") != "nms":
-        raise NotImplementedError(f"suppression of type {kind!r} cannot be exported, only nms")
-    least = options.pop("score_threshold", 0)
-    threshold = options.pop("iou_threshold", options.pop("iou_thr", None))
-    if least > 0:
-        scores = torch.where(scores > least, scores, 0)
+    kind = kind if isinstance(kind, str) else kind.__name__
     if separate:
         # As mmcv does: boxes of different groups are moved apart.
         largest = torch.where(scores[:, None] > 0, boxes, 0).max()
         boxes = boxes + (groups.to(boxes) * (largest + 1))[:, None]
     rows = rows if rows > 0 else len(scores)
+    if kind == "soft_nms":
+        return _lower_overlapping(boxes, scores, rows, **options)
+    if kind != "nms":
+        raise NotImplementedError(f"suppression of type {kind!r} cannot be exported")
+    least = options.pop("score_threshold", 0)
+    threshold = options.pop("iou_threshold", options.pop("iou_thr", None))
+    if least > 0:
+        scores = torch.where(scores > least, scores, 0)
     keep = operators.nms(boxes, scores, float(threshold), rows)
     missing = keep.new_full((rows,), len(scores))
     keep = torch.cat([keep, missing])[:rows]
     kept = torch.cat([scores, scores.new_zeros(1)])[keep]
     return torch.where(kept > 0, keep, 0), kept
+
+
+def _lower_overlapping(
+    boxes: Tensor,
+    scores: Tensor,
+    rows: int,
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    min_score: float = 1e-3,
+    method: str = "linear",
+) -> tuple[Tensor, Tensor]:
+    """Take the best box, and lower the scores of those that overlap it, ``rows`` times (soft-NMS).
+
+    ONNX has no operator for it: the graph has the steps one after another.
+    """
+    x1, y1, x2, y2 = boxes.unbind(1)
+    areas = (x2 - x1) * (y2 - y1)
+    numbers = torch.arange(len(scores), device=boxes.device)
+    taken, kept = [], []
+    for _ in range(rows):
+        score, best = scores.max(0)
+        taken.append(best)
+        kept.append(score)
+        width = (torch.minimum(x2[best], x2) - torch.maximum(x1[best], x1)).clamp(min=0)
+        height = (torch.minimum(y2[best], y2) - torch.maximum(y1[best], y1)).clamp(min=0)
+        inter = width * height
+        iou = torch.where(inter > 0, inter / (areas[best] + areas - inter), 0)
+        if method == "gaussian":
+            weight = torch.exp(-(iou * iou) / sigma)
+        else:
+            lowered = 1 - iou if method == "linear" else torch.zeros_like(iou)
+            weight = torch.where(iou >= iou_threshold, lowered, 1)
+        scores = scores * weight
+        scores = torch.where((scores >= min_score) & (numbers != best), scores, 0)
+    return torch.stack(taken), torch.stack(kept)
 
 
 @replaces("mmcv.ops.nms:batched_nms")
