@@ -42,6 +42,8 @@ MODELS_OF_OURS = {
     "upernet": (SEGMENTER, dict(type="upernet", hidden_size=16, auxiliary_channels=8)),
 }
 NAMES = ("cat", "dog", "cow")
+# Read and written as `rt_detr_v2` and `classes` are.
+ALIKE = ("rt_detr", "d_fine", "instances")
 
 
 def config(kind: str, grn: bool = False, classes: int = 3) -> Config:
@@ -97,7 +99,14 @@ def assert_equal(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "grn"), [*((kind, False) for kind in MODELS_OF_OURS), ("upernet", True)]
+    ("kind", "grn"),
+    [
+        *(
+            pytest.param(kind, False, marks=[pytest.mark.long] if kind in ALIKE else [])
+            for kind in MODELS_OF_OURS
+        ),
+        ("upernet", True),
+    ],
 )
 def test_a_training_is_written_as_transformers_folder_and_read_back_whole(
     kind, grn, trained, tmp_path, transformers
