@@ -103,26 +103,31 @@ def mask_kind(model: Any) -> str | None:  # noqa: ANN401  a detector
     """Return what the masks of a detector are, as :class:`Metadata` names it, or None."""
     if model.with_mask:
         return "box"
-    # Mask2Former and its kin, RTMDet-Ins
-    is_whole = hasattr(model, "panoptic_head") or hasattr(
-        getattr(model, "bbox_head", None), "mask_head"
-    )
-    return "picture" if is_whole else None
+    heads = (getattr(model, name, None) for name in ("panoptic_head", "bbox_head", "head"))
+    # Mask2Former and its kin of mmdet, RTMDet-Ins, transformers' Mask2Former
+    parts = ("mask_embed", "mask_head", "class_predictor")
+    has_masks = any(hasattr(head, part) for head in heads for part in parts)
+    return "picture" if has_masks else None
 
 
 def mask_family(model: Any) -> str | None:  # noqa: ANN401  a detector with masks
     """Return how its masks become objects, as :class:`Metadata` names it, or None."""
     if mask_kind(model) == "box":
         return None
-    return "mask2former" if hasattr(model, "panoptic_head") else "rtmdet"
+    return "rtmdet" if hasattr(model, "bbox_head") else "mask2former"
 
 
-def mask_threshold(model: Any) -> float:  # noqa: ANN401  a detector with masks
-    """Return the value above which a pixel belongs to an object: see :class:`Metadata`."""
+def mask_threshold(model: Any, more: float = 0.0) -> float:  # noqa: ANN401  a detector with masks
+    """Return the value above which a pixel belongs to an object: see :class:`Metadata`.
+
+    Args:
+        model: The detector.
+        more: Added to the threshold's probability.
+    """
     if mask_kind(model) == "box":
-        return float(model.test_cfg.rcnn.mask_thr_binary)
+        return float(model.test_cfg.rcnn.mask_thr_binary) + more
     # What is compared is a logit.
-    probability = float(model.test_cfg.get("mask_thr_binary", 0.5))
+    probability = float((model.test_cfg or {}).get("mask_thr_binary", 0.5)) + more
     return math.log(probability / (1 - probability))
 
 
@@ -188,7 +193,7 @@ class DetectorGraph(Graph):
         """Return which pixels are this far above the threshold, (N, H, W)."""
         from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
-        threshold = mask_threshold(self.model) + above
+        threshold = mask_threshold(self.model, above)
         if self.masks == "picture":
             return masks > threshold
         pasted = np.zeros((len(boxes), *size), bool)
@@ -242,7 +247,7 @@ class SegmentorGraph(Graph):
 
 def binary_threshold(model: Any) -> float:  # noqa: ANN401  a segmenter
     """Return the probability above which a pixel of a single channel is of the class."""
-    head = model.decode_head
+    head = getattr(model, "decode_head", None)
     last = head[-1] if isinstance(head, nn.ModuleList) else head
     return float(getattr(last, "threshold", None) or 0)  # None where there are several channels
 

@@ -7,7 +7,7 @@ traced picture into the graph, and so would ``min(size, 100)``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -57,3 +57,21 @@ def negative_infinite_diagonal(original: Callable, n: Size, device: torch.device
     """Return a matrix (n, n) of zeros with -inf on its diagonal."""
     place = torch.arange(n, device=device)
     return torch.where(place[:, None] == place, -torch.inf, 0.0)
+
+
+@replaces("torch:tensor", "torch:as_tensor")
+def tensor_of(original: Callable, data: Size | Sequence, **options: Size) -> Tensor:
+    """Return a tensor of sizes, such as of pairs of height and width."""
+    if not torch.jit.is_tracing() or not isinstance(data, (list, tuple)) or not _holds_any(data):
+        return original(data, **options)
+    parts = [
+        part if isinstance(part, Tensor) else tensor_of(original, part, **options) for part in data
+    ]
+    return torch.stack([part.to(**options) for part in parts])
+
+
+def _holds_any(data: Sequence) -> bool:
+    return any(
+        _holds_any(part) if isinstance(part, (list, tuple)) else isinstance(part, Tensor)
+        for part in data
+    )

@@ -45,7 +45,7 @@ class QueryLabelMaps:
         outputs = self.model(images)
         masks = resized(outputs.masks_queries_logits, images.shape[-2:]).sigmoid()
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]  # the last is "no object"
-        return (classes.mT @ masks.flatten(2)).unflatten(2, masks.shape[2:])
+        return (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[2:])
 
 
 class PixelLabelMaps:

@@ -69,10 +69,9 @@ def pixel_mask(samples: Sequence[BaseDataElement], images: Tensor) -> Tensor | N
     sizes = image_sizes(samples)
     if all(size == tuple(images.shape[-2:]) for size in sizes):
         return None
-    mask = torch.zeros_like(images[:, 0], dtype=torch.long)
-    for row, (height, width) in zip(mask, sizes, strict=True):
-        row[:height, :width] = 1
-    return mask
+    rows, columns = (torch.arange(side, device=images.device) for side in images.shape[-2:])
+    masks = [(rows[:, None] < height) & (columns < width) for height, width in sizes]
+    return torch.stack(masks).long()
 
 
 def check_positions(maps: Sequence[Tensor], needed: int, levels: int) -> None:
