@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from convnext_dense.benchmark.random_weights import spread_weights
-from convnext_dense.export.families import refuse
 from convnext_dense.export.graph import make_graph
 from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
@@ -68,7 +66,6 @@ def make(scope: str, head: str, arguments: dict, **preprocessor):
             **preprocessor,
         ),
     )
-    refuse(Config(dict(model=model, default_scope=scope)))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(scope):
         built = MODELS.build(model)
