@@ -34,14 +34,15 @@ SMALLEST_SCENE = 96
 def traced_size(metadata: Metadata) -> tuple[int, int]:
     """Return (height, width) of the picture to trace with.
 
-    It has places for the 900 queries of DINO. And it is one that needs padding, or else the trace
-    would have none of what models do about the border; where a pipeline pads, they do nothing.
+    It has places for the 900 queries of DINO. And at each stride (4, 8, ...) it needs padding, or
+    else the trace would have none of what models do about the border; where a pipeline pads, they
+    do nothing.
     """
     if metadata.size:
         return metadata.size
     step = max(metadata.divisor, STRIDE)
-    less = 0 if metadata.pad else step // 4
-    return 8 * step - less, 10 * step - less
+    more = 0 if metadata.pad else 3
+    return 8 * step + more, 10 * step + more
 
 
 def generated(metadata: Metadata, seed: int = 0) -> Iterator[Picture]:

@@ -44,6 +44,14 @@ def least(original: Callable, *values: Size) -> Size:
     return original(*values)
 
 
+@replaces("mmseg.models.utils.embed:max", "mmdet.models.layers.transformer.utils:max")
+def largest(original: Callable, *values: Size) -> Size:
+    """Return the largest of several sizes."""
+    if is_traced(*values):
+        return functools.reduce(torch.maximum, map(torch.as_tensor, values))
+    return original(*values)
+
+
 @replaces("torch:linspace")
 def linspace(original: Callable, start: Size, end: Size, steps: Size, **options: Size) -> Tensor:
     """Return ``steps`` numbers from ``start`` to ``end``; the exporter divides by 0 for one."""
