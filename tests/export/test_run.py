@@ -26,7 +26,7 @@ MASK_RCNN = "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
 def exported(trained, tmp_path_factory):
     config, checkpoint = trained(RETINANET)
     out = tmp_path_factory.mktemp("exported") / "model.onnx"
-    return out, export(config, checkpoint, out).metadata
+    return out, export(config, checkpoint, out)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_runtime_finds_what_the_predictor_finds(exported, trained, picture):
 @pytest.mark.long
 def test_a_fixed_size(trained, tmp_path, picture):
     out = tmp_path / "model.onnx"
-    metadata = export(*trained(MASK_RCNN), out, size=(75, 90), verify=[str(picture)]).metadata
+    metadata = export(*trained(MASK_RCNN), out, size=(75, 90), verify=[str(picture)])
     assert metadata.size == metadata.smallest == metadata.pad.size == (75, 90)
     # What is empty becomes 0 by normalisation.
     assert metadata.pad.value == pytest.approx((123.675, 116.28, 103.53)[::-1], abs=1e-3)
