@@ -22,15 +22,7 @@ def check_installed() -> None:
         found = version("transformers")
     except PackageNotFoundError:
         raise ImportError(f"{needs}: {remedy}") from None
-    if _numbers(found) < _numbers(NEEDED):
+    from packaging.version import Version  # which transformers needs itself
+
+    if Version(found) < Version(NEEDED):
         raise ImportError(f"{needs}, found {found}: {remedy}")
-
-
-def _numbers(text: str) -> list[int]:
-    """Return the numbers of a version; what is no number, as in ``5.24.0.dev0``, ends it."""
-    numbers = []
-    for part in text.split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return numbers
