@@ -1,20 +1,14 @@
 # RT-DETRv2 made small enough to learn from scratch on two cores in a few minutes.
 _base_ = [
+    "../_base_/models/rtdetrv2_convnext.py",
     "mmdet::_base_/datasets/coco_detection.py",
     "../_base_/runtime_det.py",
 ]
-custom_imports = dict(imports=["convnext_dense"], allow_failed_imports=False)
 
 model = dict(
-    type="TransformersDetector",
-    data_preprocessor=dict(
-        type="DetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
-    backbone=dict(type="ConvNeXt", arch="atto", out_indices=(1, 2, 3)),
-    head=dict(type="rt_detr_v2", num_queries=100, decoder_layers=3),
+    data_preprocessor=dict(pad_size_divisor=1, batch_augments=None),
+    backbone=dict(arch="atto"),
+    head=dict(num_queries=100, decoder_layers=3),
 )
 resize = dict(type="Resize", scale=(320, 320), keep_ratio=False)
 train_pipeline = [

@@ -30,6 +30,7 @@ from convnext_dense.inference.model import build_model, choose_device, dataset_m
 from convnext_dense.inference.threads import same_autocast
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
+from convnext_dense_runtime.batches import in_batches, results_of
 from convnext_dense_runtime.drawable import as_drawable
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
 from convnext_dense_runtime.threads import map_in_threads
@@ -139,14 +140,7 @@ class Predictor:
         Raises:
             ValueError: If a picture could not be read or run; the message names it.
         """
-        if isinstance(images, Image):
-            images = [images]
-        results = []
-        for prediction in self.stream(images):
-            if isinstance(prediction.result, Unreadable):
-                raise ValueError(prediction.result.reason)
-            results.append(prediction.result)
-        return results
+        return results_of(self.stream([images] if isinstance(images, Image) else images))
 
     def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
         """Yield pictures with their results one by one, in their order.
@@ -163,7 +157,8 @@ class Predictor:
         forward = functools.partial(self._forward, autocast=same_autocast(self.device.type))
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
             decoded = map_in_threads(decoding, self._decode, images, self.batch_size + decoders)
-            for batch in map_in_threads(models, forward, self._batches(decoded), many):
+            batches = in_batches(decoded, self.batch_size, _Decoded.shares_batch)
+            for batch in map_in_threads(models, forward, batches, many):
                 yield from batch
 
     @contextlib.contextmanager
@@ -183,19 +178,6 @@ class Predictor:
                 yield pool, many
         finally:
             torch.set_num_threads(cores)  # for threads that start later
-
-    def _batches(self, decoded: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
-        batch: list[_Decoded] = []
-        for one in decoded:
-            if batch and not batch[-1].shares_batch(one):
-                yield batch
-                batch = []
-            batch.append(one)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _decode(self, image: Image) -> _Decoded:
         try:

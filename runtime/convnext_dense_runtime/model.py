@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convnext_dense_runtime.batches import in_batches, results_of
 from convnext_dense_runtime.drawable import as_drawable
 from convnext_dense_runtime.label_maps import label_map, slide
 from convnext_dense_runtime.metadata import Metadata
@@ -115,14 +116,7 @@ class Model:
         Raises:
             ValueError: If a picture could not be read or run; the message names it.
         """
-        if isinstance(images, Image):
-            images = [images]
-        results = []
-        for prediction in self.stream(images):
-            if isinstance(prediction.result, Unreadable):
-                raise ValueError(prediction.result.reason)
-            results.append(prediction.result)
-        return results
+        return results_of(self.stream([images] if isinstance(images, Image) else images))
 
     def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
         """Yield pictures with their results one by one, in their order.
@@ -139,7 +133,7 @@ class Model:
         readers = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
         with ThreadPoolExecutor(readers, thread_name_prefix="read") as pool:
             prepared = map_in_threads(pool, self._prepare, images, self.batch_size + readers)
-            for batch in self._batches(prepared):
+            for batch in in_batches(prepared, self.batch_size, _share_batch):
                 yield from self._run(batch)
 
     def read(self, path: str | Path) -> np.ndarray:
@@ -175,19 +169,6 @@ class Model:
         except Exception as error:  # a decoder may raise anything
             return _Prepared(image, unreadable=_reason(image, error))
         return _Prepared(image, as_drawable(pixels), pixels.shape[:2], values)
-
-    def _batches(self, prepared: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
-        batch: list[_Prepared] = []
-        for one in prepared:
-            if batch and not _share_batch(batch[-1], one):
-                yield batch
-                batch = []
-            batch.append(one)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _run(self, batch: list[_Prepared]) -> list[Prediction]:
         values = [one.values for one in batch if one.values is not None]
