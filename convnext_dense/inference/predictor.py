@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,7 @@ class Predictor:
         """
         return results_of(self.stream([images] if isinstance(images, Image) else images))
 
-    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
+    def stream(self, images: Iterable[Image]) -> Generator[Prediction, None, None]:
         """Yield pictures with their results one by one, in their order.
 
         Only a few pictures are in memory at once, however many there are.

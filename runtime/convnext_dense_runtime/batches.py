@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import TypeVar
 
 from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
@@ -37,15 +38,23 @@ def in_batches(
         yield batch
 
 
-def results_of(predictions: Iterable[Prediction]) -> list[Detections | Segmentation]:
+def results_of(
+    predictions: Generator[Prediction, None, None],
+) -> list[Detections | Segmentation]:
     """Return the results of pictures.
+
+    Args:
+        predictions: Is closed, also after an error. Else its threads would be joined whenever the
+            error is collected as garbage, which may be while a new thread begins: both then wait
+            for each other.
 
     Raises:
         ValueError: If a picture could not be read or run; the message names it.
     """
     results = []
-    for prediction in predictions:
-        if isinstance(prediction.result, Unreadable):
-            raise ValueError(prediction.result.reason)
-        results.append(prediction.result)
+    with closing(predictions):
+        for prediction in predictions:
+            if isinstance(prediction.result, Unreadable):
+                raise ValueError(prediction.result.reason)
+            results.append(prediction.result)
     return results

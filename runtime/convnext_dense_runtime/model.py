@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ class Model:
         """
         return results_of(self.stream([images] if isinstance(images, Image) else images))
 
-    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
+    def stream(self, images: Iterable[Image]) -> Generator[Prediction, None, None]:
         """Yield pictures with their results one by one, in their order.
 
         Threads read the next pictures while the network works. Only a few pictures are in memory
