@@ -5,6 +5,7 @@ In a run, mmengine uses this too: see :mod:`convnext_dense.upstream.web_checkpoi
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -127,8 +128,10 @@ def _download(url: str, path: Path, progress: bool) -> None:
             write_whole(record, f"{digest}  {path.name}\n")
             part.replace(path)
         finally:
-            if part.exists() and not part.stat().st_size:
-                part.unlink()
+            # Whoever waited for the lock as well may have removed it.
+            with contextlib.suppress(FileNotFoundError):
+                if not part.stat().st_size:
+                    part.unlink()
 
 
 def _check(url: str, part: Path) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmdet.models.dense_heads import RTMDetInsSepBNHead
 from mmdet.structures.mask import mask2bbox
+from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from convnext_dense.export.replacements.picture_masks import bounds, dynamic_masks
@@ -29,11 +30,12 @@ def test_boxes_around_masks_are_mmdets():
 
 
 def test_masks_of_rtmdet_equal_its_grouped_convolutions():
-    head = RTMDetInsSepBNHead(
-        3, 8, stacked_convs=1, feat_channels=8,
-        anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[8, 16]),
-        bbox_coder=dict(type="DistancePointBBoxCoder"),
-    ).eval()  # fmt: skip
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        head = RTMDetInsSepBNHead(
+            3, 8, stacked_convs=1, feat_channels=8,
+            anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[8, 16]),
+            bbox_coder=dict(type="DistancePointBBoxCoder"),
+        ).eval()  # fmt: skip
     features, kernels = torch.randn(8, 5, 7), torch.randn(4, head.num_gen_params)
     priors = torch.tensor([[8.0, 16, 8, 8], [0, 0, 16, 16], [40, 8, 8, 8], [3, 5, 32, 32]])
 

@@ -52,7 +52,8 @@ def test_detector_follows_in_every_place(load, name):
 def test_segmenter_follows_in_every_place(load, name):
     cfg = retarget(load(name), data_root="/sets/own", classes="a,b,c", batch_size=5)
     assert set(values(cfg, "data_root")) == {"/sets/own"}
-    heads = [cfg.model.decode_head, cfg.model.get("auxiliary_head")]
+    # The heads of transformers stand at `head`.
+    heads = [cfg.model.get(name) for name in ("decode_head", "auxiliary_head", "head")]
     assert {head.num_classes for head in heads if head} == {3}
     for split in ("train", "val", "test"):
         dataset = cfg[f"{split}_dataloader"].dataset
