@@ -96,6 +96,13 @@ def locate_model(checkpoint: str, config: str | Path) -> str:
     if checkpoint in MODELS:
         return fine_tuned_model(config, checkpoint)
     if "://" not in checkpoint and not Path(checkpoint).is_file():
+        if Path(checkpoint).is_dir():
+            found = Path(checkpoint).iterdir()
+            files = sorted(path.name for path in found if path.suffix in (".pth", ".safetensors"))
+            named = f", such as {files[0]}" if files else ""
+            raise FileNotFoundError(
+                f"checkpoint {checkpoint} is a folder: name a file in it{named}"
+            )
         names = "" if Path(checkpoint).suffix else f", nor is it one of {', '.join(MODELS)}"
         raise FileNotFoundError(f"there is no checkpoint {checkpoint!r}{names}")
     return checkpoint

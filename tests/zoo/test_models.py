@@ -71,3 +71,9 @@ def test_a_file_of_openmmlab_is_compared_with_openmmlabs_figures():
         assert row_of_model(config, model).metrics["coco/bbox_mAP"] == 50.4
     assert row_of_model("configs/seg/upernet_convnext_t_ade20k.py", url).metrics["mIoU"] == 46.0
     assert row_of_model("configs/det/mask2former_convnext_t_coco.py") is None
+
+
+def test_a_folder_is_refused_with_the_file_that_it_holds(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match=r"is a folder: name a file in it, such as model"):
+        locate_model(str(tmp_path), "config.py")
