@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 
 import convnext_dense  # noqa: F401  makes mmdet importable
 from convnext_dense.patches import enable
@@ -18,7 +19,8 @@ def of_mmdet(masks: np.ndarray, boxes: np.ndarray, shape: tuple[int, int]) -> np
     """Paste probabilities by mmdet's mask head."""
     from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 
-    head = FCNMaskHead(num_convs=0, num_classes=1, class_agnostic=True)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        head = FCNMaskHead(num_convs=0, num_classes=1, class_agnostic=True)
     logits = torch.logit(torch.from_numpy(masks))[:, None]
     found = head._predict_by_feat_single(
         logits,
