@@ -62,8 +62,12 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# In two halves, each in new processes: one that had run nearly all tests was lost twice, without a
+# message, while it waited for two ranks in tests/test_ranks.py. Why is not known yet. With `-k` one
+# half may have no test (pytest's exit status 5).
 test: lint
-	$(PYTEST) -m "not long" $(ARGS)
+	$(PYTEST) -m "not long" $(ARGS) tests/[a-d]*/ || [ $$? -eq 5 ]
+	$(PYTEST) -m "not long" $(ARGS) tests/[e-z]*/ tests/test_*.py || [ $$? -eq 5 ]
 
 test-fast: $(VENV)/installed-test
 	$(PYTEST) -m "not slow and not long" $(ARGS)

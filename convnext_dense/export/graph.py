@@ -165,8 +165,8 @@ class DetectorGraph(Graph):
             found = self.model.test_step(batch)[0].pred_instances.cpu()
         masks = found.get("masks")
         return Detections(
-            found.bboxes.numpy(),
-            found.scores.numpy(),
+            found.bboxes.float().numpy(),  # under autocast they are bfloat16
+            found.scores.float().numpy(),
             found.labels.numpy(),
             None if masks is None else np.asarray(masks, bool),
             (),
