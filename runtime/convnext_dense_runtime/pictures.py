@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convnext_dense_runtime.metadata import Metadata
-from convnext_dense_runtime.parse_metadata import MOST_PIXELS
+from convnext_dense_runtime.metadata import MOST_PIXELS, Metadata
 from convnext_dense_runtime.resize import opencv
 
 if TYPE_CHECKING:

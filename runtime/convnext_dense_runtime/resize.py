@@ -65,8 +65,11 @@ def resize_picture(
             "install opencv-python-headless"
         )
     values = picture.reshape(*picture.shape[:2], -1)
-    kernel = _bilinear_bytes if picture.dtype == np.uint8 else _bilinear
-    return kernel(values, shape).reshape(*shape, *picture.shape[2:])
+    if picture.dtype == np.uint8:
+        resized = _bilinear_bytes(values, shape)
+    else:
+        resized = resize_maps(values, shape).astype(picture.dtype)
+    return resized.reshape(*shape, *picture.shape[2:])
 
 
 def opencv() -> ModuleType | None:
@@ -100,11 +103,6 @@ def _bilinear_bytes(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     upper, lower = rows[top.clip(0, height - 1)], rows[(top + 1).clip(0, height - 1)]
     mixed = ((upper * (_ONE - part)) >> 16) + ((lower * part) >> 16)
     return ((mixed + 2) >> 2).clip(0, 255).astype(np.uint8)
-
-
-def _bilinear(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, C) of other numbers."""
-    return resize_maps(picture, shape).astype(picture.dtype)
 
 
 def resize_maps(
