@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
 import tempfile
 import time
@@ -20,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from processes import in_own_process
 
 from convnext_dense.evaluation.coco import BACKENDS, evaluate_coco
 from convnext_dense.evaluation.coco_input import TYPES, read_results, read_truth
@@ -55,11 +55,6 @@ def main() -> None:
             apart = max(abs(other - figures[0]).max() for other in figures)
             print(f"{kind:<6}the twelve figures differ by at most {apart:.1e}")
             assert apart <= TOLERANCE
-
-
-def in_own_process(function: object, *args: object) -> object:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
 
 
 def generate(images: int, truth: Path, results: Path) -> tuple[int, int]:

@@ -41,12 +41,12 @@ COLUMNS = ("pictures", "busy", *PHASES)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("config")
-    parser.add_argument("--workers", type=int, default=2, help="default: 2")
     parser.add_argument("--pause", type=float, default=0.3, help="default: 0.3")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--batches", type=int, default=60, help="in a round; default: 60")
     add_data_options(parser, batches=True)
     add_config_options(parser)
+    parser.set_defaults(workers=2)
     args = parser.parse_args()
     if args.workers < 1:
         parser.error("--workers is at least 1: the trainer waits for all that it loads itself")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
+from random_weights import settle_norms, spread_weights
 
-from convnext_dense.benchmark.random_weights import settle_norms, spread_weights
 from convnext_dense.config.read_config import read_config
 from convnext_dense.export.run import export
 from convnext_dense.patches import enable

@@ -12,19 +12,18 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
+from convnext_dense.benchmark.timing import alternate
 from convnext_dense.inference import Predictor
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.saving import Saver
-from convnext_dense.inference.threads import map_in_threads
+from convnext_dense_runtime.threads import map_in_threads
 
 SCORE = 0.3
 
@@ -49,9 +48,10 @@ def main() -> None:
             f"{'task':<10}{'theirs, /s':>12}{'ours, /s':>12}{'ratio':>8}{'lowest':>8}{'highest':>9}"
         )
         for title, (theirs, ours) in tasks.items():
-            pairs = measure(theirs, ours, args.rounds)
-            ratios = [one / other for one, other in pairs]
-            rates = [len(pictures) / statistics.median(times) for times in zip(*pairs, strict=True)]
+            functions = dict(theirs=theirs, ours=ours)
+            samples = alternate(functions, torch.device(args.device), args.rounds, min_time=0)
+            rates = [len(pictures) / statistics.median(times) for times in samples.values()]
+            ratios = [one / other for one, other in zip(*samples.values(), strict=True)]
             print(
                 f"{title:<10}{rates[0]:>12.2f}{rates[1]:>12.2f}{statistics.median(ratios):>8.2f}"
                 f"{min(ratios):>8.2f}{max(ratios):>9.2f}"
@@ -85,22 +85,6 @@ def build(args: argparse.Namespace, pictures: list[str], out: Path) -> dict:
         "results": (lambda: theirs(pictures, **options), lambda: ours(pictures)),
         "pictures": (lambda: theirs(pictures, **drawing), draw),
     }
-
-
-def measure(theirs: Callable, ours: Callable, rounds: int) -> list[tuple[float, float]]:
-    """Return the seconds of each round, theirs and ours."""
-    pairs = []
-    for index in range(rounds + 1):
-        first, second = (theirs, ours) if index % 2 else (ours, theirs)
-        times = seconds(first), seconds(second)
-        pairs.append(times if index % 2 else times[::-1])
-    return pairs[1:]
-
-
-def seconds(function: Callable) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

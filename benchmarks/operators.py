@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from convnext_dense.benchmark.timing import alternate
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.upstream.ops import OPERATORS
 
@@ -34,9 +35,11 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {repeats} runs")
     theirs_header = "" if compiled is None else f"{'compiled, s':>13}{'ratio':>7}"
     print(f"{'operator':50}{'ours, s':>10}{theirs_header}")
+    contenders = dict(ours=OPERATORS) if compiled is None else dict(ours=OPERATORS, theirs=compiled)
     for name, case in cases().items():
-        contenders = [OPERATORS] if compiled is None else [OPERATORS, compiled]
-        ours, *theirs = medians(case, contenders, repeats)
+        runs = {title: partial(case, operators) for title, operators in contenders.items()}
+        samples = alternate(runs, torch.device("cpu"), repeats, min_time=0)
+        ours, *theirs = map(statistics.median, samples.values())
         line = f"{name:50}{ours:10.4f}"
         print(line + "".join(f"{other:13.4f}{ours / other:7.2f}" for other in theirs))
 
@@ -103,18 +106,6 @@ def random_boxes(count: int, width: int, height: int, largest: int) -> Tensor:
     sides = (torch.rand(count, 2) * 6 + 1) / 7 * largest
     corners = torch.rand(count, 2) * (torch.tensor([width, height]) - sides).clamp(min=0)
     return torch.cat([corners, corners + sides], dim=1)
-
-
-def medians(case: Case, contenders: list[Operators], repeats: int) -> list[float]:
-    times: list[list[float]] = [[] for _ in contenders]
-    for operators in contenders:
-        case(operators)
-    for _ in range(repeats):
-        for operators, measured in zip(contenders, times, strict=True):
-            start = time.perf_counter()
-            case(operators)
-            measured.append(time.perf_counter() - start)
-    return [statistics.median(measured) for measured in times]
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ results. Ends with status 1 where the runtime takes over half a second more.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+
+from processes import cpu_seconds
 
 from convnext_dense_runtime import Model
 
@@ -33,15 +33,6 @@ Model(sys.argv[1], device="cpu")(sys.argv[2])
 """
 
 
-def seconds(program: str, *argv: str) -> float:
-    """Return the CPU time of a process."""
-    process = subprocess.Popen([sys.executable, "-c", program, *argv])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_utime + usage.ru_stime
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", type=Path)
@@ -54,7 +45,8 @@ def main() -> int:
     least = {ALONE: float("inf"), RUNTIME: float("inf")}
     for _ in range(args.rounds):
         for program in least:
-            least[program] = min(least[program], seconds(program, *argv))
+            took = cpu_seconds([sys.executable, "-c", program, *argv])
+            least[program] = min(least[program], took)
     alone, ours = least.values()
     print(f"onnxruntime {version('onnxruntime')}, input {shape}, least of {args.rounds} processes")
     print(f"ONNX Runtime alone {alone:.2f} s, the runtime {ours:.2f} s: {ours - alone:+.2f} s")

@@ -10,13 +10,14 @@ from the times. Ends with status 1 where a limit is not met.
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from processes import cpu_seconds
 
 ROOT = Path(__file__).parents[1]
 TINY_COCO = ROOT / "tests" / "evaluation" / "tiny_coco"
@@ -58,16 +59,8 @@ class Case:
     def seconds(self) -> float:
         """Return the CPU time of one process."""
         command = ("-c", self.command) if isinstance(self.command, str) else self.command
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == self.status, (self.title, process.returncode)
-        return usage.ru_utime + usage.ru_stime
+        silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return cpu_seconds([sys.executable, *command], self.status, cwd=ROOT, **silent)
 
     def loads_torch(self) -> bool:
         """Return whether torch is loaded at the end."""

@@ -11,14 +11,13 @@ every page in memory, those of the mapped file among them, which the system can 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.logging import MMLogger
+from processes import in_own_process
 
 from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.backbone import ARCHS
@@ -57,11 +56,6 @@ def main() -> None:
             row += f"{checks[0]:>8.2f}{checks[1]:>12.2f}"
             print(row + ("" if ratio <= GOAL else f"  more than {GOAL}"))
             path.unlink()
-
-
-def in_own_process(function: Callable, *args: object) -> object:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args)
 
 
 def write(arch: str, path: Path, to: str) -> None:

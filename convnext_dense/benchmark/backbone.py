@@ -27,7 +27,6 @@ from convnext_dense.benchmark.networks import (
 )
 from convnext_dense.benchmark.parts import Part, time_by_part
 from convnext_dense.benchmark.peers import PEERS
-from convnext_dense.benchmark.precision import autocast, matrix_dtype, parameter_dtype
 from convnext_dense.benchmark.timing import UNMEASURED, Spread, alternate, paired_ratio, seconds
 
 _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -72,6 +71,16 @@ class Setting:
     def trains(self) -> bool:
         """Whether the backward pass is measured."""
         return self.mode == "train"
+
+    @property
+    def parameter_dtype(self) -> torch.dtype:
+        """The type of weights and input."""
+        return torch.bfloat16 if self.dtype == "bf16" else torch.float32
+
+    @property
+    def matrix_dtype(self) -> torch.dtype:
+        """The type in which matrix products run."""
+        return torch.float32 if self.dtype == "fp32" else torch.bfloat16
 
 
 @dataclass
@@ -171,7 +180,10 @@ class Runner:
     def forward(self) -> Maps:
         """Return the maps."""
         setting = self.setting
-        with torch.set_grad_enabled(setting.trains), autocast(setting.dtype, setting.device):
+        autocast = torch.autocast(
+            setting.device.type, torch.bfloat16, enabled=setting.dtype == "amp"
+        )
+        with torch.set_grad_enabled(setting.trains), autocast:
             return self.network.unpack(self.call(self.image))
 
     def __call__(self) -> None:
@@ -248,7 +260,7 @@ def measure_backbone(
         with torch.no_grad():
             wanted = reference.maps(image)
     del reference
-    image = image.to(parameter_dtype(setting.dtype))
+    image = image.to(setting.parameter_dtype)
 
     runners = []
     for runner in _runners(networks, image, setting):
@@ -268,7 +280,7 @@ def measure_backbone(
     def ceiling_now() -> Ceiling:
         own = ARCHS[arch]
         shapes = mlp_shapes(setting.shape, setting.batch, own.channels, own.stem_stride)
-        return measure_ceiling(device, matrix_dtype(setting.dtype), shapes)
+        return measure_ceiling(device, setting.matrix_dtype, shapes)
 
     say(f"{arch}: measuring the ceiling, then {len(runners)} networks in {setting.rounds} rounds")
     before = ceiling_now()
@@ -316,7 +328,7 @@ def compare_with_ours(rows: list[Row]) -> None:
 def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterator[Runner]:
     for network in networks:
         for name in setting.formats:
-            module = network.build().to(setting.device, parameter_dtype(setting.dtype))
+            module = network.build().to(setting.device, setting.parameter_dtype)
             # torch's type hints lack this argument.
             module = module.to(memory_format=_FORMATS[name])  # type: ignore[call-overload]
             module.train(setting.trains)  # not chained: mmpretrain's returns None

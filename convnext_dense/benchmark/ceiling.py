@@ -78,7 +78,7 @@ def measure_ceiling(
 
 
 def mlp_shapes(
-    shape: tuple[int, int], batch: int, channels: tuple[int, ...], stem_stride: int = 4
+    shape: tuple[int, int], batch: int, channels: tuple[int, ...], stem_stride: int
 ) -> list[Shape]:
     """Return (M, K, N) of the first linear layer of each stage's blocks, for images H x W."""
     height, width = shape

@@ -15,7 +15,6 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from convnext_dense.benchmark.memory import MemoryWatch
-from convnext_dense.benchmark.precision import autocast
 from convnext_dense.benchmark.timing import Spread, paired_ratio, rotated, synchronise
 from convnext_dense.config_tree import is_segmenter, walk
 
@@ -128,7 +127,9 @@ class ModelRunner:
         with torch.no_grad():
             with phase("data"):
                 data = self.model.data_preprocessor(batch, False)
-            with phase("forward"), autocast(self.row.precision, self.device):
+            is_amp = self.row.precision == "amp"
+            autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=is_amp)
+            with phase("forward"), autocast:
                 self.found = self.model._run_forward(data, mode="predict")
 
     def check(self) -> None:

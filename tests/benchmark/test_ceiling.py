@@ -12,7 +12,10 @@ CPU = torch.device("cpu")
 
 
 def test_shapes_are_those_of_the_networks_linear_layers():
-    assert mlp_shapes((64, 96), 2, (40, 80)) == [(2 * 16 * 24, 40, 160), (2 * 8 * 12, 80, 320)]
+    assert mlp_shapes((64, 96), 2, (40, 80), stem_stride=4) == [
+        (2 * 16 * 24, 40, 160),
+        (2 * 8 * 12, 80, 320),
+    ]
 
 
 def test_takes_the_fastest_operator_at_the_best_shape(monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
-from convnext_dense.benchmark.random_weights import spread_weights
+from benchmarks.random_weights import spread_weights
 from convnext_dense.export.graph import make_graph
 from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate

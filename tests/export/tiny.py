@@ -6,7 +6,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from convnext_dense.benchmark.random_weights import spread_weights
+from benchmarks.random_weights import spread_weights
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.config_tree import walk
