@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
-from benchmarks.random_weights import spread_weights
+from benchmarks.random_weights import settle_norms, spread_weights
 from convnext_dense.export.graph import make_graph
 from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
@@ -75,24 +75,9 @@ def make(scope: str, head: str, arguments: dict, **preprocessor):
             torch.nn.init.normal_(parameter)
     graph = make_graph(built)
     if kind.startswith("rt_detr"):
-        normalise(graph)
+        # Or else all places look nearly the same.
+        settle_norms(graph, torch.from_numpy(generate((160, 192), 3, seed=2)))
     return graph
-
-
-def normalise(graph) -> None:
-    """Set the statistics of batch norms from a picture, or else all places look nearly the same."""
-    norms = [
-        module
-        for module in graph.modules()
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
-    ]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    with torch.no_grad():
-        graph(torch.from_numpy(generate((160, 192), 3, seed=2)))
-    graph.eval()
 
 
 def found_in_pictures(graph, path):
