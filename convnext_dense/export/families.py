@@ -43,6 +43,7 @@ UNABLE = {
     "CondInstBboxHead": _OWN,
     "CenterNetHead": _OWN,
     "CornerHead": _OWN,
+    "DDQDETRHead": _OWN,
     "GuidedAnchorHead": "it computes features only where it expects objects",
     "BFP": "ONNX has no pooling to a size that depends on the picture",
     "DMHead": "the size of its kernels depends on the picture",

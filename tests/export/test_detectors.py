@@ -23,6 +23,7 @@ FAMILIES = {
     "retinanet": "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py",
     "fcos": "mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py",
     "atss": "mmdet::atss/atss_r50_fpn_1x_coco.py",
+    "fsaf": "mmdet::fsaf/fsaf_r50_fpn_1x_coco.py",
     "gfl": "mmdet::gfl/gfl_r50_fpn_1x_coco.py",
     "rtmdet": "mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py",
 }

@@ -164,12 +164,13 @@ def test_a_transform_that_cannot_be_repeated(trained, tmp_path):
     assert "RandomFlip(prob=1.0), which cannot be exported: LoadImageFromFile, Resize" in message
 
 
-def test_an_unsupported_head(trained, tmp_path):
+@pytest.mark.parametrize("head", ["YOLOXHead", "DDQDETRHead"])
+def test_an_unsupported_head(trained, tmp_path, head):
     def edit(cfg):
-        cfg.model.bbox_head = dict(type="YOLOXHead", num_classes=5, in_channels=64)
+        cfg.model.bbox_head = dict(type=head, num_classes=5, in_channels=64)
 
     message = refused(trained, tmp_path, ValueError, edit=edit, checkpoint="none.pth")
-    assert message.startswith("model.bbox_head YOLOXHead cannot be exported: it has its own code")
+    assert message.startswith(f"model.bbox_head {head} cannot be exported: it has its own code")
 
 
 def test_a_suppression_that_cannot_be_exported(trained, tmp_path):
