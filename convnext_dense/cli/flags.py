@@ -98,6 +98,7 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
     "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
     "export": {
         "accuracy": "--accuracy",
+        "data_root": ("test", "--data-root"),
         "format": "--format",
         "int8": "--int8",
         "size": "--size",

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convnext_dense.config.options import RunOptions
+from convnext_dense.config.plan import TEST, plan_run
+from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.evaluation.run import test
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ class Loss:
     images: int
 
 
+def check_test(config: str | Path | Config, checkpoint: str | Path) -> None:
+    """Check that a config has test data which can be used, before any work.
+
+    Raises:
+        ValueError: If it has none, or annotations cannot be read or do not fit the config.
+        FileNotFoundError: If the data or the checkpoint is not there.
+    """
+    check_run_data(plan_run(RunOptions(config, checkpoint=str(checkpoint)), TEST))
+
+
 def measure_loss(
     config: str | Path | Config, before: str, after: str, work: Path, tell: Callable[[str], None]
 ) -> Loss:
@@ -42,10 +54,6 @@ def measure_loss(
         after: An exported file.
         work: A folder for what the tests write.
         tell: Called with messages for the user.
-
-    Raises:
-        ValueError: If the config has no test data, or it cannot be used.
-        FileNotFoundError: If the data is not there.
     """
     results = []
     for number, model in enumerate((before, after)):

@@ -62,6 +62,7 @@ def quantise_onnx(source: Path, pictures: Calibration) -> Path:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        use_external_data_format=large,
         extra_options=dict(CalibMovingAverage=True),
     )
     return target

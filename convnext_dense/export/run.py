@@ -13,7 +13,7 @@ import torch
 
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
-from convnext_dense.export.accuracy import Loss, measure_loss
+from convnext_dense.export.accuracy import Loss, check_test, measure_loss
 from convnext_dense.export.agreement import agreement
 from convnext_dense.export.calibration import Calibration
 from convnext_dense.export.describe import describe
@@ -83,7 +83,7 @@ def export(
         What the model says about itself, with the figures of the verification.
 
     Raises:
-        FileNotFoundError: If there is no such config, checkpoint or picture.
+        FileNotFoundError: If there is no such config, checkpoint, picture or test data.
         ModuleNotFoundError: If a package of the format is not installed.
         ValueError: If the model has a part that cannot be exported, an argument makes no sense, or
             the pictures of ``int8`` are too few or all alike.
@@ -99,6 +99,8 @@ def export(
     form.check_installed(int8=bool(int8))
     cfg = plan_run(RunOptions(config), PREDICT).config
     refuse(cfg)
+    if accuracy:
+        check_test(config, checkpoint)
     tell("loading the model")
     model, meta = build_model(cfg, str(checkpoint), torch.device("cpu"), score=0.0)
     metadata = describe(cfg, model, str(checkpoint), meta, size)

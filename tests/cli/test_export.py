@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
+from mmengine.config import Config
 
 from convnext_dense.export import run
 from convnext_dense.export.verify import Figures
@@ -21,10 +23,11 @@ def detector(trained):
 def test_a_training_becomes_a_file_that_says_what_it_is(cli, detector, shapes, tmp_path):
     out = tmp_path / "model.onnx"
     status, said, err = cli.call(
-        "export", [*detector, "-o", str(out), "--verify", str(shapes / "val")]
+        "export", [*detector, "-o", str(out), "--verify", str(shapes / "val"), "--accuracy"]
     )
     assert status == 0, err
     assert out.is_file()
+    assert re.search(r"epoch_3.pth +exported.onnx +difference\n.*\n +box AP .* [-+]0.00\d\n", said)
     status, told, _ = cli.call("export", ["inspect", str(out)])
     assert status == 0
     assert told.strip() in said  # the same facts
@@ -52,6 +55,18 @@ def test_flags_that_make_no_sense(cli, detector, tmp_path, argv, complaint):
     (tmp_path / "file").write_text("")
     assert complaint in cli.refused("export", [*detector, *argv])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_accuracy_without_data(cli, detector, tmp_path):
+    config, checkpoint = detector
+    lost = tmp_path / "lost.py"
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.data_root = str(tmp_path / "nowhere")
+    cfg.dump(lost)
+    said = cli.refused("export", [str(lost), checkpoint, "-o", "model.onnx", "--accuracy"])
+    assert "nowhere (test_dataloader.dataset.data_root) does not exist" in said
+    assert re.search(r"give the data set's folder by \S* ?test\S* --data-root, or set", said)
+    assert [path.name for path in tmp_path.iterdir()] == ["lost.py"]
 
 
 def test_pictures_in_which_nothing_is_found(cli, detector, tmp_path, monkeypatch):
