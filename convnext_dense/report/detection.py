@@ -14,14 +14,13 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 from pycocotools.mask import decode
 
-from convnext_dense.data.check import build_without_annotations, check_root
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.evaluation.coco import choose_backend, figures_of, run_cocoeval
 from convnext_dense.evaluation.coco_input import read_results, read_truth, types_of
-from convnext_dense.evaluation.figures import METRICS_FILE, Figures
+from convnext_dense.evaluation.figures import METRICS_FILE
 from convnext_dense.inference.drawing import Drawer
 from convnext_dense.inference.saving import encode_mask
-from convnext_dense.report.colours import class_colours
+from convnext_dense.report.task import Outcome, Task
 from convnext_dense_runtime.results import Detections
 
 if TYPE_CHECKING:
@@ -42,64 +41,39 @@ class Curves:
         recall: (101,) from 0 to 1.
         half: (101,) precision at IoU 0.50, the mean of the classes.
         mean: (101,) the mean over IoU 0.50 to 0.95.
-        per_class: (K, 101) precision at IoU 0.50; NaN if a class has no object.
     """
 
     kind: str
     recall: np.ndarray
     half: np.ndarray
     mean: np.ndarray
-    per_class: np.ndarray
 
 
 @dataclass(frozen=True)
-class DetectionOutcome:
-    """How well predictions and truth agree.
+class DetectionOutcome(Outcome):
+    """How well predictions and truth agree: COCO's figures, and F1 of each picture by its id.
 
     Attributes:
-        figures: COCO's figures.
-        scores: F1 of each picture, by its id.
-        measure: An explanation of the scores.
         curves: Of boxes, and of masks if there are any.
-        layout: The format of a score.
     """
 
-    figures: Figures
-    scores: Mapping[Id, float]
-    measure: str
     curves: list[Curves]
-    layout: str = "{:.2f}"
 
 
-class DetectionTask:
-    """The validation images of a detector's config.
-
-    Args:
-        cfg: The config.
-        key: The dotted key of the data set in it.
-        dataset: That data set's dict.
-
-    Raises:
-        FileNotFoundError: If the data is missing.
-        ValueError: If its annotations cannot be read, or have none of the classes.
-    """
+class DetectionTask(Task[Detections, list[dict]]):
+    """The validation images of a detector's config; a prediction is a list of COCO's results."""
 
     def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
-        check_root(key, dataset)
-        built = build_without_annotations(cfg, key, dataset)
-        self.classes = tuple(built.metainfo["classes"])
-        self.colours = class_colours(built.metainfo)
-        self._file = built.ann_file
+        super().__init__(cfg, key, dataset)
+        self._file = self._built.ann_file
         self._truth = read_truth(self._file, masks=True)
         # As CocoDataset numbers them.
         categories = [c for c in self._truth["categories"] if c["name"] in self.classes]
         if not categories:
             raise ValueError(f"{self._file} has none of the classes {', '.join(self.classes)}")
         self._names = {category["id"]: category["name"] for category in categories}
-        folder = Path(built.data_prefix.get("img") or "")
-        self.paths: dict[Id, Path] = {
-            image["id"]: folder / image["file_name"] for image in self._truth["images"]
-        }
+        folder = Path(self._built.data_prefix.get("img") or "")
+        self.paths = {image["id"]: folder / image["file_name"] for image in self._truth["images"]}
         self._coco = COCO()
         self._coco.dataset = self._truth
         with contextlib.redirect_stdout(io.StringIO()):
@@ -112,15 +86,7 @@ class DetectionTask:
     def find_kept(
         self, folder: Path, named: Collection[str] = ()
     ) -> tuple[Path, dict[Id, list[dict]]] | None:
-        """Return the newest file of COCO's results for all images, and its content.
-
-        Args:
-            folder: The work directory.
-            named: Names of files of the last test, which are preferred to newer ones.
-
-        Raises:
-            ValueError: If it does not fit the annotations.
-        """
+        """Return the newest file of COCO's results for all images, and its content."""
         files = [file for file in folder.glob("*.json") if file.name != METRICS_FILE]
         files = [file for file in files if _begins_with_array(file)]
         if not files:
@@ -174,12 +140,12 @@ class DetectionTask:
             f"F1 of the {TITLES[types[-1]]} at IoU 0.50, of all objects with a score above "
             f"{SHOWN_SCORE}: 2 TP / (2 TP + FP + FN). These objects are drawn."
         )
-        return DetectionOutcome(figures, _f1(matched), measure, curves)
+        return DetectionOutcome(figures, _f1(matched), measure, "{:.2f}", curves)
 
     def draw(
         self, picture: np.ndarray, key: Id, found: list[dict]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and the predictions into a picture, each (H, W, 3) uint8 in BGR order."""
+        """Draw the truth and the predictions into a picture."""
         size = picture.shape[:2]
         true = [a for a in self._coco.imgToAnns[key] if a["category_id"] in self._names]
         shapes = [
@@ -228,7 +194,6 @@ def _curves(kind: str, evaluated: COCOeval) -> Curves:
         np.asarray(evaluated.params.recThrs),
         precision[_IOU_HALF][:, counted].mean(1),
         precision[:, :, counted].mean((0, 2)),
-        precision[_IOU_HALF].T,
     )
 
 

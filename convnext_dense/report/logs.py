@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeGuard
 
 # Bytes of a log to read: the environment is at the beginning, an error at the end.
 BEGINNING, END = 200_000, 100_000
@@ -39,6 +40,11 @@ def read_records(file: Path) -> tuple[list[dict], int]:
         else:
             broken += 1
     return records, broken
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of a record is a number, which may be infinite or NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_training(record: dict) -> bool:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from convnext_dense.report.detection import TITLES, Curves
+from convnext_dense.report.logs import is_number
 from convnext_dense.report.missing_parts import MissingPart, make_part
 from convnext_dense.report.run import Run
 from convnext_dense.report.svg import RUNS, render_svg, run_colour, themed_figure
@@ -200,9 +201,8 @@ def _logged(runs: Sequence[Run], name: str, style: str = "-") -> list[Line]:
 
 
 def _values(records: Sequence[dict], name: str) -> np.ndarray:
-    values = [record.get(name) for record in records]
-    is_number = [isinstance(v, int | float) and not isinstance(v, bool) for v in values]
-    return np.array([v if ok else np.nan for v, ok in zip(values, is_number, strict=True)], float)
+    values = (record.get(name) for record in records)
+    return np.array([value if is_number(value) else np.nan for value in values], float)
 
 
 def validation_steps(run: Run, by_epoch: bool) -> np.ndarray:

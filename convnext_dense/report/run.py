@@ -100,8 +100,9 @@ class Run:
 
     def metrics(self) -> list[str]:
         """Name the figures of the validations."""
-        names = {name: None for record in self.val for name in record if _is_metric(record, name)}
-        return list(names)
+        named = (pair for record in self.val for pair in record.items())
+        found = (name for name, value in named if logs.is_number(value) and name not in _NO_METRICS)
+        return list(dict.fromkeys(found))
 
 
 def read_run(folder: str | Path, name: str = "", now: float | None = None) -> Run:
@@ -292,8 +293,3 @@ def _time_of(part: Path) -> datetime:
         return datetime.strptime(part.name[:15], "%Y%m%d_%H%M%S")
     except ValueError:  # a folder of another name
         return datetime.fromtimestamp(part.stat().st_mtime)
-
-
-def _is_metric(record: dict, name: str) -> bool:
-    is_number = isinstance(record[name], int | float)
-    return is_number and not isinstance(record[name], bool) and name not in _NO_METRICS

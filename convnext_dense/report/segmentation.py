@@ -12,72 +12,51 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from convnext_dense.data.check import build_without_annotations, check_root
 from convnext_dense.data.rules.field_kinds import Id
-from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.iou_metric import figures_of_areas
 from convnext_dense.evaluation.label_maps import IGNORED, read_labels
 from convnext_dense.evaluation.map_files import label_map_name
 from convnext_dense.inference.drawing import Drawer
-from convnext_dense.report.colours import class_colours
+from convnext_dense.report.task import Outcome, Task
 from convnext_dense_runtime.results import Segmentation
 
 MEASURE = "mIoU, in percent, of the classes in the picture's truth or prediction."
 
 
 @dataclass(frozen=True)
-class SegmentationOutcome:
-    """How well predictions and truth agree.
+class SegmentationOutcome(Outcome):
+    """How well predictions and truth agree: mmseg's figures, and mIoU of each picture by its path.
 
     Attributes:
-        figures: mmseg's figures.
-        scores: mIoU of each picture in percent, by its path.
-        measure: An explanation of the scores.
         confusion: (K, K + 1) pixels by true and predicted class; the last column counts pixels
             that were predicted as unlabelled.
-        layout: The format of a score.
     """
 
-    figures: Figures
-    scores: Mapping[Id, float]
-    measure: str
     confusion: np.ndarray
-    layout: str = "{:.1f}"
 
 
-class SegmentationTask:
+class SegmentationTask(Task[Segmentation, Path | bytes]):
     """The validation images of a segmenter's config.
 
     A prediction is a path or the bytes of a PNG of labels.
-
-    Args:
-        cfg: The config.
-        key: The dotted key of the data set in it.
-        dataset: That data set's dict.
-
-    Raises:
-        FileNotFoundError: If the data is missing.
-        ValueError: If it has no image or no truth.
     """
 
     def __init__(self, cfg: Config, key: str, dataset: dict) -> None:
         from mmseg.datasets.transforms import LoadAnnotations
 
-        check_root(key, dataset)
-        built = build_without_annotations(cfg, key, dataset)
+        super().__init__(cfg, key, dataset)
+        built = self._built
         folders = [built.data_prefix.get(name) for name in ("img_path", "seg_map_path")]
         missing = [folder for folder in folders if not (folder and Path(folder).is_dir())]
         if missing:
             raise FileNotFoundError(f"folder {missing[0]} ({key}.data_prefix) does not exist")
-        self.classes = tuple(built.metainfo["classes"])
-        self.colours = class_colours(built.metainfo)
         if not 1 < len(self.classes) < IGNORED:
             raise ValueError(f"{key} has {len(self.classes)} classes; 2 to 254 can be compared")
         self._reduce_zero_label = bool(built.reduce_zero_label)
         self._infos = {info["img_path"]: info for info in built.load_data_list()}
         if not self._infos:
             raise ValueError(f"{folders[0]} ({key}.data_prefix.img_path) has no image")
-        self.paths: dict[Id, Path] = {path: Path(path) for path in self._infos}
+        self.paths = {path: Path(path) for path in self._infos}
         self._images = folders[:1]
         self._load = LoadAnnotations(imdecode_backend="pillow")
         self._draw = Drawer(self.classes, self.colours, legend=False)
@@ -85,12 +64,7 @@ class SegmentationTask:
     def find_kept(
         self, folder: Path, named: Collection[str] = ()
     ) -> tuple[Path, dict[Id, Path]] | None:
-        """Return the newest folder with a PNG of labels for every image, and the PNGs.
-
-        Args:
-            folder: The work directory.
-            named: Names of folders of the last test, which are preferred to newer ones.
-        """
+        """Return the newest folder with a PNG of labels for every image, and the PNGs."""
         wanted = {key: label_map_name(path, self._images) for key, path in self.paths.items()}
         folders = [
             sub
@@ -132,12 +106,12 @@ class SegmentationTask:
             raise ValueError("the truth of these images has no labelled pixel")
         counted = tuple(map(torch.from_numpy, areas(confusion)))
         figures = figures_of_areas([counted], self.classes)
-        return SegmentationOutcome(figures, scores, MEASURE, confusion)
+        return SegmentationOutcome(figures, scores, MEASURE, "{:.1f}", confusion)
 
     def draw(
         self, picture: np.ndarray, key: Id, found: Path | bytes
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and the predictions into a picture, each (H, W, 3) uint8 in BGR order."""
+        """Draw the truth and the predictions into a picture."""
         truth = Segmentation(self._truth(key), self.classes)
         return self._draw(picture, truth), self._draw(
             picture, Segmentation(self._labels(found), self.classes)

@@ -11,6 +11,7 @@ from typing import TypeGuard
 from convnext_dense.config.steps.weights import initial_checkpoint, licence_of_weights
 from convnext_dense.evaluation.figures import Figures
 from convnext_dense.evaluation.tables import TITLES, figure_title
+from convnext_dense.report.logs import is_number
 from convnext_dense.report.plots import MAIN_METRICS
 from convnext_dense.report.run import Run
 from convnext_dense.report.validation import Validation
@@ -106,11 +107,9 @@ def summary_table(runs: Sequence[Run]) -> Table:
     ]
     for name in {name: None for run in runs if (name := main_metric(run))}:
         rows.append(_best_validation(name, runs))
-    times = [[r["time"] for r in run.train if _is_number(r.get("time"))] for run in runs]
-    rows.append(
-        _numbers("seconds per iteration", [_median(values) for values in times], least, "{:.3f}")
-    )
-    memory = [[r["memory"] for r in run.train if _is_number(r.get("memory"))] for run in runs]
+    times = [median(values) if (values := _logged(run, "time")) else None for run in runs]
+    rows.append(_numbers("seconds per iteration", times, least, "{:.3f}"))
+    memory = [_logged(run, "memory") for run in runs]
     if any(memory):
         rows.append(
             _numbers("GPU memory, MB", [max(m, default=None) for m in memory], least, "{:.0f}")
@@ -259,9 +258,7 @@ def _is_known(value: object) -> TypeGuard[float]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def _weights(runs: Sequence[Run]) -> list[Row]:
@@ -298,5 +295,5 @@ def _last(run: Run, name: str) -> object:
     return next((r[name] for r in reversed(run.train) if name in r), None)
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
+def _logged(run: Run, name: str) -> list[float]:
+    return [value for record in run.train if _is_number(value := record.get(name))]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,17 +18,16 @@ from convnext_dense.config_tree import datasets, reads_coco, reads_label_maps, t
 from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.rules.field_kinds import Id
 from convnext_dense.inference import Predictor
-from convnext_dense.report.detection import DetectionOutcome, DetectionTask
+from convnext_dense.report.detection import DetectionTask
 from convnext_dense.report.run import Run
-from convnext_dense.report.segmentation import SegmentationOutcome, SegmentationTask
+from convnext_dense.report.segmentation import SegmentationTask
+from convnext_dense.report.task import Outcome, Task
 from convnext_dense.upstream.registered_only import refuse_code, registered_only
 from convnext_dense_runtime.results import Unreadable
 
 # A picture in the page: pixels of its longer side, and the quality of the JPEG.
 SIDE, QUALITY = 640, 80
 Key = TypeVar("Key")
-Result = TypeVar("Result", contravariant=True)
-Kept = TypeVar("Kept")
 _TRUST = "where you trust its author, `trust=True` runs it"
 
 
@@ -92,39 +91,9 @@ class Validation:
     of: int
     classes: tuple[str, ...]
     colours: list[tuple[int, int, int]]
-    outcome: DetectionOutcome | SegmentationOutcome
+    outcome: Outcome
     groups: dict[str, list[Example]]
     notes: list[str] = field(default_factory=list)
-
-
-class Task(Protocol[Result, Kept]):
-    """The validation images of a detector's or a segmenter's config.
-
-    Each task has its own form of predictions: COCO's results, or a PNG of labels.
-
-    Attributes:
-        classes: Their names.
-        colours: RGB, one per class.
-        paths: The pictures' files.
-    """
-
-    classes: tuple[str, ...]
-    colours: list[tuple[int, int, int]]
-    paths: dict[Id, Path]
-
-    def find_kept(
-        self, folder: Path, named: Collection[str] = ()
-    ) -> tuple[Path, Mapping[Id, Kept]] | None:
-        """Return the newest file or folder with predictions of all images, and its content."""
-
-    def as_kept(self, key: Id, result: Result) -> Kept:
-        """Convert the model's result of a picture to the task's form of predictions."""
-
-    def compare(self, found: Mapping[Id, Kept]) -> DetectionOutcome | SegmentationOutcome:
-        """Compare predictions with the truth of their images."""
-
-    def draw(self, picture: np.ndarray, key: Id, found: Kept) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the truth and the predictions into a picture."""
 
 
 def validate(run: Run, options: ReportOptions, progress: Callable[[int, int], None]) -> Validation:
@@ -281,7 +250,7 @@ def _predict(
     return found
 
 
-def _example(task: Task[Any, Kept], key: Id, found: Kept, score: float) -> Example:
+def _example(task: Task, key: Id, found: object, score: float) -> Example:
     path = task.paths[key]
     picture = cv2.imread(str(path))
     if picture is None:
