@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from convnext_dense.data.formats.source import Loss, Picture, Source
 
 NAME = "conversion.json"
 _VERSION = 1
+# A folder in an earlier result: what is being added to it.
+_ADDED = ".added"
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,36 @@ def open_earlier(out: Path, record: Record) -> Source:
     return open_source(out, "coco")
 
 
-def move_into(part: Path, out: Path) -> None:
-    """Move a result to an earlier one that it holds too: new pictures first, then the labels.
+def add_to_earlier(part: Path, out: Path) -> None:
+    """Move a complete result into an earlier one, which it holds too.
 
-    A process that is killed in between leaves pictures that no label names.
+    From its first step on it cannot be lost: :func:`finish_adding` does what a process that is
+    killed in between leaves undone.
     """
-    files = sorted(path for path in part.rglob("*") if path.is_symlink() or path.is_file())
-    labels = [path for path in files if path.parent.is_relative_to(part / "annotations")]
-    pictures = [path for path in files if path not in {*labels, part / NAME}]
-    for path in (*pictures, *labels, part / NAME):
-        target = out / path.relative_to(part)
-        if path not in pictures or not os.path.lexists(target):
+    part.replace(out / _ADDED)
+    finish_adding(out)
+
+
+def finish_adding(out: Path) -> bool:
+    """Move what :func:`add_to_earlier` has not moved yet: new pictures, labels, the record.
+
+    Returns:
+        Whether there was anything.
+    """
+    added = out / _ADDED
+    if not added.is_dir():
+        return False
+    files = [path for path in added.rglob("*") if path.is_symlink() or path.is_file()]
+    record, labels = added / NAME, added / "annotations"
+    for path in sorted(files, key=lambda path: (path == record, path.is_relative_to(labels))):
+        target = out / path.relative_to(added)
+        is_picture = path != record and not path.is_relative_to(labels)
+        # A picture of the earlier result stays: here it may be a link to itself.
+        if not (is_picture and os.path.lexists(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
+    shutil.rmtree(added)
+    return True
 
 
 class _EarlierMaps:
@@ -87,6 +107,7 @@ class _EarlierMaps:
 
     def __init__(self, out: Path, record: Record) -> None:
         self.root, self.classes = out, record.classes
+        self.folders: tuple[Path, ...] = (out,)
         self.losses: list[Loss] = []
         self.about = sum(1 for _ in (out / "annotations").rglob("*.png"))
         self.pixels: Mapping[int | Rgb, str] = dict(enumerate(record.classes, 1))

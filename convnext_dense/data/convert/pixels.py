@@ -77,6 +77,7 @@ class _WithPixels:
         self._source, self.pixels = source, pixels
         self.losses: list[Loss] = []
         self.format, self.root, self.about = source.format, source.root, source.about
+        self.folders = source.folders
         try:
             own = source.classes
         except UnnamedError:

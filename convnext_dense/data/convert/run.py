@@ -11,7 +11,13 @@ from pathlib import Path
 
 from convnext_dense.data.convert.assign import assign_splits
 from convnext_dense.data.convert.classes import UNLABELLED, Classes
-from convnext_dense.data.convert.earlier import Record, find_earlier, move_into, open_earlier
+from convnext_dense.data.convert.earlier import (
+    Record,
+    add_to_earlier,
+    find_earlier,
+    finish_adding,
+    open_earlier,
+)
 from convnext_dense.data.convert.gather import FORMS, INSTANCES, LABEL_MAPS, Gatherer
 from convnext_dense.data.convert.label_maps import BACKGROUND, NO_OBJECTS
 from convnext_dense.data.convert.pictures import Entry
@@ -120,6 +126,9 @@ def convert(
     out = Path(out)
     _refuse_inside(out, sources)
     record = find_earlier(out)
+    if record and finish_adding(out):
+        tell(f"{out} has now all of what a conversion that was interrupted was adding to it")
+        record = find_earlier(out)
     if to is not None and to not in FORMS:
         raise ValueError(f"`to={to!r}` is not one of {', '.join(nearest_first(to, FORMS))}")
     given, sources = sources, [with_pixels(source, colours, tell) for source in sources]
@@ -224,7 +233,7 @@ def _result_folder(out: Path, record: Record | None) -> Iterator[Path]:
     else:
         with unfinished_folder(out) as part:
             yield part
-            move_into(part, out)
+            add_to_earlier(part, out)
 
 
 def _refuse_inside(out: Path, sources: Sequence[Source]) -> None:
@@ -232,9 +241,9 @@ def _refuse_inside(out: Path, sources: Sequence[Source]) -> None:
     if not sources:
         raise ValueError("there is no source to convert")
     for source in sources:
-        root = Path(source.root).resolve()
-        if root.is_dir() and out.resolve().is_relative_to(root):
-            raise ValueError(f"{out} is inside of the source {source.root}: name a folder outside")
+        for folder in source.folders:
+            if out.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{out} is inside of the source {folder}: name a folder outside")
 
 
 def _has_maps_alone(source: Source) -> bool:

@@ -63,6 +63,7 @@ class Reader:
 
     def __init__(self, listing: Listing, classes: Sequence[str] | None = None) -> None:
         self.listing, self.root = listing, listing.given or listing.root
+        self.folders: tuple[Path, ...] = (listing.root, listing.image_root)
         self.given_classes = tuple(classes or ())
         self.losses: list[Loss] = []
 

@@ -91,12 +91,14 @@ class Source(Protocol):
     Attributes:
         format: ``yolo``, ``voc``, ``labelme``, ``cvat``, ``coco``, ``colours``, ``label-maps``, ...
         root: Its folder or file, as given.
+        folders: The folders in which its files are looked for.
         losses: Filled while :meth:`pictures` is read, anew each time. Who reads many pictures may
             clear it in between.
     """
 
     format: str
     root: Path
+    folders: tuple[Path, ...]
     losses: list[Loss]
 
     @property

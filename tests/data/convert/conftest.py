@@ -32,6 +32,7 @@ class FakeSource:
 
     def __init__(self, root, labels, splits=None, seed=0, losses=()):
         self.root, self.labels, self.splits = root, labels, splits or {}
+        self.folders = (root,)
         self.losses: list[Loss] = []
         self.lost = list(losses)
         self.classes = tuple(dict.fromkeys(label for own in labels.values() for label, _ in own))

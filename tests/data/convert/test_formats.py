@@ -97,6 +97,25 @@ def test_the_same_data_in_four_formats_is_one_data_set(shared_data, tmp_path, ru
     assert result.converted.written == (4, number) and result.converted.masks
 
 
+@pytest.mark.parametrize("given", ["", "annotations/instances.json", "data.yaml"])
+@pytest.mark.parametrize("out", ["", "out", "images/train/out"])
+def test_a_result_inside_of_a_source_is_refused(tmp_path, run, given, out):
+    """Also where a file was given: of the folder that it describes, all pictures are read."""
+    src = tmp_path / "src"
+    for name in ("images/train", "annotations", "labels/train"):
+        (src / name).mkdir(parents=True)
+    Image.new("RGB", (64, 48)).save(src / "images/train/a.png")
+    if given.endswith(".json"):
+        (src / given).write_text(json.dumps(dict(images=[], annotations=[], categories=[])))
+    else:
+        (src / "labels/train/a.txt").write_text("0 0.5 0.5 0.2 0.2")
+        (src / "data.yaml").write_text("names: [cat]\ntrain: images/train\n")
+    before = sorted(src.rglob("*"))
+    with pytest.raises(ValueError, match=f"is inside of the source {src}: name a folder outside"):
+        run(open_source(src / given), out=f"src/{out}")
+    assert sorted(src.rglob("*")) == before
+
+
 @pytest.fixture
 def scenes(tmp_path):
     """Write pictures with masks, as CamVid is passed around; return the labels by the name."""

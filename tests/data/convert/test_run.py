@@ -311,6 +311,25 @@ def test_nothing_is_overwritten(fake, tmp_path):
     assert tree(tmp_path / "mine") == {"notes.txt"}
 
 
+def test_a_conversion_that_was_interrupted_is_finished_by_the_next(fake, run, monkeypatch):
+    first, second = fake("one", labels(6)), fake("two", labels(4, prefix="q", classes=("owl",)))
+    want = [run(first, out="want"), run(second, out="want")][1]
+    out = run(first).converted.out
+
+    def die(added):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convnext_dense.data.convert.earlier.finish_adding", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(second)
+    got = run(second)
+    assert f"{out} has now all of what a conversion that was interrupted was adding to it" in (
+        got.notes
+    )
+    assert got.content == want.content and tree(out) == tree(want.converted.out)
+
+
 def test_an_own_file_in_an_earlier_result_stays(fake, run):
     out = run(fake("one", labels(4))).converted.out
     (out / "train" / "notes.txt").write_text("mine")
