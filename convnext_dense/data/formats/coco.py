@@ -19,11 +19,11 @@ import numpy as np
 
 from convnext_dense.data.formats.geometry import Box, box_polygon, extent
 from convnext_dense.data.formats.grouping import ShapeError, rle_box
-from convnext_dense.data.formats.json_files import kind_of, read_json
 from convnext_dense.data.formats.listing import Listing
-from convnext_dense.data.formats.reader import Reader
+from convnext_dense.data.formats.reader import Reader, stated_size
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_in, split_of
+from convnext_dense.data.formats.text_files import kind_of, read_json
 from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 
 LOOKED_FOR = "COCO's .json files with images, categories and annotations"
@@ -44,10 +44,7 @@ class _Image:
 
 def find(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
-    for name in listing.samples(".json"):
-        if kind_of(listing.root / name) == "coco":
-            return str(listing.root / name)
-    return None
+    return listing.first_of_kind(".json", kind_of, "coco")
 
 
 class Coco(Reader):
@@ -58,7 +55,7 @@ class Coco(Reader):
     @cached_property
     def _files(self) -> list[tuple[str, dict]]:
         """The names and contents of the files."""
-        names = [n for n in self.listing.files(".json") if kind_of(self.listing.root / n) == "coco"]
+        names = self.listing.of_kind(".json", kind_of, "coco")
         if any(PurePosixPath(name).name.startswith(_INSTANCES) for name in names):
             names = [name for name in names if not PurePosixPath(name).name.startswith(_OTHERS)]
         files = []
@@ -92,13 +89,10 @@ class Coco(Reader):
                 one = self._object(annotation, label, place, seen)
                 if one:
                     objects.append(one)
-            measured = self.measure(name, len(objects))
-            if measured:
-                yield self.fitted(name, measured, objects, stated=image.stated, split=image.split)
-        # Of a file that was given alone, the folder may hold pictures of other files too.
-        extra = set() if self.listing.given else set(self.listing.pictures) - images.keys()
-        for name in sorted(extra):
-            self.lose("pictures that no file lists are left out", name, pictures=1)
+            header = self.measure(name, len(objects))
+            if header:
+                yield self.fitted(name, header, objects, stated=image.stated, split=image.split)
+        self.lose_unlisted(images)
 
     def _add_file(self, images: dict[str, _Image], file: str, content: dict) -> None:
         path = PurePosixPath(file)
@@ -125,7 +119,8 @@ class Coco(Reader):
                 place = f"{file}, image {record.get('id', index)}: {written}"
                 self.lose(f"labels without a picture: {error}", place, len(own), error=True)
                 continue
-            image = images.setdefault(name, _Image(_stated(record), split))
+            stated = stated_size(record.get("width"), record.get("height"))
+            image = images.setdefault(name, _Image(stated, split))
             if image.split != split:
                 self.lose("pictures of two splits are kept in the first", name)
             for annotation in own:
@@ -158,9 +153,8 @@ class Coco(Reader):
                 polygons = tuple(self._polygon(part, place) for part in outline)
             edges = _box_of(box, rle, polygons)
         except (TypeError, ValueError) as error:
-            known = str(error) if isinstance(error, ShapeError) else ""
-            what = known or "annotations whose bbox or segmentation is none of COCO's"
-            self.lose(what, place, 1, error=True)
+            what = "annotations whose bbox or segmentation is none of COCO's"
+            self.lose_shape(error, what, place)
             return None
         crowd, ignored = bool(record.get("iscrowd")), bool(record.get("ignore"))
         return Object(label, edges, polygons, crowd, ignored, rle, place)
@@ -186,11 +180,6 @@ def _categories(content: dict) -> dict[str, str]:
 def _id(value: object) -> str:
     """Return an id as a key: files have whole numbers and texts, also for one id."""
     return str(value)
-
-
-def _stated(record: dict) -> tuple[int, int] | None:
-    width, height = record.get("width"), record.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _checked(rle: dict) -> dict:

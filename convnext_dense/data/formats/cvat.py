@@ -16,10 +16,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from convnext_dense.data.decoding import Header
 from convnext_dense.data.formats.geometry import box_polygon, ellipse_polygon, extent, rotated
 from convnext_dense.data.formats.grouping import ShapeError, joined, mask_object
 from convnext_dense.data.formats.listing import Listing
-from convnext_dense.data.formats.reader import Measured, Reader, outlined
+from convnext_dense.data.formats.reader import Reader, outlined, stated_size
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.xml_files import iterate_xml, root_tag, text_of
@@ -35,10 +36,7 @@ _MOST_PIXELS = 200_000_000  # of a mask, whose runs could claim any number
 
 def find(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
-    for name in listing.samples(".xml"):
-        if root_tag(listing.root / name) == "annotations":
-            return str(listing.root / name)
-    return None
+    return listing.first_of_kind(".xml", root_tag, "annotations")
 
 
 class Cvat(Reader):
@@ -48,8 +46,7 @@ class Cvat(Reader):
 
     @cached_property
     def _files(self) -> list[str]:
-        names = self.listing.files(".xml")
-        return [name for name in names if root_tag(self.listing.root / name) == "annotations"]
+        return self.listing.of_kind(".xml", root_tag, "annotations")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -91,23 +88,20 @@ class Cvat(Reader):
                         self.lose(what, place, len(shapes), error=True)
                         continue
                     used.add(name)
-                    measured = self.measure(name, len(shapes))
-                    if measured:
-                        yield self._picture(name, measured, image, shapes, file)
+                    header = self.measure(name, len(shapes))
+                    if header:
+                        yield self._picture(name, header, image, shapes, file)
             except ValueError as error:
                 if not used:
                     raise
                 self.lose("label files that cannot be read to the end", str(error), error=True)
-        # Of a file that was given alone, the folder may hold pictures of other files too.
-        for name in () if self.listing.given else self.listing.pictures:
-            if name not in used:
-                self.lose("pictures that no file lists are left out", name, pictures=1)
+        self.lose_unlisted(used)
 
     def _picture(
-        self, name: str, measured: Measured, image: Element, shapes: list[Element], file: str
+        self, name: str, header: Header, image: Element, shapes: list[Element], file: str
     ) -> Picture:
-        stated = _stated(image)
-        size = measured.stored if stated == measured.stored else measured.shown
+        stated = stated_size(image.get("width"), image.get("height"))
+        size = header.size if stated == header.size else header.shown_size
         place = f"{file}, image {image.get('id')}"
         subset = image.get("subset", "")
         split = split_of((subset,)) or split_of(name.split("/")[:-1])
@@ -118,7 +112,7 @@ class Cvat(Reader):
             one = self._object(shape, size, f"{place}, shape {number}")
             if one:
                 found.append((one, shape.get("group_id")))
-        return self.fitted(name, measured, joined(found), stated=stated, split=split)
+        return self.fitted(name, header, joined(found), stated=stated, split=split)
 
     def _object(self, shape: Element, size: tuple[int, int], place: str) -> Object | None:
         if shape.tag in _NO_AREA:
@@ -132,8 +126,7 @@ class Cvat(Reader):
         try:
             one = draw(shape, label, size)
         except (TypeError, ValueError) as error:
-            known = str(error) if isinstance(error, ShapeError) else ""
-            self.lose(known or f"{shape.tag} shapes of other numbers", place, 1, error=True)
+            self.lose_shape(error, f"{shape.tag} shapes of other numbers", place)
             return None
         if shape.tag == "cuboid":
             self.lose("cuboids became the boxes around them", place)
@@ -148,11 +141,6 @@ class Cvat(Reader):
 
 def _label(shape: Element) -> str | None:
     return shape.get("label", "").strip() or None
-
-
-def _stated(image: Element) -> tuple[int, int] | None:
-    width, height = image.get("width", ""), image.get("height", "")
-    return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
 
 
 def _values(shape: Element, *keys: str) -> list[float]:

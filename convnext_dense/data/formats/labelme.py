@@ -22,11 +22,11 @@ from PIL import Image
 from convnext_dense.data.decoding import Header, any_size, read_header
 from convnext_dense.data.formats.geometry import ellipse_polygon
 from convnext_dense.data.formats.grouping import ShapeError, joined, mask_object
-from convnext_dense.data.formats.json_files import kind_of, read_json
-from convnext_dense.data.formats.listing import Listing, is_picture, stem_of
-from convnext_dense.data.formats.reader import Measured, Reader, outlined
+from convnext_dense.data.formats.listing import Listing, stem_of
+from convnext_dense.data.formats.reader import Reader, outlined, stated_size
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.text_files import kind_of, read_json
 
 LOOKED_FOR = "LabelMe's .json files with shapes"
 _NO_AREA = ("point", "points", "line", "linestrip")
@@ -35,10 +35,7 @@ _POLYGONS = ("polygon", "oriented_rectangle")
 
 def find(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
-    for name in listing.samples(".json"):
-        if kind_of(listing.root / name) == "labelme":
-            return str(listing.root / name)
-    return None
+    return listing.first_of_kind(".json", kind_of, "labelme")
 
 
 class LabelMe(Reader):
@@ -48,8 +45,7 @@ class LabelMe(Reader):
 
     @cached_property
     def _files(self) -> list[str]:
-        names = self.listing.files(".json")
-        return [name for name in names if kind_of(self.listing.root / name) == "labelme"]
+        return self.listing.of_kind(".json", kind_of, "labelme")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -80,11 +76,11 @@ class LabelMe(Reader):
                 yield from self._embedded(content, name, str(error))
                 continue
             used.add(found)
-            measured = self.measure(found, len(content["shapes"]))
-            if measured:
-                objects = self._objects(content, measured, name)
+            header = self.measure(found, len(content["shapes"]))
+            if header:
+                objects = self._objects(content, header, name)
                 split = split_of(found.split("/")[:-1])
-                yield self.fitted(found, measured, objects, stated=_stated(content), split=split)
+                yield self.fitted(found, header, objects, stated=_stated(content), split=split)
         yield from self.unlabelled(used)
 
     def _picture_of(self, content: dict, name: str) -> str:
@@ -98,30 +94,31 @@ class LabelMe(Reader):
 
     def _embedded(self, content: dict, name: str, missing: str) -> Iterator[Picture]:
         """Yield the picture that a file holds, if it does."""
-        shapes, path = content["shapes"], self.listing.root / name
         header: Header | None = None
         if content.get("imageData"):
             try:
-                header = read_header(_image_data(content), name)
+                image = _image_data(content)
+                header = read_header(image, name)
             except ValueError as error:
                 missing = str(error)
         if header is None:
-            self.lose(f"labels without a picture: {missing}", name, len(shapes), error=True)
+            number = len(content["shapes"])
+            self.lose(f"labels without a picture: {missing}", name, number, error=True)
             return
-        measured = Measured(header.size, header.orientation)
         written = PureWindowsPath(str(content.get("imagePath") or "")).name
-        suffix = _SUFFIXES.get(_format(_image_data(content)), ".png")
-        fits = is_picture(written) and PurePosixPath(written).suffix.lower() in _same(suffix)
-        own = str(PurePosixPath(name).with_suffix(suffix))
-        named = str(PurePosixPath(name).with_name(written)) if fits else own
+        suffixes = _SUFFIXES.get(_format(image), (".png",))
+        own = PurePosixPath(name)
+        fits = PurePosixPath(written).suffix.lower() in suffixes
+        named = own.with_name(written) if fits else own.with_suffix(suffixes[0])
         self.lose("the picture was taken out of its label file", name)
-        objects = self._objects(content, measured, name)
-        picture = self.fitted(named, measured, objects, stated=_stated(content))
+        objects = self._objects(content, header, name)
+        picture = self.fitted(str(named), header, objects, stated=_stated(content))
+        path = self.listing.root / name
         yield replace(picture, path=path, content=partial(_read_image, path))
 
-    def _objects(self, content: dict, measured: Measured, name: str) -> Iterator[Object]:
+    def _objects(self, content: dict, header: Header, name: str) -> Iterator[Object]:
         # Masks are as large as the picture was for LabelMe.
-        size = measured.stored if _stated(content) == measured.stored else measured.shown
+        size = header.size if _stated(content) == header.size else header.shown_size
         found = []
         for number, shape in enumerate(content["shapes"], 1):
             place = f"{name}, shape {number}"
@@ -152,8 +149,7 @@ class LabelMe(Reader):
             points = np.array(shape.get("points"), np.float64).reshape(-1, 2)
             one = draw(label, points, shape, size)
         except (ValueError, TypeError) as error:
-            what = str(error) if type(error) is ShapeError else f"{kind} shapes with other points"
-            self.lose(what, place, 1, error=True)
+            self.lose_shape(error, f"{kind} shapes with other points", place)
             return None
         if kind == "circle":
             self.lose("circles became polygons", place)
@@ -199,17 +195,13 @@ _SHAPES: dict[str, Callable[[str, np.ndarray, dict, tuple[int, int]], Object]] =
     "mask": _mask,
 }
 _SUFFIXES = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "PNG": ".png",
-    "BMP": ".bmp",
-    "TIFF": ".tif",
-    "WEBP": ".webp",
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
 }
-
-
-def _same(suffix: str) -> tuple[str, ...]:
-    return {".jpg": (".jpg", ".jpeg"), ".tif": (".tif", ".tiff")}.get(suffix, (suffix,))
 
 
 def _content(path: Path) -> dict:
@@ -225,8 +217,7 @@ def _label(shape: object) -> str | None:
 
 
 def _stated(content: dict) -> tuple[int, int] | None:
-    width, height = content.get("imageWidth"), content.get("imageHeight")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+    return stated_size(content.get("imageWidth"), content.get("imageHeight"))
 
 
 def _decoded(text: object) -> bytes:

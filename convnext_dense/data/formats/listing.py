@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,7 +15,7 @@ from convnext_dense.data.formats.splits import split_in
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".webp")
 # Hidden files, and what macOS packs into archives beside the files.
 _SKIPPED = (".", "__MACOSX")
-_SAMPLES = 20  # of a folder
+_LOOKED_AT = 20  # files of a folder, to recognise a format
 # Folders of labels alone, beside which the pictures lie.
 _OF_LABELS = ("annotations", "labels")
 
@@ -77,16 +77,18 @@ class Listing:
             return [Path(os.path.relpath(self.given, self.root)).as_posix()] if fits else []
         return sorted(name for suffix in suffixes for name in self._by_suffix.get(suffix, ()))
 
-    def samples(self, suffix: str) -> list[str]:
-        """Return some files of a suffix, a few of each folder, to recognise a format by."""
-        taken: Counter[str] = Counter()
-        found = []
-        for name in self.files(suffix):
-            folder = name.rpartition("/")[0]
-            taken[folder] += 1
-            if taken[folder] <= _SAMPLES:
-                found.append(name)
-        return found
+    def of_kind(self, suffix: str, kind_of: Callable[[Path], str], kind: str) -> list[str]:
+        """Return the names of the files of a suffix of which ``kind_of`` says this kind."""
+        return [name for name in self.files(suffix) if kind_of(self.root / name) == kind]
+
+    def first_of_kind(self, suffix: str, kind_of: Callable[[Path], str], kind: str) -> str | None:
+        """Return the path of one of these files, or None; of a folder only some are looked at."""
+        looked: Counter[Path] = Counter()
+        for path in (self.root / name for name in self.files(suffix)):
+            looked[path.parent] += 1
+            if looked[path.parent] <= _LOOKED_AT and kind_of(path) == kind:
+                return str(path)
+        return None
 
     def labels(self, suffix: str) -> list[str]:
         """Return the names of all files of a suffix, also if only one file was given."""

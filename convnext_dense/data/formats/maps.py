@@ -124,11 +124,11 @@ class LabelMaps(Reader):
         by_picture = {picture: name for name, picture in self._maps.items()}
         for name in self.listing.pictures:
             if name in by_picture:
-                measured = self.measure(name)
-                if measured:
+                header = self.measure(name)
+                if header:
                     split = split_of(name.split("/")[:-1])
                     label_map = self.path(by_picture[name])
-                    yield self.fitted(name, measured, split=split, label_map=label_map)
+                    yield self.fitted(name, header, split=split, label_map=label_map)
             elif name not in self._maps:
                 is_map = any(map(_beside, name.casefold().split("/")[:-1]))
                 kind = "maps" if is_map else "pictures"

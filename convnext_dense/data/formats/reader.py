@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from convnext_dense.data.decoding import read_header
+from convnext_dense.data.decoding import Header, read_header
 from convnext_dense.data.formats.geometry import (
     Box,
     area,
@@ -19,7 +19,7 @@ from convnext_dense.data.formats.geometry import (
     turned,
     turned_mask,
 )
-from convnext_dense.data.formats.grouping import decode, encode, rle_box
+from convnext_dense.data.formats.grouping import ShapeError, decode, encode, rle_box
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.source import Loss, Object, Picture
 from convnext_dense.data.formats.splits import split_of
@@ -29,24 +29,6 @@ from convnext_dense.text import one_line
 _SLACK = 0.5
 # Pixels that no picture has: larger numbers are mistakes, and squares of them lose digits.
 _FARTHEST = 1e6
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The size of a picture.
-
-    Attributes:
-        stored: (width, height) of the file.
-        orientation: EXIF's, from 1 to 8.
-    """
-
-    stored: tuple[int, int]
-    orientation: int
-
-    @property
-    def shown(self) -> tuple[int, int]:
-        """(width, height) with the orientation applied, as this toolkit loads it."""
-        return self.stored[::-1] if self.orientation >= 5 else self.stored
 
 
 class Reader:
@@ -112,8 +94,20 @@ class Reader:
         """Return the path of a picture."""
         return self.listing.image_root / name
 
-    def measure(self, name: str, objects: int = 0) -> Measured | None:
-        """Return the size of a picture, read from its header.
+    def lose_shape(self, error: Exception, otherwise: str, place: str) -> None:
+        """Count an object that cannot be read, by the message if the error is a ShapeError."""
+        what = str(error) if isinstance(error, ShapeError) else otherwise
+        self.lose(what, place, 1, error=True)
+
+    def lose_unlisted(self, listed: Container[str]) -> None:
+        """Count the pictures that none of the files lists which list all of theirs."""
+        # Of a file that was given alone, the folder may hold pictures of other files too.
+        for name in () if self.listing.given else self.listing.pictures:
+            if name not in listed:
+                self.lose("pictures that no file lists are left out", name, pictures=1)
+
+    def measure(self, name: str, objects: int = 0) -> Header | None:
+        """Return the header of a picture, which has its size.
 
         Args:
             name: Its name.
@@ -132,12 +126,12 @@ class Reader:
             place = f"{name}: {reason}"
             self.lose("pictures that cannot be read", place, objects, error=True, pictures=1)
             return None
-        return Measured(header.size, header.orientation)
+        return header
 
     def fitted(
         self,
         name: str,
-        measured: Measured,
+        header: Header,
         objects: Iterable[Object | None] = (),
         *,
         stated: tuple[int, int] | None = None,
@@ -148,14 +142,14 @@ class Reader:
 
         Args:
             name: Its name.
-            measured: Its size.
+            header: Its header.
             objects: What was labelled, in pixels as the labels count them; None is skipped.
             stated: (width, height) in the labels; None if they state none.
             split: See :class:`Picture`.
             label_map: See :class:`Picture`.
         """
-        size = measured.shown
-        is_unturned = stated == measured.stored != size
+        size = header.shown_size
+        is_unturned = stated == header.size != size
         if is_unturned:
             self.lose("labels of the unturned picture were turned as its EXIF says", name)
         elif stated and stated != size and min(stated) > 0:
@@ -167,7 +161,7 @@ class Reader:
         kept = []
         for one in objects:
             if one and is_unturned:
-                one = _turned(one, measured)
+                one = _turned(one, header)
             fit = one and self._fit(one, size)
             if fit:
                 kept.append(fit)
@@ -177,10 +171,10 @@ class Reader:
         """Yield the pictures that no label file is of."""
         for name in self.listing.pictures:
             if name not in used:
-                measured = self.measure(name)
-                if measured:
+                header = self.measure(name)
+                if header:
                     self.lose("pictures without labels are kept as empty", name)
-                    yield self.fitted(name, measured, split=split_of(name.split("/")[:-1]))
+                    yield self.fitted(name, header, split=split_of(name.split("/")[:-1]))
 
     def _fit(self, one: Object, size: tuple[int, int]) -> Object | None:
         """Cut an object to its picture; count what is cut, and return None if nothing is left."""
@@ -225,6 +219,15 @@ class Reader:
         return replace(one, box=box, polygons=polygons)
 
 
+def stated_size(width: object, height: object) -> tuple[int, int] | None:
+    """Return the size that labels state in numbers or texts, or None."""
+    width, height = (
+        int(side) if isinstance(side, str) and side.strip().isdecimal() else side
+        for side in (width, height)
+    )
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
 def outlined(
     label: str, polygons: Sequence[np.ndarray], place: str, *, ignored: bool = False
 ) -> Object:
@@ -258,9 +261,9 @@ def _cut_polygon(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cut(polygon, *size) if beyond > _SLACK else np.clip(polygon, 0, size)
 
 
-def _turned(one: Object, measured: Measured) -> Object:
+def _turned(one: Object, header: Header) -> Object:
     """Return an object of the stored picture as it is in the shown one."""
-    orientation, stored = measured.orientation, measured.stored
+    orientation, stored = header.orientation, header.size
     corners = turned(box_polygon(one.box), orientation, stored)
     parts = tuple(turned(part, orientation, stored) for part in one.polygons)
     rle = one.rle and encode(turned_mask(decode(one.rle), orientation))

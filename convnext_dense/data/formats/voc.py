@@ -19,7 +19,7 @@ import numpy as np
 
 from convnext_dense.data.formats.geometry import box_polygon, rotated
 from convnext_dense.data.formats.listing import Listing, stem_of
-from convnext_dense.data.formats.reader import Reader, outlined
+from convnext_dense.data.formats.reader import Reader, outlined, stated_size
 from convnext_dense.data.formats.source import Object, Picture
 from convnext_dense.data.formats.splits import split_of
 from convnext_dense.data.formats.text_files import read_text
@@ -42,11 +42,11 @@ _TURNED = ("cx", "cy", "w", "h", "angle")
 
 def find(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
-    for name in listing.samples(".xml"):
-        if root_tag(listing.root / name) == "annotation":
-            return str(listing.root / name)
-    folder = next((name for name in listing.pictures if _in_maps(name)), None)
-    return str(listing.image_root / folder) if folder and not listing.given else None
+    file = listing.first_of_kind(".xml", root_tag, "annotation")
+    if file or listing.given:
+        return file
+    label_map = next(filter(_in_maps, listing.pictures), None)
+    return label_map and str(listing.image_root / label_map)
 
 
 class Voc(Reader):
@@ -60,9 +60,7 @@ class Voc(Reader):
         self._maps = {_key(name): name for name in maps if _folder(name) in MAP_FOLDERS}
         self._instances = {_key(name): name for name in maps if _folder(name) == INSTANCES}
         listing.pictures = [name for name in listing.pictures if not _in_maps(name)]
-        self._files = [
-            name for name in listing.files(".xml") if root_tag(listing.root / name) == "annotation"
-        ]
+        self._files = listing.of_kind(".xml", root_tag, "annotation")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -105,17 +103,18 @@ class Voc(Reader):
                 self.lose(f"labels without a picture: {error}", name, len(objects), error=True)
                 continue
             used.add(found)
-            measured = self.measure(found, len(objects))
-            if measured:
+            header = self.measure(found, len(objects))
+            if header:
                 shapes = self._shapes(objects, found, name)
-                picture = self.fitted(found, measured, shapes, stated=_stated_size(root))
+                stated = stated_size(root.findtext("size/width"), root.findtext("size/height"))
+                picture = self.fitted(found, header, shapes, stated=stated)
                 yield self._with_map(picture)
         for found in self.listing.pictures:
             if found not in used and _key(found) in self._maps:
                 used.add(found)
-                measured = self.measure(found)
-                if measured:
-                    yield self._with_map(self.fitted(found, measured))
+                header = self.measure(found)
+                if header:
+                    yield self._with_map(self.fitted(found, header))
         for picture in self.unlabelled(used):
             yield self._with_map(picture)
 
@@ -217,13 +216,6 @@ class Voc(Reader):
                     if line.strip():
                         found.setdefault(str(top / line.split()[0]), split)
         return found
-
-
-def _stated_size(root: Element) -> tuple[int, int] | None:
-    try:
-        return int(root.findtext("size/width") or 0), int(root.findtext("size/height") or 0)
-    except ValueError:
-        return None
 
 
 def _points_of(polygon: Element) -> np.ndarray:

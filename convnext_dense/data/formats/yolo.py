@@ -91,9 +91,10 @@ class Yolo(Reader):
             picture = self._read_picture(name, split, label_file)
             if picture:
                 yield picture
+        lists = [place for _, place in self._places]
         for label_file in sorted(self._texts - used):
             path = self.listing.root / label_file
-            if _is_label(path) and path not in self._lists.values():
+            if _is_label(path) and path not in lists:
                 lines = sum(bool(line.strip()) for line in read_text(path).splitlines())
                 self.lose("labels without a picture", label_file, lines, error=True)
 
@@ -118,12 +119,12 @@ class Yolo(Reader):
             except (OSError, ValueError):
                 self.lose("label files that cannot be read", label_file, error=True)
         numbered = [(row, line) for row, line in enumerate(lines, 1) if line.strip()]
-        measured = self.measure(name, len(numbered))
-        if measured is None:
+        header = self.measure(name, len(numbered))
+        if header is None:
             return None
         places = ((f"{label_file}, line {row}", line) for row, line in numbered)
-        objects = (self._object(line, measured.shown, place) for place, line in places)
-        return self.fitted(name, measured, objects, split=split)
+        objects = (self._object(line, header.shown_size, place) for place, line in places)
+        return self.fitted(name, header, objects, split=split)
 
     def _object(self, line: str, size: tuple[int, int], place: str) -> Object | None:
         values = _numbers(line)
@@ -202,10 +203,6 @@ class Yolo(Reader):
             if place and (place.is_file() or place.is_relative_to(self.listing.image_root)):
                 return place
         return None
-
-    @cached_property
-    def _lists(self) -> dict[str, Path]:
-        return {str(place): place for _, place in self._places if place.is_file()}
 
     def _of_list(self, path: Path) -> Iterator[str]:
         beside = Path(os.path.relpath(path, self.listing.root)).as_posix()
