@@ -81,6 +81,16 @@ def many(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
+def listed(names: Sequence[object], most: int) -> str:
+    """Return names with commas between them, and dots in the place of those beyond ``most``.
+
+    Example:
+        >>> listed(["cat", "dog", "owl"], 2)
+        'cat, dog, ...'
+    """
+    return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
+
+
 def classes_argument(names: Sequence[str]) -> str:
     """Return the argument ``classes`` with these names, or a remedy if it cannot state them."""
     # The argument is split at commas, and its names are stripped.

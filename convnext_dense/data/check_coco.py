@@ -17,6 +17,7 @@ from convnext_dense.data.rules import Findings, check_annotations, check_records
 from convnext_dense.data.rules.categories import check_classes, check_names
 from convnext_dense.data.rules.coco_file import announce_large_file
 from convnext_dense.data.rules.records import name_of
+from convnext_dense.text import listed
 
 if TYPE_CHECKING:
     from mmdet.datasets import CocoDataset
@@ -207,10 +208,10 @@ def check_is_there(file: str, key: str, split: str, root: str) -> None:
         for pattern in ("*.json", "*/*.json")
         for path in Path(root).glob(pattern)
     )
-    listed = ", ".join(around[:_NAMES_SHOWN]) or "no JSON file at all"
+    held = listed(around, _NAMES_SHOWN) or "no JSON file at all"
     raise FileNotFoundError(
         f"annotation file {file} ({key}.ann_file) does not exist: name yours by "
-        f"{argument_of(split)}; {root} holds {listed}"
+        f"{argument_of(split)}; {root} holds {held}"
     )
 
 

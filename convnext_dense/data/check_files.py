@@ -1,7 +1,8 @@
-"""Find missing files, with one listing per folder, and name where data lies."""
+"""Find missing files, with one listing per folder, tell files by their content, and name data."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 # Variable of the environment: the folder that replaces the leading `data/` of every data root.
 DATA_VARIABLE = "CONVNEXT_DENSE_DATA"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+_CHUNK = 1 << 20  # bytes that are read at once
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
@@ -34,6 +36,15 @@ def _is_file(entry: os.DirEntry) -> bool:
         return entry.is_file()
     except OSError:  # a link to itself
         return False
+
+
+def digest_of(path: str) -> str:
+    """Return a digest of a file's content; equal for equal files."""
+    digest = hashlib.blake2b(digest_size=16)
+    with Path(path).open("rb") as file:
+        while part := file.read(_CHUNK):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def argument_of(split: str) -> str:

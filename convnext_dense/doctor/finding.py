@@ -44,6 +44,22 @@ class Finding:
     figures: Mapping[str, object] = field(default_factory=dict)
     kernel: str | None = None
 
+    @classmethod
+    def judged(
+        cls,
+        name: str,
+        right: bool,
+        detail: str,
+        remedy: str = "report this line",
+        figures: Mapping[str, object] | None = None,
+        *,
+        otherwise: Verdict = Verdict.WRONG,
+    ) -> Finding:
+        """Return a finding that is fit, or else has another verdict and the way out."""
+        if right:
+            return cls(name, Verdict.FIT, detail, figures=figures or {})
+        return cls(name, otherwise, detail, remedy, figures or {})
+
 
 @dataclass(frozen=True)
 class Examination:

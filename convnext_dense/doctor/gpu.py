@@ -21,14 +21,14 @@ def check_gpu(examination: Examination, device: torch.device) -> Iterator[Findin
     """Say what a GPU is, and how much of its memory is free."""
     free, total = torch.cuda.mem_get_info(device)
     properties = torch.cuda.get_device_properties(device)
-    enough = free > 4e9
-    yield Finding(
+    yield Finding.judged(
         str(device),
-        Verdict.FIT if enough else Verdict.SLOW,
+        free > 4e9,
         f"{properties.name}, compute {properties.major}.{properties.minor}, "
         f"{free / 1e9:.0f} of {total / 1e9:.0f} GB free, CUDA {torch.version.cuda}, "
         f"cuDNN {torch.backends.cudnn.version()}",
-        "" if enough else "another program uses this GPU: end it, or choose another one",
+        "another program uses this GPU: end it, or choose another one",
+        otherwise=Verdict.SLOW,
     )
 
 
@@ -40,18 +40,15 @@ def check_memory_formats(examination: Examination, device: torch.device) -> Iter
         got = net(image.contiguous(memory_format=torch.channels_last))
     laid_out = all(x.is_contiguous(memory_format=torch.channels_last) for x in got)
     error = relative_error(got, want)
-    right = laid_out and error <= TOLERANCE
-    yield Finding(
+    yield Finding.judged(
         f"channels-last, {device}",
-        Verdict.FIT if right else Verdict.WRONG,
+        laid_out and error <= TOLERANCE,
         f"in and out, equal to {error:.0e}" if laid_out else "the features are not channels-last",
-        "" if right else "report this line",
     )
 
 
 def check_compile(examination: Examination, device: torch.device) -> Iterator[Finding]:
     """Compile the backbone by torch.compile, and compare values, gradients and time."""
-    name = f"torch.compile of the backbone, {device}"
     net, image = _network(device)
     torch.compiler.reset()
     compiled = torch.compile(net)
@@ -66,13 +63,12 @@ def check_compile(examination: Examination, device: torch.device) -> Iterator[Fi
     }
     samples = alternate(functions, device, 5, 0.05)
     ratio = Spread.of(samples["compiled"]).median / Spread.of(samples["eager"]).median
-    right = error <= 1e-3
-    yield Finding(
-        name,
-        Verdict.FIT if right else Verdict.WRONG,
+    yield Finding.judged(
+        f"torch.compile of the backbone, {device}",
+        error <= 1e-3,
         f"equal to {error:.0e}, compiled in {seconds:.0f} s; the kernels, not compiled, are "
         f"{ratio:.2f} times as fast",
-        "" if right else "train without torch.compile, and report this line",
+        "train without torch.compile, and report this line",
         {"eager_over_compiled": ratio},
     )
 

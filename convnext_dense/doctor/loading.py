@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from convnext_dense.config.plan import USE, plan_run
 from convnext_dense.config.runner import config_of_runner
 from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.doctor.training import DETECTOR
+from convnext_dense.limits import count_cores
 from convnext_dense.patches import enable
 from convnext_dense.swap.trial import quiet
 from convnext_dense.zoo.recipes import recipe_file
@@ -35,7 +35,7 @@ def check_loading(examination: Examination) -> Iterator[Finding]:
     """Time the published training pipeline of a detector, in one process and in several."""
     _make_pictures(examination.folder / "pictures")
     alone = _rate(examination.folder / "pictures", 0)
-    workers = min(examination.workers, len(os.sched_getaffinity(0)))
+    workers = min(examination.workers, count_cores())
     together = _rate(examination.folder / "pictures", workers) if workers else alone
     name = f"data loader, {WIDTH}x{HEIGHT} to 1333x800"
     detail = f"{together:.0f} pictures a second from {workers} processes, {alone:.0f} from one"

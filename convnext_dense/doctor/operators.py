@@ -150,11 +150,9 @@ def _nms(place: _Place) -> None:
     boxes, scores = _boxes(40), _random(40, seed=2, low=0, high=1)
     for threshold in (0.3, 0.7):
         for offset in (0, 1):
-            kept = nms(boxes.to(place.device), scores.to(place.device), threshold, offset)[
-                1
-            ].tolist()
+            _, kept = nms(boxes.to(place.device), scores.to(place.device), threshold, offset)
             wanted = definitions.nms(boxes.double(), scores.double(), threshold, offset)
-            if kept != wanted:
+            if kept.tolist() != wanted:
                 raise _Wrong(
                     f"iou_threshold {threshold}, offset {offset}: keeps {len(kept)} boxes, not the "
                     f"{len(wanted)} of the definition"

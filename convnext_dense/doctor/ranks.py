@@ -61,23 +61,17 @@ def run_ranks(folder: Path, count: int, backend: str, floats: int) -> Iterator[F
         return
     rate = found["bytes_per_second"] / 1e9
     right = found["sum"] == count * (count + 1) / 2
-    yield Finding(
-        f"all-reduce of {name}",
-        Verdict.FIT if right else Verdict.WRONG,
-        f"{rate:.1f} GB/s" if right else "the sum is wrong",
-        "" if right else "report this line",
-        found,
-    )
+    detail = f"{rate:.1f} GB/s" if right else "the sum is wrong"
+    yield Finding.judged(f"all-reduce of {name}", right, detail, figures=found)
     for key, title in (("gradients", "DDP of a backbone and neck"), ("sync_norm", "SyncBN")):
         if found[key] is None:
             yield Finding(f"{title}, {name}", Verdict.NOT_SEEN, "needs GPUs")
             continue
-        right = found[key] <= TOLERANCE
-        yield Finding(
+        yield Finding.judged(
             f"{title}, {name}",
-            Verdict.FIT if right else Verdict.WRONG,
+            found[key] <= TOLERANCE,
             f"equal to one process on the joint batch to {found[key]:.0e}",
-            "" if right else "train on one GPU, and report this line",
+            "train on one GPU, and report this line",
         )
 
 

@@ -13,6 +13,7 @@ from convnext_dense.doctor.finding import Examination, Finding, Verdict
 from convnext_dense.files import write_whole
 from convnext_dense.kernels import onednn
 from convnext_dense.kernels.switched_off import device_name
+from convnext_dense.limits import count_cores
 
 GB = 1e9
 # A training of the smallest published recipe on one device was seen to take as much.
@@ -29,18 +30,19 @@ _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 
 def check_resources(examination: Examination) -> Iterator[Finding]:
     """Look at the processor, the memory, the shared memory and the disk."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = count_cores()
     fast = [
         str(t).removeprefix("torch.")
         for t in (torch.float32, torch.bfloat16)
         if onednn.available(t)
     ]
-    yield Finding(
+    yield Finding.judged(
         "processor",
-        Verdict.FIT if fast else Verdict.SLOW,
+        bool(fast),
         f"{device_name(torch.device('cpu'))}, {cores} cores, {torch.get_num_threads()} threads; "
         f"oneDNN's fused products in {' and '.join(fast) or 'no type'}",
-        "" if fast else "a torch build with oneDNN (mkldnn) is several times as fast on a CPU",
+        "a torch build with oneDNN (mkldnn) is several times as fast on a CPU",
+        otherwise=Verdict.SLOW,
     )
     yield _size(
         "memory",
@@ -76,14 +78,9 @@ def free_memory() -> float:
 
 def _size(name: str, free: float, least: float, remedy: str, if_less: Verdict) -> Finding:
     enough = free >= least
-    detail = f"{free / GB:.1f} GB free"
-    return Finding(
-        name,
-        Verdict.FIT if enough else if_less,
-        detail if enough else f"{detail}, {least / GB:.0f} GB are wanted",
-        "" if enough else remedy,
-        {"bytes": int(free)},
-    )
+    wanted = "" if enough else f", {least / GB:.0f} GB are wanted"
+    detail, figures = f"{free / GB:.1f} GB free{wanted}", {"bytes": int(free)}
+    return Finding.judged(name, enough, detail, remedy, figures, otherwise=if_less)
 
 
 def _disk(folder: Path) -> Finding:
@@ -99,10 +96,6 @@ def _disk(folder: Path) -> Finding:
         )
     finally:
         probe.unlink(missing_ok=True)
-    return _size(
-        name,
-        shutil.disk_usage(existing).free,
-        LEAST_DISK,
-        "make room, or keep fewer checkpoints",
-        Verdict.WRONG if shutil.disk_usage(existing).free < GB else Verdict.SLOW,
-    )
+    free = shutil.disk_usage(existing).free
+    if_less = Verdict.WRONG if free < GB else Verdict.SLOW
+    return _size(name, free, LEAST_DISK, "make room, or keep fewer checkpoints", if_less)

@@ -56,20 +56,14 @@ _SMALL_SEGMENTER = {"model.decode_head.channels": 64, "model.auxiliary_head.chan
 
 def check_training(examination: Examination) -> Iterator[Finding]:
     """Train a small Mask R-CNN and a small UperNet; their losses must fall."""
-    for name, options in (
-        ("Mask R-CNN", detector_options(examination.folder)),
-        ("UperNet", segmenter_options(examination.folder)),
-    ):
+    for name, options in _trainings(examination.folder):
         yield _train(f"training of a small {name}", options)
 
 
 def check_amp(examination: Examination, device: torch.device) -> Iterator[Finding]:
     """Train in float16 with loss scaling and in bfloat16, on one GPU."""
     for dtype in ("float16", "bfloat16"):
-        for name, options in (
-            ("Mask R-CNN", detector_options(examination.folder)),
-            ("UperNet", segmenter_options(examination.folder)),
-        ):
+        for name, options in _trainings(examination.folder):
             folder = f"{options.work_dir}_{dtype}_{device.index}"
             with torch.cuda.device(device):
                 yield _train(
@@ -97,9 +91,8 @@ def check_checkpoints(examination: Examination) -> Iterator[Finding]:
         _run(replace(options, resume=str(damaged)))
     except Exception as error:  # any refusal is right, if it names the file
         refused = damaged.name in str(error)
-        verdict = Verdict.FIT if refused else Verdict.WRONG
         detail = "refused" if refused else one_line(error)
-        yield Finding("damaged checkpoint", verdict, detail, "" if refused else "report it")
+        yield Finding.judged("damaged checkpoint", refused, detail, "report it")
     else:
         yield Finding("damaged checkpoint", Verdict.WRONG, "read as if it were whole", "report it")
     damaged.unlink()
@@ -109,13 +102,15 @@ def check_checkpoints(examination: Examination) -> Iterator[Finding]:
         yield Finding(name, Verdict.WRONG, f"could not be resumed: {one_line(error)}", "report it")
         return
     steps = [record["step"] for record in _log(work_dir)]
-    resumed = steps[ITERATIONS:] == [*range(start + 1, ITERATIONS + 1)]
-    yield Finding(
+    yield Finding.judged(
         name,
-        Verdict.FIT if resumed else Verdict.WRONG,
+        steps[ITERATIONS:] == [*range(start + 1, ITERATIONS + 1)],
         f"written, and resumed from iteration {start} to {steps[-1]}",
-        "" if resumed else "report this line",
     )
+
+
+def _trainings(folder: Path) -> tuple[tuple[str, RunOptions], ...]:
+    return ("Mask R-CNN", detector_options(folder)), ("UperNet", segmenter_options(folder))
 
 
 def detector_options(folder: Path) -> RunOptions:
@@ -177,13 +172,12 @@ def _train(name: str, options: RunOptions) -> Finding:
         return Finding(name, Verdict.WRONG, one_line(error), "the line says what is wrong")
     quarter = max(len(losses) // 4, 1)
     first, last = mean(losses[:quarter]), mean(losses[-quarter:])
-    falls = last < first
-    return Finding(
+    return Finding.judged(
         name,
-        Verdict.FIT if falls else Verdict.WRONG,
+        last < first,
         f"loss {first:.2f} to {last:.2f} in {ITERATIONS} iterations, "
         f"{perf_counter() - start:.0f} s",
-        "" if falls else "run it again; if the loss still does not fall, report this line",
+        "run it again; if the loss still does not fall, report this line",
     )
 
 

@@ -17,6 +17,7 @@ from convnext_dense.config_tree import (
 from convnext_dense.data.audit.coco import audit_coco, audit_content, content_of
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
+    Leaks,
     Picture,
     PictureCheck,
     check_picture,
@@ -108,7 +109,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
         raise ValueError(f"{cfg.filename or 'the config'} has no data set to check")
     checked: list[Checked] = []
     found: list[Finding] = []
-    identities: dict[str, dict[str, str]] = {}
+    leaks = Leaks()
     for splits, key, dataset in groups:
         findings = Findings(", ".join(splits))
         source = str(dataset.get("ann_file") or dataset.get("data_prefix", ""))
@@ -126,13 +127,8 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
             )
         checked.append(Checked(findings.where, key, source, len(pictures), rows))
         found += findings.found
-        sides = identities.setdefault("train" if splits[0] == "train" else "test", {})
-        sides |= {
-            check.identity: picture.path
-            for picture, check in zip(pictures, checks, strict=True)
-            if not check.problem
-        }
-    found += find_leaks(identities, "path" if fast else "content")
+        leaks.add(splits[0], pictures, checks)
+    found += leaks.find("path" if fast else "content")
     return Audit(checked, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
 
@@ -198,23 +194,3 @@ def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:
             if split not in splits:
                 splits.append(split)
     return list(groups.values())
-
-
-def find_leaks(identities: dict[str, dict[str, str]], by: str) -> list[Finding]:
-    """Find pictures of training that are in validation or test too.
-
-    Args:
-        identities: Paths by what identifies a picture, of ``train`` and of ``test``.
-        by: What identifies it.
-    """
-    train, test = identities.get("train", {}), identities.get("test", {})
-    both = Findings("train, val, test")
-    both.add_warning(
-        f"pictures of training that are in validation or test too, by their {by}",
-        (
-            file if file == test[identity] else f"{file} is {test[identity]}"
-            for identity, file in train.items()
-            if identity in test
-        ),
-    )
-    return both.found

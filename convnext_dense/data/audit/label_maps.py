@@ -23,7 +23,7 @@ from convnext_dense.data.audit.pictures import (
 )
 from convnext_dense.data.check_files import missing_files
 from convnext_dense.data.check_label_maps import PAIR, list_pairs
-from convnext_dense.data.decoding import read_header
+from convnext_dense.data.decoding import any_size, read_header
 from convnext_dense.data.label_maps import (
     IGNORED,
     check_number_of_classes,
@@ -31,12 +31,14 @@ from convnext_dense.data.label_maps import (
     learned_labels,
 )
 from convnext_dense.data.rules.findings import Findings
+from convnext_dense.text import listed
 
 if TYPE_CHECKING:
     from mmseg.datasets import BaseSegDataset
 
 # Share of ignored pixels above which a data set gets a warning.
 _NEARLY_ALL = 0.95
+_VALUES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def check_pair(pair: tuple[str, str], load: Callable | None, fast: bool) -> Labe
         size, colours = header.size, not is_one_channel(header)
         if fast or colours:
             return LabelMapCheck(image, colours=colours, size=size)
-        labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
+        with any_size():
+            labels = mmcv.imread(file, flag="unchanged", backend="pillow").squeeze()
     except Exception as error:  # decoders can raise anything
         return LabelMapCheck(image, problem=str(error) or type(error).__name__)
     if labels.dtype == np.uint8:
@@ -198,8 +201,7 @@ def count_pixels(
             elif label != ignored:
                 wrong.append(value)
         if wrong:
-            shown = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
-            beyond.append(f"{file}: {shown}")
+            beyond.append(f"{file}: {listed(wrong, _VALUES_SHOWN)}")
         elif not labelled:
             unlabelled.append(file)
     first = int(dataset.reduce_zero_label)
@@ -219,9 +221,14 @@ def count_pixels(
     hint = ": where the labels begin at 0, reduce_zero_label is wrong"
     only_last = first and absent == [classes[-1]]
     findings.add_warning("classes without a pixel" + (hint if only_last else ""), absent)
-    total = max(1, int(pixels.sum()))
+    return pixel_rows(classes, images.tolist(), pixels.tolist())
+
+
+def pixel_rows(classes: Sequence[str], images: Sequence[int], pixels: Sequence[int]) -> list[dict]:
+    """Return the counts of each class as a row, with its share of all labelled pixels."""
+    total = max(1, sum(pixels))
     return [
-        {"class": name, "images": int(i), "pixels": int(n), "share": round(100 * int(n) / total, 2)}
+        {"class": name, "images": i, "pixels": n, "share": round(100 * n / total, 2)}
         for name, i, n in zip(classes, images, pixels, strict=True)
     ]
 

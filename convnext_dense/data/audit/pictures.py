@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,11 @@ from mmengine.config import ConfigDict
 from torch.utils.data import DataLoader, Dataset
 
 from convnext_dense.config_tree import type_name, walk
+from convnext_dense.data.check_files import digest_of
 from convnext_dense.data.decoding import Header, decode, read_header
 from convnext_dense.data.pipelines import LOADERS, PACKAGES
-from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.rules.findings import Finding, Findings
+from convnext_dense.limits import count_cores
 
 # Fewer pictures are checked faster without worker processes.
 _WORTH_WORKERS = 200
@@ -126,7 +126,7 @@ def check_picture(path: str, load: Callable[[dict], dict] | None, fast: bool) ->
         header,
         None if image is None else channels_of(image),
         tuple(said),
-        path if fast else _digest(path),
+        path if fast else digest_of(path),
     )
 
 
@@ -202,8 +202,7 @@ def map_in_workers(
     from rich.progress import track
 
     if workers is None:
-        cores = len(os.sched_getaffinity(0))
-        workers = min(cores, _MOST_WORKERS) if len(items) >= _WORTH_WORKERS else 0
+        workers = min(count_cores(), _MOST_WORKERS) if len(items) >= _WORTH_WORKERS else 0
     loader = DataLoader(
         _Mapped(function, items), batch_size=_BATCH, num_workers=workers, collate_fn=list
     )
@@ -211,6 +210,34 @@ def map_in_workers(
     watched = console.is_terminal and len(items) > 0
     for batch in track(loader, title, console=console, transient=True, disable=not watched):
         yield from batch
+
+
+class Leaks:
+    """Finds pictures of training that are in validation or test too."""
+
+    def __init__(self) -> None:
+        self._train: dict[str, str] = {}
+        self._test: dict[str, str] = {}
+
+    def add(self, split: str, pictures: Sequence[Picture], checks: Sequence[PictureCheck]) -> None:
+        """Let the pictures of a split, with the check of each, be compared."""
+        side = self._train if split == "train" else self._test
+        for picture, check in zip(pictures, checks, strict=True):
+            if not check.problem:
+                side[check.identity] = picture.path
+
+    def find(self, by: str) -> list[Finding]:
+        """Return a warning if there are any; ``by`` says what identifies a picture."""
+        both = Findings("train, val, test")
+        both.add_warning(
+            f"pictures of training that are in validation or test too, by their {by}",
+            (
+                file if file == self._test[identity] else f"{file} is {self._test[identity]}"
+                for identity, file in self._train.items()
+                if identity in self._test
+            ),
+        )
+        return both.found
 
 
 class _Mapped(Dataset[Result], Generic[Item, Result]):
@@ -223,10 +250,6 @@ class _Mapped(Dataset[Result], Generic[Item, Result]):
 
     def __getitem__(self, index: int) -> Result:
         return self._function(self._items[index])
-
-
-def _digest(path: str) -> str:
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=12).hexdigest()
 
 
 def _one_line(error: Exception, path: str) -> str:

@@ -7,10 +7,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from convnext_dense.data.audit.audit import Audit, Checked, find_leaks
+from convnext_dense.config_tree import SPLITS
+from convnext_dense.data.audit.audit import Audit, Checked
 from convnext_dense.data.audit.coco import MEDIUM, SMALL
-from convnext_dense.data.audit.label_maps import LabelMapCheck, check_pair, report_maps
+from convnext_dense.data.audit.label_maps import (
+    LabelMapCheck,
+    check_pair,
+    pixel_rows,
+    report_maps,
+)
 from convnext_dense.data.audit.pictures import (
+    Leaks,
     Picture,
     check_picture,
     map_in_workers,
@@ -74,17 +81,17 @@ def audit_source(source: Source, *, fast: bool = False, workers: int | None = No
             split.pictures.append(checked)
     found = list(_losses(source))
     rows: list[Checked] = []
-    identities: dict[str, dict[str, str]] = {}
-    order = [name for name in ("train", "val", "test", _ALL) if name in splits]
+    leaks = Leaks()
+    order = [name for name in (*SPLITS, _ALL) if name in splits]
     for name in order:
         findings = Findings(name)
-        rows += _check_split(findings, source, splits[name], fast, workers, identities)
+        rows += _check_split(findings, source, splits[name], fast, workers, leaks)
         found += findings.found
     whole = Findings(", ".join(order) or _ALL)
     whole.add_error("no picture with its labels is in the source", [] if order else [source.root])
     is_empty = order and not any(one.counts or one.maps for one in splits.values())
     whole.add_error("nothing is labelled", [source.root] if is_empty else [])
-    found += [*whole.found, *find_leaks(identities, "path" if fast else "content")]
+    found += [*whole.found, *leaks.find("path" if fast else "content")]
     return Audit(rows, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
 
@@ -94,7 +101,7 @@ def _check_split(
     split: _Split,
     fast: bool,
     workers: int | None,
-    identities: dict[str, dict[str, str]],
+    leaks: Leaks,
 ) -> Iterator[Checked]:
     """Open the files of a split, and yield its counts of objects and of pixels."""
     from convnext_dense.data.loading import LoadPicture
@@ -113,11 +120,7 @@ def _check_split(
     if source.format != "colours":
         report_maps(findings, [label_map for _, label_map in pairs], map_checks)
     if name != _ALL:
-        side = identities.setdefault("train" if name == "train" else "test", {})
-        read = (
-            (one, check) for one, check in zip(pictures, checks, strict=True) if not check.problem
-        )
-        side |= {check.identity: one.path for one, check in read}
+        leaks.add(name, pictures, checks)
     root, count = str(source.root), len(pictures) + split.held
     if split.counts or not split.maps:
         yield Checked(name, source.format, root, count, _rows(source, split))
@@ -167,16 +170,8 @@ def _count_pixels(
     if not classes:
         return []
     findings.add_error("labels that are no class", beyond)
-    total = max(1, pixels.total())
-    return [
-        {
-            "class": name,
-            "images": images[name],
-            "pixels": pixels[name],
-            "share": round(100 * pixels[name] / total, 2),
-        }
-        for name in classes.values()
-    ]
+    names = list(classes.values())
+    return pixel_rows(names, [images[name] for name in names], [pixels[name] for name in names])
 
 
 def _area(one: Object) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from convnext_dense.config_tree import SPLITS
 from convnext_dense.data.convert.pictures import Entry
 from convnext_dense.data.convert.splits import (
     DEFAULT,
-    SPLITS,
     Unit,
     cut,
     find_groups,
@@ -44,12 +44,13 @@ def assign_splits(
         return []
     own = [name for name in SPLITS if any(entry.split == name for entry in new)]
     notes = []
+    shares = parse_split(DEFAULT if split is None else split)
     if split is not None:
-        shares, loose = parse_split(split), new
+        loose = new
         if own:
             notes.append(f"the sources' own splits ({', '.join(own)}) are cut anew")
     else:
-        shares, loose, note = _without_shares(new, own, has_earlier=has_earlier)
+        loose, note = _loose(new, own, has_earlier=has_earlier)
         notes.append(note)
         if group_by is not None and not loose:
             raise ValueError(
@@ -90,35 +91,20 @@ def assign_splits(
     return notes
 
 
-def _without_shares(
+def _loose(
     new: Sequence[Entry], own: Sequence[str], *, has_earlier: bool
-) -> tuple[dict[str, float], list[Entry], str]:
-    """Return the shares, which pictures are cut by them, and a note."""
-    shares, listed = parse_split(DEFAULT), ", ".join(own)
-    without = [entry for entry in new if entry.split is None]
+) -> tuple[list[Entry], str]:
+    """Return which pictures are cut where no shares are given, and a note."""
+    listed = ", ".join(own)
     if not own:
-        return shares, list(new), f"the sources have no splits: {DEFAULT}, `split` cuts otherwise"
+        return list(new), f"the sources have no splits: {DEFAULT}, `split` cuts otherwise"
     if has_earlier or {"train", "val"} <= set(own):
-        return (
-            shares,
-            without,
-            f"the sources' own splits are kept: {listed}"
-            + (
-                f"; {many(len(without), 'picture')} without one are cut {DEFAULT}"
-                if without
-                else ""
-            ),
-        )
+        without = [entry for entry in new if entry.split is None]
+        cut_too = f"; {many(len(without), 'picture')} without one are cut {DEFAULT}"
+        return without, f"the sources' own splits are kept: {listed}{cut_too if without else ''}"
     if "train" in own:
-        loose = [entry for entry in new if entry.split in (None, "train")]
-        return (
-            shares,
-            loose,
+        return [entry for entry in new if entry.split in (None, "train")], (
             f"the sources have {listed} but no validation: train is cut {DEFAULT}, `split` cuts "
-            "it otherwise",
+            "it otherwise"
         )
-    return (
-        shares,
-        list(new),
-        (f"the sources have {listed} but nothing to train on: all is cut {DEFAULT}"),
-    )
+    return list(new), f"the sources have {listed} but nothing to train on: all is cut {DEFAULT}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import combinations
 
-from convnext_dense.text import nearest_first
+from convnext_dense.text import listed, nearest_first
 
 # Names that say that nothing is labelled there.
 UNLABELLED = frozenset(
@@ -62,7 +62,7 @@ class Classes:
             dict.fromkeys(self._of[name] for name in given if name not in self._dropped)
         )
         if not self.names and given:
-            raise ValueError(f"`drop` leaves no class of {_listed(given)}")
+            raise ValueError(f"`drop` leaves no class of {listed(given, _NAMES_SHOWN)}")
         self._index = {name: index for index, name in enumerate(self.names)}
         self.notes += _similar([[self._of[n] for n in names] for names in sources], self.names)
 
@@ -74,7 +74,7 @@ class Classes:
 def _refuse_unknown(argument: str, names: Mapping | Sequence, known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            near = _listed(nearest_first(name, known))
+            near = listed(nearest_first(name, known), _NAMES_SHOWN)
             raise ValueError(f"`{argument}`: there is no class {name!r}; the classes are {near}")
 
 
@@ -124,8 +124,3 @@ _PLAIN: dict[str, Callable[[str], str]] = {
         unicodedata.normalize("NFKC", name).casefold()
     ).removesuffix("s"),
 }
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more

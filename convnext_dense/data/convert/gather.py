@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from convnext_dense.data.convert.classes import Classes
-from convnext_dense.data.convert.label_maps import SPECK, draw, objects_in, turn_map, write_map
+from convnext_dense.data.convert.label_maps import SPECK, draw, objects_in, write_map
 from convnext_dense.data.convert.masks import DamagedError, MaskReader
 from convnext_dense.data.convert.names import Names
 from convnext_dense.data.convert.objects import annotation_of
@@ -18,6 +17,7 @@ from convnext_dense.data.convert.pictures import Entry, KnownPictures
 from convnext_dense.data.convert.spool import Spool
 from convnext_dense.data.convert.tally import Tally
 from convnext_dense.data.decoding import read_header
+from convnext_dense.data.formats.geometry import turned_mask
 from convnext_dense.data.formats.source import Picture, Source
 from convnext_dense.text import one_line
 
@@ -200,7 +200,7 @@ class Gatherer:
                     is_error=True,
                 )
                 return None
-            labels = turn_map(labels, header.orientation)
+            labels = turned_mask(labels, header.orientation)
             self.tally.add("label maps of an unturned picture were turned as its EXIF says", place)
         return labels
 
@@ -226,16 +226,10 @@ class Gatherer:
             if index is None:
                 self.tally.add(f"objects of the dropped class {thing.label!r}", place, objects=1)
                 continue
-            annotation = annotation_of(
-                thing,
-                index + 1,
-                (picture.width, picture.height),
-                partial(self.tally.add, place=place),
-            )
-            if isinstance(annotation, str):
-                self.tally.add(annotation, place, objects=1, is_error=True)
-            else:
-                found.append(annotation)
+            if thing.ignored:
+                what = "difficult objects: written as iscrowd, neither rewarded nor punished for"
+                self.tally.add(what, place)
+            found.append(annotation_of(thing, index + 1))
         return found
 
     def _remark(self, what: str, pixels: int) -> None:

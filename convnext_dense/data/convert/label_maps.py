@@ -35,7 +35,7 @@ def draw(annotations: Sequence[dict], size: tuple[int, int], rest: int) -> tuple
     # Equally large ones keep their order.
     order = sorted(range(len(annotations)), key=lambda index: -annotations[index]["area"])
     for index in order:
-        owner[mask_of(annotations[index], size).astype(bool)] = index
+        owner[mask_of(annotations[index], size)] = index
     labels = np.array([*(a["category_id"] for a in annotations), rest], np.uint8)
     hidden = len(annotations) - len(np.setdiff1d(np.unique(owner), [-1]))
     return labels[owner], hidden
@@ -64,17 +64,6 @@ def objects_in(labels: np.ndarray) -> Iterator[dict | None]:
                 continue
             x, y, w, h = stats[part, :4].tolist()
             yield dict(category_id=label, **_annotate(parts, part, (x, y, w, h)))
-
-
-def turn_map(labels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an (H, W) array as a picture with this EXIF orientation, 1 to 8, is turned."""
-    if orientation >= 5:
-        labels = labels.T
-    if orientation in (2, 3, 6, 7):
-        labels = labels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        labels = labels[::-1]
-    return np.ascontiguousarray(labels)
 
 
 def write_map(path: Path, labels: np.ndarray) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from convnext_dense.data.formats.geometry import area
+from convnext_dense.data.formats.grouping import decode
 from convnext_dense.data.formats.source import Object
-from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
+from convnext_dense.data.rules.boxes import are_alike, as_boxes, edges_of
 
 # Digits after the point of a pixel.
 _DIGITS = 3
@@ -16,20 +18,15 @@ _DIGITS = 3
 _NEAR_PIXELS, _NEAR_IOU = 1.5, 0.7
 
 
-def annotation_of(
-    thing: Object, category: int, size: tuple[int, int], remark: Callable[[str], None]
-) -> dict | str:
+def annotation_of(thing: Object, category: int) -> dict:
     """Return the COCO annotation of an object that lies in its picture, without ids of its own.
 
     Args:
         thing: The object.
         category: Its ``category_id``.
-        size: (width, height) of the picture.
-        remark: Called with a line about what is written in another form.
 
     Returns:
-        ``category_id``, ``bbox``, ``area``, ``iscrowd``, and ``segmentation`` if it has a mask; or
-        a line that says why there is none.
+        ``category_id``, ``bbox``, ``area``, ``iscrowd``, and ``segmentation`` if it has a mask.
     """
     x1, y1, x2, y2 = thing.box
     written = dict(
@@ -39,36 +36,24 @@ def annotation_of(
         # COCO's word for what a detector is neither rewarded nor punished for.
         iscrowd=int(thing.crowd or thing.ignored),
     )
-    if thing.ignored:
-        remark("difficult objects: written as iscrowd, neither rewarded nor punished for")
     if thing.polygons:
         parts = [part.round(_DIGITS) for part in thing.polygons]
         written["segmentation"] = [part.ravel().tolist() for part in parts]
-        written["area"] = round(sum(map(_area, parts)), _DIGITS)
+        written["area"] = round(sum(map(area, parts)), _DIGITS)
     elif thing.rle is not None:
-        problem = rle_problem(thing.rle, size[::-1])
-        if problem is None and not isinstance(thing.rle["counts"], list):
-            whole = counts_fill_masks([thing.rle["counts"]], [size[0] * size[1]])[0]
-            problem = None if whole else "run lengths (RLE) that cannot be decoded"
-        if problem:
-            return problem
         written["segmentation"] = _as_json(thing.rle)
-        written["area"] = float(mask_of(written, size).sum())
+        written["area"] = float(decode(thing.rle).sum())
     return written
 
 
 def mask_of(annotation: dict, size: tuple[int, int]) -> np.ndarray:
-    """Return the mask of an annotation with a segmentation, (H, W) uint8, as COCO draws it."""
+    """Return the mask of an annotation with a segmentation, (H, W) bool, as COCO draws it."""
     from pycocotools import mask
 
     shape = annotation["segmentation"]
-    if isinstance(shape, list):
-        rle = mask.merge(mask.frPyObjects(shape, size[1], size[0]))
-    elif isinstance(shape["counts"], list):
-        rle = mask.frPyObjects(shape, size[1], size[0])
-    else:
-        rle = shape
-    return mask.decode(rle)
+    if not isinstance(shape, list):
+        return decode(shape)
+    return mask.decode(mask.merge(mask.frPyObjects(shape, size[1], size[0]))).astype(bool)
 
 
 def join(known: list[dict], others: Sequence[dict]) -> int:
@@ -100,20 +85,8 @@ def join(known: list[dict], others: Sequence[dict]) -> int:
 def _is_same(one: dict, other: dict) -> bool:
     if one["category_id"] != other["category_id"]:
         return False
-    a, b = (np.array(thing["bbox"], np.float64) for thing in (one, other))
-    a[2:] += a[:2]
-    b[2:] += b[:2]
-    if np.abs(a - b).max() <= _NEAR_PIXELS:
-        return True
-    shared = (np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).clip(0).prod()
-    union = (a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared
-    return bool(shared >= _NEAR_IOU * union)
-
-
-def _area(polygon: np.ndarray) -> float:
-    """Return the area of an (N, 2) polygon in square pixels."""
-    x, y = (polygon - polygon[0]).T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+    boxes, others = (edges_of(as_boxes([thing])) for thing in (one, other))
+    return bool(are_alike(boxes, others, _NEAR_PIXELS, _NEAR_IOU).all())
 
 
 def _as_json(rle: dict) -> dict:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_CHUNK = 1 << 20
+from convnext_dense.data.check_files import digest_of
+
 # What systems say where a folder, a user or a file system may have no links.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -52,7 +51,7 @@ class KnownPictures:
 
     def __init__(self) -> None:
         self._by_bytes: dict[int, list[Entry]] = defaultdict(list)
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[str, str] = {}
 
     def add(self, entry: Entry) -> None:
         """Let later sources find a picture."""
@@ -69,13 +68,12 @@ class KnownPictures:
         digest = self._digest(path)
         return next((entry for entry in others if self._digest(entry.path) == digest), None)
 
-    def _digest(self, path: str) -> bytes:
+    def _digest(self, path: str) -> str:
         if path not in self._digests:
-            digest = hashlib.blake2b(digest_size=16)
-            with suppress(OSError), Path(path).open("rb") as file:
-                while part := file.read(_CHUNK):
-                    digest.update(part)
-            self._digests[path] = digest.digest()
+            try:
+                self._digests[path] = digest_of(path)
+            except OSError:  # who opens it later says why
+                self._digests[path] = path
         return self._digests[path]
 
 

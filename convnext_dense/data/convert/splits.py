@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-SPLITS = ("train", "val", "test")
+from convnext_dense.config_tree import SPLITS
+
 # Where the source has no splits of its own.
 DEFAULT = "80/20"
 _SECONDS = 0.2  # of processor time, that a pattern may take for one name

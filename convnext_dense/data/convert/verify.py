@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.data.audit import Audit, audit_data
+from convnext_dense.data.audit import audit_data
 from convnext_dense.data.convert.write import MAP_FOLDERS
 from convnext_dense.data.rules.findings import ERROR
 
@@ -17,7 +17,7 @@ _SMALLEST = 32
 
 def verify(
     out: Path, form: str, classes: Sequence[str], splits: Sequence[str], masks: bool
-) -> Audit:
+) -> None:
     """Check a converted data set as ``data check`` does, whose pictures were opened before.
 
     Args:
@@ -33,11 +33,9 @@ def verify(
     describe = _instances if form == "instances" else _label_maps
     scope = "mmdet" if form == "instances" else "mmseg"
     cfg = Config(dict(default_scope=scope, model=dict(), **describe(out, classes, splits, masks)))
-    audit = audit_data(cfg, fast=True, workers=0)
-    for finding in audit.findings:
+    for finding in audit_data(cfg, fast=True, workers=0).findings:
         if finding.level == ERROR:
             raise ValueError(f"the result would be wrong, so none is left: {finding.sentence}")
-    return audit
 
 
 def _instances(out: Path, classes: Sequence[str], splits: Sequence[str], masks: bool) -> dict:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from convnext_dense.config_tree import SPLITS
 from convnext_dense.data.convert.pictures import Entry, put
-from convnext_dense.data.convert.splits import SPLITS
 from convnext_dense.data.convert.spool import Spool, write_coco
 from convnext_dense.data.convert.tally import Tally
 from convnext_dense.files import path_inside

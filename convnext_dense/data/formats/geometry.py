@@ -17,7 +17,7 @@ def extent(polygons: tuple[np.ndarray, ...]) -> Box:
 
 
 def area(polygon: np.ndarray) -> float:
-    """Return the area of an (N, 2) polygon."""
+    """Return the area of an (N, 2) polygon in square pixels."""
     # Counted from its first corner, all digits are kept, and the last side adds nothing.
     x, y = (polygon - polygon[0]).T
     return abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:])) / 2

@@ -9,6 +9,7 @@ import numpy as np
 
 from convnext_dense.data.formats.geometry import Box, box_polygon, extent
 from convnext_dense.data.formats.source import Object
+from convnext_dense.data.rules.run_lengths import compressed
 
 
 class ShapeError(ValueError):
@@ -25,18 +26,16 @@ def encode(mask: np.ndarray) -> dict:
 
 def decode(rle: dict) -> np.ndarray:
     """Return the (H, W) bool mask of run lengths, whose counts were checked."""
-    from pycocotools.mask import decode, frPyObjects
+    from pycocotools.mask import decode
 
-    coded = frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
-    return decode(coded).astype(bool)
+    return decode(compressed(rle)).astype(bool)
 
 
 def rle_box(rle: dict) -> Box:
     """Return x1, y1, x2, y2 around the pixels of run lengths, whose counts were checked."""
-    from pycocotools.mask import frPyObjects, toBbox
+    from pycocotools.mask import toBbox
 
-    coded = frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
-    x, y, w, h = toBbox(coded).tolist()
+    x, y, w, h = toBbox(compressed(rle)).tolist()
     return x, y, x + w, y + h
 
 
@@ -99,7 +98,7 @@ def _union(members: list[Object]) -> dict:
     coded = []
     for one in members:
         if one.rle:
-            coded.append(encode(decode(one.rle)))
+            coded.append(compressed(one.rle))
         else:
             parts = one.polygons or (box_polygon(one.box),)
             coded += frPyObjects([part.ravel().tolist() for part in parts], height, width)

@@ -86,7 +86,7 @@ def compare_with_masks(
     if not len(known):
         return
     boxes, extents = as_boxes([annotations[i] for i in known]), extents[known]
-    differ = ~_fit(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), extents)
+    differ = ~_fit(edges_of(boxes), extents)
     places = [
         f"{name_of('annotations', annotation)}: bbox {as_json(annotation['bbox'])}, its mask "
         f"{_as_text(extents[i])}"
@@ -111,15 +111,33 @@ def as_boxes(annotations: Sequence[dict]) -> np.ndarray:
     return np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
 
 
+def edges_of(boxes: np.ndarray) -> np.ndarray:
+    """Return (N, 4) boxes x, y, width, height as x1, y1, x2, y2."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
+def are_alike(boxes: np.ndarray, others: np.ndarray, pixels: float, iou: float) -> np.ndarray:
+    """Return which boxes are nearly those beside them.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2.
+        others: The same.
+        pixels: Difference of each edge up to which they are.
+        iou: Overlap from which they are, too.
+
+    Returns:
+        (N,) bool.
+    """
+    low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
+    shared = (high - low).clip(0).prod(1)
+    areas = [(edges[:, 2:] - edges[:, :2]).prod(1) for edges in (boxes, others)]
+    near = (np.abs(boxes - others) <= pixels).all(1)
+    return near | (shared >= iou * (sum(areas) - shared))
+
+
 def _fit(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
     """Return which boxes fit their masks' extents; both are x1, y1, x2, y2."""
-    low = np.maximum(boxes[:, :2], extents[:, :2])
-    high = np.minimum(boxes[:, 2:], extents[:, 2:])
-    shared = (high - low).clip(0).prod(1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (extents[:, 2:] - extents[:, :2]).prod(1)
-    union -= shared
-    near = (np.abs(boxes - extents) <= _FITTING_PIXELS).all(1)
-    return near | (shared >= _FITTING_IOU * union)
+    return are_alike(boxes, extents, _FITTING_PIXELS, _FITTING_IOU)
 
 
 def _as_text(extent: np.ndarray) -> str:

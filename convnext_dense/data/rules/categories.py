@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from convnext_dense.data.rules.findings import Findings
-from convnext_dense.text import classes_argument
+from convnext_dense.text import classes_argument, listed
 
 _NAMES_SHOWN = 40
 _PLAIN = {
@@ -68,13 +68,13 @@ def check_classes(
     chosen = [name for name in names if name in set(classes)]
     if chosen == list(classes):
         return
-    listed = _list(names)
+    known = _list(names)
     absent = [name for name in classes if name not in names]
     if absent:
         near = nearest(absent[0], names)
         raise ValueError(
             f"annotation file {file} lacks {len(absent)} of the classes of {key}, the first is "
-            f"{absent[0]!r}; its categories are {listed}{near and f'; {near}'}: {_argument(names)}"
+            f"{absent[0]!r}; its categories are {known}{near and f'; {near}'}: {_argument(names)}"
         )
     wrong = f"annotation file {file} has the classes of {key} in another order"
     for other, theirs in orders().items():
@@ -85,7 +85,7 @@ def check_classes(
                 "classes in the order of each file: sort the list categories of one file as it is "
                 "in the other, the ids stay as they are"
             )
-    raise ValueError(f"{wrong}; its categories are {listed}: {_argument(chosen)}")
+    raise ValueError(f"{wrong}; its categories are {known}: {_argument(chosen)}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -108,8 +108,7 @@ def _argument(names: Sequence[str]) -> str:
 
 
 def _list(names: Sequence[object]) -> str:
-    more = ", ..." if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(map(str, names[:_NAMES_SHOWN])) + more
+    return listed(names, _NAMES_SHOWN)
 
 
 def _plain(name: str, but: str = "") -> str:

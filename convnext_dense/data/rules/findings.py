@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from convnext_dense.text import one_line
+
 ERROR, WARNING, NOTE = LEVELS = ("error", "warning", "note")
 # Errors that the data sets of mmdet and mmseg, and our checks, raise for bad data.
 _REFUSALS = (ValueError, OSError, AssertionError, KeyError, TypeError, ImportError)
@@ -110,8 +112,5 @@ class Findings:
         try:
             yield
         except _REFUSALS as error:
-            message = " ".join(str(error).split())
-            explains = isinstance(error, (ValueError, OSError, ImportError)) and message
-            what = message if explains else f"{type(error).__name__}: {message}"
             refusal = FileNotFoundError if isinstance(error, OSError) else ValueError
-            self.found.append(Finding(ERROR, self.where, what, refusal=refusal))
+            self.found.append(Finding(ERROR, self.where, one_line(error), refusal=refusal))

@@ -12,7 +12,7 @@ import numpy as np
 from convnext_dense.data.rules.field_kinds import FARTHEST, Id, is_coordinate
 from convnext_dense.data.rules.findings import Findings
 from convnext_dense.data.rules.records import name_of
-from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
+from convnext_dense.data.rules.run_lengths import compressed, counts_fill_masks, rle_problem
 
 _CHUNK = 20000  # annotations whose coordinates are checked together
 _RECTANGLE = (
@@ -89,24 +89,20 @@ class Segmentations:
         self.flat[owners[areas[drawn] == 0]] = True
 
     def _add_runs(self, runs: dict[int, dict]) -> None:
-        compressed = [i for i, rle in runs.items() if not isinstance(rle["counts"], list)]
+        texts = [i for i, rle in runs.items() if not isinstance(rle["counts"], list)]
         fits = counts_fill_masks(
-            [runs[i]["counts"] for i in compressed],
-            [runs[i]["size"][0] * runs[i]["size"][1] for i in compressed],
+            [runs[i]["counts"] for i in texts],
+            [runs[i]["size"][0] * runs[i]["size"][1] for i in texts],
         )
-        for index, whole in zip(compressed, fits, strict=True):
+        for index, whole in zip(texts, fits, strict=True):
             if not whole:
                 self.problems[index] = _NO_RUNS
                 del runs[index]
         if not runs:
             return
-        from pycocotools.mask import frPyObjects, toBbox
+        from pycocotools.mask import toBbox
 
-        drawn = [
-            frPyObjects(rle, *map(int, rle["size"])) if isinstance(rle["counts"], list) else rle
-            for rle in runs.values()
-        ]
-        boxes = toBbox(drawn)
+        boxes = toBbox([compressed(rle) for rle in runs.values()])
         boxes[:, 2:] += boxes[:, :2]
         places = list(runs)
         self.extents[places] = boxes

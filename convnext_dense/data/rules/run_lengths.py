@@ -46,6 +46,13 @@ def rle_problem(rle: object, size: tuple[int, int] | None) -> str | None:
     return None
 
 
+def compressed(rle: dict) -> dict:
+    """Return run lengths whose counts were checked as pycocotools decodes them."""
+    from pycocotools.mask import frPyObjects
+
+    return frPyObjects(rle, *map(int, rle["size"])) if isinstance(rle["counts"], list) else rle
+
+
 def counts_fill_masks(counts: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
     """Check which compressed counts can be decoded and sum to the size of their mask.
 

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.data.audit import audit_data
+from convnext_dense.data.audit.label_maps import check_pair
 from convnext_dense.data.label_maps import learned_labels
 
 GOOD = (0, 1, 2, 255)
@@ -275,3 +276,13 @@ def test_a_label_map_that_is_a_decompression_bomb(audited, monkeypatch):
     (error,) = audited(save_map(filled(1, shape=(48, 65)))).findings
     assert error.what == "label maps that cannot be read"
     assert "states 65 x 48 pixels" in error.places[0]
+
+
+def test_pillows_own_limit_of_pixels_does_not_count(tmp_path, monkeypatch):
+    """The limit is ours, which a variable of the environment moves."""
+    for name, values in (("image", np.zeros((10, 20, 3))), ("map", np.ones((10, 20)))):
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    pair = str(tmp_path / "image.png"), str(tmp_path / "map.png")
+    check = check_pair(pair, load=None, fast=False)
+    assert check.problem is None and check.counts == {1: 200}
