@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convnext_dense.cli import convert, make_shapes
-from convnext_dense.cli.actions import NumberAction
+from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import current_screen, show_facts, show_note
 from convnext_dense.cli.flags import use_flags_of, with_flags
 from convnext_dense.cli.help_text import LinesFormatter
@@ -66,24 +66,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "      --ann-val annotations/instances_val.json",
     )
     check.add_argument("--fast", action="store_true", help="read only the pictures' headers")
-    check.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        action=NumberAction,
-        least=0,
-        help="processes, at most 4 per core; default: one per core",
-    )
+    add_number(check, "--workers", "processes, at most 4 per core; default: one per core", least=0)
     check.add_argument("--strict", action="store_true", help="fail on warnings too")
-    check.add_argument(
-        "--max-examples",
-        metavar="N",
-        type=int,
-        action=NumberAction,
-        least=0,
-        default=3,
-        help="per finding; %(default)s",
-    )
+    add_number(check, "--max-examples", "per finding; %(default)s", least=0, default=3)
     check.add_argument("--json", metavar="FILE", help="write all counts and findings")
     add_data_options(check, batches=False)
     _add_shared_options(check)
@@ -94,17 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "draw samples after augmentation, as the network gets them",
         "%(prog)s configs/seg/upernet_convnext_t_ade20k.py -n 9 -o samples.png",
     )
-    show.add_argument(
-        "-n",
-        dest="number",
-        metavar="N",
-        type=int,
-        action=NumberAction,
-        least=1,
-        most=MOST_SAMPLES,
-        default=16,
-        help="%(default)s",
-    )
+    add_number(show, "-n", "%(default)s", least=1, most=MOST_SAMPLES, dest="number", default=16)
     show.add_argument(
         "--split",
         choices=SPLITS_SHOWN,

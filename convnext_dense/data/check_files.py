@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Variable of the environment: the folder that replaces the leading `data/` of every data root.
 DATA_VARIABLE = "CONVNEXT_DENSE_DATA"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _CHUNK = 1 << 20  # bytes that are read at once
 
 

@@ -70,10 +70,12 @@ def test_image_without_map(cfg_on, label_maps):
         check_data(cfg_on(root))
 
 
-def test_images_of_another_kind_are_not_dropped(cfg_on, label_maps):
+@pytest.mark.parametrize("name", ["3.png", "3.WebP"])
+def test_images_of_another_kind_are_not_dropped(cfg_on, label_maps, name):
     root = label_maps()
-    Image.new("RGB", (64, 48)).save(root / "images" / "training" / "3.png")
-    with pytest.raises(ValueError, match=r"1 images that do not end in \.jpg, the first is 3\.png"):
+    Image.new("RGB", (64, 48)).save(root / "images" / "training" / name)
+    said = rf"1 images that do not end in \.jpg, the first is {name}"
+    with pytest.raises(ValueError, match=said):
         check_data(cfg_on(root))
 
 

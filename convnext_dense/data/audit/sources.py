@@ -26,6 +26,7 @@ from convnext_dense.data.audit.pictures import (
 from convnext_dense.data.formats.geometry import area
 from convnext_dense.data.formats.grouping import decode
 from convnext_dense.data.formats.source import Object, Source
+from convnext_dense.data.label_maps import IGNORED
 from convnext_dense.data.rules.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
 from convnext_dense.text import many
 
@@ -165,7 +166,7 @@ def _count_pixels(
             if value in classes:
                 pixels[classes[value]] += count
                 images[classes[value]] += 1
-            elif value not in (0, 255):
+            elif value not in (0, IGNORED):
                 beyond.append(f"{path}: {value}")
     if not classes:
         return []

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-Rgb = tuple[int, int, int]
+from convnext_dense.data.formats.source import Rgb
+
 # Files that tell the colours, as tools name them.
 FILES = (
     "labelmap.txt",  # CVAT, Segmentation mask 1.1

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from convnext_dense.data.convert.colour_table import Rgb
 from convnext_dense.data.convert.write import MAP_FOLDERS
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.detect import open_source
-from convnext_dense.data.formats.source import Loss, Picture, Source
+from convnext_dense.data.formats.source import Loss, Picture, Pixels, Source
 
 NAME = "conversion.json"
 _VERSION = 1
@@ -110,7 +109,7 @@ class _EarlierMaps:
         self.folders: tuple[Path, ...] = (out,)
         self.losses: list[Loss] = []
         self.about = sum(1 for _ in (out / "annotations").rglob("*.png"))
-        self.pixels: Mapping[int | Rgb, str] = dict(enumerate(record.classes, 1))
+        self.pixels: Pixels = dict(enumerate(record.classes, 1))
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the pictures, split by split."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from convnext_dense.data.convert.colour_table import Rgb
 from convnext_dense.data.decoding import any_size, read_header
+from convnext_dense.data.formats.source import Pixels, Rgb
+from convnext_dense.data.label_maps import IGNORED
 from convnext_dense.text import one_line
 
 UNLABELLED = 0
-_IGNORED = 255  # by custom
 # A colour that is not in the table is taken for the nearest one up to this distance in RGB, and
 # only if no other is less than twice as far: so JPEG's noise is undone, while the mixed colours
 # along an edge are not mistaken for a third class.
@@ -61,7 +61,7 @@ class MaskReader:
 
     def __init__(
         self,
-        pixels: Mapping[int | Rgb, str],
+        pixels: Pixels,
         number: Callable[[str], int | None],
         remark: Callable[[str, int], None],
     ) -> None:
@@ -77,7 +77,7 @@ class MaskReader:
 
         Raises:
             DamagedError: If it cannot be read.
-        ValueError: If it has a colour that the table lacks.
+            ValueError: If it has a colour that the table lacks.
         """
         picture = open_mask(path)
         if self._values:
@@ -106,7 +106,7 @@ class MaskReader:
         table = np.zeros(max(int(values.max()), *self._values) + 1, np.uint8)
         for value, label in self._values.items():
             table[value] = label
-        nameless = np.setdiff1d(np.unique(values), [*self._values, UNLABELLED, _IGNORED])
+        nameless = np.setdiff1d(np.unique(values), [*self._values, UNLABELLED, IGNORED])
         if nameless.size:
             self._remark(
                 f"masks with the value {nameless[0]}, which no class has: these pixels are "

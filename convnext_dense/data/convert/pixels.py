@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from convnext_dense.data.convert.colour_table import Rgb, find_colour_table, read_colour_table
+from convnext_dense.data.convert.colour_table import find_colour_table, read_colour_table
 from convnext_dense.data.convert.masks import DamagedError, open_mask, scan
-from convnext_dense.data.formats.source import Loss, Picture, Source, UnnamedError
+from convnext_dense.data.formats.source import Loss, Picture, Pixels, Rgb, Source, UnnamedError
+from convnext_dense.data.label_maps import IGNORED
 
 _WITH_MASKS = ("voc", "label-maps", "colours")
-# What a black and white mask has in place of 1.
-WHITE = 255
 _MOST_SHOWN = 40
 
 
@@ -41,14 +40,15 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
     if first is None:
         return source
     if known and not colours:
-        # Black and white masks of two named classes.
+        # Black and white masks of two named classes have 255 in place of 1.
         if set(known) <= {0, 1} and _is_black_and_white(first):
-            return _WithPixels(source, {WHITE if key == 1 else key: n for key, n in known.items()})
+            values = {IGNORED if key == 1 else key: name for key, name in known.items()}
+            return _WithPixels(source, values)
         return source
     folder = source.root if source.root.is_dir() else source.root.parent
     file = Path(colours) if colours else find_colour_table(folder)
     if file:
-        pixels: Mapping[int | Rgb, str] = read_colour_table(file)
+        pixels: Pixels = read_colour_table(file)
         origin = f"colours by {file}"
     else:
         pixels = scan(chain([first], masks))
@@ -61,7 +61,7 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
 
 def _is_black_and_white(mask: Path) -> bool:
     try:
-        return set(np.unique(np.asarray(open_mask(mask))).tolist()) <= {0, WHITE}
+        return set(np.unique(np.asarray(open_mask(mask))).tolist()) <= {0, IGNORED}
     except DamagedError:
         return False
 
@@ -73,7 +73,7 @@ def _shown(key: int | Rgb) -> str:
 class _WithPixels:
     """A source with another meaning of its pixels."""
 
-    def __init__(self, source: Source, pixels: Mapping[int | Rgb, str]) -> None:
+    def __init__(self, source: Source, pixels: Pixels) -> None:
         self._source, self.pixels = source, pixels
         self.losses: list[Loss] = []
         self.format, self.root, self.about = source.format, source.root, source.about

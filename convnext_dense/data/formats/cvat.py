@@ -22,7 +22,7 @@ from convnext_dense.data.formats.grouping import ShapeError, joined, mask_object
 from convnext_dense.data.formats.listing import Listing
 from convnext_dense.data.formats.reader import Reader, outlined, stated_size
 from convnext_dense.data.formats.source import Object, Picture
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.splits import split_of, split_of_file
 from convnext_dense.data.formats.xml_files import iterate_xml, root_tag, text_of
 
 LOOKED_FOR = "CVAT's .xml files for images with <annotations>"
@@ -104,7 +104,7 @@ class Cvat(Reader):
         size = header.size if stated == header.size else header.shown_size
         place = f"{file}, image {image.get('id')}"
         subset = image.get("subset", "")
-        split = split_of((subset,)) or split_of(name.split("/")[:-1])
+        split = split_of((subset,)) or split_of_file(name)
         if subset and subset.lower() != "default" and split is None:
             self.lose("subsets that are none of train, validation and test", f"{place}: {subset}")
         found = []

@@ -25,7 +25,7 @@ from convnext_dense.data.formats.grouping import ShapeError, joined, mask_object
 from convnext_dense.data.formats.listing import Listing, stem_of
 from convnext_dense.data.formats.reader import Reader, outlined, stated_size
 from convnext_dense.data.formats.source import Object, Picture
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.splits import split_of_file
 from convnext_dense.data.formats.text_files import kind_of, read_json
 
 LOOKED_FOR = "LabelMe's .json files with shapes"
@@ -79,7 +79,7 @@ class LabelMe(Reader):
             header = self.measure(found, len(content["shapes"]))
             if header:
                 objects = self._objects(content, header, name)
-                split = split_of(found.split("/")[:-1])
+                split = split_of_file(found)
                 yield self.fitted(found, header, objects, stated=_stated(content), split=split)
         yield from self.unlabelled(used)
 
@@ -143,7 +143,8 @@ class LabelMe(Reader):
                 "shapes of a type that LabelMe does not have are left out", place, 1, error=True
             )
             return None
-        if any((shape.get("flags") or {}).values()) if isinstance(shape.get("flags"), dict) else 0:
+        flags = shape.get("flags")
+        if isinstance(flags, dict) and any(flags.values()):
             self.lose("flags of shapes are left out", place)
         try:
             points = np.array(shape.get("points"), np.float64).reshape(-1, 2)

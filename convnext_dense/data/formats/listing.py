@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from convnext_dense.data.check_files import IMAGE_SUFFIXES
 from convnext_dense.data.formats.splits import split_in
 
-PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".webp")
 # Hidden files, and what macOS packs into archives beside the files.
 _SKIPPED = (".", "__MACOSX")
 _LOOKED_AT = 20  # files of a folder, to recognise a format
@@ -173,7 +172,7 @@ def walk(folder: Path) -> Iterator[str]:
 
 def is_picture(name: str) -> bool:
     """Whether a file's name ends like that of a picture."""
-    return name.lower().endswith(PICTURE_SUFFIXES)
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def stem_of(name: str) -> str:

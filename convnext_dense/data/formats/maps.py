@@ -6,15 +6,15 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.listing import Listing, stem_of
 from convnext_dense.data.formats.reader import Reader
-from convnext_dense.data.formats.source import Picture, UnnamedError
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.source import Picture, Pixels, UnnamedError
+from convnext_dense.data.formats.splits import split_of_file
 from convnext_dense.data.formats.text_files import read_text
 from convnext_dense.data.formats.voc_maps import values_of
 from convnext_dense.data.label_maps import is_one_channel
@@ -115,7 +115,7 @@ class LabelMaps(Reader):
         raise UnnamedError(f"{self.root}: {_NO_NAMES}")
 
     @cached_property
-    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+    def pixels(self) -> Pixels:
         """The class of each label."""
         return values_of(self.classes)
 
@@ -126,7 +126,7 @@ class LabelMaps(Reader):
             if name in by_picture:
                 header = self.measure(name)
                 if header:
-                    split = split_of(name.split("/")[:-1])
+                    split = split_of_file(name)
                     label_map = self.path(by_picture[name])
                     yield self.fitted(name, header, split=split, label_map=label_map)
             elif name not in self._maps:
@@ -152,6 +152,6 @@ class Colours(LabelMaps):
         return ()
 
     @cached_property
-    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+    def pixels(self) -> Pixels:
         """None is known before the table."""
         return {}

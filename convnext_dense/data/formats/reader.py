@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +21,13 @@ from convnext_dense.data.formats.geometry import (
 )
 from convnext_dense.data.formats.grouping import ShapeError, decode, encode, rle_box
 from convnext_dense.data.formats.listing import Listing
-from convnext_dense.data.formats.source import Loss, Object, Picture
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.source import Loss, Object, Picture, Pixels
+from convnext_dense.data.formats.splits import split_of_file
+from convnext_dense.data.rules.field_kinds import FARTHEST
 from convnext_dense.text import one_line
 
 # Pixels beyond the edge that come from rounding: cut off without a word.
 _SLACK = 0.5
-# Pixels that no picture has: larger numbers are mistakes, and squares of them lose digits.
-_FARTHEST = 1e6
 
 
 class Reader:
@@ -71,7 +70,7 @@ class Reader:
         return self.given_classes
 
     @cached_property
-    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+    def pixels(self) -> Pixels:
         """What the pixels of label maps mean."""
         return {}
 
@@ -174,7 +173,7 @@ class Reader:
                 header = self.measure(name)
                 if header:
                     self.lose("pictures without labels are kept as empty", name)
-                    yield self.fitted(name, header, split=split_of(name.split("/")[:-1]))
+                    yield self.fitted(name, header, split=split_of_file(name))
 
     def _fit(self, one: Object, size: tuple[int, int]) -> Object | None:
         """Cut an object to its picture; count what is cut, and return None if nothing is left."""
@@ -186,7 +185,7 @@ class Reader:
             return None
         # Plain numbers are much faster than arrays of two corners.
         extents = [one.box, *(extent((part,)) for part in one.polygons if len(part))]
-        if not all(abs(number) <= _FARTHEST for edges in extents for number in edges):  # NaN too
+        if not all(abs(number) <= FARTHEST for edges in extents for number in edges):  # NaN too
             self.lose("coordinates that are no numbers of a picture", one.place, 1, error=True)
             return None
         has_outline = bool(one.polygons)

@@ -9,6 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+Rgb = tuple[int, int, int]
+# The class by the value of a pixel, or by its colour (red, green, blue).
+Pixels = Mapping[int | Rgb, str]
+
 
 @dataclass(frozen=True)
 class Object:
@@ -110,10 +114,9 @@ class Source(Protocol):
         ...
 
     @property
-    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
-        """What the pixels of its label maps mean.
+    def pixels(self) -> Pixels:
+        """What the pixels of its label maps mean; others are unlabelled.
 
-        The class by the value, or by the colour (red, green, blue). Other pixels are unlabelled.
         Empty if it has no label maps, and for masks as colours whose table is not in a file that
         this format knows.
         """

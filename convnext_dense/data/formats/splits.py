@@ -29,6 +29,11 @@ def split_of(parts: Iterable[str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def split_of_file(name: str) -> str | None:
+    """Return the split that one of the folders in a file's relative path states, or None."""
+    return split_of(name.split("/")[:-1])
+
+
 def split_in(stem: str) -> str | None:
     """Return the split that a word of a file's name states, as in ``instances_train2017``."""
     return split_of(_WORDS.findall(stem.lower()))

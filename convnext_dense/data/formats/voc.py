@@ -9,7 +9,7 @@ Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,8 +20,8 @@ import numpy as np
 from convnext_dense.data.formats.geometry import box_polygon, rotated
 from convnext_dense.data.formats.listing import Listing, stem_of
 from convnext_dense.data.formats.reader import Reader, outlined, stated_size
-from convnext_dense.data.formats.source import Object, Picture
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.source import Object, Picture, Pixels
+from convnext_dense.data.formats.splits import split_of, split_of_file
 from convnext_dense.data.formats.text_files import read_text
 from convnext_dense.data.formats.voc_maps import (
     INSTANCES,
@@ -77,7 +77,7 @@ class Voc(Reader):
         return found - {""}
 
     @cached_property
-    def pixels(self) -> Mapping[int | tuple[int, int, int], str]:
+    def pixels(self) -> Pixels:
         """What the pixels of label maps mean."""
         if not self._maps:
             return {}
@@ -145,7 +145,7 @@ class Voc(Reader):
         return replace(
             picture,
             label_map=self.path(label_map) if label_map else None,
-            split=self._splits.get(key) or split_of(picture.name.split("/")[:-1]),
+            split=self._splits.get(key) or split_of_file(picture.name),
         )
 
     def _picture_of(self, root: Element, name: str) -> str:

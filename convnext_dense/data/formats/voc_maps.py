@@ -11,7 +11,7 @@ import numpy as np
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.grouping import encode
 from convnext_dense.data.formats.listing import Listing
-from convnext_dense.data.formats.source import Object
+from convnext_dense.data.formats.source import Object, Rgb
 from convnext_dense.data.formats.text_files import read_text
 
 # Of the devkit, and of the older labelme2voc, whose SegmentationClass holds arrays.
@@ -33,7 +33,7 @@ _LEFT_OUT = "__ignore__"
 
 def find_map_classes(
     listing: Listing, maps: Mapping[str, str], labels: set[str]
-) -> dict[int | tuple[int, int, int], str]:
+) -> dict[int | Rgb, str]:
     """Return the class by the value of a pixel, or by its colour.
 
     They stand in CVAT's ``labelmap.txt`` or labelme's ``class_names.txt``, else they are VOC's own
@@ -81,7 +81,7 @@ def with_mask(one: Object, mask: np.ndarray) -> Object | None:
     return replace(one, rle=encode(mask))
 
 
-def values_of(names: Sequence[str]) -> dict[int | tuple[int, int, int], str]:
+def values_of(names: Sequence[str]) -> dict[int | Rgb, str]:
     """Return the class by the value of a pixel, for the names of the classes in their order.
 
     The first name is that of 0 if it is none of an object, such as ``background``, else of 1.
@@ -89,9 +89,9 @@ def values_of(names: Sequence[str]) -> dict[int | tuple[int, int, int], str]:
     return dict(enumerate(names, 0 if names and names[0].lower() in _GROUND else 1))
 
 
-def _read_labelmap(text: str, are_colours: bool) -> dict[int | tuple[int, int, int], str]:
+def _read_labelmap(text: str, are_colours: bool) -> dict[int | Rgb, str]:
     """Read lines of ``name:red,green,blue:parts:actions``."""
-    found: dict[int | tuple[int, int, int], str] = {}
+    found: dict[int | Rgb, str] = {}
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         if not name.strip() or line.startswith("#"):

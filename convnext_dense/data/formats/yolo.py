@@ -21,7 +21,7 @@ import numpy as np
 from convnext_dense.data.formats.listing import Listing, stem_of
 from convnext_dense.data.formats.reader import Reader, outlined
 from convnext_dense.data.formats.source import Object, Picture
-from convnext_dense.data.formats.splits import split_of
+from convnext_dense.data.formats.splits import split_of_file
 from convnext_dense.data.formats.text_files import read_text
 from convnext_dense.data.formats.yolo_config import YoloConfig, find_config, read_yaml
 
@@ -182,7 +182,7 @@ class Yolo(Reader):
                     self.lose("pictures of two splits are kept in the first", name)
         if not self._places:
             for name in self.listing.pictures:
-                yield name, split_of(name.split("/")[:-1])
+                yield name, split_of_file(name)
 
     @cached_property
     def _entries(self) -> list[tuple[str, str, Path | None]]:

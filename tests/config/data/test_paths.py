@@ -100,8 +100,9 @@ def test_a_byte_order_mark_is_named(mask_rcnn, coco_set):
         retarget(mask_rcnn, data_root=str(root), ann_train=ANNOTATIONS["ann_train"])
 
 
-def test_label_maps_find_their_images(upernet, label_maps):
-    root = label_maps(image_suffix=".png")
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_label_maps_find_their_images(upernet, label_maps, suffix):
+    root = label_maps(image_suffix=suffix)
     (root / "annotations" / "training").rename(root / "annotations" / "more")
     (root / "images" / "training").rename(root / "images" / "more")
     cfg = retarget(
@@ -114,7 +115,7 @@ def test_label_maps_find_their_images(upernet, label_maps):
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     assert train.data_prefix == dict(img_path="images/more", seg_map_path="annotations/more")
     assert test.data_prefix.img_path == str(root / "images" / "validation")
-    assert (train.img_suffix, train.seg_map_suffix) == (".png", ".png")
+    assert (train.img_suffix, train.seg_map_suffix) == (suffix, ".png")
 
 
 def test_label_maps_under_an_unknown_name_are_refused(upernet, tmp_path):
