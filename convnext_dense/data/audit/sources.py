@@ -23,8 +23,7 @@ from convnext_dense.data.audit.pictures import (
     map_in_workers,
     report_pictures,
 )
-from convnext_dense.data.formats.geometry import area
-from convnext_dense.data.formats.grouping import decode
+from convnext_dense.data.formats.grouping import area_of
 from convnext_dense.data.formats.source import Object, Source
 from convnext_dense.data.label_maps import IGNORED
 from convnext_dense.data.rules.findings import ERROR, LEVELS, NOTE, WARNING, Finding, Findings
@@ -45,7 +44,7 @@ class _Split:
 
     def add_objects(self, objects: tuple[Object, ...]) -> None:
         for one in objects:
-            size = _area(one)
+            size = area_of(one)
             kind = "small" if size < SMALL else "large" if size >= MEDIUM else "medium"
             keys = ["crowds"] if one.crowd or one.ignored else ["objects", kind]
             self.counts[one.label].update(keys)
@@ -173,12 +172,3 @@ def _count_pixels(
     findings.add_error("labels that are no class", beyond)
     names = list(classes.values())
     return pixel_rows(names, [images[name] for name in names], [pixels[name] for name in names])
-
-
-def _area(one: Object) -> float:
-    if one.rle is not None:
-        return float(decode(one.rle).sum())
-    if one.polygons:
-        return sum(map(area, one.polygons))
-    x1, y1, x2, y2 = one.box
-    return (x2 - x1) * (y2 - y1)

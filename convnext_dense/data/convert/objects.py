@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convnext_dense.data.formats.geometry import area
-from convnext_dense.data.formats.grouping import decode
+from convnext_dense.data.formats.grouping import area_of, decode
 from convnext_dense.data.formats.source import Object
 from convnext_dense.data.rules.boxes import are_alike, as_boxes, edges_of
 
@@ -32,17 +31,14 @@ def annotation_of(thing: Object, category: int) -> dict:
     written = dict(
         category_id=category,
         bbox=[round(float(side), _DIGITS) for side in (x1, y1, x2 - x1, y2 - y1)],
-        area=round(float((x2 - x1) * (y2 - y1)), _DIGITS),
+        area=round(area_of(thing), _DIGITS),
         # COCO's word for what a detector is neither rewarded nor punished for.
         iscrowd=int(thing.crowd or thing.ignored),
     )
     if thing.polygons:
-        parts = [part.round(_DIGITS) for part in thing.polygons]
-        written["segmentation"] = [part.ravel().tolist() for part in parts]
-        written["area"] = round(sum(map(area, parts)), _DIGITS)
+        written["segmentation"] = [part.round(_DIGITS).ravel().tolist() for part in thing.polygons]
     elif thing.rle is not None:
         written["segmentation"] = _as_json(thing.rle)
-        written["area"] = float(decode(thing.rle).sum())
     return written
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from convnext_dense.data.formats.geometry import Box, box_polygon, extent
+from convnext_dense.data.formats.geometry import Box, area, box_polygon, extent
 from convnext_dense.data.formats.source import Object
 from convnext_dense.data.rules.run_lengths import compressed
 
@@ -37,6 +37,15 @@ def rle_box(rle: dict) -> Box:
 
     x, y, w, h = toBbox(compressed(rle)).tolist()
     return x, y, x + w, y + h
+
+
+def area_of(one: Object) -> float:
+    """Return the area of an object's mask, else of its box, in square pixels."""
+    from pycocotools.mask import area as count_pixels
+
+    if one.rle is not None:
+        return float(count_pixels(compressed(one.rle)))
+    return sum(map(area, one.polygons or (box_polygon(one.box),)))
 
 
 def mask_object(label: str, part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> Object:

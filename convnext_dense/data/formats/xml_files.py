@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -31,21 +32,16 @@ def read_xml(path: Path) -> Element:
         ValueError: If it is not XML, or has entities.
         OSError: If it cannot be read.
     """
-    from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
     content = path.read_bytes()
-    try:
+    with _naming(path):
         try:
             return fromstring(content)
         except ParseError:
             if _is_utf8(content):
                 raise
             return fromstring(content.decode("latin-1"))
-    except DefusedXmlException as error:
-        raise ValueError(f"{path} has XML entities, which no data set needs") from error
-    except (ParseError, ValueError, LookupError) as error:
-        raise ValueError(f"{path} is not XML: {' '.join(str(error).split())}") from error
 
 
 def iterate_xml(path: Path, tags: tuple[str, ...]) -> Iterator[Element]:
@@ -57,30 +53,37 @@ def iterate_xml(path: Path, tags: tuple[str, ...]) -> Iterator[Element]:
         ValueError: If it is not XML, or has entities.
         OSError: If it cannot be read.
     """
-    from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
     above: list[Element] = []
-    try:
-        with path.open("rb") as file:
-            for event, element in iterparse(file, events=("start", "end")):
-                if event == "start":
-                    above.append(element)
-                    continue
-                above.pop()
-                if len(above) == 1:
-                    if element.tag in tags:
-                        yield element
-                    above[0].clear()
-    except DefusedXmlException as error:
-        raise ValueError(f"{path} has XML entities, which no data set needs") from error
-    except (ParseError, LookupError) as error:
-        raise ValueError(f"{path} is not XML: {' '.join(str(error).split())}") from error
+    with path.open("rb") as file, _naming(path):
+        for event, element in iterparse(file, events=("start", "end")):
+            if event == "start":
+                above.append(element)
+                continue
+            above.pop()
+            if len(above) == 1:
+                if element.tag in tags:
+                    yield element
+                above[0].clear()
 
 
 def text_of(element: Element, tag: str, default: str = "") -> str:
     """Return the text of an element's child without white space around it."""
     return (element.findtext(tag) or "").strip() or default
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn the errors of a parser into one that names the file."""
+    from defusedxml import DefusedXmlException
+
+    try:
+        yield
+    except DefusedXmlException as error:
+        raise ValueError(f"{path} has XML entities, which no data set needs") from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise ValueError(f"{path} is not XML: {' '.join(str(error).split())}") from error
 
 
 def _is_utf8(content: bytes) -> bool:

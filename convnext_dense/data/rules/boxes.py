@@ -19,9 +19,7 @@ _READINGS = {
     "[centre x, centre y, width, height]": lambda b: np.concatenate(
         [b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1
     ),
-    "[y, x, height, width]": lambda b: np.concatenate(
-        [b[:, [1, 0]], b[:, [1, 0]] + b[:, [3, 2]]], 1
-    ),
+    "[y, x, height, width]": lambda b: edges_of(b[:, [1, 0, 3, 2]]),
 }
 
 
