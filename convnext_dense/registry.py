@@ -15,24 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from mmengine.registry import HOOKS as ROOT_HOOKS
-from mmengine.registry import MODELS as ROOT_MODELS
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import OPTIM_WRAPPERS as ROOT_OPTIM_WRAPPERS
-from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
 from convnext_dense.patches import enable
 
 # Stated, since mmengine would search all loaded modules to infer it.
 SCOPE = "convnext_dense"
-MODELS = Registry("model", scope=SCOPE, parent=ROOT_MODELS)
-HOOKS = Registry("hook", scope=SCOPE, parent=ROOT_HOOKS)
+MODELS = Registry("model", scope=SCOPE, parent=root.MODELS)
+HOOKS = Registry("hook", scope=SCOPE, parent=root.HOOKS)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    "optimizer wrapper constructor", scope=SCOPE, parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS
+    "optimizer wrapper constructor", scope=SCOPE, parent=root.OPTIM_WRAPPER_CONSTRUCTORS
 )
-OPTIM_WRAPPERS = Registry("optim wrapper", scope=SCOPE, parent=ROOT_OPTIM_WRAPPERS)
-WEIGHT_INITIALIZERS = Registry("weight initializer", scope=SCOPE, parent=ROOT_WEIGHT_INITIALIZERS)
+OPTIM_WRAPPERS = Registry("optim wrapper", scope=SCOPE, parent=root.OPTIM_WRAPPERS)
+WEIGHT_INITIALIZERS = Registry("weight initializer", scope=SCOPE, parent=root.WEIGHT_INITIALIZERS)
 
 
 @dataclass(frozen=True)

@@ -48,32 +48,25 @@ class Ceiling:
     copy_rate: float
 
 
-def measure_ceiling(
-    device: torch.device,
-    dtype: torch.dtype,
-    shapes: list[Shape],
-    stopwatch: Callable[[Callable[[], object], torch.device], float] | None = None,
-) -> Ceiling:
+def measure_ceiling(device: torch.device, dtype: torch.dtype, shapes: list[Shape]) -> Ceiling:
     """Measure the fastest matrix product that is available, and the copy of a large tensor.
 
     Args:
         device: The device.
         dtype: The type of the matrices.
         shapes: (M, K, N) of the network's products. A large square is tried too.
-        stopwatch: Returns the seconds of a call at best; default: :func:`fastest_call`.
     """
-    stopwatch = stopwatch or fastest_call
     effort = EFFORTS[device.type]
     side = effort.side
     best = max(
-        (2 * m * k * n / stopwatch(product, device), operator, (m, k, n))
+        (2 * m * k * n / fastest_call(product, device), operator, (m, k, n))
         for m, k, n in {*shapes, (side, side, side)}
         for operator, product in matrix_products(m, k, n, device, dtype)
     )
     size = effort.copied_bytes
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    copy = stopwatch(lambda: target.copy_(source), device)
+    copy = fastest_call(lambda: target.copy_(source), device)
     return Ceiling(*best, copy_rate=2 * size / copy)
 
 

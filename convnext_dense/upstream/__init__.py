@@ -46,9 +46,8 @@ def install_at_import() -> None:
 def enable(without: Iterable[str] = ()) -> None:
     """Make mmengine and mmdet run on today's torch, in the whole process; safe to repeat.
 
-    Their modules are changed when they are imported, so this function imports none of them. The
-    tools call it, and so do :class:`~convnext_dense.Predictor` and the registries that build a
-    backbone of this package.
+    Their modules are changed when they are imported, so this function imports none of them.
+    :func:`convnext_dense.enable` calls it, and says what else does.
 
     Args:
         without: Names of files in this folder that must change nothing from now on. The environment

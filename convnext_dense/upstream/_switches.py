@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 
 VARIABLE = "CONVNEXT_DENSE_UPSTREAM_OFF"
 # Files of this folder that change something without being called by the user.
@@ -31,13 +31,12 @@ def is_off(name: str) -> bool:
     return name in _off or name in _named_by_environment()
 
 
-def switch_off(names: Iterable[str]) -> None:
+def switch_off(names: Collection[str]) -> None:
     """Switch workarounds off for this process, in addition to those in the environment variable.
 
     Raises:
         ValueError: If there is no workaround of a name, here or in the environment variable.
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
     _refuse_unknown(names, "`without`")
     _refuse_unknown(_named_by_environment(), VARIABLE)
     _off.update(names)
@@ -48,7 +47,7 @@ def _named_by_environment() -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def _refuse_unknown(names: Iterable[str], where: str) -> None:
+def _refuse_unknown(names: Collection[str], where: str) -> None:
     for name in names:
         if name not in SWITCHES:
             raise ValueError(f"{where} has no workaround {name!r}: choose {', '.join(SWITCHES)}")

@@ -119,10 +119,8 @@ def test_says_what_a_peer_raises(monkeypatch):
 
 
 def test_weights_are_repeatable_and_reach_every_parameter():
-    first, second = (random_weights("v2_atto", seed) for seed in (0, 0))
+    first, second = (random_weights("v2_atto") for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    other = random_weights("v2_atto", 1)
-    assert not any(torch.equal(first[name], other[name]) for name in first)
     assert all(value.abs().min() >= 0 and value.std() > 0 for value in first.values())
 
 

@@ -25,7 +25,7 @@ def deform_conv_forward(
     **sizes: int,
 ) -> None:
     """Write the convolution of ``input`` (N, C, H, W) into ``output`` (N, C_out, H_out, W_out)."""
-    geometry = _geometry(**sizes)
+    geometry = _geometry(sizes)
     output.copy_(deformable.forward(input, offset, None, weight, geometry))
 
 
@@ -40,7 +40,7 @@ def deform_conv_backward_input(
     **sizes: int,
 ) -> None:
     """Add the gradient of the input to ``gradInput`` and write that of the offset."""
-    geometry = _geometry(**sizes)
+    geometry = _geometry(sizes)
     grads = deformable.backward(gradOutput, input, offset, None, weight, geometry, of_weight=False)
     assert grads.input is not None and grads.offset is not None
     gradInput.add_(grads.input)
@@ -59,7 +59,7 @@ def deform_conv_backward_parameters(
     **sizes: int,
 ) -> None:
     """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
-    geometry = _geometry(**sizes)
+    geometry = _geometry(sizes)
     # The gradient of the weight needs only its shape and type, which the buffer has.
     grads = deformable.backward(
         gradOutput, input, offset, None, gradWeight, geometry, of_samples=False
@@ -68,20 +68,8 @@ def deform_conv_backward_parameters(
     gradWeight.add_(grads.weight, alpha=scale)
 
 
-def _geometry(
-    *,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
-) -> Geometry:
-    return Geometry(
-        (kH, kW), (dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group
+def _geometry(sizes: dict[str, int]) -> Geometry:
+    kernel, stride, padding, dilation = (
+        (sizes[f"{name}H"], sizes[f"{name}W"]) for name in ("k", "d", "pad", "dilation")
     )
+    return Geometry(kernel, stride, padding, dilation, sizes["group"], sizes["deformable_group"])

@@ -31,7 +31,7 @@ def modulated_deform_conv_forward(
     **sizes: int,
 ) -> None:
     """Write the convolution of ``input`` (N, C, H, W) into ``output`` (N, C_out, H_out, W_out)."""
-    geometry = _geometry(**sizes)
+    geometry = _geometry(sizes)
     size = output.shape[-2:]
     output.copy_(
         deformable.forward(input, _as_read(offset, size), _as_read(mask, size), weight, geometry)
@@ -59,7 +59,7 @@ def modulated_deform_conv_backward(
     **sizes: int,
 ) -> None:
     """Write the gradients of ``offset`` and ``mask``; add the others to their buffers."""
-    geometry = _geometry(**sizes)
+    geometry = _geometry(sizes)
     size = grad_output.shape[-2:]
     grads = deformable.backward(
         grad_output, input, _as_read(offset, size), _as_read(mask, size), weight, geometry
@@ -95,24 +95,8 @@ def _as_read(values: Tensor, size: torch.Size) -> Tensor:
     return values.flatten(1)[:, :number].unflatten(1, (values.shape[1], *size))
 
 
-def _geometry(
-    *,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
-) -> Geometry:
-    return Geometry(
-        (kernel_h, kernel_w),
-        (stride_h, stride_w),
-        (pad_h, pad_w),
-        (dilation_h, dilation_w),
-        group,
-        deformable_group,
+def _geometry(sizes: dict[str, int]) -> Geometry:
+    kernel, stride, padding, dilation = (
+        (sizes[f"{name}_h"], sizes[f"{name}_w"]) for name in ("kernel", "stride", "pad", "dilation")
     )
+    return Geometry(kernel, stride, padding, dilation, sizes["group"], sizes["deformable_group"])

@@ -56,7 +56,8 @@ def roi_align_forward(
         aligned: shift by half a pixel, so that a pixel's value lies at its centre. Otherwise RoIs
             are not shifted and count as one pixel wide and high at least.
     """
-    features = _at_least_float32(input)
+    # Half precision is too coarse for sums.
+    features = input.to(torch.promote_types(input.dtype, torch.float32))
     bins = (aligned_height, aligned_width)
     torchvision = torchvision_ops(input.device)
     if torchvision is not None and pool_mode == AVERAGE:
@@ -105,18 +106,11 @@ def roi_align_backward(
 
     Args:
         grad_output: (R, C, aligned_height, aligned_width).
-        rois: as in the forward pass.
-        argmax_y: as the forward pass wrote it.
-        argmax_x: as the forward pass wrote it.
+        rois: as in the forward pass, like all that is not named here.
+        argmax_y: as the forward pass wrote it, like ``argmax_x``.
         grad_input: (B, C, H, W), written.
-        aligned_height: as in the forward pass, like all that follow.
-        aligned_width: see above.
-        spatial_scale: see above.
-        sampling_ratio: see above.
-        pool_mode: see above.
-        aligned: see above.
     """
-    gradient = _at_least_float32(grad_output)
+    gradient = grad_output.to(torch.promote_types(grad_output.dtype, torch.float32))
     rois = rois.to(gradient.dtype)
     bins = (aligned_height, aligned_width)
     shape = grad_input.shape
@@ -312,8 +306,3 @@ def _spread(
 def _slices(rois: Tensor) -> Iterator[slice]:
     """Return slices that divide RoIs into groups for one sparse matrix each."""
     return (slice(start, start + MOST_ROIS) for start in range(0, len(rois), MOST_ROIS))
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or float64, since half precision is too coarse for sums."""
-    return tensor if tensor.dtype == torch.double else tensor.float()

@@ -65,9 +65,8 @@ def roi_pool_backward(
         rois: as in the forward pass.
         argmax: as the forward pass wrote it.
         grad_input: (B, C, H, W), written.
-        pooled_height: unused, as is all that follows: ``argmax`` says enough.
-        pooled_width: unused.
-        spatial_scale: unused.
+
+    The others are not used: ``argmax`` says enough.
     """
     _, channels, height, width = grad_input.shape
     plane = rois[:, :1].long() * channels + torch.arange(channels, device=rois.device)
