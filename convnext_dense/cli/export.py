@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from convnext_dense_runtime.metadata import Metadata
 
 INSPECT = "inspect"
+# Flags that say what is written, and how.
+WRITING = ("out", "format", "size", "verify", "int8", "accuracy")
 # Written here once more, since reading flags must not import what the formats need.
 NAMES = ("onnx", "openvino")
 
@@ -76,6 +78,9 @@ def export_command(args: argparse.Namespace) -> None:
         OSError: If the file could not be written.
     """
     if args.config == INSPECT:
+        given = [name for name in WRITING if getattr(args, name)]
+        if given:
+            raise ValueError(f"--{given[0]} has no meaning after inspect, which writes nothing")
         from convnext_dense_runtime.model_file import read_metadata
 
         show_facts(facts(read_metadata(args.checkpoint)))

@@ -19,6 +19,19 @@ ALIKE = 2.0
 _PARTS = 8  # per axis
 
 
+def check_number(paths: Sequence[str]) -> None:
+    """Refuse too few pictures.
+
+    Raises:
+        ValueError: If they are fewer than ``LEAST``.
+    """
+    if len(paths) < LEAST:
+        raise ValueError(
+            f"`int8` names {len(paths)} calibration picture{'s' if len(paths) > 1 else ''}, "
+            f"too few: give {LEAST} or more, best some dozens of the training pictures"
+        )
+
+
 class Calibration:
     """Pictures as a model takes them, which may be iterated over several times.
 
@@ -34,11 +47,7 @@ class Calibration:
     """
 
     def __init__(self, model: Model, paths: Sequence[str]) -> None:
-        if len(paths) < LEAST:
-            raise ValueError(
-                f"`int8` names {len(paths)} calibration picture{'s' if len(paths) > 1 else ''}, "
-                f"too few: give {LEAST} or more, best some dozens of the training pictures"
-            )
+        check_number(paths)
         self.model = model
         number = min(len(paths), MOST)
         self.paths = [paths[i * len(paths) // number] for i in range(number)]

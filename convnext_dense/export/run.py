@@ -15,7 +15,7 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.export.accuracy import Loss, check_test, measure_loss
 from convnext_dense.export.agreement import agreement
-from convnext_dense.export.calibration import Calibration
+from convnext_dense.export.calibration import Calibration, check_number
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
 from convnext_dense.export.formats import FORMATS, ONNX, Format, choose_format
@@ -94,9 +94,9 @@ def export(
     enable()
     out = Path(out)
     form = FORMATS[choose_format(out, format)]
-    for file in form.files(out):
-        ensure_writable(file)
     form.check_installed(int8=bool(int8))
+    if int8:
+        check_number(int8)
     cfg = plan_run(RunOptions(config), PREDICT).config
     refuse(cfg)
     if accuracy:
@@ -104,6 +104,8 @@ def export(
     tell("loading the model")
     model, meta = build_model(cfg, str(checkpoint), torch.device("cpu"), score=0.0)
     metadata = describe(cfg, model, str(checkpoint), meta, size)
+    for file in form.files(out):  # makes its folder, so what is wrong above is said before
+        ensure_writable(file)
     graph = make_graph(model)
     image = torch.from_numpy(generate(traced_size(metadata), len(metadata.channels), seed=0))
     with tempfile.TemporaryDirectory() as folder, _named(metadata.model):
