@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.registry import MODELS, DefaultScope
+from random_weights import settle_norms, spread_weights
 
-from convnext_dense.benchmark.random_weights import settle_norms, spread_weights
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, plan_run
 from convnext_dense.export.calibration import Calibration
@@ -65,10 +65,8 @@ def build(name: str) -> tuple[Graph, tuple[int, int]]:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     spread_weights(model)
-    graph = make_graph(model)
-    # Two pictures: the norm of a map that is pooled to one pixel has no variance in one alone.
-    pictures = [graph.prepare(torch.from_numpy(generate(SMALL, 3, seed)))[0] for seed in range(2)]
-    settle_norms(model, torch.cat(pictures))
+    graph = make_graph(model.eval())
+    settle_norms(graph, torch.from_numpy(generate(SMALL, 3, seed=0)))
     model.dataset_meta = dict(classes=("thing",), palette=None)
     return graph, size
 

@@ -128,7 +128,7 @@ OWN_FLAGS: dict[str, dict[str, Shown]] = {
 }
 # A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.
 _NAMED = re.compile(
-    r"""`([A-Za-z_]+)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`"""
+    r"""`([A-Za-z_][A-Za-z_0-9]*)(?:=((?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[^`'"\n])+))?`"""
 )
 _own: dict[str, Shown] = {}
 

@@ -106,11 +106,11 @@ def infer_command(args: argparse.Namespace) -> None:
             f"{args.checkpoint} is an exported model: it needs no {args.config} before it"
         )
     pictures = find_pictures(inputs, leave_out=[Path(args.out) / kind for kind in KINDS])
-    ensure_folder(args.out)
 
     from convnext_dense_runtime.threads import map_in_threads
 
     predictor, palette = (_open_exported if exported else _open_checkpoint)(args)
+    ensure_folder(args.out)
     saver = Saver(args.out, kinds, predictor.classes, palette)
     unread = []
 

@@ -91,7 +91,7 @@ class Model:
             raise ValueError(f"`score` is at least 0 and below 1, got {score}")
         path = Path(file)
         self._network = open_network(path, device, providers, backend, threads)
-        self.metadata = Metadata.from_json(self._network.text, str(path))
+        self.metadata = self._network.metadata
         _check_graph(self._network.shape, self._network.outputs, self.metadata, path)
         self.batch_size = batch_size if self._network.shape[0] is None else 1
         self.score = score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,9 @@ def read_openvino(path: Path) -> Any:  # noqa: ANN401  of a library that need no
     try:
         return openvino.Core().read_model(str(path))
     except Exception as error:  # its errors have no class in common
-        raise ValueError(f"{path}: OpenVINO cannot read it: {shortened(error)}") from error
+        # What stands before is where in its sources a check failed.
+        reason = re.sub(r"^Exception from .* failed at \S+: ", "", shortened(error))
+        raise ValueError(f"{path}: OpenVINO cannot read it: {reason}") from error
 
 
 def openvino_metadata(model: Any) -> str | None:  # noqa: ANN401  see above

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.model_file import (
     OPENVINO,
     check_model_file,
@@ -41,13 +42,13 @@ class Network(Protocol):
     """The graph of a model, ready to run.
 
     Attributes:
-        text: The JSON of its metadata, or None if it has none.
+        metadata: What the file says about itself.
         shape: Of the input, with None where it is free.
         outputs: Their names.
         runs_on: What runs it, for people.
     """
 
-    text: str | None
+    metadata: Metadata
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
     runs_on: str
@@ -102,7 +103,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, providers: list | None, threads: int | None) -> None:
-        self.text = read_onnx_metadata(path)
+        # First, since a file that is not ours may be one that ONNX Runtime cannot load either.
+        self.metadata = Metadata.from_json(read_onnx_metadata(path), str(path))
         onnxruntime = import_backend("onnxruntime")
         there = onnxruntime.get_available_providers()
         if providers is None:
@@ -152,7 +154,8 @@ class OpenVinoNetwork:
         openvino = import_backend("openvino")
         model = read_openvino(path)
         is_openvino = path.suffix.lower() == OPENVINO
-        self.text = openvino_metadata(model) if is_openvino else read_onnx_metadata(path)
+        text = openvino_metadata(model) if is_openvino else read_onnx_metadata(path)
+        self.metadata = Metadata.from_json(text, str(path))
         core = openvino.Core()
         name = (device or "cpu").upper().replace(":", ".")
         if name.partition(".")[0] not in (*core.available_devices, "AUTO"):

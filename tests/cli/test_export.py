@@ -57,6 +57,20 @@ def test_flags_that_make_no_sense(cli, detector, tmp_path, argv, complaint):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+def test_what_is_wrong_is_said_before_a_folder_is_made(cli, detector, shapes, tmp_path):
+    few = str(next((shapes / "val").iterdir()))
+    out = ["-o", "new/model.onnx"]
+    said = cli.refused("export", [*detector, *out, "--int8", few])
+    assert "--int8 names 1 calibration picture, too few" in said
+    assert "no checkpoint 'none.pth'" in cli.refused("export", [detector[0], "none.pth", *out])
+    assert not list(tmp_path.iterdir())
+
+
+def test_inspect_takes_no_flags_of_what_is_written(cli):
+    said = cli.refused("export", ["inspect", "model.onnx", "--int8", "pictures"])
+    assert "--int8 has no meaning after inspect" in said
+
+
 def test_accuracy_without_data(cli, detector, tmp_path):
     config, checkpoint = detector
     lost = tmp_path / "lost.py"

@@ -159,6 +159,13 @@ def test_what_infer_refuses(cli, detector, shapes, flags):
     assert f"{flags[0]} cannot change" in cli.refused("infer", argv)
 
 
+def test_a_model_that_cannot_be_used_leaves_no_folder(cli, shapes, tmp_path):
+    (tmp_path / "cut.onnx").write_bytes(b"cut")
+    said = cli.refused("infer", ["cut.onnx", str(shapes / "val"), "-o", "found"])
+    assert "cut.onnx is damaged, cut off, or no ONNX file" in said
+    assert not Path("found").exists()
+
+
 def test_an_exported_model_stands_alone(cli, trained, detector, shapes):
     argv = [saved_config(trained, "det"), str(detector), str(shapes / "val")]
     assert "it needs no" in cli.refused("infer", argv)

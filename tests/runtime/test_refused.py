@@ -160,6 +160,14 @@ def test_files_that_are_no_models(tmp_path, detector_file):
     assert refusal(Model, "none.onnx") == "there is no model none.onnx"
 
 
+def test_a_model_of_others_that_cannot_be_loaded_either(tmp_path):
+    helper = onnx.helper
+    value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Unheard", ["x"], ["y"])], "g", [value], [value])
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    assert "that convnext-dense did not export" in refusal(Model, tmp_path / "model.onnx")
+
+
 def test_facts_that_do_not_fit_the_graph(tmp_path, found, weights, noise):
     def lies(facts, make=segmenter, *args, **kwargs):
         file = make(tmp_path / "m.onnx", *(args or (() if kwargs else (weights,))), facts, **kwargs)
@@ -246,6 +254,9 @@ def test_openvino_files(tmp_path, weights):
     assert "that convnext-dense did not export" in refusal(Model, tmp_path / "m.xml")
     said = refusal(Model, tmp_path / "m.xml", backend="onnxruntime")
     assert "`backend='openvino'` runs it" in said
+    (tmp_path / "m.bin").write_bytes((tmp_path / "m.bin").read_bytes()[:9])
+    said = refusal(Model, tmp_path / "m.xml")
+    assert said.endswith("m.xml: OpenVINO cannot read it: Incorrect weights in bin file!")
     (tmp_path / "m.xml").write_text("<xml")
     assert "OpenVINO cannot read it" in refusal(Model, tmp_path / "m.xml")
     (tmp_path / "m.bin").unlink()
