@@ -4,8 +4,8 @@
 
 Each way ends with the same: a label map, or boxes with pasted masks. The weights are random, but so
 large that the detector finds as much as a trained one: some 4,000 boxes score above its config's
-threshold, of which every way keeps 100. A way that keeps another number ends the comparison. Time is
-the wall's and the process's; where other work shares the cores, the second says more. Ratios are
+threshold, of which every way keeps 100. A way that keeps another number ends the comparison. Time
+is the wall's and the process's; where other work shares the cores, the second says more. Ratios are
 medians over the rounds.
 """
 

@@ -214,8 +214,10 @@ class SegmentorGraph(Graph):
         """Return logits (1, K, H, W)."""
         x, about = self.prepare(image)
         logits = self.model.encode_decode(x, [about])
-        height, width = about["img_shape"]
-        return [logits[:, :, :height, :width]]
+        if padding(self.model.data_preprocessor)[0] > 1:  # else they would only be copied
+            height, width = about["img_shape"]
+            logits = logits[:, :, :height, :width]
+        return [logits]
 
     def reference(self, image: Tensor) -> Segmentation:
         """Return what mmseg finds in a picture (1, C, H, W)."""
