@@ -1,10 +1,16 @@
-"""Find the data sets, evaluators, transforms and heads in a config, at any depth."""
+"""Find the data sets, evaluators, transforms, backbone and heads in a config, at any depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
+
+from convnext_dense.registry import class_of
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 SPLITS = ("train", "val", "test")
 PANOPTIC_HEADS = ("panoptic_head", "panoptic_fusion_head")
@@ -122,6 +128,27 @@ def backbone_owner(model: ConfigDict) -> tuple[str, ConfigDict] | None:
         if isinstance(part, dict) and isinstance(part.get("backbone"), dict):
             return path, part
     return None
+
+
+def find_backbone(model: ConfigDict) -> ConfigDict | None:
+    """Return the backbone that is trained, see :func:`backbone_owner`; None if there is none."""
+    owner = backbone_owner(model)
+    return owner[1]["backbone"] if owner else None
+
+
+def named_class(registry: Registry, node: ConfigDict, scope: str | None) -> Callable | None:
+    """Return what the ``type`` of a dict names in a registry, or is; None if it is not known.
+
+    Args:
+        registry: Such as mmengine's ``DATASETS``.
+        node: The dict. Its ``_scope_`` comes before the scope.
+        scope: The config's default scope.
+    """
+    kind = node.get("type")
+    if isinstance(kind, str):
+        with registry.switch_scope_and_registry(node.get("_scope_") or scope) as scoped:
+            kind = scoped.get(kind)
+    return None if kind is None else class_of(kind)
 
 
 def heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:

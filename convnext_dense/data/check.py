@@ -6,13 +6,14 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import (
     classifying_heads,
     datasets,
+    named_class,
     reads_coco,
     reads_label_maps,
     type_name,
@@ -112,11 +113,7 @@ def build_without_annotations(cfg: Config, key: str, dataset: ConfigDict) -> Bas
     """
     from mmengine.registry import DATASETS
 
-    kind = dataset.type
-    if isinstance(kind, str):
-        scope = dataset.get("_scope_") or cfg.get("default_scope")
-        with DATASETS.switch_scope_and_registry(scope) as registry:
-            kind = registry.get(kind)
+    kind: Any = named_class(DATASETS, dataset, cfg.get("default_scope"))
     if kind is None:
         raise ValueError(f"{key}.type: there is no data set {dataset.type!r}: see custom_imports")
     classes = (dataset.get("metainfo") or {}).get("classes") or kind.METAINFO.get("classes")

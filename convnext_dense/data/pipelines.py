@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config_tree import backbone_owner, classifying_heads, walk
+from convnext_dense.config_tree import classifying_heads, find_backbone, named_class, walk
 from convnext_dense.data.label_maps import IGNORED
 
 LOADERS = ("LoadImageFromFile", "LoadPicture")
@@ -22,9 +22,8 @@ def ignored_label(cfg: Config) -> int:
 
 def model_channels(model: ConfigDict) -> int:
     """Return the number of channels of the pictures that a model takes."""
-    owner = backbone_owner(model.get("module", model))
     # An exported model states it itself.
-    return (owner[1].backbone if owner else model).get("in_channels") or RGB
+    return (find_backbone(model.get("module", model)) or model).get("in_channels") or RGB
 
 
 def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
@@ -37,10 +36,7 @@ def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
     from mmengine.registry import TRANSFORMS
 
     for _, node in walk(pipeline):
-        kind = node.get("type")
-        if isinstance(kind, str):
-            with TRANSFORMS.switch_scope_and_registry(scope) as registry:
-                kind = registry.get(kind)
+        kind = named_class(TRANSFORMS, node, scope)
         if kind and (
             kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
         ):

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from mmengine.registry import MODELS
 
-from convnext_dense.config_tree import type_name, walk
+from convnext_dense.config_tree import named_class, type_name, walk
 from convnext_dense.export.describe import read_pipeline
 from convnext_dense.inference.model import test_dataset
-from convnext_dense.registry import class_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict
@@ -101,8 +100,4 @@ def refuse(cfg: Config) -> None:
 
 def _classes(node: ConfigDict, scope: str | None) -> Iterator[type]:
     """Yield the class of a dict's type, and those that it inherits; none if it is not a model's."""
-    kind = node["type"]
-    if isinstance(kind, str):
-        with MODELS.switch_scope_and_registry(scope) as registry:
-            kind = registry.get(kind)
-    yield from getattr(class_of(kind), "__mro__", ())
+    yield from getattr(named_class(MODELS, node, scope), "__mro__", ())

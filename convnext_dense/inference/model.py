@@ -13,6 +13,8 @@ from torch import nn
 
 from convnext_dense.checkpoints.containers import meta_of, trained_classes
 from convnext_dense.checkpoints.whole_model import parameters_for_model
+from convnext_dense.config.checks.values import check_sections
+from convnext_dense.config_tree import datasets
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.upstream import mmcv_ext
 from convnext_dense.zoo.models import locate_model
@@ -41,8 +43,7 @@ def build_model(
             the config has no model.
         RuntimeError: If the checkpoint is not of this model.
     """
-    if "model" not in cfg:
-        raise ValueError(f"{cfg.filename or 'the config'} has no model: it is a part of a config")
+    check_sections(cfg, ["model"])
     checkpoint = locate_model(checkpoint, cfg.filename or "the config")
     raise_threshold(cfg.model, score)
     scope = cfg.get("default_scope")
@@ -104,15 +105,13 @@ def test_dataset(cfg: Config) -> ConfigDict:
     Raises:
         ValueError: If the config has none.
     """
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset")
-    if not dataset:
+    found = datasets(cfg, "test")
+    if not found:
         raise ValueError(
             f"{cfg.filename or 'the config'} has no test_dataloader: its pipeline is needed to "
             "prepare the pictures"
         )
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    return dataset
+    return found[0][1]
 
 
 def dataset_meta(cfg: Config, checkpoint_meta: dict) -> dict:

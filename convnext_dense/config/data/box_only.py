@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config_tree import evaluators, transforms, type_name, walk
@@ -11,8 +9,6 @@ from convnext_dense.heads.transformers.configs import DETECTOR, HEADS
 
 # RoI heads that work without a mask head.
 _MASK_IS_OPTIONAL = ("StandardRoIHead", "CascadeRoIHead")
-# Keys of transforms that load or read masks.
-_LOADING = ("with_mask", "by_mask")
 
 
 def drop_masks(cfg: Config) -> None:
@@ -29,14 +25,10 @@ def drop_masks(cfg: Config) -> None:
     for _, node in walk(cfg.model.get("data_preprocessor")):
         if "pad_mask" in node:
             node.pad_mask = False
-    for _, transform in transforms(cfg):
-        for key in _LOADING:
-            if transform.get(key):
-                transform[key] = False
-    for split in ("val", "test"):
-        for _, evaluator in evaluators(cfg, split):
-            if "segm" in evaluator.get("metric", ()):
-                evaluator.metric = "bbox"
+    for _, transform, key in _loading_masks(cfg):
+        transform[key] = False
+    for _, evaluator in _measuring_masks(cfg):
+        evaluator.metric = "bbox"
     checkpoint = cfg.get("default_hooks", {}).get("checkpoint", {})
     save_best = checkpoint.get("save_best")
     if isinstance(save_best, str):
@@ -76,19 +68,29 @@ def check_masks(cfg: Config) -> None:
     head = box_head(cfg.model)
     if head is None:
         return
-    for place in _places_of_masks(cfg):
+    places = [f"{path} has {key}=True" for path, _, key in _loading_masks(cfg)]
+    places += [f"{path} measures masks (segm)" for path, _ in _measuring_masks(cfg)]
+    if places:
         raise ValueError(
-            f"{place}, and the head {head} finds boxes alone: use `box_only=True`, or "
+            f"{places[0]}, and the head {head} finds boxes alone: use `box_only=True`, or "
             "model.head.type='mask2former'"
         )
 
 
-def _places_of_masks(cfg: Config) -> Iterator[str]:
-    for path, transform in transforms(cfg):
-        for key in _LOADING:
-            if transform.get(key):
-                yield f"{path} has {key}=True"
-    for split in ("val", "test"):
-        for path, evaluator in evaluators(cfg, split):
-            if "segm" in evaluator.get("metric", ()):
-                yield f"{path} measures masks (segm)"
+def _loading_masks(cfg: Config) -> list[tuple[str, ConfigDict, str]]:
+    """List the transforms that load or read masks, with the keys that make them do so."""
+    return [
+        (path, transform, key)
+        for path, transform in transforms(cfg)
+        for key in ("with_mask", "by_mask")
+        if transform.get(key)
+    ]
+
+
+def _measuring_masks(cfg: Config) -> list[tuple[str, ConfigDict]]:
+    return [
+        (path, evaluator)
+        for split in ("val", "test")
+        for path, evaluator in evaluators(cfg, split)
+        if "segm" in evaluator.get("metric", ())
+    ]

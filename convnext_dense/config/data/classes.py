@@ -14,6 +14,7 @@ from convnext_dense.config_tree import (
     all_datasets,
     classifying_heads,
     heads,
+    named_class,
     reads_label_maps,
     transforms,
     type_name,
@@ -84,11 +85,7 @@ def set_classes(cfg: Config, names: tuple[str, ...]) -> None:
 
 def _default_of(cfg: Config, dataset: ConfigDict, argument: str) -> object:
     """Return the default of an argument of a data set's class, or None if it is not known."""
-    kind = dataset.get("type")
-    if isinstance(kind, str):
-        scope = dataset.get("_scope_") or cfg.get("default_scope")
-        with DATASETS.switch_scope_and_registry(scope) as registry:
-            kind = registry.get(kind)
+    kind = named_class(DATASETS, dataset, cfg.get("default_scope"))
     for cls in getattr(kind, "__mro__", ()):
         parameter = inspect.signature(cls.__init__).parameters.get(argument)
         if parameter is not None:

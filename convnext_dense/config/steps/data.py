@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.config import Config
 
+from convnext_dense.config.checks.values import check_sections
 from convnext_dense.config.data.box_only import drop_masks
 from convnext_dense.config.data.classes import parse_classes, set_classes
 from convnext_dense.config.data.image_size import set_image_size
@@ -99,8 +100,7 @@ def retarget(
         >>> cfg.model.roi_head.mask_head.num_classes, cfg.train_dataloader.batch_size
         (2, 4)
     """
-    if "model" not in cfg:
-        raise ValueError(f"{cfg.filename or 'the config'} has no model: it is a part of a config")
+    check_sections(cfg, ["model"])
     cfg = copy.deepcopy(cfg)
     if data_root is not None:
         set_data_root(cfg, data_root)

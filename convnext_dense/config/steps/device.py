@@ -9,6 +9,7 @@ import torch
 from mmengine.config import ConfigDict
 
 from convnext_dense.config.state import Plan
+from convnext_dense.config_tree import walk
 from convnext_dense.upstream.cpu_distributed import wrapper_without_device
 
 BACKEND = "env_cfg.dist_cfg.backend"
@@ -85,17 +86,13 @@ def check_launch(launcher: str) -> None:
         )
 
 
-def replace_sync_bn(cfg: ConfigDict | list) -> bool:
+def replace_sync_bn(model: ConfigDict) -> bool:
     """Turn every SyncBN of a model's config into BN, and return whether there was one.
 
     Args:
-        cfg: Changed in place.
+        model: Changed in place.
     """
-    if isinstance(cfg, (list, tuple)):
-        return sum(replace_sync_bn(item) for item in cfg) > 0
-    if not isinstance(cfg, dict):
-        return False
-    found = cfg.get("type") == "SyncBN"
-    if found:
-        cfg["type"] = "BN"
-    return sum(replace_sync_bn(value) for value in cfg.values()) + found > 0
+    found = [node for _, node in walk(model) if node.get("type") == "SyncBN"]
+    for node in found:
+        node["type"] = "BN"
+    return bool(found)

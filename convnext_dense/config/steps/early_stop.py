@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
+from convnext_dense.config.shared_parts import checkpoint_hook, custom_hooks
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, evaluators, type_name
 from convnext_dense.text import many
@@ -19,20 +20,17 @@ def set_early_stop(plan: Plan) -> Plan:
     saved by mIoU, or what stands in its place, or by the first figure of the validation.
 
     Raises:
-        ValueError: If the number is below 1, or the config validates nothing or saves nothing.
+        ValueError: If the config validates nothing or saves nothing.
     """
     patience = plan.options.early_stop
     if patience is None:
         return plan
-    if patience < 1:
-        raise ValueError(f"`early_stop` is at least 1, got {patience}")
     cfg = plan.copy_config()
     if not (cfg.get("val_cfg") and datasets(cfg, "val") and cfg.get("val_evaluator")):
         raise ValueError("`early_stop` counts validations, but the config has none")
     notes = _save_best(cfg)
-    hooks = list(cfg.get("custom_hooks") or ())
-    kept = [hook for hook in hooks if type_name(hook) not in _REPLACED]
-    if len(kept) < len(hooks):
+    kept = custom_hooks(cfg, without=_REPLACED)
+    if len(kept) < len(custom_hooks(cfg)):
         notes.append("`early_stop` replaces the config's EarlyStoppingHook")
     cfg.custom_hooks = [*kept, dict(type=HOOK, patience=patience)]
     return plan.changed(
@@ -45,8 +43,7 @@ def set_early_stop(plan: Plan) -> Plan:
 
 def _save_best(cfg: Config) -> list[str]:
     """Let the checkpoint hook save the best, and return a note if it did not."""
-    hooks = cfg.get("default_hooks") or {}
-    hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
+    hook = checkpoint_hook(cfg)
     if hook is None:
         raise ValueError("`early_stop` keeps the best, but default_hooks.checkpoint is None")
     if hook.get("save_best"):
@@ -54,7 +51,8 @@ def _save_best(cfg: Config) -> list[str]:
     # Its first figure is the accuracy of all pixels, which says little.
     of_maps = [node for _, node in evaluators(cfg, "val") if type_name(node) == "IoUMetric"]
     save_best = of_maps[0].get("iou_metrics", ["mIoU"])[0] if of_maps else "auto"
-    cfg.default_hooks = dict(hooks, checkpoint=dict(hook, save_best=save_best, rule="greater"))
+    hook = dict(hook, save_best=save_best, rule="greater")
+    cfg.default_hooks = dict(cfg.get("default_hooks") or {}, checkpoint=hook)
     return [
         "`early_stop`: the config saves no best checkpoint; this run does, the higher the better"
     ]

@@ -12,7 +12,7 @@ from convnext_dense.config.checks.signatures import arguments_of_type
 from convnext_dense.config.options import ALL
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_weights
-from convnext_dense.config_tree import backbone_owner
+from convnext_dense.config_tree import find_backbone
 from convnext_dense.patches import enable
 
 _KEY = "frozen_stages"
@@ -32,10 +32,9 @@ def set_freeze(plan: Plan) -> Plan:
     if asked != ALL and type(asked) is not int:
         raise ValueError(f"`freeze` is a number of stages or {ALL!r}, got {asked!r}")
     cfg = plan.copy_config()
-    owner = backbone_owner(cfg.model)
-    if owner is None:
+    backbone = find_backbone(cfg.model)
+    if backbone is None:
         raise ValueError(f"`freeze`: the model {cfg.model.get('type')} has no key backbone")
-    backbone = owner[1]["backbone"]
     known = arguments_of_type(backbone.type, backbone.get("_scope_") or cfg.get("default_scope"))
     if known is not None and not known.is_open and _KEY not in known.names:
         raise ValueError(f"`freeze`: the backbone {backbone.type} has no {_KEY}")

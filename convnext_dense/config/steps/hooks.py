@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from convnext_dense.config.shared_parts import GUARDS
+from convnext_dense.config.shared_parts import GUARDS, checkpoint_hook, custom_hooks
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_weights
 from convnext_dense.config_tree import type_name
@@ -17,8 +17,7 @@ def add_hooks(plan: Plan) -> Plan:
     arguments = {"RunIdentityHook": dict(weights=initial_weights(cfg))}
     guards = [dict(type=name, **arguments.get(name, {})) for name in GUARDS]
     # The config that an earlier run saved has the hooks of that run.
-    hooks = [hook for hook in cfg.get("custom_hooks") or () if type_name(hook) not in GUARDS]
-    cfg.custom_hooks = [*guards, *hooks]
+    cfg.custom_hooks = [*guards, *custom_hooks(cfg, without=GUARDS)]
     _set_checkpoint_hook(cfg)
     _import_ours(cfg)
     if "train_dataloader" in cfg:
@@ -29,7 +28,7 @@ def add_hooks(plan: Plan) -> Plan:
 
 def _average(cfg: Config) -> list[str]:
     """Add a hook that averages the weights, unless the config has one: two would conflict."""
-    hooks = cfg.get("custom_hooks") or []
+    hooks = custom_hooks(cfg)
     if any(type_name(hook) == "EMAHook" for hook in hooks):
         return ["`ema`: the config has an EMAHook, which stays as it is"]
     # Its momentum starts low, so that a short run does not average its random start.
@@ -40,14 +39,12 @@ def _average(cfg: Config) -> list[str]:
 
 def _set_checkpoint_hook(cfg: Config) -> None:
     """Write checkpoints completely or not at all, and delete old ones last."""
-    hooks = cfg.get("default_hooks") or {}
-    # A missing hook means mmengine's default, but None means that nothing is saved.
-    hook = hooks.get("checkpoint", dict(type="CheckpointHook", interval=1))
+    hook = checkpoint_hook(cfg)
     if hook is not None:
         hook = dict(backend_args=dict(backend="atomic")) | hook
         if type_name(hook) == "CheckpointHook":
             hook["type"] = "DurableCheckpointHook"
-        cfg.default_hooks = dict(hooks, checkpoint=hook)
+        cfg.default_hooks = dict(cfg.get("default_hooks") or {}, checkpoint=hook)
 
 
 def _import_ours(cfg: Config) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, METRICS, Registry
 
+from convnext_dense.config.shared_parts import custom_hooks
 from convnext_dense.config.state import Plan
-from convnext_dense.config_tree import datasets, evaluators, type_name
+from convnext_dense.config_tree import datasets, evaluators, named_class
 
 # Restricts the truth of the metrics to the images that are left; see convnext_dense.evaluation.
 HOOK = "LimitedTruthHook"
@@ -24,14 +25,12 @@ def set_limit(plan: Plan) -> Plan:
     same images.
 
     Raises:
-        ValueError: If the limit is below 1, there is no data set or one of videos, or a metric
-            evaluates all images of its file.
+        ValueError: If there is no data set or one of videos, or a metric evaluates all images of
+            its file.
     """
     limit = plan.options.limit
     if limit is None:
         return plan
-    if limit < 1:
-        raise ValueError(f"`limit` is at least 1, got {limit}")
     cfg = plan.copy_config()
     splits = [split for split in plan.splits if datasets(cfg, split)]
     if not splits:
@@ -46,9 +45,8 @@ def set_limit(plan: Plan) -> Plan:
     with_files = [found for split in splits for found in _with_file(cfg, split)]
     for key, evaluator in with_files:
         _require_restrictable(cfg, key, evaluator)
-    hooks = list(cfg.get("custom_hooks") or ())
-    if with_files and not any(type_name(hook) == HOOK for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type=HOOK)]
+    if with_files:
+        cfg.custom_hooks = [*custom_hooks(cfg, without=[HOOK]), dict(type=HOOK)]
     several = any(len(datasets(cfg, split)) > 1 for split in splits)
     shared = ", shared among their data sets" if several else ""
     return plan.changed(
@@ -72,11 +70,7 @@ def _with_file(cfg: Config, split: str) -> Iterator[tuple[str, ConfigDict]]:
 
 def _classes(cfg: Config, registry: Registry, node: ConfigDict) -> set[str]:
     """Return the names of the class that a dict is for, and of its bases; empty if unknown."""
-    kind = node.get("type")
-    if isinstance(kind, str):
-        scope = node.get("_scope_") or cfg.get("default_scope")
-        with registry.switch_scope_and_registry(scope) as scoped:
-            kind = scoped.get(kind)
+    kind = named_class(registry, node, cfg.get("default_scope"))
     return {base.__name__ for base in getattr(kind, "__mro__", ())}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convnext_dense.config.state import Plan
-from convnext_dense.config_tree import type_name
+from convnext_dense.config_tree import datasets, type_name
 
 
 def set_tta(plan: Plan) -> Plan:
@@ -23,16 +23,15 @@ def set_tta(plan: Plan) -> Plan:
             "`tta` needs tta_model and tta_pipeline in the config; the UperNet recipes have them, "
             "the detectors are published without"
         )
-    dataset = cfg.test_dataloader.dataset
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    test_scale = next(step.scale for step in dataset.pipeline if type_name(step) == "Resize")
+    tested = [dataset for _, dataset in datasets(cfg, "test")]
+    test_scale = next(step.scale for step in tested[0].pipeline if type_name(step) == "Resize")
     for step in cfg.tta_pipeline:
         for choices in step.get("transforms", ()):
             for choice in choices:
                 if type_name(choice) == "Resize" and "scale_factor" in choice:
                     ratio = choice.pop("scale_factor")
                     choice.scale = tuple(int(side * ratio) for side in test_scale)
-    dataset.pipeline = cfg.tta_pipeline
+    for dataset in tested:
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)
     return plan.changed(cfg)

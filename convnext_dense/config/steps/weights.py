@@ -17,15 +17,16 @@ from convnext_dense.checkpoints.source import is_remote, read_source
 from convnext_dense.config.options import NONE
 from convnext_dense.config.shared_parts import set_initial_weights
 from convnext_dense.config.state import Plan
-from convnext_dense.config_tree import backbone_owner, type_name
+from convnext_dense.config_tree import backbone_owner, find_backbone, type_name
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.new_backbone import find_new_backbone
 from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
+from convnext_dense.text import nearest_first
 from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.models import MODELS, fine_tuned_model
-from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
+from convnext_dense.zoo.weights import WEIGHTS, published_weights
 
 # The backbones whose ``init_cfg`` takes options of ``load_weights``.
 OURS = ("ConvNeXt", "ResNetToConvNeXt")
@@ -71,7 +72,7 @@ def set_weights(plan: Plan) -> Plan:
     notes = []
     weights = plan.options.weights
     if weights is not None:
-        backbone = find_backbone(cfg)
+        backbone = find_backbone(cfg.model)
         if backbone is None:
             raise ValueError(f"`weights`: the model {cfg.model.get('type')} has no key backbone")
         if weights == NONE:
@@ -84,7 +85,7 @@ def set_weights(plan: Plan) -> Plan:
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
             message = f"`weights={weights!r}`: there is no such file"
             if not Path(weights).suffix and Path(weights).name == weights:
-                names = nearest_first(weights)
+                names = ", ".join(nearest_first(weights, WEIGHTS))
                 message += f", and no published weights of that name, which are {names}"
             raise FileNotFoundError(message)
         arch = backbone.get("arch", "tiny")
@@ -116,12 +117,6 @@ def _follow(cfg: Config, weights: str, asked: Mapping[str, object]) -> tuple[Con
         if change.path in asked:
             return cfg, [f"{change.path} stays as it was set; the weights expect {change.new}"]
     return Config(edits.cfg, filename=cfg.filename), list(map(str, edits.changes))
-
-
-def find_backbone(cfg: Config) -> ConfigDict | None:
-    """Return the backbone of a model, or of the detector inside it, or None."""
-    owner = backbone_owner(cfg.model)
-    return owner[1]["backbone"] if owner else None
 
 
 def initial_weights(cfg: Config) -> str | None:
@@ -165,7 +160,7 @@ def backbone_arguments(
             )
         weights = published_weights(found, weights)
     if weights not in (None, NONE):
-        before = find_backbone(cfg) if cfg.get("model") else None
+        before = find_backbone(cfg.model) if cfg.get("model") else None
         asked = _weight_options(arguments) or _weight_options(before or {})
         arguments["init_cfg"] = dict(asked, type="Pretrained", checkpoint=weights)
     return arguments
