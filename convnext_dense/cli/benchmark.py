@@ -20,7 +20,7 @@ from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.benchmark import DTYPES, FORMATS, MODES, PEER_NAMES
 from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import add_device_option
 from convnext_dense.cli.output import print_text
@@ -29,8 +29,6 @@ from convnext_dense.limits import MOST_IMAGES, MOST_PIXELS, check_parallel
 
 if TYPE_CHECKING:
     import torch
-    from mmengine.config import Config
-
 
 RECIPES_OWN = "the recipe's"
 BACKBONE = """Measure our backbone beside every installed peer, with equal weights and input.
@@ -82,7 +80,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every command."""
-    use_flags_of("benchmark")
     add_device_option(parser)
     add_number(parser, "--threads", "on a CPU, at most 4 per core; default: torch's own", least=1)
     add_number(
@@ -255,13 +252,17 @@ def benchmark_models(args: argparse.Namespace) -> None:
     from convnext_dense.benchmark.report import models_text, plot_models, write_json
     from convnext_dense.cli.options import run_options
     from convnext_dense.config.plan import MODEL, plan_run
+    from convnext_dense.config.steps.precision import use_float32, use_precision
 
     device = _prepare(args)
     configs = {}
     for name in args.config:
         cfg = plan_run(replace(run_options(args), config=name), MODEL).config
         if args.mode == "train" and "optim_wrapper" in cfg:
-            _set_precision(cfg, args.dtype)
+            if args.dtype == "amp":
+                use_precision(cfg, "bfloat16")
+            else:
+                use_float32(cfg)
         title = title_of(name)
         if title in configs:
             raise ValueError(f"two configs have the name {title}: rename one")
@@ -329,17 +330,6 @@ def _check_compiler(device: torch.device) -> None:
             "--compile needs a C++ compiler on a CPU, and $CXX, g++ and clang++ are all missing: "
             "install one, or leave the flag out"
         )
-
-
-def _set_precision(cfg: Config, dtype: str) -> None:
-    from convnext_dense.config.steps.precision import use_precision
-
-    if dtype == "amp":
-        use_precision(cfg, "bfloat16")
-        return
-    cfg.optim_wrapper.type = "OptimWrapper"
-    for key in ("dtype", "loss_scale", "use_fsdp"):
-        cfg.optim_wrapper.pop(key, None)
 
 
 def _progress_printer(args: argparse.Namespace) -> Callable[[str], None]:

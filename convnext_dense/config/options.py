@@ -17,6 +17,7 @@ NONE = "none"
 
 AMP_DTYPES = ("float16", "bfloat16")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+_LEAST = {"accumulate": 1, "early_stop": 1, "limit": 1, "workers": 0}
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,10 @@ class RunOptions:
             if value not in choices:
                 listed = ", ".join(map(str, choices))
                 raise ValueError(f"`{name}` is one of {listed}, got {value!r}")
-        if self.accumulate is not None and self.accumulate < 1:
-            raise ValueError(f"`accumulate` is at least 1, got {self.accumulate}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"`{name}` is at least {least}, got {value}")
         for name in ("epochs", "iters", "val_every"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):

@@ -55,11 +55,7 @@ def read_config(name: str | Path, import_custom_modules: bool = True) -> Config:
         try:
             return Config.fromfile(path, import_custom_modules=import_custom_modules)
         except ModuleNotFoundError as error:
-            package = error.name or name.partition("::")[0]
-            raise ImportError(
-                f"config {name} needs {package}, which is not installed: "
-                "pip install 'convnext-dense[lite]', or the package itself"
-            ) from error
+            raise _needs(name, error.name or name.partition("::")[0]) from error
         except ImportError as error:
             # mmengine's message lists sys.path; its cause names the missing module.
             raise ImportError(
@@ -189,15 +185,19 @@ def _said(error: BaseException) -> str:
     return f"{kind}: {text}" if text else kind
 
 
+def _needs(name: str, package: str) -> ImportError:
+    return ImportError(
+        f"config {name} needs {package}, which is not installed: "
+        "pip install 'convnext-dense[lite]', or the package itself"
+    )
+
+
 def _installed_config(name: str) -> Path:
     package, _, relative = name.partition("::")
     try:
         configs = Path(get_installed_path(package)) / ".mim" / "configs"
     except (ModuleNotFoundError, ValueError) as error:
-        raise ImportError(
-            f"config {name} needs {package or 'the name of a package'}, which is not installed: "
-            "pip install 'convnext-dense[lite]', or the package itself"
-        ) from error
+        raise _needs(name, package or "the name of a package") from error
     path = configs / relative
     if not path.is_file():
         known = [str(p.relative_to(configs)) for p in configs.rglob("*.py")]

@@ -7,12 +7,12 @@ import netrc
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from convnext_dense.ranks import rank
+from convnext_dense.text import nearest_first
 
 # The project or experiment of a run, unless the tracker's own variable names one.
 PROJECT = "convnext-dense"
@@ -124,8 +124,8 @@ def find_trackers(names: Iterable[str]) -> dict[str, Tracker]:
 
 def _ready(name: str) -> Tracker:
     if name not in TRACKERS:
-        nearest = sorted(TRACKERS, key=lambda one: -SequenceMatcher(None, name, one).ratio())
-        raise ValueError(f"`log={name!r}`: there is no such tracker, take {', '.join(nearest)}")
+        nearest = ", ".join(nearest_first(name, TRACKERS))
+        raise ValueError(f"`log={name!r}`: there is no such tracker, take {nearest}")
     tracker = TRACKERS[name]
     missing = [module for module in tracker.modules if find_spec(module) is None]
     if missing:

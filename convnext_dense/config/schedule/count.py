@@ -29,12 +29,7 @@ def count_images(cfg: Config) -> int:
         FileNotFoundError: If data is missing.
         ValueError: If data cannot be read, or the sampler does not draw each image once.
     """
-    sampler = type_name(cfg.train_dataloader.get("sampler") or {})
-    if sampler not in _EACH_ONCE:
-        raise ValueError(
-            f"train_dataloader.sampler is a {sampler}, whose epochs cannot be counted: give "
-            "the length in iterations, `iters`"
-        )
+    _check_sampler(cfg)
     check_data(cfg, ("train",))
     return len(_build(cfg))
 
@@ -54,12 +49,19 @@ def iterations_if_there(cfg: Config) -> int | None:
     """
     try:
         refuse_untrusted_pickles(cfg)
-        sampler = type_name(cfg.train_dataloader.get("sampler") or {})
-        if sampler not in _EACH_ONCE:
-            return None
+        _check_sampler(cfg)
         return iterations_per_epoch(cfg, len(_build(cfg)))
     except Exception:
         return None
+
+
+def _check_sampler(cfg: Config) -> None:
+    sampler = type_name(cfg.train_dataloader.get("sampler") or {})
+    if sampler not in _EACH_ONCE:
+        raise ValueError(
+            f"train_dataloader.sampler is a {sampler}, whose epochs cannot be counted: give "
+            "the length in iterations, `iters`"
+        )
 
 
 def _build(cfg: Config) -> list:

@@ -8,6 +8,8 @@ from fractions import Fraction
 
 from mmengine.config import Config
 
+from convnext_dense.text import many
+
 # mmengine's value for a scheduler without end.
 ENDLESS = 10**9
 
@@ -25,7 +27,7 @@ class Length:
     by_epoch: bool
 
     def __str__(self) -> str:
-        return f"{self.steps} {'epoch' if self.by_epoch else 'iteration'}{'s'[: self.steps != 1]}"
+        return many(self.steps, "epoch" if self.by_epoch else "iteration")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.schedule.length import ENDLESS, Scaling, nearest
-from convnext_dense.config_tree import type_name
+from convnext_dense.config_tree import type_name, walk
 
 # The kinds of schedulers of mmengine, mmdet and mmseg, with the arguments beside `begin` and `end`
 # that are places in the schedule or spans of it.
@@ -72,18 +72,9 @@ def scale_schedulers(cfg: Config, scaling: Scaling) -> list[str]:
 
 def schedulers(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
     """Yield the schedulers of a config with their dotted keys, also those of several optimizers."""
-    yield from _schedulers(cfg.get("param_scheduler"), "param_scheduler")
-
-
-def _schedulers(node: object, path: str) -> Iterator[tuple[str, ConfigDict]]:
-    if isinstance(node, dict) and "type" in node:
-        yield path, node
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _schedulers(value, f"{path}.{key}")
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _schedulers(value, f"{path}.{index}")
+    for path, node in walk(cfg.get("param_scheduler"), "param_scheduler"):
+        if "type" in node:
+            yield path, node
 
 
 def kind_of(scheduler: ConfigDict) -> str | None:

@@ -1,4 +1,4 @@
-"""Scale what else follows the length of a training: intervals, and stages of hooks and models."""
+"""Change what follows the length of a training: loop, loader, and stages of hooks and models."""
 
 from __future__ import annotations
 
@@ -68,6 +68,21 @@ def scale_loop(cfg: Config, scaling: Scaling) -> None:
             place = max(1, nearest(milestone * scaling.of_epochs)) if milestone else 0
             changes[place] = scaling.interval(interval, by_epoch)  # the last change counts
         loop["dynamic_intervals"] = list(changes.items())
+
+
+def read_endlessly(cfg: Config) -> None:
+    """Make the loader and the log of a config of epochs those of a run that counts iterations.
+
+    A sampler of another kind than mmengine's ``DefaultSampler`` stays, and starts again at its end.
+
+    Args:
+        cfg: Changed in place: ``train_dataloader`` and ``log_processor``.
+    """
+    sampler = cfg.train_dataloader.get("sampler") or {}
+    if type_name(sampler) == "DefaultSampler":
+        endless = {key: sampler[key] for key in ("shuffle", "seed") if key in sampler}
+        cfg.train_dataloader.sampler = dict(type="InfiniteSampler", **endless)
+    cfg.log_processor = dict(cfg.get("log_processor") or {}, by_epoch=False)
 
 
 def scale_hooks(cfg: Config, scaling: Scaling) -> list[str]:

@@ -43,15 +43,13 @@ def set_batch(plan: Plan) -> Plan:
             f"`auto_scale_lr`: {per_step} images per optimizer step make of `lr={asked.lr:g}` "
             f"{asked.lr * scale:g}, since it counts for {base} images"
         )
-    if accumulate == 1:
-        return plan.changed(cfg, *notes)
-    return plan.changed(
-        cfg,
-        *notes,
-        f"`accumulate={accumulate}`: {per_step} images per optimizer step at learning rate "
-        f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a "
-        "resume is exact where checkpoints fall on whole steps",
-    )
+    if accumulate != 1:
+        notes.append(
+            f"`accumulate={accumulate}`: {per_step} images per optimizer step at learning rate "
+            f"{cfg.optim_wrapper.optimizer.lr * scale:g}; schedules still count iterations, and a "
+            "resume is exact where checkpoints fall on whole steps"
+        )
+    return plan.changed(cfg, *notes)
 
 
 def _require_processes(cfg: Config) -> None:

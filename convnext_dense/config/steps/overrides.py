@@ -20,12 +20,11 @@ def set_overrides(plan: Plan) -> Plan:
     options = dict(plan.options.cfg_options)
     try:
         check_keys(cfg, options, plan.options.force_keys)
-    except UnknownKeyError as error:
-        raise ValueError(
-            f"`cfg_options`: {error}. `force_keys={error.key!r}` sets it anyway"
-        ) from error
     except ValueError as error:
-        raise ValueError(f"`cfg_options`: {error}") from error
+        remedy = ""
+        if isinstance(error, UnknownKeyError):
+            remedy = f". `force_keys={error.key!r}` sets it anyway"
+        raise ValueError(f"`cfg_options`: {error}{remedy}") from error
     replaced = {key: copy.deepcopy(value_at(cfg._cfg_dict, key)) for key in options}
     cfg.merge_from_dict(options)
     if "model" in cfg:

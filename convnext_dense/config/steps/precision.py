@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from convnext_dense.config.state import Plan
 
@@ -31,8 +31,7 @@ def use_precision(cfg: Config, amp: str | None) -> list[str]:
             wrapper.dtype = amp
         return []
     was_amp = wrapper.get("type") == "AmpOptimWrapper"
-    for key in ("dtype", "loss_scale", "use_fsdp"):
-        wrapper.pop(key, None)
+    _drop_settings_of_amp(wrapper)
     if amp:
         wrapper.type = "CpuAmpOptimWrapper"
         if amp == "float16":
@@ -41,3 +40,14 @@ def use_precision(cfg: Config, amp: str | None) -> list[str]:
         wrapper.type = "OptimWrapper"
         return ["no CUDA: training in float32 (the recipe says mixed precision; see `amp`)"]
     return []
+
+
+def use_float32(cfg: Config) -> None:
+    """Let a config compute in float32 on any device; its ``optim_wrapper`` is changed in place."""
+    cfg.optim_wrapper.type = "OptimWrapper"
+    _drop_settings_of_amp(cfg.optim_wrapper)
+
+
+def _drop_settings_of_amp(wrapper: ConfigDict) -> None:
+    for key in ("dtype", "loss_scale", "use_fsdp"):
+        wrapper.pop(key, None)

@@ -17,10 +17,7 @@ def read_given_config(plan: Plan) -> Plan:
     may need packages that are not installed.
 
     Raises:
-        FileNotFoundError: If there is no such config.
-        ImportError: If it inherits from a package that is not installed.
-        ValueError: If it is not a config.
-        RuntimeError: If its code fails.
+        Exception: As :func:`~convnext_dense.config.read_config.read_config`.
     """
     asked = plan.options
     if isinstance(asked.config, Config):

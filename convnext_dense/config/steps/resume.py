@@ -6,11 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from convnext_dense.checkpoints.latest import (
-    checkpoint_folder,
-    find_latest,
-    latest_checkpoint,
-)
+from convnext_dense.checkpoints.latest import checkpoint_folder, find_latest, latest_checkpoint
 from convnext_dense.checkpoints.resumable import require_resumable
 from convnext_dense.config.options import AUTO
 from convnext_dense.config.state import Plan

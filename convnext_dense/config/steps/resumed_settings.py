@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -30,14 +29,6 @@ _REFUSED = ("model.backbone.init_cfg",)
 _SHOWN = 12
 
 
-class _Trained(NamedTuple):
-    """Information about the training that a checkpoint contains."""
-
-    config: str | None
-    seed: int | None
-    states: list[str]
-
-
 def keep_settings(plan: Plan) -> Plan:
     """Copy the settings that stay in effect after a resume into the config, and report differences.
 
@@ -52,15 +43,15 @@ def keep_settings(plan: Plan) -> Plan:
     checkpoint = plan.checkpoint
     if checkpoint is None or "://" in checkpoint:
         return plan
-    trained = decided_by_rank_0(lambda: _read(checkpoint))
+    config, seed, states = decided_by_rank_0(lambda: _read(checkpoint))
     cfg = plan.copy_config()
     notes: list[str] = []
-    kept = _keep_seed(cfg, trained.seed)
+    kept = _keep_seed(cfg, seed)
     changed: list[str] = []
     try:
-        if not trained.config:
+        if not config:
             raise ValueError(f"{checkpoint} has no meta.cfg")
-        before = Config(parse_plain_config(trained.config, f"{checkpoint}: meta.cfg"))
+        before = Config(parse_plain_config(config, f"{checkpoint}: meta.cfg"))
     except ValueError as error:
         notes.append(
             f"`resume`: settings are not compared: {error}. The learning rate, the schedule and "
@@ -68,7 +59,7 @@ def keep_settings(plan: Plan) -> Plan:
         )
     else:
         _refuse_other_length(plan, before)
-        roots = [key for state in trained.states for key in _KEPT[state]]
+        roots = [key for state in states for key in _KEPT[state]]
         for change in config_differences([before, config_of_runner(plan.changed(cfg))]):
             was, asked = change.values
             for key in change.keys:
@@ -103,10 +94,11 @@ def _refuse_other_length(plan: Plan, before: Config) -> None:
         )
 
 
-def _read(checkpoint: str) -> _Trained:
+def _read(checkpoint: str) -> tuple[str | None, int | None, list[str]]:
+    """Return the config and the seed that a checkpoint was trained with, and what states it has."""
     content = require_resumable(checkpoint)
     config, seed = (content["meta"].get(key) for key in ("cfg", "seed"))
-    return _Trained(
+    return (
         config if isinstance(config, str) else None,
         seed if isinstance(seed, int) else None,
         [state for state in _KEPT if state in content],

@@ -17,12 +17,12 @@ from convnext_dense.config.schedule.count import (
     iterations_per_epoch,
 )
 from convnext_dense.config.schedule.length import Length, Scaling, read_length
-from convnext_dense.config.schedule.loader import read_endlessly
 from convnext_dense.config.schedule.schedulers import scale_schedulers
 from convnext_dense.config.schedule.stages import (
     CHECKPOINT_HOOKS,
     OF_MODELS,
     hooks,
+    read_endlessly,
     scale_hooks,
     scale_loop,
     scale_model,

@@ -23,10 +23,9 @@ from convnext_dense.swap.new_backbone import find_new_backbone
 from convnext_dense.swap.normalisation import update_normalisation
 from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
-from convnext_dense.text import nearest_first
 from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.models import MODELS, fine_tuned_model
-from convnext_dense.zoo.weights import WEIGHTS, published_weights
+from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
 
 # The backbones whose ``init_cfg`` takes options of ``load_weights``.
 OURS = ("ConvNeXt", "ResNetToConvNeXt")
@@ -85,7 +84,7 @@ def set_weights(plan: Plan) -> Plan:
         elif weights not in WEIGHTS and not is_remote(weights) and not Path(weights).exists():
             message = f"`weights={weights!r}`: there is no such file"
             if not Path(weights).suffix and Path(weights).name == weights:
-                names = ", ".join(nearest_first(weights, WEIGHTS))
+                names = nearest_first(weights)
                 message += f", and no published weights of that name, which are {names}"
             raise FileNotFoundError(message)
         arch = backbone.get("arch", "tiny")

@@ -14,13 +14,11 @@ def set_workers(plan: Plan) -> Plan:
     With 0, settings that need worker processes are switched off, since torch refuses them.
 
     Raises:
-        ValueError: If the number is negative or too high for this machine, or there is no loader.
+        ValueError: If the number is too high for this machine, or there is no loader.
     """
     workers = plan.options.workers
     if workers is None:
         return plan
-    if workers < 0:
-        raise ValueError(f"`workers` is at least 0, got {workers}")
     check_parallel("`workers`", workers)
     cfg = plan.copy_config()
     loaders = [cfg[f"{split}_dataloader"] for split in SPLITS if cfg.get(f"{split}_dataloader")]
