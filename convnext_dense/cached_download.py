@@ -18,12 +18,8 @@ import torch
 from mmengine.dist import barrier, is_main_process
 
 from convnext_dense.download import WEIGHTS, fetch, sha256_of
-from convnext_dense.files import write_error, write_whole
-from convnext_dense.upstream.safe_checkpoint import (
-    RefusedError,
-    is_switched_off,
-    read_checkpoint,
-)
+from convnext_dense.files import as_write_error, write_whole
+from convnext_dense.upstream.safe_checkpoint import RefusedError, is_switched_off, read_checkpoint
 
 if TYPE_CHECKING:
     from torch.serialization import MAP_LOCATION
@@ -108,11 +104,9 @@ def _download(url: str, path: Path, progress: bool) -> None:
         _compare(url, path, record)
         return
     part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
+    with as_write_error(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         held = part.open("ab")
-    except OSError as error:
-        raise write_error(part, error) from error
     with held:
         fcntl.flock(held, fcntl.LOCK_EX)  # another process may be downloading it
         try:

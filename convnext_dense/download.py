@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import http.client
 import re
@@ -20,7 +19,7 @@ from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from convnext_dense.files import write_error
+from convnext_dense.files import as_write_error
 from convnext_dense.version import __version__
 
 # Size limits in bytes. The largest published ConvNeXt has 2.7 GB, or 8 GB with optimizer state.
@@ -127,7 +126,9 @@ def _take_up(url: str, path: Path, origin: Path, limit: int, show: bool) -> None
             size, total = _announced(response, start, path)
             if total is not None and total > limit:
                 raise _TooLargeError
-            with _writing(path), path.open("ab" if size else "wb") as file:
+            # A file that cannot be written is no fault of the connection.
+            writing = as_write_error(path, "the received part is kept")
+            with writing, path.open("ab" if size else "wb") as file:
                 _remember(url, response, origin)
                 bar = _bar(path.name, size, total) if show else contextlib.nullcontext()
                 with bar as advance:
@@ -204,15 +205,6 @@ def _not_of_this_file(path: Path) -> _BrokenOff:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Raise a WriteError if writing fails, since this is not a fault of the connection."""
-    try:
-        yield
-    except OSError as error:
-        raise write_error(path, error, "the received part is kept") from error
-
-
-@contextlib.contextmanager
 def _bar(name: str, done: int, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -221,7 +213,7 @@ def _bar(name: str, done: int, total: int | None) -> Iterator[Callable[[int], No
     columns = text, BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=total, completed=done)
-        yield functools.partial(progress.advance, task)
+        yield partial(progress.advance, task)
 
 
 class _Watch:

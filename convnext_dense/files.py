@@ -59,7 +59,7 @@ def replacing(path: str | os.PathLike[str], remedy: str = WHOLE) -> Iterator[Pat
             part.write_text("{}")
     """
     path = Path(path)
-    with _as_write_error(path, remedy):
+    with as_write_error(path, remedy):
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
             yield path
@@ -92,7 +92,7 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         WriteError: If it could not be written.
     """
     path = Path(path)
-    with _as_write_error(path, "nothing is left of it"):
+    with as_write_error(path, "nothing is left of it"):
         _make_folder(path.absolute().parent)
         with _part_of(path, folder=True) as part:
             yield part
@@ -112,7 +112,7 @@ def unfinished_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         WriteError: If it could not be made, or if the block cannot write a file.
     """
     folder = Path(folder)
-    with _as_write_error(folder, "nothing is left of it"):
+    with as_write_error(folder, "nothing is left of it"):
         _make_folder(folder)
         with _part_of(folder / "work", folder=True) as part:
             yield part
@@ -146,7 +146,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
         WriteError: If it could not be written; the earlier lines stay.
     """
     path = Path(path)
-    with _as_write_error(path, WHOLE):
+    with as_write_error(path):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             size = os.fstat(file).st_size
@@ -171,7 +171,7 @@ def ensure_writable(path: str | os.PathLike[str]) -> None:
         WriteError: If :func:`replacing` could not write it.
     """
     path = Path(path)
-    with _as_write_error(path, WHOLE):
+    with as_write_error(path):
         mode = _mode(path)
         if mode is None or stat.S_ISREG(mode):
             target = Path(os.path.realpath(path))
@@ -187,7 +187,7 @@ def ensure_folder(folder: str | os.PathLike[str]) -> None:
         WriteError: If it could not be made, or no file can be written in it.
     """
     folder = Path(folder)
-    with _as_write_error(folder, WHOLE):
+    with as_write_error(folder):
         _make_folder(folder)
         with _part_of(folder / "file"):
             pass  # deleted, since it is not moved
@@ -299,7 +299,8 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_write_error(path: Path, remedy: str) -> Iterator[None]:
+def as_write_error(path: str | os.PathLike[str], remedy: str = WHOLE) -> Iterator[None]:
+    """Raise each error of the system in the block as that of :func:`write_error`."""
     try:
         yield
     except WriteError:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from convnext_dense.cli.flags import with_flags
-from convnext_dense.files import write_error
+from convnext_dense.files import as_write_error
 from convnext_dense.text import printable
 
 
@@ -35,11 +35,9 @@ def print_text(
         WriteError: If stdout is a file on a full disk, or a program that has ended.
     """
     stream = sys.stderr if error else sys.stdout
-    try:
-        shown = text if lines else with_flags(text)
-        print(printable(shown, lines=lines), end=end, file=stream, flush=True)
-    except OSError as failure:
-        raise write_error("to the standard output", failure) from failure
+    shown = printable(text if lines else with_flags(text), lines=lines)
+    with as_write_error("to the standard output"):
+        print(shown, end=end, file=stream, flush=True)
 
 
 @contextlib.contextmanager

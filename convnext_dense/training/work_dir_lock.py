@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from convnext_dense.files import clear_parts, ensure_folder, write_error
+from convnext_dense.files import as_write_error, clear_parts, ensure_folder
 
 LOCK_FILE = "run.lock"
 # A run renews its lock's time every BEAT seconds. On another host it counts as dead after STALE.
@@ -59,11 +59,9 @@ def lock_work_dir(work_dir: str | Path) -> Iterator[None]:
         _refuse_unseen(file, is_locked, folder, work_dir)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         about = dict(host=socket.gethostname(), process=os.getpid(), since=since)
-        try:
+        with as_write_error(path):
             os.ftruncate(file, 0)
             os.pwrite(file, json.dumps(about).encode(), 0)
-        except OSError as error:
-            raise write_error(path, error) from error
         _held[str(path)] = about
         for below, _, _ in os.walk(folder):
             clear_parts(below)  # no other run is writing to these folders
