@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from convnext_dense.config_tree import value_at
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
 # The type that each key must have. mmengine uses their values without a check.
@@ -50,13 +51,6 @@ def require_resumable(path: str | Path) -> dict[str, Any]:
 def refusal_message(path: str | Path, fault: str) -> str:
     """Return the message that refuses to resume from a checkpoint because of a fault."""
     return f"checkpoint {path} cannot be resumed from: {fault}. {START_NEW_RUN}"
-
-
-def value_at(content: object, key: str) -> object:
-    """Return the value at a dotted key, or None."""
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, Mapping) else None
-    return content
 
 
 def is_count(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 
 from convnext_dense.config.options import RunOptions
-from convnext_dense.config.plan import TEST, Plan, plan_run
+from convnext_dense.config.plan import TEST
 from convnext_dense.config.steps.exported import tests_exported
 from convnext_dense.config.steps.outputs import COCO, DETECTIONS, IOU, SAMPLES, evaluators_of_test
 from convnext_dense.evaluation.beside import KEY as EXPORTED_FROM
@@ -24,9 +24,7 @@ from convnext_dense.files import ensure_folder
 from convnext_dense.ranks import rank
 from convnext_dense.text import one_line
 from convnext_dense.training.observer import RunObserver
-from convnext_dense.training.opening import describe_plan
-from convnext_dense.training.processes import end_with_launcher
-from convnext_dense.training.runner import build_runner, join_run
+from convnext_dense.training.runner import begin_run, build_runner, join_run
 
 # Options that make a test another one than the published one.
 _CHANGING = ("classes", "img_size", "box_only", "backbone", "limit")
@@ -92,12 +90,12 @@ def test(
             predictions were saved; the message says where they are.
         OSError: If the figures or predictions could not be written.
     """
-    if options.launcher == "pytorch":
-        end_with_launcher()
-    plan = plan_run(options, TEST, tell)
-    if observer and rank() == 0:
-        observer.facts(describe_plan(plan))
-    runner = start_test(plan, tell, observer)
+    plan = begin_run(options, TEST, tell, observer)
+    ensure_folder(plan.config.work_dir)
+    plan = join_run(plan, TEST, tell)
+    _register_metrics(plan.config)
+    runner = build_runner(plan, observer)
+    check_output_names(plan.config, runner.test_dataloader.dataset, options.show_dir)
     try:
         metrics = runner.test()
     except Exception as error:
@@ -114,24 +112,6 @@ def test(
         show(tested)
     written = write_figures(plan.config.work_dir, tested.figures, **tested.about)
     return replace(tested, written=written)
-
-
-def start_test(
-    plan: Plan,
-    tell: Callable[[str], None] | None = None,
-    observer: RunObserver | None = None,
-) -> Runner:
-    """Join the processes of a planned test, and build its runner.
-
-    Raises:
-        Exception: As :func:`test`, in all processes.
-    """
-    ensure_folder(plan.config.work_dir)
-    plan = join_run(plan, TEST, tell)
-    _register_metrics(plan.config)
-    runner = build_runner(plan, observer)
-    check_output_names(plan.config, runner.test_dataloader.dataset, plan.options.show_dir)
-    return runner
 
 
 def _register_metrics(cfg: Config) -> None:
@@ -152,22 +132,21 @@ def _tested(options: RunOptions, runner: Runner, metrics: dict[str, float]) -> E
     )
     comparison = None
     if figures is not None:
-        changes = _changes(options)
         comparison = compare_with_published(
             str(config),
             figures,
             tta=options.tta,
             images=images,
-            changes=changes,
+            changes=_changes(options),
             checkpoint=checkpoint,
         )
         if comparison:
-            about["published"] = comparison.as_dict()
+            about["published"] = asdict(comparison)
     beside = None
     if exported:
         beside = figures_of_checkpoint(str(checkpoint), runner.cfg.work_dir, images)
     if beside:
-        about[EXPORTED_FROM] = beside.as_dict()
+        about[EXPORTED_FROM] = asdict(beside)
     kept = prediction_files(benchmarks)
     if kept:
         about["predictions"] = list(map(str, kept))

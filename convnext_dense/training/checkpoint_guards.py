@@ -6,7 +6,7 @@ import logging
 
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from convnext_dense.backbone import ARCHS, ConvNeXt, ResNetToConvNeXt
@@ -17,6 +17,7 @@ from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 from convnext_dense.training.run_state import require_state_of_run
+from convnext_dense.training.runner_facts import is_training
 
 SHOWN = 4
 
@@ -61,7 +62,8 @@ class StrictLoadHook(Hook):
             checkpoint,
             _checkpoint_path(runner),
             resume=runner._resume,
-            reinit_heads=_may_leave_heads(runner),
+            # A test uses the checkpoint as it is.
+            reinit_heads=bool(runner.cfg.get("reinit_heads")) if is_training(runner) else None,
         )
 
 
@@ -145,12 +147,6 @@ class TrainingStateHook(Hook):
         """Compare the state with the run's, if the run is resumed."""
         if runner._resume:
             require_state_of_run(checkpoint, runner, _checkpoint_path(runner))
-
-
-def _may_leave_heads(runner: Runner) -> bool | None:
-    # A test uses the checkpoint as it is. mmengine builds a training's loop before it loads.
-    is_training = isinstance(runner._train_loop, BaseLoop)
-    return bool(runner.cfg.get("reinit_heads")) if is_training else None
 
 
 def _checkpoint_path(runner: Runner) -> str:

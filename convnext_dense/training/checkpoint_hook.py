@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from convnext_dense.files import write_whole
+from convnext_dense.training.runner_facts import is_training
 
 if TYPE_CHECKING:
     from mmengine.fileio import BaseStorageBackend
@@ -87,7 +88,8 @@ class DurableCheckpointHook(CheckpointHook):
 
         A step that a validation makes the last one gets a checkpoint too.
         """
-        is_last = self.save_last and self.interval > 0 and _has_stopped(runner)
+        has_stopped = is_training(runner) and getattr(runner.train_loop, "stop_training", False)
+        is_last = self.save_last and self.interval > 0 and has_stopped
         if self._is_stale or is_last or self._saved_step == self._step(runner) > 0:
             self._is_stale = False
             self._save_current(runner)
@@ -178,12 +180,6 @@ class OwnBestHook(Hook):
                 else:
                     paths = hook.best_ckpt_path_dict
                     hook.best_ckpt_path_dict = {key: _own(hook, paths[key]) for key in paths}
-
-
-def _has_stopped(runner: Runner) -> bool:
-    """Whether a hook has stopped the training."""
-    loop = runner._train_loop
-    return isinstance(loop, BaseLoop) and getattr(loop, "stop_training", False)
 
 
 def _own(hook: CheckpointHook, path: str | None) -> str | None:

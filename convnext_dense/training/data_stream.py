@@ -10,9 +10,10 @@ import numpy as np
 from mmengine.dataset import InfiniteSampler, worker_init_fn
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
-from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner import Runner, set_random_seed
 from torch.utils.data import BatchSampler, DataLoader
+
+from convnext_dense.training.runner_facts import counts_iterations, is_training
 
 if TYPE_CHECKING:
     from mmengine.dataset import DefaultSampler
@@ -57,7 +58,7 @@ class ReproducibleStreamHook(Hook):
                 "one epoch to the next, so a resumed run gets other augmentations than an "
                 "uninterrupted one. Set it to False to resume exactly",
             )
-        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+        if not counts_iterations(runner):
             return
         loader = runner.train_dataloader
         # A batch sampler of another kind may keep samples back for later batches.
@@ -74,12 +75,12 @@ class ReproducibleStreamHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """End the workers of an iteration-based loop, whose stream has no end."""
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
+        if counts_iterations(runner):
             runner.train_loop.dataloader_iterator = None
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed an epoch of epoch-based training."""
-        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+        if not counts_iterations(runner):
             seed = _run_seed(runner)
             _seed_process_and_workers(runner.train_dataloader, seed, runner.epoch)
             sampler = _sampler(runner.train_dataloader)
@@ -89,7 +90,7 @@ class ReproducibleStreamHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Seed a validation during training."""
-        if isinstance(runner._train_loop, BaseLoop):
+        if is_training(runner):
             place = _mix(runner.iter, VALIDATION)
             _seed_process_and_workers(runner.val_dataloader, _run_seed(runner), place)
 
@@ -139,17 +140,12 @@ class _SegmentedBatches:
             return None
         position = self._loop.iter
         start = max([0, *(position - position % n for n in self._intervals), *self.changes])
-        if position == start:
+        if position == start or self._batches is None:
             self._restart(start)
-        elif self._batches is None:
-            # Resumed from a checkpoint that was written with other intervals.
-            self._restart(start)
-            self._skip(position - start)
+            # A checkpoint that was written with other intervals is resumed in between.
+            for _ in range(start, position):
+                next(self._batches)
         return next(self._batches)
-
-    def _skip(self, number: int) -> None:
-        for _ in range(number):
-            next(self._batches)
 
     def _restart(self, place: int) -> None:
         self._batches = None  # ends the old workers first

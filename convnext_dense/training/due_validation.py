@@ -6,9 +6,9 @@ import logging
 
 from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from mmengine.runner.base_loop import BaseLoop
 
 from convnext_dense.training.early_stop import StopWithoutBestHook
+from convnext_dense.training.runner_facts import counts_iterations, is_training, place, reached
 
 # The key of the message hub with the epoch or iteration of the last validation.
 # It does not begin with "val", since mmengine would log it as a figure.
@@ -36,19 +36,19 @@ class DueValidationHook(Hook):
         """Run the validation if it is missing."""
         if not runner._resume or not is_due(runner):
             return
-        if runner.message_hub.runtime_info.get(VALIDATED) == _position(runner.train_loop):
+        if runner.message_hub.runtime_info.get(VALIDATED) == reached(runner):
             return
         runner.logger.log(
             logging.WARNING,
-            f"the validation after {_unit(runner.train_loop)} {_position(runner.train_loop)} runs "
-            "now: the resumed run ended before it was recorded",
+            f"the validation after {place(runner)} runs now: the resumed run ended before it was "
+            "recorded",
         )
         runner.val_loop.run()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Record that this step is validated, for the checkpoints that follow."""
-        if isinstance(runner._train_loop, BaseLoop):
-            runner.message_hub.update_info(VALIDATED, _position(runner.train_loop))
+        if is_training(runner):
+            runner.message_hub.update_info(VALIDATED, reached(runner))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Record the counts of early stopping."""
@@ -82,20 +82,12 @@ def is_due(runner: Runner) -> bool:
     loop = runner.train_loop
     if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop | IterBasedTrainLoop):
         return False
-    position = _position(loop)
+    position = reached(runner)
     if position < max(1, loop.val_begin):
         return False
     loop._decide_current_val_interval()
-    last = loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
+    last = loop.max_iters if counts_iterations(runner) else loop.max_epochs
     return position % loop.val_interval == 0 or position == last
-
-
-def _position(loop: BaseLoop) -> int:
-    return loop.iter if isinstance(loop, IterBasedTrainLoop) else loop.epoch
-
-
-def _unit(loop: BaseLoop) -> str:
-    return "iteration" if isinstance(loop, IterBasedTrainLoop) else "epoch"
 
 
 def _early_stopping(runner: Runner) -> list[EarlyStoppingHook]:

@@ -6,9 +6,10 @@ import logging
 from math import inf
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from convnext_dense.text import many
+from convnext_dense.training.runner_facts import place
 
 
 class StopWithoutBestHook(EarlyStoppingHook):
@@ -41,18 +42,15 @@ class StopWithoutBestHook(EarlyStoppingHook):
         self.best_score, self.wait_count = best, 0 if is_new else self.wait_count + 1
         if self.wait_count < self.patience:
             return
-        loop = runner.train_loop
-        loop.stop_training = True
-        is_counted_in_iterations = isinstance(loop, IterBasedTrainLoop)
-        step = f"iteration {runner.iter}" if is_counted_in_iterations else f"epoch {runner.epoch}"
+        runner.train_loop.stop_training = True
         saver = _saver(runner)
         found = "it has no best"
         if best != -inf:
             found = f"the best, {best:.4g}, is {runner.message_hub.get_info(_key(saver, 'ckpt'))}"
         runner.logger.log(
             logging.WARNING,
-            f"the training stops after {step}: {saver.key_indicators[0]} had no new best in "
-            f"{many(self.wait_count, 'validation')}; {found}",
+            f"the training stops after {place(runner)}: {saver.key_indicators[0]} had no new best "
+            f"in {many(self.wait_count, 'validation')}; {found}",
         )
 
     def _best(self, runner: Runner) -> float:

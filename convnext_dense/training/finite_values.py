@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from convnext_dense.checkpoints.report import listed
+from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.checkpoints.unusable_values import is_finite
 
 # Steps in a row that end a run. One alone may be harmless: loss scaling skips its gradients.
@@ -52,8 +53,8 @@ class FiniteValuesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Remember which buffers are not finite from the beginning."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._allowed = set(_not_finite(dict(model.named_buffers())))
+        buffers = unwrap_model(runner.model).named_buffers()
+        self._allowed = set(_not_finite(dict(buffers)))
 
     def after_train_iter(
         self,
@@ -86,10 +87,9 @@ class FiniteValuesHook(Hook):
             names = _not_finite(checkpoint.get(key, {}))
             names = [name for name in names if name.removeprefix("module.") not in self._allowed]
             if names:
-                more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 raise RuntimeError(
                     f"after iteration {checkpoint['meta']['iter']} the model is not finite, and is "
-                    f"not saved: {', '.join(names[:SHOWN])}{more}"
+                    f"not saved: {listed(names, SHOWN)}"
                     f"{f'; {self._named()} was NaN or infinite' if self._losses else ''}. {REMEDY}"
                 )
 

@@ -25,7 +25,7 @@ from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.ranks import world_size
-from convnext_dense.training.optimizers import optimizers_of
+from convnext_dense.training.runner_facts import optimizers_of
 
 # The part of the free memory that a trial may use: later batches may have more objects.
 USABLE = 0.9

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence, Sized
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.runner import IterBasedTrainLoop, Runner
-from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner import Runner
 from torch import nn
 
 from convnext_dense.backbone import ARCHS, ConvNeXt
@@ -22,8 +21,8 @@ from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_checkpoint
 from convnext_dense.config_tree import is_segmenter, type_name, walk
 from convnext_dense.text import many
-from convnext_dense.training.optimizers import optimizers_of
 from convnext_dense.training.progress import log_file
+from convnext_dense.training.runner_facts import counts_iterations, is_training, optimizers_of
 from convnext_dense.zoo.weights import WEIGHTS
 
 HEAD_WEIGHTS = "TransformersWeights"
@@ -53,9 +52,9 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
         runner: Its loops are built, and nothing has run.
         plan: The plan that it was built from.
     """
-    is_training = isinstance(runner._train_loop, BaseLoop)
+    trains = is_training(runner)
     model = unwrap_model(runner.model)
-    rows = {"model": _model(model, plan.config), "weights": _weights(model, plan, is_training)}
+    rows = {"model": _model(model, plan.config), "weights": _weights(model, plan, trains)}
     loops = {split: getattr(runner, f"{split}_loop") for split in plan.splits}
     data = {split: loop.dataloader.dataset for split, loop in loops.items() if loop is not None}
     # The objects were counted in whole files.
@@ -66,11 +65,11 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
     classes = next((meta["classes"] for meta in metas if meta.get("classes")), ())
     if classes:
         rows["classes"] = f"{len(classes)}: {listed(tuple(classes))}"
-    if is_training:
+    if trains:
         rows["batch"] = _batch(runner)
         rows["length"] = _length(runner)
         rows["optimizer"] = _optimizer(runner)
-    rows["device"] = f"{_device(runner)}, {_precision(runner) if is_training else 'float32'}"
+    rows["device"] = f"{_device(runner)}, {_precision(runner) if trains else 'float32'}"
     rows["log"] = log_file(runner)
     return rows
 
@@ -129,15 +128,15 @@ def _short_side(cfg: Config) -> tuple[int, int] | None:
     return side, round(side * width / height / 32) * 32
 
 
-def _weights(model: nn.Module, plan: Plan, is_training: bool) -> str:
+def _weights(model: nn.Module, plan: Plan, trains: bool) -> str:
     cfg = plan.config
     source = plan.checkpoint or cfg.get("load_from") or plan.options.checkpoint
     if source:
         return f"{source}, {'resumed' if plan.checkpoint else 'a whole model'}"
     source = initial_checkpoint(cfg)
-    if is_training and (head := (cfg.model.get("init_cfg") or {})).get("type") == HEAD_WEIGHTS:
+    if trains and (head := (cfg.model.get("init_cfg") or {})).get("type") == HEAD_WEIGHTS:
         return f"{source or 'random values'}; of the head: {head['checkpoint']}"
-    if not source or not is_training:
+    if not source or not trains:
         return "random values"
     names = {one.source: name for name, files in WEIGHTS.items() for one in files.values()}
     known = f"{names[source]}: " if source in names else ""
@@ -167,7 +166,7 @@ def _batch(runner: Runner) -> str:
 
 def _length(runner: Runner) -> str:
     loop = runner.train_loop
-    if isinstance(loop, IterBasedTrainLoop):
+    if counts_iterations(runner):
         unit, text = "iteration", many(loop.max_iters, "iteration")
     else:
         unit = "epoch"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import CheckpointHook, Hook, LoggerHook
-from mmengine.runner import IterBasedTrainLoop, Runner
-from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner import Runner
 
 from convnext_dense.text import many
 from convnext_dense.training.early_stop import StopWithoutBestHook
@@ -25,6 +24,7 @@ from convnext_dense.training.observer import (
     Step,
     Validation,
 )
+from convnext_dense.training.runner_facts import counts_iterations, is_training, place
 
 # Iterations over which loss and time are averaged, and those between two logs if no hook says so.
 WINDOW = 50
@@ -67,7 +67,9 @@ class ProgressHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Start the clock."""
-        self._start_clock()
+        self._last = time.monotonic()
+
+    before_test = before_train_epoch
 
     def after_train_iter(
         self,
@@ -80,33 +82,28 @@ class ProgressHook(Hook):
         if "train/loss" in runner.message_hub.log_scalars:
             self._losses.append(runner.message_hub.get_scalar("train/loss").current())
         loss = sum(self._losses) / len(self._losses) if self._losses else None
-        epoch = None
-        if not isinstance(runner.train_loop, IterBasedTrainLoop):
-            epoch = runner.epoch + 1, runner.max_epochs
+        epoch = None if counts_iterations(runner) else (runner.epoch + 1, runner.max_epochs)
         self._report(runner, TRAIN, runner.iter, batch_idx, runner.max_iters, epoch, loss)
 
     def before_val(self, runner: Runner) -> None:
         """Start the clock of a validation."""
         self._training_times, self._times = self._times, deque(maxlen=WINDOW)
-        self._start_clock()
+        self._last = time.monotonic()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
         """Report an iteration of a validation."""
-        total = len(runner.val_dataloader)
-        self._report(runner, VALIDATION, batch_idx, batch_idx, total, None, None)
+        self._report(runner, VALIDATION, batch_idx, batch_idx, len(runner.val_dataloader))
 
     def after_val(self, runner: Runner) -> None:
         """Go on with the clock of the training."""
         self._times = self._training_times
-        self._start_clock()
+        self._last = time.monotonic()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the figures of a validation."""
-        if not metrics or not isinstance(runner._train_loop, BaseLoop):
+        if not metrics or not is_training(runner):
             return
-        by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
-        place = f"iteration {runner.iter}" if by_iteration else f"epoch {runner.epoch}"
-        self.validations.append(Validation(place, dict(metrics)))
+        self.validations.append(Validation(place(runner), dict(metrics)))
         metric, is_lower_better = _saved_best(runner)
         if metric not in metrics:
             metric, is_lower_better = next(iter(metrics)), "loss" in next(iter(metrics))
@@ -119,17 +116,9 @@ class ProgressHook(Hook):
             best = best if scores[best] > score else -1
         self.observer.validated(self.validations, best, metric)
 
-    def before_test(self, runner: Runner) -> None:
-        """Start the clock of a test."""
-        self._start_clock()
-
     def after_test_iter(self, runner: Runner, batch_idx: int, *_: object, **__: object) -> None:
         """Report an iteration of a test."""
-        total = len(runner.test_dataloader)
-        self._report(runner, TEST, batch_idx, batch_idx, total, None, None)
-
-    def _start_clock(self) -> None:
-        self._last = time.monotonic()
+        self._report(runner, TEST, batch_idx, batch_idx, len(runner.test_dataloader))
 
     def _report(
         self,
@@ -138,8 +127,8 @@ class ProgressHook(Hook):
         index: int,
         batch_idx: int,
         total: int,
-        epoch: tuple[int, int] | None,
-        loss: float | None,
+        epoch: tuple[int, int] | None = None,
+        loss: float | None = None,
     ) -> None:
         now = time.monotonic()
         if self._last:

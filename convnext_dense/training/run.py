@@ -14,16 +14,14 @@ from mmengine.runner import Runner
 
 from convnext_dense.checkpoints.latest import checkpoint_folder
 from convnext_dense.config.options import AUTO, RunOptions
-from convnext_dense.config.plan import TRAIN, Plan, plan_run
+from convnext_dense.config.plan import TRAIN
 from convnext_dense.files import replacing
 from convnext_dense.ranks import rank
 from convnext_dense.training.fit_batch import fit_batch
 from convnext_dense.training.interrupt import how_to_resume, sigterm_as_interrupt
 from convnext_dense.training.observer import RunObserver
-from convnext_dense.training.opening import describe_plan
-from convnext_dense.training.processes import end_with_launcher
 from convnext_dense.training.progress import outcome_of
-from convnext_dense.training.runner import build_runner, join_run
+from convnext_dense.training.runner import begin_run, build_runner, join_run
 from convnext_dense.training.work_dir_lock import lock_work_dir
 
 
@@ -54,18 +52,18 @@ def train(
 
         train(RunOptions("configs/det/mask_rcnn_convnext_t_coco.py", data_root="/sets/coco"), print)
     """
-    if options.launcher == "pytorch":
-        end_with_launcher()
-    plan = plan_run(options, TRAIN, tell)
-    if observer and rank() == 0:
-        observer.facts(describe_plan(plan))
+    plan = begin_run(options, TRAIN, tell, observer)
     if options.deterministic:
         be_deterministic()
     # Only rank 0 writes there.
     lock = lock_work_dir(plan.config.work_dir) if rank() == 0 else contextlib.nullcontext()
     try:
         with sigterm_as_interrupt(), lock:
-            runner = start_training(plan, tell, observer)
+            plan = join_run(plan, TRAIN, tell)
+            if options.batch_size == AUTO:
+                plan = fit_batch(plan, tell)
+            runner = build_runner(plan, observer)
+            runner.register_hook(KeepConfigHook(plan.config))
             runner.train()
         if observer and rank() == 0:
             observer.ended(outcome_of(runner, saved_config(plan.config, runner.work_dir)))
@@ -75,24 +73,6 @@ def train(
         cfg = plan.config
         message = how_to_resume(cfg.work_dir, resuming_command, checkpoint_folder(cfg))
         raise KeyboardInterrupt(message) from interrupt
-
-
-def start_training(
-    plan: Plan,
-    tell: Callable[[str], None] | None = None,
-    observer: RunObserver | None = None,
-) -> Runner:
-    """Join the processes of a planned training, and build its runner.
-
-    Raises:
-        Exception: As :func:`train`, in all processes.
-    """
-    plan = join_run(plan, TRAIN, tell)
-    if plan.options.batch_size == AUTO:
-        plan = fit_batch(plan, tell)
-    runner = build_runner(plan, observer)
-    runner.register_hook(KeepConfigHook(plan.config))
-    return runner
 
 
 def be_deterministic() -> None:
@@ -129,6 +109,5 @@ class KeepConfigHook(Hook):
 
 def saved_config(cfg: Config, work_dir: str) -> Path:
     """Return where the config of a run is saved."""
-    return Path(
-        work_dir, Path(cfg.filename or "config.py").name
-    )  # one from Python may have no file
+    # One from Python may have no file.
+    return Path(work_dir, Path(cfg.filename or "config.py").name)

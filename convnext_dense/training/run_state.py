@@ -9,8 +9,9 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
-from convnext_dense.checkpoints.resumable import is_count, refusal_message, value_at
+from convnext_dense.checkpoints.resumable import is_count, refusal_message
 from convnext_dense.checkpoints.unusable_values import is_finite
+from convnext_dense.config_tree import value_at
 
 
 def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None:

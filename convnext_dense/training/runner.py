@@ -14,7 +14,8 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from convnext_dense.config.plan import Task, take_steps
+from convnext_dense.config.options import RunOptions
+from convnext_dense.config.plan import Task, plan_run, take_steps
 from convnext_dense.config.runner import config_of_runner
 from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import SPLITS
@@ -24,12 +25,17 @@ from convnext_dense.ranks import decided_by_rank_0, rank
 from convnext_dense.text import one_line
 from convnext_dense.training.batch_of_one import check_batch_of_one
 from convnext_dense.training.observer import RunObserver, observed_by, send_to_observer
-from convnext_dense.training.opening import describe_run
-from convnext_dense.training.optimizers import optimizers_of
-from convnext_dense.training.processes import join_processes, leave_processes, watch_ranks
+from convnext_dense.training.opening import describe_plan, describe_run
+from convnext_dense.training.processes import (
+    end_with_launcher,
+    join_processes,
+    leave_processes,
+    watch_ranks,
+)
 from convnext_dense.training.progress import ProgressHook
 from convnext_dense.training.queries import check_queries
 from convnext_dense.training.run_files import end_with_log, write_whole_files
+from convnext_dense.training.runner_facts import optimizers_of
 
 
 class ToolRunner(Runner):
@@ -104,7 +110,32 @@ class ToolRunner(Runner):
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
 
-def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None = None) -> Plan:
+def begin_run(
+    options: RunOptions,
+    task: Task,
+    tell: Callable[[str], None] | None,
+    observer: RunObserver | None,
+) -> Plan:
+    """Plan a run, and report the plan; the process ends with its launcher from here on.
+
+    Args:
+        options: The options of the run.
+        task: What the run does.
+        tell: Called with messages for the user.
+        observer: Receives the facts of the plan on rank 0.
+
+    Raises:
+        Exception: As :func:`~convnext_dense.config.plan.plan_run`.
+    """
+    if options.launcher == "pytorch":
+        end_with_launcher()
+    plan = plan_run(options, task, tell)
+    if observer and rank() == 0:
+        observer.facts(describe_plan(plan))
+    return plan
+
+
+def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None) -> Plan:
     """Join the processes of a planned run, and take the steps that one of them decides for all.
 
     Raises:
@@ -118,7 +149,7 @@ def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None = None) 
         raise
 
 
-def build_runner(plan: Plan, observer: RunObserver | None = None) -> Runner:
+def build_runner(plan: Plan, observer: RunObserver | None) -> Runner:
     """Build the runner of a plan, with checkpoints written whole or not at all and strict loading.
 
     Args:

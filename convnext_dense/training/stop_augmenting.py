@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.engine.hooks import PipelineSwitchHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+
+from convnext_dense.checkpoints.target_model import unwrap_model
 
 
 class StopAugmentingHook(PipelineSwitchHook):
@@ -22,5 +25,5 @@ class StopAugmentingHook(PipelineSwitchHook):
         """Switch in the epoch that it was asked for, or in a later one that a run begins with."""
         super().before_train_epoch(runner)
         if runner.epoch >= self.switch_epoch:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model: Any = unwrap_model(runner.model)
             model.data_preprocessor.batch_augments = None

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from convnext_dense.training.stop_augmenting import StopAugmentingHook
 
@@ -10,13 +11,15 @@ from convnext_dense.training.stop_augmenting import StopAugmentingHook
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_pipeline_and_batches_become_plain(wrapped, monkeypatch):
     monkeypatch.setattr(
-        "convnext_dense.training.stop_augmenting.is_model_wrapper", lambda model: wrapped
+        "convnext_dense.checkpoints.target_model.is_model_wrapper", lambda m: hasattr(m, "module")
     )
-    model = SimpleNamespace(data_preprocessor=SimpleNamespace(batch_augments=["resize"]))
+    model, wrapper = nn.Module(), nn.Module()
+    model.data_preprocessor = SimpleNamespace(batch_augments=["resize"])
+    wrapper.module = model
     dataset = SimpleNamespace(pipeline="strong")
     runner = SimpleNamespace(
         epoch=0,
-        model=SimpleNamespace(module=model) if wrapped else model,
+        model=wrapper if wrapped else model,
         train_dataloader=SimpleNamespace(dataset=dataset),
         logger=SimpleNamespace(info=lambda text: None),
     )
