@@ -78,8 +78,6 @@ def add_number(
     *,
     type: Callable[[str], Any] = int,
     metavar: str | tuple[str, ...] = "N",
-    least: float | None = None,
-    most: float | None = None,
     **options: Any,
 ) -> None:
     """Add a flag whose value is a number in a range.
@@ -90,20 +88,9 @@ def add_number(
         help: One line.
         type: Reads the value.
         metavar: Stands for the value in the help.
-        least: The lowest value.
-        most: The highest value.
-        options: Further arguments of ``add_argument``.
+        options: Further arguments of :class:`NumberAction` and of ``add_argument``.
     """
-    parser.add_argument(
-        flag,
-        action=NumberAction,
-        help=help,
-        type=type,
-        metavar=metavar,
-        least=least,
-        most=most,
-        **options,
-    )
+    parser.add_argument(flag, action=NumberAction, help=help, type=type, metavar=metavar, **options)
 
 
 class KeyValueAction(DictAction):

@@ -41,11 +41,11 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Answer the shell with what may come next, and end the process."""
     import argcomplete
 
-    files = argcomplete.FilesCompleter()
+    names, files = _names(), argcomplete.FilesCompleter()
     for action in _actions(parser):
-        if action.dest in _NAMES:
+        if action.dest in names:
             action.completer = _completer(  # type: ignore[attr-defined]
-                _NAMES[action.dest], files if action.dest != "path" else None
+                names[action.dest], files if action.dest != "path" else None
             )
     argcomplete.autocomplete(parser, always_complete_options=False)
 
@@ -59,41 +59,25 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
             yield action
 
 
-def _completer(names: Callable[[], list[str]], files: Callable | None) -> Callable:
+def _completer(names: Sequence[str], files: Callable | None) -> Callable:
     def completions(prefix: str, **_: object) -> list[str]:
-        return [*names(), *(files(prefix) if files else ())]
+        return [*names, *(files(prefix) if files else ())]
 
     return completions
 
 
-def _recipes() -> list[str]:
+def _names() -> dict[str, Sequence[str]]:
+    """Return the names that an argument takes besides files; those of choices are known without."""
+    from convnext_dense.backbone.archs import ARCHS
     from convnext_dense.zoo.recipes import recipes
-
-    return [one.partition("/")[2] for one in recipes()]
-
-
-def _weights() -> list[str]:
     from convnext_dense.zoo.weights import WEIGHTS
 
-    return [*WEIGHTS, "none"]
-
-
-def _archs() -> list[str]:
-    from convnext_dense.backbone.archs import ARCHS
-
-    return list(ARCHS)
-
-
-def _published() -> list[str]:
-    return ["published"]
-
-
-# The names that an argument takes besides files; those of choices are known without.
-_NAMES = {
-    "arch": _archs,
-    "backbone": _archs,
-    "checkpoint": _published,
-    "config": _recipes,
-    "path": _recipes,
-    "weights": _weights,
-}
+    of_recipes = [one.partition("/")[2] for one in recipes()]
+    return {
+        "arch": tuple(ARCHS),
+        "backbone": tuple(ARCHS),
+        "checkpoint": ("published",),
+        "config": of_recipes,
+        "path": of_recipes,
+        "weights": (*WEIGHTS, "none"),
+    }

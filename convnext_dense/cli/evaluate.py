@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.cli.console.current import counting, current_screen, show_facts, show_note
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
 from convnext_dense.config.data.classes import parse_classes
 from convnext_dense.data.rules import Findings
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the two benchmarks as subcommands."""
-    use_flags_of("evaluate")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--per-class", action="store_true", help="print a row per class too")
     shared.add_argument("--classes", metavar="A,B,C", help="class names, see docs/evaluate.md")

@@ -14,49 +14,27 @@ import warnings
 from convnext_dense.cli.program import called
 from convnext_dense.text import printable
 
-# By the name of the argument. Positional arguments have no dashes. A tuple is for what is the same
-# in all of them: a subcommand, perhaps with its flag.
+# A flag; or, as a tuple, a subcommand whatever the tool, perhaps with its flag.
 Shown = str | tuple[str, ...]
+
+
+def _named_alike(arguments: str) -> dict[str, Shown]:
+    """Return the flags of arguments that have the same name, by the arguments."""
+    return {name: f"--{name.replace('_', '-')}" for name in arguments.split()}
+
+
+# By the name of the argument. Positional arguments have no dashes.
 FLAGS: dict[str, Shown] = {
-    "accumulate": "--accumulate",
-    "amp": "--amp",
-    "ann_train": "--ann-train",
-    "ann_val": "--ann-val",
-    "auto_scale_lr": "--auto-scale-lr",
-    "backbone": "--backbone",
-    "batch_size": "--batch-size",
-    "box_only": "--box-only",
-    "cfg_options": "--cfg-options",
+    **_named_alike(
+        "accumulate amp ann_train ann_val auto_scale_lr backbone batch_size box_only cfg_options "
+        "classes data_root deterministic device early_stop ema epochs freeze img_size iters "
+        "launcher limit log lr out recipe resume seed show_dir tensorboard to tta val_every "
+        "weights work_dir workers"
+    ),
     "checkpoint": "checkpoint",
-    "classes": "--classes",
     "config": "config",
-    "data_root": "--data-root",
-    "deterministic": "--deterministic",
-    "device": "--device",
-    "early_stop": "--early-stop",
-    "ema": "--ema",
-    "epochs": "--epochs",
     "force_keys": "--force-key",
-    "freeze": "--freeze",
-    "img_size": "--img-size",
-    "iters": "--iters",
-    "launcher": "--launcher",
-    "limit": "--limit",
-    "log": "--log",
-    "lr": "--lr",
-    "out": "--out",
-    "recipe": "--recipe",
-    "resume": "--resume",
-    "seed": "--seed",
-    "show_dir": "--show-dir",
-    "tensorboard": "--tensorboard",
-    "to": "--to",
     "trust": ("weights", "--trust"),
-    "tta": "--tta",
-    "val_every": "--val-every",
-    "weights": "--weights",
-    "work_dir": "--work-dir",
-    "workers": "--workers",
     # Functions, with the subcommands that call them.
     "Predictor": ("infer",),
     "audit_data": ("data check",),
@@ -68,63 +46,29 @@ FLAGS: dict[str, Shown] = {
 }
 # Names that only one subcommand has, or for which it has another flag.
 OWN_FLAGS: dict[str, dict[str, Shown]] = {
-    "benchmark": {
-        "arch": "--arch",
-        "batch": "--batch",
-        "drop_path": "--drop-path",
-        "dtype": "--dtype",
-        "mode": "--mode",
-        "rounds": "--rounds",
-        "shape": "--shape",
-    },
+    "benchmark": _named_alike("arch batch drop_path dtype mode rounds shape"),
     "data": {
-        "colours": "--colours",
-        "copy": "--copy",
-        "drop": "--drop",
-        "fast": "--fast",
+        **_named_alike("colours copy drop fast group_by rename split"),
         "format": "--from",
-        "group_by": "--group-by",
         "number": "-n",
-        "rename": "--rename",
-        "split": "--split",
     },
-    "evaluate": {
-        "backend": "--backend",
-        "reduce_zero_label": "--reduce-zero-label",
-        "types": "--type",
-    },
-    "doctor": {"apply": "--apply", "recipe": "--recipe", "workers": "--workers"},
-    "flops": {"shape": "--shape"},
-    "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
+    "data shapes": {**_named_alike("size train val"), "out": "out"},
+    "doctor": _named_alike("apply recipe workers"),
+    "evaluate": {**_named_alike("backend reduce_zero_label"), "types": "--type"},
     "export": {
-        "accuracy": "--accuracy",
+        **_named_alike("accuracy format int8 size verify"),
         "data_root": ("test", "--data-root"),
-        "format": "--format",
-        "int8": "--int8",
-        "size": "--size",
-        "verify": "--verify",
     },
-    "data shapes": {"out": "out", "size": "--size", "train": "--train", "val": "--val"},
+    "flops": _named_alike("shape"),
+    "infer": {"batch_size": "--batch", "kinds": "--save", "score": "--score"},
     "report": {
         "images": "--pictures-from",
         "predict=False": "--no-predict",
         "trust": ("report", "--trust"),
     },
-    "roadmap": {
-        "batch": "--batch",
-        "metric": "--metric",
-        "regime": "--regime",
-        "rounds": "--rounds",
-        "seeds": "--seeds",
-        "steps": "--steps",
-    },
-    "swap": {"arch": "--arch", "backbone_options": "--backbone-options", "mode": "--mode"},
-    "weights": {
-        "arch": "--arch",
-        "out": "out",
-        "overwrite": "--overwrite",
-        "prefix": "--prefix",
-    },
+    "roadmap": _named_alike("batch metric regime rounds seeds steps"),
+    "swap": _named_alike("arch backbone_options mode"),
+    "weights": {**_named_alike("arch overwrite prefix"), "out": "out"},
 }
 # A name and perhaps a value, in backticks; a backtick inside quotes does not end the value.
 _NAMED = re.compile(

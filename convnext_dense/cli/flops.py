@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 
 from convnext_dense.cli.actions import add_number
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.options import add_config_argument, add_config_options, run_options
 from convnext_dense.limits import MOST_PIXELS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``flops``."""
-    use_flags_of("flops")
     add_config_argument(parser)
     add_number(
         parser,
@@ -30,12 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def flops_command(args: argparse.Namespace) -> None:
-    """Count, and print a table.
-
-    Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If the shape is not one of an image, or the config has no model.
-    """
+    """Print a table; see :func:`convnext_dense.analysis.flops.count_complexity`."""
     from rich.console import Console
 
     from convnext_dense.analysis.flops import as_table, count_complexity

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convnext_dense.cli.console.current import counting, show_facts, show_note
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.options import (
     add_backbone_options,
     add_config_options,
@@ -38,7 +37,6 @@ WAITING = 3
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``infer``."""
-    use_flags_of("infer")
     parser.add_argument(
         "config",
         help="a recipe, or a config file such as that in a training's work directory; or a model "

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import platform
 from collections.abc import Sequence
 from importlib import import_module
 
-from convnext_dense.cli.completion import (
-    SHELLS,
-    PrintCompletionAction,
-    complete,
-    words_to_complete,
-)
+from convnext_dense.cli.completion import SHELLS, PrintCompletionAction, complete, words_to_complete
 from convnext_dense.cli.errors import run_tool
+from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.help_text import LinesFormatter
+from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import called, use_program, used_program
-from convnext_dense.cli.versions import VersionAction
 from convnext_dense.text import nearest_first
+from convnext_dense.version import STACK, __version__, installed_version
 
 # What each does. The module of that name in this package has a docstring for its ``--help``, and
 # ``add_options(parser)``, which sets the default ``command``: a function of the parsed arguments.
@@ -90,6 +88,20 @@ def make_parser(chosen: str) -> argparse.ArgumentParser:
     return parser
 
 
+class VersionAction(argparse.Action):
+    """Print the versions of this package and of what it stands on, and end; its ``nargs`` is 0."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print them."""
+        print_text(f"convnext-dense {__version__}")
+        print_text(f"Python {platform.python_version()}")
+        for module, names in STACK.items():
+            found = ((name, installed_version(name)) for name in names)
+            shown = (f"{name} {version}" for name, version in found if version)
+            print_text(next(shown, f"{module} is not installed"))
+        parser.exit()
+
+
 def parse_args(subcommand: str, argv: list[str]) -> argparse.Namespace:
     """Parse the arguments of a file of ``tools/``.
 
@@ -103,6 +115,7 @@ def parse_args(subcommand: str, argv: list[str]) -> argparse.Namespace:
 
 
 def _fill(parser: argparse.ArgumentParser, subcommand: str) -> None:
+    use_flags_of(subcommand)
     module = import_module(f"convnext_dense.cli.{subcommand}")
     parser.description = module.__doc__
     module.add_options(parser)

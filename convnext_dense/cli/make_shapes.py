@@ -23,12 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def make_shapes_command(args: argparse.Namespace) -> None:
-    """Make the data set, unless it is there.
-
-    Raises:
-        FileExistsError: If the folder holds anything else.
-        OSError: If it cannot be written.
-    """
+    """Make the data set, unless it is there; see :func:`convnext_dense.data.shapes.make_shapes`."""
     use_flags_of("data shapes")
     from convnext_dense.data.shapes import make_shapes
 

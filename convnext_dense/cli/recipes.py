@@ -30,12 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def recipes_command(args: argparse.Namespace) -> None:
-    """Print all recipes, or the file of one.
-
-    Raises:
-        FileNotFoundError: If there is no such recipe; the message names the nearest ones.
-        ValueError: If several have that name.
-    """
+    """Print all recipes, or the file of one; see :func:`convnext_dense.zoo.recipes.recipe_file`."""
     if args.path:
         print_text(str(recipe_file(args.path)))
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import counting, show_note
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.options import add_device_option
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import called, words_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``report``."""
-    use_flags_of("report")
     parser.add_argument(
         "work_dirs", nargs="+", metavar="work_dir", help="the work directory of a run"
     )

@@ -20,7 +20,6 @@ from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import current_screen, open_screen
 from convnext_dense.cli.console.run import RunConsole
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import (
     add_config_argument,
@@ -51,7 +50,6 @@ figure of the last validation counts.
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``roadmap``, and its subcommand ``run``."""
-    use_flags_of("roadmap")
     _add_choice(parser, required=False)
     add_number(
         parser,

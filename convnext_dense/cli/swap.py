@@ -18,12 +18,7 @@ from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.cli.actions import KeyValueAction
 from convnext_dense.cli.console.current import show_note
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of
-from convnext_dense.cli.options import (
-    add_config_argument,
-    add_recipe_option,
-    run_options,
-)
+from convnext_dense.cli.options import add_config_argument, add_recipe_option, run_options
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import program_words
 from convnext_dense.swap import MODES
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``swap``."""
-    use_flags_of("swap")
     add_config_argument(parser)
     parser.add_argument(
         "--arch",

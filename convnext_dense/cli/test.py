@@ -13,11 +13,7 @@ from convnext_dense.cli.console.current import current_screen, show_facts
 from convnext_dense.cli.console.elements import figure
 from convnext_dense.cli.console.run import RunConsole
 from convnext_dense.cli.flags import with_flags
-from convnext_dense.cli.options import (
-    add_config_argument,
-    add_shared_options,
-    run_options,
-)
+from convnext_dense.cli.options import add_config_argument, add_shared_options, run_options
 from convnext_dense.cli.output import print_text
 
 if TYPE_CHECKING:

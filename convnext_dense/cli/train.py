@@ -8,11 +8,7 @@ import shlex
 from convnext_dense.cli.actions import add_number, number_or
 from convnext_dense.cli.console.current import current_screen
 from convnext_dense.cli.console.run import RunConsole
-from convnext_dense.cli.options import (
-    add_config_argument,
-    add_shared_options,
-    run_options,
-)
+from convnext_dense.cli.options import add_config_argument, add_shared_options, run_options
 from convnext_dense.cli.program import called, words_of
 from convnext_dense.config.options import ALL, AMP_DTYPES, AUTO
 from convnext_dense.config.trackers import TRACKERS
@@ -59,7 +55,19 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         choices=AMP_DTYPES,
         help="mixed precision; on a CPU it is bfloat16",
     )
-    add_length_options(parser)
+    add_number(
+        parser,
+        "--epochs",
+        "train so many epochs; warm-up, schedule, intervals and stages are scaled",
+        least=1,
+    )
+    add_number(parser, "--iters", "train so many iterations instead", least=1)
+    add_number(
+        parser,
+        "--val-every",
+        "validate every N epochs, or iterations if these are counted",
+        least=1,
+    )
     add_number(
         parser,
         "--lr",
@@ -94,23 +102,6 @@ def add_setting_options(parser: argparse.ArgumentParser) -> None:
         help=f"log to these too: {', '.join(TRACKERS)}",
     )
     parser.add_argument("--tensorboard", action="store_true", help="the same as --log tensorboard")
-
-
-def add_length_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of how long is trained, and how often validated."""
-    add_number(
-        parser,
-        "--epochs",
-        "train so many epochs; warm-up, schedule, intervals and stages are scaled",
-        least=1,
-    )
-    add_number(parser, "--iters", "train so many iterations instead", least=1)
-    add_number(
-        parser,
-        "--val-every",
-        "validate every N epochs, or iterations if these are counted",
-        least=1,
-    )
 
 
 def train_command(args: argparse.Namespace) -> None:

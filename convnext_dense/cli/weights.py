@@ -11,7 +11,6 @@ from convnext_dense.backbone.archs import ARCHS
 from convnext_dense.checkpoints.layouts import TARGETS
 from convnext_dense.cli.console.current import current_screen, show_facts
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
 from convnext_dense.zoo.weights import WEIGHTS, find_weights
 
@@ -23,7 +22,6 @@ TOLERANCE = 1e-5
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add ``inspect``, ``convert``, ``verify`` and ``list`` as subcommands."""
-    use_flags_of("weights")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("source", help="path, URL, or hub id such as timm/convnext_tiny.fb_in1k")
     shared.add_argument(
@@ -114,13 +112,10 @@ def inspect_weights(args: argparse.Namespace) -> None:
 
 
 def convert_weights(args: argparse.Namespace) -> None:
-    """Write a checkpoint in another layout, and print what was written.
+    """Write a checkpoint in another layout; see :func:`convnext_dense.checkpoints.convert.convert`.
 
-    Raises:
-        OSError: If it could not be loaded, downloaded or written, or the file exists.
-        RuntimeError: If it is damaged, refused, incomplete or of another network.
-        ValueError: If the layout cannot represent it.
-        ImportError: If a folder of transformers is asked for, and transformers is missing.
+    A folder of transformers is made by
+    :func:`convnext_dense.export.transformers_folder.write_transformers_folder`.
     """
     if args.to == "transformers" and not Path(args.out).suffix:
         from convnext_dense.export.transformers_folder import write_transformers_folder

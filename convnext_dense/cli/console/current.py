@@ -38,17 +38,17 @@ def current_screen() -> Screen:
     return _screens[-1] if _screens else Screen(sys.stdout)
 
 
-def show_facts(rows: Mapping[str, str]) -> None:
-    """Print facts by title, with flags instead of arguments."""
-    screen = current_screen()
+def show_facts(rows: Mapping[str, str], screen: Screen | None = None) -> None:
+    """Print facts by title, with flags instead of arguments, on this screen or the current one."""
+    screen = screen or current_screen()
     shown = {title: with_flags(text) for title, text in rows.items()}
     screen.show(elements.facts(shown, screen.width))
 
 
-def show_note(message: str) -> None:
+def show_note(message: str, screen: Screen | None = None) -> None:
     """Print a note, such as where the run differs from its config; only rank 0 prints it."""
     if rank() == 0:
-        screen = current_screen()
+        screen = screen or current_screen()
         screen.show(elements.note(with_flags(message), screen.width))
 
 

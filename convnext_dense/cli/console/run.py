@@ -10,9 +10,8 @@ from functools import partial
 from rich.text import Text
 
 from convnext_dense.cli.console import elements
+from convnext_dense.cli.console.current import show_facts, show_note
 from convnext_dense.cli.console.screen import Screen
-from convnext_dense.cli.flags import with_flags
-from convnext_dense.ranks import rank
 from convnext_dense.training.observer import Outcome, RunObserver, Step, Validation
 
 
@@ -45,17 +44,14 @@ class RunConsole(RunObserver):
 
         Only rank 0 prints it.
         """
-        if rank() > 0:
-            return
         if self._notes is None:
-            self._screen.show(elements.note(with_flags(message), self._screen.width))
+            show_note(message, self._screen)
         else:
             self._notes.append(message)
 
     def facts(self, rows: Mapping[str, str]) -> None:
         """Print facts about the run."""
-        shown = {title: with_flags(text) for title, text in rows.items()}
-        self._screen.show(elements.facts(shown, self._screen.width))
+        show_facts(rows, self._screen)
         self._show_notes()
         if "log" in rows:  # the last of them
             self._screen.show("")

@@ -195,11 +195,24 @@ class Screen(RunObserver):
             sys.stderr.write(text)
 
 
-class _Terminal:
-    """A terminal that may be closed: a run continues without it."""
+class _Stream:
+    """A stream in place of another, which has what it lacks, such as isatty and encoding."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+class _Terminal(_Stream):
+    """A terminal that may be closed: a run continues without it."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -209,9 +222,6 @@ class _Terminal:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._stream.flush()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager
@@ -243,10 +253,11 @@ def _default_log_sent_to(screen: Screen) -> Iterator[None]:
             logger.handlers[:] = handlers
 
 
-class _Stdout:
+class _Stdout(_Stream):
     """The standard output in :meth:`Screen.sorted_out`."""
 
     def __init__(self, screen: Screen) -> None:
+        super().__init__(screen.stream)
         self._screen = screen
         self._hidden = ""
 
@@ -259,29 +270,17 @@ class _Stdout:
                 self._screen.hide(line)
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        self.write("".join(lines))
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._screen.stream, name)  # such as isatty and encoding
-
-
-class _Stderr:
+class _Stderr(_Stream):
     """The standard error in :meth:`Screen.sorted_out`, which is written above a live line."""
 
     def __init__(self, screen: Screen, stream: TextIO) -> None:
+        super().__init__(stream)
         self._screen = screen
-        self._stream = stream
 
     def write(self, text: str) -> int:
         (self._screen if self._screen.is_live else self._stream).write(text)
         return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        self.write("".join(lines))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 class _Line:
