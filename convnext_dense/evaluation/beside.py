@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from convnext_dense.checkpoints.origin import identifying_name
@@ -26,10 +26,6 @@ class CheckpointTest:
 
     checkpoint: str
     metrics: Mapping[str, float]
-
-    def as_dict(self) -> dict:
-        """Return it in the form of ``metrics.json``."""
-        return asdict(self)
 
 
 def figures_of_checkpoint(model: str, work_dir: str, images: int) -> CheckpointTest | None:

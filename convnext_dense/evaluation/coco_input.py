@@ -8,13 +8,14 @@ the annotation of id 0 as a miss.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convnext_dense.data.rules import Findings, check_annotations, check_records, read_lists
 from convnext_dense.data.rules.categories import check_names
 from convnext_dense.data.rules.coco_file import announce_large_file
-from convnext_dense.data.rules.field_kinds import Id, is_box, is_id, is_number
+from convnext_dense.data.rules.field_kinds import is_box, is_id, is_number
 from convnext_dense.data.rules.masks import Segmentations, check_masks
 from convnext_dense.data.rules.run_lengths import counts_fill_masks, rle_problem
 from convnext_dense.evaluation.map_files import first_few
@@ -143,7 +144,7 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
         "pycocotools.mask.encode)",
         lambda r: f"segmentation {repr(r['segmentation'])[:80]}, image_id {r['image_id']}",
     )
-    sizes = _image_sizes(truth)
+    sizes = {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
     refuse(
         lambda r: "segmentation" in r and list(r["segmentation"]["size"]) != sizes[r["image_id"]],
         "have a mask of another size than their image",
@@ -152,22 +153,18 @@ def check_results(results: Sequence[dict], truth: dict, path: str, annotations: 
             f"{sizes[r['image_id']]}"
         ),
     )
-    _refuse_runs(results, path)
-
-
-def _refuse_runs(results: Sequence[dict], path: str) -> None:
-    """Refuse masks whose counts pycocotools would decode beyond their size."""
-    masks = [(i, r["segmentation"]) for i, r in enumerate(results) if "segmentation" in r]
-    whole = counts_fill_masks(
-        [rle["counts"] for _, rle in masks], [rle["size"][0] * rle["size"][1] for _, rle in masks]
-    )
-    wrong = [index for (index, _), fits in zip(masks, whole, strict=True) if not fits]
-    if wrong:
-        raise ValueError(
-            f"{path}: {len(wrong)} of {len(results)} results have a mask whose counts cannot be "
-            f"decoded or do not sum to height x width; the first is number {wrong[0]} with "
-            f"image_id {results[wrong[0]]['image_id']}"
+    masks = [result["segmentation"] for result in results if "segmentation" in result]
+    # pycocotools would decode others beyond their size.
+    fit = iter(
+        counts_fill_masks(
+            [mask["counts"] for mask in masks], [math.prod(mask["size"]) for mask in masks]
         )
+    )
+    refuse(
+        lambda r: "segmentation" in r and not next(fit),
+        "have a mask whose counts cannot be decoded or do not sum to height x width",
+        lambda r: f"image_id {r['image_id']}",
+    )
 
 
 def types_of(
@@ -240,10 +237,6 @@ def check_type(
     sizes = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
     check_masks(findings, truth["annotations"], Segmentations(truth["annotations"], sizes))
     findings.raise_first()
-
-
-def _image_sizes(truth: dict) -> dict[Id, list[int]]:
-    return {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
 
 
 def _is_rle(value: object) -> bool:

@@ -44,12 +44,9 @@ def check_output_names(cfg: Config, dataset: BaseDataset, show_dir: str | None) 
         # The hooks of mmdet and mmseg name a drawing after its image, without the folder.
         remedy = "`Predictor` draws pictures of several folders"
         layout = "vis_data/vis_image/test_{}_0.png" if is_segmenter(cfg) else "{}"
-        name = partial(_drawing_name, layout=layout)
-        _check_paths(dataset, show_dir, name, "show_dir", remedy)
-
-
-def _drawing_name(image: str, layout: str) -> str:
-    return layout.format(Path(image).name)
+        _check_paths(
+            dataset, show_dir, lambda image: layout.format(Path(image).name), "show_dir", remedy
+        )
 
 
 def _check_paths(

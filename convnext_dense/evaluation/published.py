@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
@@ -61,10 +61,6 @@ class Comparison:
     name: str
     figures: list[PublishedFigure]
     unlike: list[str]
-
-    def as_dict(self) -> dict:
-        """Return the comparison in the form of ``metrics.json``."""
-        return asdict(self)
 
 
 def compare_with_published(

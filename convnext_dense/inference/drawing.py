@@ -69,13 +69,13 @@ class Drawer:
             (H', W', 3) uint8, BGR. A small picture is enlarged.
         """
         rgb = np.ascontiguousarray(picture[..., ::-1])
-        if isinstance(result, Detections):
-            return self._draw_detections(rgb, result)[..., ::-1]
-        return self._draw_labels(rgb, result)[..., ::-1]
-
-    def _draw_detections(self, rgb: np.ndarray, found: Detections) -> np.ndarray:
         scale = max(1.0, SMALLEST / max(rgb.shape[:2]))
         rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
+        if isinstance(result, Detections):
+            return self._draw_detections(rgb, scale, result)[..., ::-1]
+        return self._draw_labels(rgb, scale, result)[..., ::-1]
+
+    def _draw_detections(self, rgb: np.ndarray, scale: float, found: Detections) -> np.ndarray:
         # A box that ends a fraction of a pixel outside would shift the whole drawing.
         boxes = np.clip(
             found.boxes * np.float32(scale), 0, np.array(rgb.shape[1::-1] * 2, np.float32)
@@ -93,9 +93,7 @@ class Drawer:
             instances.masks = np.stack(masks).astype(bool)
         return self._detections.draw(rgb, instances)
 
-    def _draw_labels(self, rgb: np.ndarray, found: Segmentation) -> np.ndarray:
-        scale = max(1.0, SMALLEST / max(rgb.shape[:2]))
-        rgb = _enlarge(rgb, scale, cv2.INTER_CUBIC)
+    def _draw_labels(self, rgb: np.ndarray, scale: float, found: Segmentation) -> np.ndarray:
         labels = _enlarge(found.labels, scale, cv2.INTER_NEAREST)
         data = torch.from_numpy(labels.astype(np.int64))[None]
         sample = SegDataSample(pred_sem_seg=PixelData(data=data))
@@ -105,10 +103,7 @@ class Drawer:
             return drawn
         counts = np.bincount(found.labels.ravel(), minlength=len(found.classes))
         present = [i for i in counts.argsort()[::-1] if counts[i]]
-        shares = [counts[i] / found.labels.size for i in present]
-        texts = [
-            f"{found.classes[i]}  {share:.1%}" for i, share in zip(present, shares, strict=True)
-        ]
+        texts = [f"{found.classes[i]}  {counts[i] / found.labels.size:.1%}" for i in present]
         legend = draw_legend(texts, [self._palette[i] for i in present], drawn.shape[0])
         return np.hstack([drawn, legend])
 

@@ -16,18 +16,13 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config.checked_loading import (
-    check_channels,
-    check_pictures,
-    check_preprocessor,
-)
+from convnext_dense.config.checked_loading import check_channels, check_pictures, check_preprocessor
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import PREDICT, plan_run
 from convnext_dense.config_tree import reads_label_maps, type_name
 from convnext_dense.data.label_maps import check_number_of_classes
 from convnext_dense.data.pipelines import model_channels
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
-from convnext_dense.inference.threads import same_autocast
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
 from convnext_dense_runtime.batches import in_batches, results_of
@@ -154,7 +149,7 @@ class Predictor:
             Every picture. If it could not be read or run, its result is :class:`Unreadable`.
         """
         decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
-        forward = functools.partial(self._forward, autocast=same_autocast(self.device.type))
+        forward = functools.partial(self._forward, autocast=_same_autocast(self.device.type))
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
             decoded = map_in_threads(decoding, self._decode, images, self.batch_size + decoders)
             batches = in_batches(decoded, self.batch_size, _Decoded.shares_batch)
@@ -247,6 +242,20 @@ class Predictor:
             None if masks is None else masks.numpy().astype(bool, copy=False),
             self.classes,
         )
+
+
+def _same_autocast(device_type: str) -> Callable[[], torch.autocast]:
+    """Return a context manager's constructor that applies this thread's autocast in another.
+
+    torch keeps the setting per thread: a thread of a pool would compute in float32.
+    """
+    return functools.partial(
+        torch.autocast,
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+        cache_enabled=torch.is_autocast_cache_enabled(),
+    )
 
 
 def make_pipeline(
