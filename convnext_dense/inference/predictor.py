@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,37 +23,28 @@ from convnext_dense.data.pipelines import model_channels
 from convnext_dense.inference.model import build_model, choose_device, dataset_meta, test_dataset
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.patches import enable
-from convnext_dense_runtime.batches import in_batches, results_of
+from convnext_dense_runtime.batches import (
+    Image,
+    ReadPicture,
+    in_batches,
+    results_of,
+    run_batch,
+    why_unreadable,
+)
 from convnext_dense_runtime.drawable import as_drawable
-from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense_runtime.results import Detections, Prediction, Segmentation
 from convnext_dense_runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
 
-Image = str | Path | np.ndarray
 Transform = Callable[[dict], dict]
 # Models that keep no state between forward passes, so that several passes may run at once.
 # DDQ-DETR and the trackers keep some.
 STATELESS = ("FasterRCNN", "MaskRCNN", "CascadeRCNN", "RetinaNet", "EncoderDecoder")
 MOST_THREADS = 4
-# Errors of the machine, not of a picture. torch and OpenCV have no class for some of them.
-_MACHINE_ERROR = re.compile(r"out of memory|can't allocate memory|Insufficient memory|CUDA error")
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """A picture and what the test pipeline made from it, or why it could not be read."""
-
-    source: Image
-    picture: np.ndarray | None = None
-    packed: dict | None = None
-    unreadable: str = ""
-
-    def shares_batch(self, other: _Decoded) -> bool:
-        if self.packed is None or other.packed is None:
-            return False
-        return self.packed["inputs"].shape == other.packed["inputs"].shape
+# What a layer raises for a size that it cannot handle.
+_ERRORS_OF_SIZES = (AssertionError, RuntimeError, ValueError)
 
 
 class Predictor:
@@ -149,10 +138,11 @@ class Predictor:
             Every picture. If it could not be read or run, its result is :class:`Unreadable`.
         """
         decoders = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
-        forward = functools.partial(self._forward, autocast=_same_autocast(self.device.type))
+        run = functools.partial(self._results, autocast=_same_autocast(self.device.type))
+        forward = functools.partial(run_batch, run=run, errors=_ERRORS_OF_SIZES)
         with ThreadPoolExecutor(decoders) as decoding, self._forward_pool(images) as (models, many):
             decoded = map_in_threads(decoding, self._decode, images, self.batch_size + decoders)
-            batches = in_batches(decoded, self.batch_size, _Decoded.shares_batch)
+            batches = in_batches(decoded, self.batch_size, ReadPicture.shares_batch)
             for batch in map_in_threads(models, forward, batches, many):
                 yield from batch
 
@@ -174,7 +164,7 @@ class Predictor:
         finally:
             torch.set_num_threads(cores)  # for threads that start later
 
-    def _decode(self, image: Image) -> _Decoded:
+    def _decode(self, image: Image) -> ReadPicture:
         try:
             if isinstance(image, np.ndarray):
                 loaded = self._from_array(image)
@@ -182,9 +172,10 @@ class Predictor:
                 loaded = self._read(image)
             # Before the transforms, since some of them work in place.
             picture = as_drawable(loaded["img"])
-            return _Decoded(image, picture, self._transform(loaded))
+            packed = self._transform(loaded)
+            return ReadPicture(image, picture, packed, packed["inputs"].shape)
         except Exception as error:  # a decoder, a server or a transform may raise anything
-            return _Decoded(image, unreadable=_reason(image, error))
+            return ReadPicture(image, unreadable=why_unreadable(image, error))
 
     def _read(self, image: str | Path) -> dict:
         path = str(image)
@@ -207,26 +198,12 @@ class Predictor:
         shape = image.shape[:2]
         return dict(img=image, img_path=None, img_shape=shape, ori_shape=shape)
 
-    def _forward(
-        self, batch: list[_Decoded], autocast: Callable[[], torch.autocast]
-    ) -> list[Prediction]:
-        packed = [one.packed for one in batch if one.packed is not None]
-        if not packed:
-            return [Prediction(one.source, None, Unreadable(one.unreadable)) for one in batch]
-        inputs = {key: [one[key] for one in packed] for key in packed[0]}
-        try:
-            with torch.inference_mode(), autocast():
-                results = [self._result(sample) for sample in self.model.test_step(inputs)]
-        # A layer raises one of these for a size that it cannot handle.
-        except (AssertionError, RuntimeError, ValueError) as error:
-            reason = _reason(batch[0].source, error)
-            if len(batch) == 1:
-                return [Prediction(batch[0].source, None, Unreadable(reason))]
-            return [prediction for one in batch for prediction in self._forward([one], autocast)]
-        return [
-            Prediction(one.source, one.picture, result)
-            for one, result in zip(batch, results, strict=True)
-        ]
+    def _results(
+        self, batch: list[ReadPicture], autocast: Callable[[], torch.autocast]
+    ) -> list[Detections | Segmentation]:
+        inputs = {key: [one.input[key] for one in batch] for key in batch[0].input}
+        with torch.inference_mode(), autocast():
+            return [self._result(sample) for sample in self.model.test_step(inputs)]
 
     def _result(self, sample: BaseDataElement) -> Detections | Segmentation:
         if "pred_sem_seg" in sample:
@@ -284,16 +261,3 @@ def make_pipeline(
         rest.append(step)
     with DefaultScope.overwrite_default_scope(scope):
         return TRANSFORMS.build(steps[0]), Compose(rest)
-
-
-def _reason(image: Image, error: Exception) -> str:
-    """Return in one line why a picture has no result.
-
-    Raises:
-        Exception: The error itself, if it is the machine's: other pictures would fail as well.
-    """
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, MemoryError) or _MACHINE_ERROR.search(reason):
-        raise error
-    name = "an array" if isinstance(image, np.ndarray) else str(image)
-    return reason if name in reason else f"{name}: {reason}"

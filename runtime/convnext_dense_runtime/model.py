@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from convnext_dense_runtime.batches import in_batches, results_of
+from convnext_dense_runtime.batches import (
+    Image,
+    ReadPicture,
+    in_batches,
+    results_of,
+    run_batch,
+    why_unreadable,
+)
 from convnext_dense_runtime.drawable import as_drawable
 from convnext_dense_runtime.label_maps import label_map, slide
 from convnext_dense_runtime.metadata import Metadata
@@ -20,27 +25,11 @@ from convnext_dense_runtime.objects import Sizes, find_objects
 from convnext_dense_runtime.pictures import decode_picture, read_picture
 from convnext_dense_runtime.prepare import prepare_picture
 from convnext_dense_runtime.resize import resized_shape
-from convnext_dense_runtime.results import Detections, Prediction, Segmentation, Unreadable
+from convnext_dense_runtime.results import Detections, Prediction, Segmentation
 from convnext_dense_runtime.threads import map_in_threads
 
-Image = str | Path | np.ndarray
 MOST_BATCH = 4096
 MOST_THREADS = 4
-# Errors of the machine, not of a picture.
-_MACHINE_ERROR = re.compile(
-    r"out of memory|[Ff]ailed to allocate|bad_alloc|CUDA (error|failure)|CUBLAS|CUDNN"
-)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A picture and the network's input made from it, or why it could not be read."""
-
-    source: Image
-    picture: np.ndarray | None = None
-    shape: tuple[int, int] = (0, 0)
-    values: np.ndarray | None = None
-    unreadable: str = ""
 
 
 class Model:
@@ -133,8 +122,8 @@ class Model:
         readers = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
         with ThreadPoolExecutor(readers, thread_name_prefix="read") as pool:
             prepared = map_in_threads(pool, self._prepare, images, self.batch_size + readers)
-            for batch in in_batches(prepared, self.batch_size, _share_batch):
-                yield from self._run(batch)
+            for batch in in_batches(prepared, self.batch_size, ReadPicture.shares_batch):
+                yield from run_batch(batch, self._results)
 
     def read(self, path: str | Path) -> np.ndarray:
         """Return the pixels of a file; a subclass may read in another way.
@@ -160,58 +149,42 @@ class Model:
         """Return the network's input (C, H, W) for a picture: see :func:`prepare_picture`."""
         return prepare_picture(picture, self.metadata)
 
-    def _prepare(self, image: Image) -> _Prepared:
+    def _prepare(self, image: Image) -> ReadPicture:
         try:
             pixels = image if isinstance(image, np.ndarray) else self.read(image)
             values = self.prepare(pixels)
         except ImportError:
             raise
         except Exception as error:  # a decoder may raise anything
-            return _Prepared(image, unreadable=_reason(image, error))
-        return _Prepared(image, as_drawable(pixels), pixels.shape[:2], values)
+            return ReadPicture(image, unreadable=why_unreadable(image, error))
+        return ReadPicture(image, as_drawable(pixels), values, values.shape)
 
-    def _run(self, batch: list[_Prepared]) -> list[Prediction]:
-        values = [one.values for one in batch if one.values is not None]
-        if not values:
-            return [Prediction(one.source, None, Unreadable(one.unreadable)) for one in batch]
-        try:
-            results = self._results(batch, np.stack(values))
-        except Exception as error:  # errors of the backends have no class in common
-            reason = _reason(batch[0].source, error)
-            if len(batch) == 1:
-                return [Prediction(batch[0].source, None, Unreadable(reason))]
-            return [prediction for one in batch for prediction in self._run([one])]
-        return [
-            Prediction(one.source, one.picture, result)
-            for one, result in zip(batch, results, strict=True)
-        ]
-
-    def _results(
-        self, batch: list[_Prepared], images: np.ndarray
-    ) -> Sequence[Detections | Segmentation]:
+    def _results(self, batch: list[ReadPicture]) -> Sequence[Detections | Segmentation]:
         facts = self.metadata
+        images = np.stack([one.input for one in batch])
+        shapes = [one.picture.shape[:2] for one in batch if one.picture is not None]
         if facts.task == "segmentation":
             if facts.sliding:
                 windows, most = facts.sliding, self.batch_size
                 logits = np.stack([slide(self._logits, one, windows, most) for one in images])
             else:
                 logits = self._logits(images)
-            return [self._segmentation(*pair) for pair in zip(logits, batch, strict=True)]
+            return [self._segmentation(*pair) for pair in zip(logits, shapes, strict=True)]
         outputs = self._network(images)
         whole = images.shape[2], images.shape[3]
         return [
             find_objects(
                 _of_picture(outputs, number),
                 facts,
-                Sizes(of.shape, resized_shape(of.shape, facts.resize), whole),
+                Sizes(shape, resized_shape(shape, facts.resize), whole),
                 self.score,
             )
-            for number, of in enumerate(batch)
+            for number, shape in enumerate(shapes)
         ]
 
-    def _segmentation(self, logits: np.ndarray, of: _Prepared) -> Segmentation:
-        height, width = resized_shape(of.shape, self.metadata.resize)
-        labels = label_map(logits[:, :height, :width], of.shape, self.metadata)
+    def _segmentation(self, logits: np.ndarray, shape: tuple[int, int]) -> Segmentation:
+        height, width = resized_shape(shape, self.metadata.resize)
+        labels = label_map(logits[:, :height, :width], shape, self.metadata)
         return Segmentation(labels, self.classes, self.metadata.first_label)
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
@@ -232,12 +205,6 @@ def _of_picture(outputs: Mapping[str, np.ndarray], number: int) -> dict[str, np.
     return {name: values[number] if is_batch else values for name, values in outputs.items()}
 
 
-def _share_batch(one: _Prepared, other: _Prepared) -> bool:
-    if one.values is None or other.values is None:
-        return False
-    return one.values.shape == other.values.shape
-
-
 def _check_graph(
     shape: tuple[int | None, ...], outputs: Sequence[str], facts: Metadata, path: Path
 ) -> None:
@@ -254,16 +221,3 @@ def _check_graph(
         lie = f"the graph takes {shape[0]} pictures at a time, not 1 or any number"
     if lie:
         raise ValueError(f"{path}: its metadata lies: {lie}: export the model again")
-
-
-def _reason(image: Image, error: Exception) -> str:
-    """Return in one line why a picture has no result.
-
-    Raises:
-        Exception: The error itself, if it is the machine's: other pictures would fail as well.
-    """
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, MemoryError) or _MACHINE_ERROR.search(reason):
-        raise error
-    name = "an array" if isinstance(image, np.ndarray) else str(image)
-    return reason if name in reason else f"{name}: {reason}"
