@@ -35,6 +35,12 @@ def walk(node: object, path: str = "") -> Iterator[tuple[str, ConfigDict]]:
         yield from walk(value, f"{path}.{key}" if path else str(key))
 
 
+def custom_modules(cfg: Config | dict) -> list[str]:
+    """Return the names of the modules that a config imports."""
+    modules = (cfg.get("custom_imports") or {}).get("imports") or []
+    return [modules] if isinstance(modules, str) else list(modules)
+
+
 def value_at(node: object, key: str) -> object:
     """Return the value at a dotted key, or None if there is none."""
     for part in key.split("."):

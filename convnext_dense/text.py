@@ -91,6 +91,17 @@ def listed(names: Sequence[object], most: int) -> str:
     return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
 
 
+def first_of(names: Sequence[str], shown: int = 6) -> str:
+    """Join the first names with commas, and count the others.
+
+    Example:
+        >>> first_of(["a", "b", "c"], 2)
+        'a, b, and 1 more'
+    """
+    more = f", and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
 def classes_argument(names: Sequence[str]) -> str:
     """Return the argument ``classes`` with these names, or a remedy if it cannot state them."""
     # The argument is split at commas, and its names are stripped.

@@ -13,10 +13,7 @@ from convnext_dense.cli.errors import add_debug_option, run_tool
 from convnext_dense.files import write_whole
 from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.models import OPENMMLAB
-from convnext_dense.zoo.results import PEERS, PUBLISHED, Peer, Published
-from convnext_dense.zoo.sizes import SIZES
-
-Row = Published | Peer
+from convnext_dense.zoo.results import PEERS, PUBLISHED, Published
 
 OPENING = """\
 # Model zoo
@@ -52,6 +49,81 @@ The licence is that of the weights from which a recipe starts, and so of what is
 `--weights` takes others, such as [MIT-licensed ones](weights.md#published-weights). The licence of
 this project is another matter.
 """
+
+
+# Parameters in millions and multiply-adds in billions of each recipe, as `tools/flops.py RECIPE`
+# counts them.
+SIZES: dict[str, tuple[float, float]] = {
+    "det/mask_rcnn_convnext_t_coco": (48.10, 261.9),
+    "det/cascade_convnext_t_coco": (85.93, 740.2),
+    "det/cascade_convnext_s_coco": (107.57, 826.4),
+    "det/cascade_convnext_b_coco": (145.80, 963.6),
+    "det/cascade_convnext_b_in22k_coco": (145.80, 963.6),
+    "det/cascade_convnext_l_in22k_coco": (254.71, 1353.4),
+    "det/cascade_convnext_xl_in22k_coco": (406.88, 1897.4),
+    "det/mask_rcnn_convnext_v2_b_coco": (108.09, 485.3),
+    "det/mask_rcnn_convnext_v2_l_coco": (217.07, 875.2),
+    "det/mask_rcnn_convnext_v2_h_coco": (678.73, 2524.1),
+    "det/dino_convnext_t_coco": (48.49, 281.8),
+    "det/dino_convnext_s_coco": (70.13, 368.1),
+    "det/dino_convnext_b_coco": (108.94, 504.9),
+    "det/dino_convnext_l_coco": (219.02, 894.0),
+    "det/dino_convnext_t_in22k_coco": (48.49, 281.8),
+    "det/dino_convnext_s_in22k_coco": (70.13, 368.1),
+    "det/dino_convnext_b_in22k_coco": (108.94, 504.9),
+    "det/dino_convnext_l_in22k_coco": (219.02, 894.0),
+    "det/rtmdet_convnext_b_in22k_coco": (113.74, 427.9),
+    "det/mask_rcnn_dinov3_convnext_t_coco": (48.10, 261.9),
+    "det/mask_rcnn_dinov3_convnext_t_frozen_coco": (48.10, 261.9),
+    "det/dino_dinov3_convnext_t_coco": (48.49, 281.8),
+    "det/dino_dinov3_convnext_t_frozen_coco": (48.49, 281.8),
+    "det/dino_dinov3_convnext_l_coco": (219.02, 894.0),
+    "det/dino_dinov3_convnext_l_frozen_coco": (219.02, 894.0),
+    "det/mask2former_convnext_t_coco": (47.72, 257.1),
+    "det/mask2former_convnext_b_coco": (107.59, 480.5),
+    "det/mask2former_convnext_l_coco": (216.50, 870.4),
+    "det/hf_mask2former_convnext_t_coco": (47.72, 257.1),
+    "det/rtdetrv2_convnext_t_coco": (46.67, 169.2),
+    "det/rtdetrv2_convnext_s_coco": (68.30, 255.5),
+    "det/rtdetrv2_convnext_b_coco": (106.53, 392.1),
+    "det/rtdetrv2_convnext_l_coco": (215.42, 780.9),
+    "det/rtdetrv2_convnext_t_in22k_coco": (46.67, 169.2),
+    "det/rtdetrv2_convnext_s_in22k_coco": (68.30, 255.5),
+    "det/rtdetrv2_convnext_b_in22k_coco": (106.53, 392.1),
+    "det/rtdetrv2_convnext_l_in22k_coco": (215.42, 780.9),
+    "det/dfine_convnext_t_coco": (44.98, 148.6),
+    "det/dfine_convnext_s_coco": (66.62, 234.9),
+    "det/dfine_convnext_b_coco": (104.85, 371.5),
+    "seg/upernet_convnext_t_ade20k": (60.24, 938.5),
+    "seg/upernet_convnext_s_ade20k": (81.88, 1026.8),
+    "seg/upernet_convnext_b_ade20k": (122.10, 1169.3),
+    "seg/upernet_convnext_b_in22k_ade20k": (122.10, 1827.1),
+    "seg/upernet_convnext_l_in22k_ade20k": (234.99, 2457.4),
+    "seg/upernet_convnext_xl_in22k_ade20k": (391.14, 3334.3),
+    "seg/upernet_convnext_v2_b_ade20k": (122.23, 1169.3),
+    "seg/upernet_convnext_v2_l_ade20k": (235.18, 1572.7),
+    "seg/upernet_convnext_v2_h_ade20k": (706.81, 3271.7),
+    "seg/upernet_convnext_v2_h_in22k_ade20k": (706.81, 5112.0),
+    "seg/linear_dinov3_convnext_t_ade20k": (27.94, 93.2),
+    "seg/linear_dinov3_convnext_s_ade20k": (49.57, 181.6),
+    "seg/linear_dinov3_convnext_b_ade20k": (87.72, 321.0),
+    "seg/linear_dinov3_convnext_l_ade20k": (196.46, 718.3),
+    "seg/upernet_dinov3_convnext_t_ade20k": (60.24, 938.5),
+    "seg/upernet_dinov3_convnext_t_frozen_ade20k": (60.24, 938.5),
+    "seg/upernet_dinov3_convnext_b_ade20k": (122.10, 1169.3),
+    "seg/upernet_dinov3_convnext_b_frozen_ade20k": (122.10, 1169.3),
+    "seg/mask2former_convnext_t_ade20k": (47.74, 263.2),
+    "seg/mask2former_convnext_b_ade20k": (107.61, 767.9),
+    "seg/mask2former_convnext_l_ade20k": (216.52, 1391.7),
+    "seg/hf_mask2former_convnext_t_ade20k": (47.74, 263.2),
+    "seg/hf_upernet_convnext_t_ade20k": (60.24, 938.5),
+    "det/mask_rcnn_swin_t_coco": (47.79, 266.5),
+    "det/mask_rcnn_r50_coco": (44.40, 259.3),
+    "det/cascade_swin_t_coco": (85.63, 744.8),
+    "det/cascade_r50_coco": (82.23, 737.6),
+    "seg/upernet_swin_t_ade20k": (59.94, 944.4),
+    "seg/upernet_r50_ade20k": (66.52, 951.3),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -129,7 +201,7 @@ def _figures(row: Published) -> str:
     return "<br>".join(texts)
 
 
-def _metrics(row: Row) -> str:
+def _metrics(row: Published) -> str:
     values = {name: str(value) for name, value in row.metrics.items()}
     several = values.pop("mIoU (ms+flip)", None)
     text = " / ".join(values.values())
@@ -141,10 +213,11 @@ def _size(row: Published) -> str:
     return f"{row.params or round(params)}M {row.flops or round(flops)}G"
 
 
-def _peer_cells(peer: Peer) -> list[str]:
-    size = f"{peer.params / 1e6:.1f}M {peer.flops}G"
-    if peer.published_params:
-        size += f" ({peer.published_params}M {peer.published_flops}G)"
+def _peer_cells(peer: Published) -> list[str]:
+    params, flops = SIZES[peer.config]
+    size = f"{params:.1f}M {flops}G"
+    if peer.params:
+        size += f" ({peer.params}M {peer.flops}G)"
     return [_link(peer, peer.name), _metrics(peer) or "*none published*", size]
 
 
@@ -178,7 +251,7 @@ def _by_licence(read: dict[str, Config]) -> Iterable[str]:
         yield "".join(f"- {_link(row, row.name)}, {row.pretrained}\n" for row in rows)
 
 
-def _link(row: Row, text: str) -> str:
+def _link(row: Published, text: str) -> str:
     return f"[{text}](../configs/{row.config}.py)"
 
 

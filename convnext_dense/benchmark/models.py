@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from torch import nn
 
 from convnext_dense.benchmark.memory import MemoryWatch
@@ -230,7 +230,7 @@ def _build(
 
     from convnext_dense.inference.model import in_fastest_layout
     from convnext_dense.patches import enable
-    from convnext_dense.swap.trial import quiet
+    from convnext_dense.swap.trial import drop_checkpoints, quiet
 
     if "model" not in cfg:
         raise ValueError(f"config {title} has no model: name a config with a model")
@@ -245,7 +245,7 @@ def _build(
     row = ModelRow(title, mode, dtype, shape, batch)
     enable()
     with quiet(), DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
-        _without_checkpoints(cfg.model)
+        drop_checkpoints(cfg.model)  # the values of weights cost no time
         for _, node in walk(cfg.model.get("data_preprocessor")):
             if mode == "train" and "size" in node:
                 node["size"] = shape
@@ -310,15 +310,6 @@ def _let_detect(runner: ModelRunner) -> None:
         f"score threshold {test_cfg.score_thr:.3g} instead of the config's, since random weights "
         "find nothing above that"
     )
-
-
-def _without_checkpoints(model: ConfigDict) -> None:
-    """Leave the weights random: their values cost no time."""
-    for _, node in walk(model):
-        if node.get("pretrained"):
-            node["pretrained"] = None
-        if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
-            node.pop("init_cfg")
 
 
 def title_of(name: str) -> str:

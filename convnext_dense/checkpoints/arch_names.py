@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from convnext_dense.backbone.archs import ARCHS, Arch
 
 
@@ -23,17 +25,12 @@ def closest_arch(arch: Arch) -> str:
 
     def distance(name: str) -> tuple[bool, bool, float]:
         other = ARCHS[name]
-        stages = max(len(arch.depths), len(other.depths))
         sizes = [
             abs(a - b) / max(a, b)
             for ours, theirs in ((arch.depths, other.depths), (arch.channels, other.channels))
-            for a, b in zip(_padded(ours, stages), _padded(theirs, stages), strict=True)
+            # A missing stage differs from any other by the whole size of that stage.
+            for a, b in zip_longest(ours, theirs, fillvalue=0)
         ]
         return arch.isotropic != other.isotropic, arch.grn != other.grn, sum(sizes)
 
     return min(ARCHS, key=distance)
-
-
-def _padded(sizes: tuple[int, ...], length: int) -> list[float]:
-    # A missing stage differs from any other by the whole size of that stage.
-    return [*sizes, *[1e-9] * (length - len(sizes))]

@@ -8,10 +8,10 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from convnext_dense.checkpoints.report import listed
-from convnext_dense.text import classes_argument
+from convnext_dense.text import classes_argument, first_of
 
 SHOWN = 3
+MISSING = "missing"
 # mmdet 2.x kept moving averages as buffers of the model.
 OLD_AVERAGES = "ema_"
 USE_ITS_CONFIG = "Use the config that it was trained with"
@@ -65,7 +65,7 @@ class Comparison:
         """
         in_file = in_file or {}
         return {
-            "missing": self.missing,
+            MISSING: self.missing,
             "not in the model": [in_file.get(name, name) for name in self.unknown],
             "of another shape": [f"{name} {shapes}" for name, shapes in self.reshaped.items()],
             "unlike ours": [self.obstacle] if self.obstacle else [],
@@ -110,7 +110,9 @@ def raise_mismatch(
         RuntimeError: Always.
     """
     complaints = "; ".join(
-        f"{len(names)} {fault} ({listed(names, SHOWN)})" for fault, names in faults.items() if names
+        f"{len(names)} {fault} ({first_of(names, SHOWN)})"
+        for fault, names in faults.items()
+        if names
     )
     raise RuntimeError(". ".join([f"{subject}: {complaints}", *remedies]))
 

@@ -16,10 +16,11 @@ from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.layouts import META_ISOTROPIC, TARGETS, Layout
 from convnext_dense.checkpoints.network import check_network
-from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.source import read_source
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
 from convnext_dense.files import ensure_writable, write_whole
+from convnext_dense.text import first_of
 
 # Layouts of backbones in models of mmdet and mmseg, under the prefix `backbone.`.
 WHOLE_TARGETS = ("meta", "mmpretrain")
@@ -46,7 +47,7 @@ class Conversion:
 
     def __str__(self) -> str:
         text = f"{self.source} -> {self.target}: {len(self.written)} parameters"
-        return text + (f"; left out: {listed(self.left_out)}" if self.left_out else "")
+        return text + (f"; left out: {first_of(self.left_out)}" if self.left_out else "")
 
 
 def convert(
@@ -92,7 +93,12 @@ def convert(
     refuse_unusable({n: v for n, v in found.other_parts.items() if _is_real(n, v)}, read.name)
 
     layout = _target(to, found)
-    own = {name: value for name, value in found.own.items() if _has_place(name, found, layout)}
+    names = layout.names(found.arch.depths)
+    own = {
+        name: value
+        for name, value in found.own.items()
+        if name in names or not _is_spare(name, layout)
+    }
     if found.other_parts:
         if to not in WHOLE_TARGETS:
             raise ValueError(
@@ -134,13 +140,11 @@ def _is_real(name: str, value: Tensor) -> bool:
     return value.is_floating_point() or name.endswith(REAL)
 
 
-def _has_place(name: str, found: FoundConvNeXt, layout: Layout) -> bool:
-    names = layout.names(found.arch.depths)
-    if name in names or (name.startswith("norm.") and layout.final_norm_is_last):
-        return True
-    if is_output_norm(name) or name.startswith(("norm.", "head.")):
-        return False
-    raise ValueError(f"the layout {layout.name!r} has no place for {name}")
+def _is_spare(name: str, layout: Layout) -> bool:
+    """Whether a parameter may be left out where a layout has no place for it."""
+    if name.startswith("norm."):
+        return not layout.final_norm_is_last
+    return is_output_norm(name) or name.startswith("head.")
 
 
 def _pth(content: Mapping) -> memoryview:

@@ -10,8 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from convnext_dense.backbone.resnet_to_convnext import ResNetToConvNeXt
-from convnext_dense.checkpoints.containers import trained_classes
-from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
 from convnext_dense.checkpoints.match_step import FoundStep, match_step
 from convnext_dense.checkpoints.match_weights import LoadOptions, WeightMatch, match_weights
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
@@ -85,8 +84,7 @@ def load_weights(
     if isinstance(backbone, ResNetToConvNeXt):
         found, match = match_step(model, path, backbone, read, options)
     else:
-        found = find_convnext(read.state, read.name)
-        match = match_weights(model, found, read.name, trained_classes(read.meta), options)
+        found, match = match_weights(model, path, backbone, read, options)
     refuse_unusable(match.fitting, read.name, model.state_dict())
     model.load_state_dict(match.fitting, strict=False)
     report = _report(read, found, match, path)

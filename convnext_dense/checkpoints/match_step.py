@@ -23,8 +23,8 @@ from convnext_dense.checkpoints.find_step import (
 from convnext_dense.checkpoints.match_weights import (
     LoadOptions,
     WeightMatch,
-    adapt_channels,
     describe,
+    fit_channels,
 )
 from convnext_dense.checkpoints.source import Source
 
@@ -81,7 +81,8 @@ def match_step(
     if options.final_norm == "use":
         raise ValueError("final_norm='use' needs an output norm, and this step has none")
     found = _find(read, backbone)
-    remedies = _fit_channels(found.own, backbone, options.adapt_input)
+    channels = backbone.conv1.weight.shape[1]
+    remedies = fit_channels(found.own, STEM, channels, options.adapt_input)
     is_whole = bool(path and found.other_parts)
     given = found.parameters(path)
     wanted = model.state_dict()
@@ -97,12 +98,9 @@ def match_step(
         faults["beside the backbone"] = list(found.other_parts)
     if recorded_step(read.meta) not in (None, found.arch):
         faults["of another step"] = ["all, by what its run recorded"]
-    is_empty = not any(name.startswith(path) for name in match.fitting)
-    if any(faults.values()) and (options.strict or is_empty):
+    if match.is_stopped(faults, path, options):
         raise_mismatch(_subject(read, found.arch), faults, remedies)
-    match.missing += faults.pop("missing")
-    for fault, names in faults.items():
-        match.dropped |= dict.fromkeys(names, fault)
+    match.leave_out(faults)
     return found, match
 
 
@@ -145,14 +143,3 @@ def _find(read: Source, backbone: ResNetToConvNeXt) -> FoundStep:
 def _subject(read: Source, ours: str) -> str:
     held = describe_network(read.state, read.meta)
     return f"{read.name} holds {held} and does not fit the backbone, which is {ours}"
-
-
-def _fit_channels(own: dict[str, Tensor], backbone: ResNetToConvNeXt, adapt: bool) -> list[str]:
-    """Adapt the stem to the model's input channels if asked to; otherwise return a remedy."""
-    stem, channels = own.get(STEM), backbone.conv1.weight.shape[1]
-    if stem is None or stem.ndim != 4 or stem.shape[1] == channels:
-        return []
-    if not adapt:
-        return ["adapt_input=True fits the stem to another number of input channels"]
-    own[STEM] = adapt_channels(stem, channels)
-    return []

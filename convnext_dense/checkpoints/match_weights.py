@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
@@ -10,14 +11,17 @@ from torch import Tensor, nn
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.compare_parameters import (
+    MISSING,
     USE_ITS_CONFIG,
     compare_parameters,
     raise_mismatch,
     remedies_for_classes,
 )
-from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
+from convnext_dense.checkpoints.containers import trained_classes
+from convnext_dense.checkpoints.find_convnext import FoundConvNeXt, find_convnext
 from convnext_dense.checkpoints.report import is_output_norm
-from convnext_dense.checkpoints.target_model import count_classes, find_backbone
+from convnext_dense.checkpoints.source import Source
+from convnext_dense.checkpoints.target_model import count_classes
 from convnext_dense.checkpoints.transformers_head import other_parameters
 
 STAGE = re.compile(r"(?:stages|downsample_layers)\.(\d+)\.")
@@ -50,37 +54,52 @@ class WeightMatch:
     missing: list[str] = field(default_factory=list)
     reinitialised: list[str] = field(default_factory=list)
 
+    def is_stopped(self, faults: Mapping[str, list[str]], path: str, options: LoadOptions) -> bool:
+        """Whether faults stop the load; if it is not strict, only where the backbone gets nothing.
+
+        Args:
+            faults: Names by the fault that they have: see :meth:`.Comparison.faults`.
+            path: Prefix of the backbone in the model.
+            options: Options of the load.
+        """
+        is_empty = not any(name.startswith(path) for name in self.fitting)
+        return any(faults.values()) and (options.strict or is_empty)
+
+    def leave_out(self, faults: Mapping[str, list[str]]) -> None:
+        """Count the names that have a fault as missing or dropped."""
+        for fault, names in faults.items():
+            if fault == MISSING:
+                self.missing += names
+            else:
+                self.dropped |= dict.fromkeys(names, fault)
+
 
 def match_weights(
-    model: nn.Module,
-    found: FoundConvNeXt,
-    source: str,
-    classes: tuple[str, ...],
-    options: LoadOptions,
-) -> WeightMatch:
-    """Compare a ConvNeXt of a checkpoint with the one in a model.
+    model: nn.Module, path: str, backbone: ConvNeXt, read: Source, options: LoadOptions
+) -> tuple[FoundConvNeXt, WeightMatch]:
+    """Compare the ConvNeXt of a checkpoint with the one in a model.
 
     If both are whole models, their other parts are compared too.
 
     Args:
         model: A backbone, or a model that contains one.
-        found: The ConvNeXt in the checkpoint, with its other parts.
-        source: Name of the checkpoint in messages.
-        classes: Classes that the checkpoint was trained for, if it names them.
+        path: Prefix of the backbone's parameters in the model.
+        backbone: The backbone.
+        read: The checkpoint.
         options: Options of the load.
 
     Raises:
-        RuntimeError: If something does not match: the message describes the file's network and the
-            parameters that differ.
+        RuntimeError: If the checkpoint does not hold one ConvNeXt, or something does not match: the
+            message describes its network and the parameters that differ.
         ValueError: If an option needs something that the model or the file does not have.
     """
-    path, backbone = find_backbone(model)
-    assert isinstance(backbone, ConvNeXt)  # the others have match_step
+    found = find_convnext(read.state, read.name)
     is_whole = bool(path and found.other_parts)
     own, dropped = dict(found.own), dict(found.unused)
     if options.final_norm == "use":
         _use_final_norm(own, backbone, found)
-    remedies = _fit_channels(own, backbone, options.adapt_input)
+    channels = backbone.state_dict()[STEM].shape[1]
+    remedies = fit_channels(own, STEM, channels, options.adapt_input)
     for name in list(own):
         if reason := _reason_to_drop(name, backbone):
             dropped[found.names.get(name, name)] = reason
@@ -105,19 +124,17 @@ def match_weights(
     faults = result.faults(found.names_in_file(path))
     if not path:
         faults["beside the backbone"] = list(found.other_parts)
-    is_empty = not any(name.startswith(path) for name in match.fitting)
-    if any(faults.values()) and (options.strict or is_empty):
+    if match.is_stopped(faults, path, options):
+        classes = trained_classes(read.meta)
         remedies += remedies_for_classes(result, classes, count_classes(model), may_reinit=True)
         if is_whole:
-            subject = subject_of_whole(source, found, backbone, result.concerns(path))
+            subject = subject_of_whole(read.name, found, backbone, result.concerns(path))
             remedies = remedies or [USE_ITS_CONFIG]
         else:
-            subject = _subject_of_backbone(source, found, backbone)
+            subject = _subject_of_backbone(read.name, found, backbone)
         raise_mismatch(subject, faults, remedies)
-    match.missing += faults.pop("missing")
-    for fault, names in faults.items():
-        match.dropped |= dict.fromkeys(names, fault)
-    return match
+    match.leave_out(faults)
+    return found, match
 
 
 def describe(found: FoundConvNeXt) -> str:
@@ -160,25 +177,28 @@ def _use_final_norm(own: dict[str, Tensor], backbone: ConvNeXt, found: FoundConv
         own[f"norm{last}.{parameter}"] = own.pop(f"norm.{parameter}")
 
 
-def _fit_channels(own: dict[str, Tensor], backbone: ConvNeXt, adapt: bool) -> list[str]:
-    """Adapt the stem to the model's input channels if asked to; otherwise return a remedy."""
-    stem = own.get(STEM)
-    channels = backbone.state_dict()[STEM].shape[1]
-    if stem is None or stem.ndim != 4 or stem.shape[1] == channels:
+def fit_channels(own: dict[str, Tensor], name: str, channels: int, adapt: bool) -> list[str]:
+    """Fit a stem to a model's input channels if asked to; otherwise return the remedy.
+
+    The channels are summed or repeated as timm's ``adapt_input_conv`` does.
+
+    Args:
+        own: The parameters of a checkpoint, in which the stem is replaced.
+        name: Name of the stem's weight in it.
+        channels: Input channels of the model.
+        adapt: Whether it may be replaced.
+    """
+    stem = own.get(name)
+    if stem is None or stem.ndim != 4 or (given := stem.shape[1]) == channels:
         return []
     if not adapt:
         return ["adapt_input=True fits the stem to another number of input channels"]
-    own[STEM] = adapt_channels(stem, channels)
-    return []
-
-
-def adapt_channels(stem: Tensor, channels: int) -> Tensor:
-    """Sum or repeat the input channels of a stem, as timm's ``adapt_input_conv`` does."""
-    given = stem.shape[1]
     if channels == 1:
-        return stem.float().sum(dim=1, keepdim=True)
-    repeats = -(-channels // given)
-    return stem.float().repeat(1, repeats, 1, 1)[:, :channels] * (given / channels)
+        own[name] = stem.float().sum(dim=1, keepdim=True)
+    else:
+        repeats = -(-channels // given)
+        own[name] = stem.float().repeat(1, repeats, 1, 1)[:, :channels] * (given / channels)
+    return []
 
 
 def _reason_to_drop(name: str, backbone: ConvNeXt) -> str | None:

@@ -6,8 +6,9 @@ import torch
 
 from convnext_dense.backbone.convnext import ConvNeXt
 from convnext_dense.checkpoints.find_convnext import FoundConvNeXt
-from convnext_dense.checkpoints.report import is_output_norm, listed
+from convnext_dense.checkpoints.report import is_output_norm
 from convnext_dense.checkpoints.unusable_values import refuse_unusable
+from convnext_dense.text import first_of
 
 
 def build_network(found: FoundConvNeXt, norm_out: bool) -> ConvNeXt:
@@ -48,6 +49,6 @@ def check_network(found: FoundConvNeXt, source: str) -> None:
         wrong = [name for name in wanted | own if wanted.get(name) != own.get(name)]
         wrong += list(found.unknown)
     if wrong or found.obstacle:
-        reason = found.obstacle or f"missing, unknown or of a wrong shape: {listed(wrong)}"
+        reason = found.obstacle or f"missing, unknown or of a wrong shape: {first_of(wrong)}"
         raise RuntimeError(f"{source} does not hold a whole ConvNeXt: {reason}")
     refuse_unusable(found.own, source)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from convnext_dense.backbone.archs import Arch
 from convnext_dense.checkpoints.arch_names import describe_arch
-from convnext_dense.text import printable
-
-SHOWN = 6
+from convnext_dense.text import first_of, printable
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,14 @@ class LoadReport:
         ]
         for reason in dict.fromkeys(self.dropped.values()):
             names = [name for name, why in self.dropped.items() if why == reason]
-            rows.append(("dropped", f"{reason}: {listed(names)}"))
+            rows.append(("dropped", f"{reason}: {first_of(names)}"))
         others = [name for name in self.missing if not is_output_norm(name)]
         norms = [name.rpartition(".")[0] for name in self.missing if is_output_norm(name)]
         norms = list(dict.fromkeys(norms))  # weight and bias go together
-        heads = listed(self.reinitialised)
+        heads = first_of(self.reinitialised)
         rows += [
-            ("missing", f"left at 1 and 0: {listed(norms)}" if norms else None),
-            ("missing", f"left as they were: {listed(others)}" if others else None),
+            ("missing", f"left at 1 and 0: {first_of(norms)}" if norms else None),
+            ("missing", f"left as they were: {first_of(others)}" if others else None),
             ("random", heads and f"other classes: {heads}"),
             ("not taken", ", ".join(self.left)),
             ("licence", self.licence),
@@ -87,12 +85,6 @@ def is_output_norm(name: str) -> bool:
     """Whether a parameter of a backbone belongs to an output norm; its name may have a prefix."""
     module = name.rsplit(".", 2)[-2]
     return module.startswith("norm") and module.removeprefix("norm").isdigit()
-
-
-def listed(names: list[str] | tuple[str, ...], shown: int = SHOWN) -> str:
-    """Join the first names with commas, and count the others."""
-    more = f", and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from convnext_dense.checkpoints.containers import is_state
-from convnext_dense.checkpoints.report import listed
+from convnext_dense.text import first_of
 from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
 INDEX = ".index.json"
@@ -63,7 +63,7 @@ def read_shards(
         absent = [name for name in names if name not in held]
         if absent:
             raise RuntimeError(
-                f"{file} lacks parameters that {index} lists for it: {listed(absent)}"
+                f"{file} lacks parameters that {index} lists for it: {first_of(absent)}"
             )
         state |= {name: held[name] for name in names}
     return state

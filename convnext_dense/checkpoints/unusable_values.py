@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from convnext_dense.checkpoints.report import listed
+from convnext_dense.text import first_of
 
 SHOWN = 3
 
@@ -29,7 +29,7 @@ def refuse_unusable(
     if faults := find_unusable(state, model):
         complaints = [f"{name} {fault}" for name, fault in faults.items()]
         raise RuntimeError(
-            f"{source} is damaged, or its values are not weights: {listed(complaints, SHOWN)}; "
+            f"{source} is damaged, or its values are not weights: {first_of(complaints, SHOWN)}; "
             "get the file again"
         )
 

@@ -72,7 +72,7 @@ def parameters_for_model(
     wanted = model.state_dict()
     state = _state_of(checkpoint, source)
     result = compare_parameters(_without_prefix(state), wanted)
-    subject = f"{source} does not fit this model"
+    subject = None
     if not result.fits() and not resume:
         result, subject = _compare_renamed(state, model, source)
         if reinit_heads and (heads := result.keep_model_heads()):
@@ -90,6 +90,7 @@ def parameters_for_model(
         may_train = reinit_heads is not None
         remedies = remedies_for_classes(result, classes, count_classes(model), may_train)
         subject = _subject_of_step(model, state, meta_of(checkpoint), source) or subject
+        subject = subject or f"{source} does not fit this model"
         raise_mismatch(subject, result.faults(), remedies or [USE_ITS_CONFIG])
     refuse_unusable(result.fitting, source, wanted)
     _check_averages(checkpoint, source, wanted, resume)
@@ -114,23 +115,20 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _compare_renamed(
     state: Mapping[str, Tensor], model: nn.Module, source: str
-) -> tuple[Comparison, str]:
+) -> tuple[Comparison, str | None]:
     """Compare a checkpoint in another layout, or with wrappers inside its names.
 
     Returns:
-        The comparison, and the beginning of a message that refuses the checkpoint.
+        The comparison, and the beginning of a message that names two backbones, or None.
     """
     wanted = model.state_dict()
     state = {n if n in wanted else without_wrappers(n): value for n, value in state.items()}
     backbones = find_backbones(model)
     found = _find_in_whole(state, source) if len(backbones) == 1 else None
     if found is None:
-        return compare_parameters(
-            _without_prefix(state), wanted
-        ), f"{source} does not fit this model"
-    print_log(
-        f"{source}: {describe(found)}, {len(found.own)} backbone parameters", logger="current"
-    )
+        return compare_parameters(_without_prefix(state), wanted), None
+    said = f"{source}: {describe(found)}, {len(found.own)} backbone parameters"
+    print_log(said, logger="current")
     path, backbone = next(iter(backbones.items()))
     others = other_parameters(model, found, path)
     result = compare_parameters(found.named_below(path) | others, wanted)

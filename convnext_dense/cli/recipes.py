@@ -14,7 +14,7 @@ from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.output import print_text
 from convnext_dense.cli.program import called
 from convnext_dense.zoo.recipes import recipe_file, recipes
-from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Peer, Published
+from convnext_dense.zoo.results import METRIC_TITLES, PEERS, PUBLISHED, Published
 
 # By the folder of the recipes.
 TITLES = {"det": "COCO", "seg": "ADE20K", "demo": "The demo"}
@@ -34,8 +34,7 @@ def recipes_command(args: argparse.Namespace) -> None:
     if args.path:
         print_text(str(recipe_file(args.path)))
         return
-    known: list[Published | Peer] = [*PUBLISHED, *PEERS]
-    shown = {row.config: row for row in known}
+    shown = {row.config: row for row in (*PUBLISHED, *PEERS)}
     names = sorted(recipes(), key=[*shown, *recipes()].index)  # published ones first
     for folder in dict.fromkeys(name.partition("/")[0] for name in names):
         rows = {name: shown.get(name) for name in names if name.startswith(f"{folder}/")}
@@ -46,7 +45,7 @@ def recipes_command(args: argparse.Namespace) -> None:
     )
 
 
-def lay_out(rows: Mapping[str, Published | Peer | None]) -> str:
+def lay_out(rows: Mapping[str, Published | None]) -> str:
     """Return recipes as a table, or as a list where the terminal is too narrow for it.
 
     Args:
@@ -77,17 +76,12 @@ def lay_out(rows: Mapping[str, Published | Peer | None]) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
-def _cells(name: str, row: Published | Peer | None, metrics: Iterable[str]) -> list[str]:
+def _cells(name: str, row: Published | None, metrics: Iterable[str]) -> list[str]:
     if row is None:
         return [name]
-    weights, params, flops = (
-        ("", row.published_params, row.published_flops)
-        if isinstance(row, Peer)
-        else (row.pretrained, row.params, row.flops)
-    )
     figures = [f"{row.metrics[metric]:.1f}" if metric in row.metrics else "" for metric in metrics]
-    counts = ["" if count is None else str(count) for count in (params, flops)]
-    return [name.partition("/")[2], weights, *figures, *counts]
+    counts = ["" if count is None else str(count) for count in (row.params, row.flops)]
+    return [name.partition("/")[2], row.pretrained, *figures, *counts]
 
 
 def _paragraph(titles: Sequence[str], cells: Sequence[str], width: int) -> str:

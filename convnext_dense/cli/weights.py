@@ -12,6 +12,7 @@ from convnext_dense.checkpoints.layouts import TARGETS
 from convnext_dense.cli.console.current import current_screen, show_facts
 from convnext_dense.cli.errors import add_debug_option
 from convnext_dense.cli.output import print_text
+from convnext_dense.text import first_of
 from convnext_dense.zoo.weights import WEIGHTS, find_weights
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def inspect_weights(args: argparse.Namespace) -> None:
     from convnext_dense.checkpoints.arch_names import describe_arch
     from convnext_dense.checkpoints.find_convnext import find_convnext
     from convnext_dense.checkpoints.origin import licence_of, normalisation_of
-    from convnext_dense.checkpoints.report import is_output_norm, listed
+    from convnext_dense.checkpoints.report import is_output_norm
     from convnext_dense.checkpoints.source import read_source
     from convnext_dense.checkpoints.unusable_values import find_unusable
 
@@ -101,10 +102,10 @@ def inspect_weights(args: argparse.Namespace) -> None:
         else "backbone" + (" with classifier" if "head.weight" in found.own else ""),
         "output norms": ", ".join(norms) or "none",
         "classes": _classes(read),
-        "unused": listed(list(found.unused)),
-        "unknown": listed(list(found.unknown)),
+        "unused": first_of(list(found.unused)),
+        "unknown": first_of(list(found.unknown)),
         "unlike ours": found.obstacle,
-        "unusable": listed([f"{n} {fault}" for n, fault in find_unusable(found.own).items()]),
+        "unusable": first_of([f"{n} {fault}" for n, fault in find_unusable(found.own).items()]),
         "licence": licence_of(read.name, found.arch.grn),
         "images": f"RGB, mean {mean}, std {std}",
     }
@@ -201,7 +202,6 @@ def _millions(own: dict) -> str:
 
 def _classes(read: Source) -> str:
     from convnext_dense.checkpoints.containers import trained_classes
-    from convnext_dense.checkpoints.report import listed
 
     classes = trained_classes(read.meta)
-    return f"{len(classes)}: {listed(classes)}" if classes else ""
+    return f"{len(classes)}: {first_of(classes)}" if classes else ""

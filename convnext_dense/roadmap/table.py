@@ -15,7 +15,8 @@ from convnext_dense.backbone import ResNetToConvNeXt
 from convnext_dense.backbone.roadmap import STEPS
 from convnext_dense.benchmark.timing import Spread, alternate
 from convnext_dense.kernels.switched_off import device_name
-from convnext_dense.zoo.roadmap import OLD_RECIPE, ROADMAP, SWIN
+from convnext_dense.text import many
+from convnext_dense.zoo.roadmap import OLD_RECIPE, ROADMAP, SWIN, PublishedStep
 
 # The network's input in the published tables, and the classifier that they count.
 IMAGE, CLASSES = 224, 1000
@@ -33,10 +34,7 @@ class Row:
         change: What makes it differ from the network before it.
         parameters: Their number, with those of the classifier.
         multiply_adds: Those of convolutions and classifier for one image of 224x224.
-        gflops: The same in billions as the paper prints it.
-        is_off: Whether the printed figure is that of another network: see ``docs/roadmap.md``.
-        top1: Top-1 accuracy on ImageNet-1K in percent, as published.
-        deviation: Its standard deviation over three trainings, as published, or None.
+        published: What the paper prints of it.
         speed: Images per second here, or None where it was not measured.
     """
 
@@ -44,17 +42,15 @@ class Row:
     change: str
     parameters: int
     multiply_adds: int
-    gflops: float
-    is_off: bool
-    top1: float
-    deviation: float | None
+    published: PublishedStep
     speed: Spread | None = None
 
     @property
     def accuracy(self) -> str:
-        """The top-1 accuracy with its deviation."""
-        spread = "" if self.deviation is None else f" ± {self.deviation:.2f}"
-        return f"{self.top1:.2f}{spread}"
+        """The published top-1 accuracy with its deviation."""
+        deviation = self.published.deviation
+        spread = "" if deviation is None else f" ± {deviation:.2f}"
+        return f"{self.published.top1:.2f}{spread}"
 
     @property
     def counted(self) -> str:
@@ -64,7 +60,7 @@ class Row:
     @property
     def printed(self) -> str:
         """The multiply-adds that the paper prints."""
-        return f"{self.gflops:.2f}" + f" {OFF}" * self.is_off
+        return f"{self.published.gflops:.2f}" + f" {OFF}" * self.published.is_off
 
 
 def count_step(step: str, regime: str) -> Row:
@@ -75,7 +71,6 @@ def count_step(step: str, regime: str) -> Row:
         >>> row.counted, row.printed, row.accuracy
         ('4.42', '4.42', '79.51 ± 0.18')
     """
-    published = ROADMAP[regime][step]
     with torch.device("meta"):
         network = ResNetToConvNeXt(step, regime, out_indices=(3,)).eval()
         image = torch.empty(1, 3, IMAGE, IMAGE)
@@ -87,10 +82,7 @@ def count_step(step: str, regime: str) -> Row:
         change=STEPS[step].what_changes(regime),
         parameters=sum(p.numel() for p in network.parameters()) + (width + 1) * CLASSES,
         multiply_adds=counter.get_total_flops() // 2 + width * CLASSES,
-        gflops=published.gflops,
-        is_off=published.is_off,
-        top1=published.top1,
-        deviation=published.deviation,
+        published=ROADMAP[regime][step],
     )
 
 
@@ -126,8 +118,7 @@ def measure_steps(
 
 def describe_machine(device: torch.device, batch: int) -> str:
     """Say what the speeds were measured on."""
-    count = torch.get_num_threads()
-    threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
+    threads = f", {many(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
     machine = f"{device_name(device)}{threads}, torch {torch.__version__}"
     return f"{batch}x3x{IMAGE}x{IMAGE}, fp32, {machine}"
 
@@ -140,7 +131,7 @@ def as_table(rows: Sequence[Row], regime: str) -> Table:
         caption=f"ResNet as it was trained before: {OLD_RECIPE[regime]:.2f}. Swin beside it: "
         f"{swin.top1:.2f}, {swin.gflops:.2f} GFLOPs."
         + f" {OFF}: docs/roadmap.md"
-        * any(row.is_off for row in rows),
+        * any(row.published.is_off for row in rows),
         caption_justify="left",
     )
     table.add_column("step", no_wrap=True)
@@ -151,25 +142,6 @@ def as_table(rows: Sequence[Row], regime: str) -> Table:
     for row in rows:
         table.add_row(*cells(row))
     return table
-
-
-def as_markdown(regime: str) -> str:
-    """Return the table of a regime for a page, without speeds."""
-    titles = ["step", "what changes", "params (M)", "GFLOPs", "printed", "top-1 (%)"]
-    rows = [titles, ["---"] * 2 + ["---:"] * (len(titles) - 2)]
-    rows += [cells(count_step(step, regime)) for step in STEPS]
-    swin = SWIN[regime]
-    rows.append(
-        [
-            f"Swin-{regime[0].upper()} beside it",
-            "",
-            "",
-            "",
-            f"{swin.gflops:.2f}",
-            f"{swin.top1:.2f}",
-        ]
-    )
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def cells(row: Row) -> list[str]:

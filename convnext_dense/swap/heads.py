@@ -30,19 +30,6 @@ class NeedsAdapterError(Exception):
 
 
 @dataclass(frozen=True)
-class NewMaps:
-    """The maps after a swap, by their old positions.
-
-    Attributes:
-        channels: New channels by the old position.
-        index: New position by the old position.
-    """
-
-    channels: Mapping[int, int]
-    index: Mapping[int, int]
-
-
-@dataclass(frozen=True)
 class Head:
     """A head that reads maps by the keys ``in_channels`` and, in mmseg, ``in_index``.
 
@@ -82,30 +69,36 @@ class Head:
                 f"{self.path}.{self.key} is {stated!r}, but the maps have {held}"
             )
 
-    def rewire(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
-        """Write channels and positions of the new maps."""
-        self._reindex(edits, maps, num_old)
+    def rewire(self, edits: Edits, channels: Mapping[int, int], num_old: int) -> None:
+        """Write channels and positions of the new maps.
+
+        Args:
+            edits: Records the changes.
+            channels: Channels of the new maps in their order, by the positions of the old ones.
+            num_old: The number of old maps.
+        """
+        self._reindex(edits, list(channels), num_old)
         stated = self.cfg[self.key]
         if isinstance(stated, (list, tuple)):
-            value: list | tuple | int = type(stated)(maps.channels[p] for p in self.kept)
+            value: list | tuple | int = type(stated)(channels[p] for p in self.kept)
         else:
-            value = sum(maps.channels[p] for p in self.positions)
+            value = sum(channels[p] for p in self.positions)
         if self.cfg.get("num_convs") == 0 and self.cfg.get("channels") == stated:
             edits.set(self.path, self.cfg, "channels", value, "without convs, equal to in_channels")
         edits.set(self.path, self.cfg, self.key, value, WHY_CHANNELS)
         if self.extra:
             position, key = self.extra
-            edits.set(self.path, self.cfg, key, maps.channels[position], WHY_CHANNELS)
+            edits.set(self.path, self.cfg, key, channels[position], WHY_CHANNELS)
 
-    def _reindex(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
+    def _reindex(self, edits: Edits, built: list[int], num_old: int) -> None:
+        """Write the positions among the maps that are built, given by their old positions."""
         stated = self.cfg.get("in_index", MMSEG_DEFAULT_INDEX)
-        if "in_index" not in self.cfg and num_old - 1 in maps.index:
+        if "in_index" not in self.cfg and num_old - 1 in built:
             return  # it still reads the last map
-        num_new = len(maps.index)
 
         def moved(index: int) -> int:
-            new = maps.index[index % num_old]
-            return index if index < 0 and index % num_new == new else new
+            new = built.index(index % num_old)
+            return index if index < 0 and index % len(built) == new else new
 
         if isinstance(stated, (list, tuple)):
             value: list | tuple | int = type(stated)(
@@ -122,7 +115,7 @@ class FollowingHead(Head):
     def check(self, channels: tuple[int, ...]) -> None:
         """Agree: the config states nothing."""
 
-    def rewire(self, edits: Edits, maps: NewMaps, num_old: int) -> None:
+    def rewire(self, edits: Edits, channels: Mapping[int, int], num_old: int) -> None:
         """Leave the config as it is."""
 
 
@@ -191,7 +184,7 @@ def _mmseg_head(path: str, head: dict, levels: tuple[Level, ...]) -> Head:
     if listed and _lists_channels(head):
         # EncNet's head lists maps that it reads only with certain options.
         with contextlib.suppress(Exception):  # if it cannot run alone, assume that it reads all
-            read = trace_head(head, "mmseg", levels)
+            read = trace_head(head, levels)
             kept = tuple(p for p in positions if p in read) or positions
     return Head(path, head, _channels_key(head), positions, kept, extra)
 

@@ -7,10 +7,9 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from convnext_dense.config_tree import type_name, walk
-from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
-from convnext_dense.swap.neck import first_neck
-from convnext_dense.swap.probe import Pyramid, trace_neck
+from convnext_dense.swap.model import Model
+from convnext_dense.swap.probe import trace_neck
 from convnext_dense.swap.wiring import Wiring, wire_model
 
 PYRAMID = "SimpleFeaturePyramid"
@@ -23,53 +22,47 @@ MAP_STRIDE = 16
 DIVISOR = 32
 
 
-def wire_isotropic(
-    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, width: int, mode: str
-) -> Wiring:
+def wire_isotropic(model: Model, mode: str) -> Wiring:
     """Put a simple feature pyramid between the backbone's one map and what reads it.
 
     It takes the place of an FPN whose extra levels are pooled, as in ViTDet. Before all else it
     stands for a backbone of four stages, and necks and heads are wired to it as to any other.
 
     Args:
-        edits: Records the changes.
-        part: The dict that holds the backbone; its necks and heads are changed.
-        path: Its dotted key in the config.
-        scope: ``mmdet`` or ``mmseg``.
-        old: The maps of the old backbone.
-        width: Channels of the new backbone's one map.
+        model: The model, whose new backbone has one width.
         mode: ``auto``, ``native`` or ``adapter``.
 
     Raises:
         NeedsAdapterError: As :func:`~convnext_dense.swap.wiring.wire_model` does.
     """
-    _pad_test_pictures(edits, scope)
-    if part.get("neck") and mode != "adapter":
-        where, neck = first_neck(part, path)
-        if type_name(neck) == PYRAMID and len(old.levels) == 1:
-            edits.set(where, neck, "in_channels", width, "channels of the one map")
-            return _wiring("native", old.strides)
-        if type_name(neck) == "FPN" and (strides := _strides_of_fpn(neck, scope, old)):
+    (width,) = model.widths
+    _pad_test_pictures(model)
+    if model.necks and mode != "adapter":
+        where, neck = model.first_neck
+        if type_name(neck) == PYRAMID and len(model.old.levels) == 1:
+            model.edits.set(where, neck, "in_channels", width, "channels of the one map")
+            return _wiring("native", model.old.strides)
+        if type_name(neck) == "FPN" and (strides := _strides_of_fpn(model)):
             pyramid = _pyramid(width, neck["out_channels"], strides)
-            _put_in_front(edits, part, path, pyramid, _necks(part)[1:], "as ViTDet has no FPN")
+            model.set_necks([pyramid, *model.necks[1:]], "as ViTDet has no FPN")
             return _wiring("native", strides)
-    wiring = wire_model(edits, part, path, scope, old, (CHANNELS,) * len(STRIDES), mode)
+    wiring = wire_model(replace(model, widths=(CHANNELS,) * len(STRIDES)), mode)
     strides = tuple(min(STRIDES[stage], wiring.output_stride) for stage in wiring.stages)
     pyramid = _pyramid(width, CHANNELS, strides)
-    _put_in_front(edits, part, path, pyramid, _necks(part), "it makes the maps that are read")
+    model.set_necks([pyramid, *model.necks], "it makes the maps that are read")
     return _wiring(wiring.tier, wiring.reads)
 
 
-def without_pyramid(edits: Edits, part: dict, path: str, scope: str, old: Pyramid) -> Pyramid:
-    """Take the pyramid away that a backbone of stages does not need, and return its levels.
+def without_pyramid(model: Model) -> Model:
+    """Take the pyramid away that a backbone of stages does not need.
 
-    They are then the maps to replace. A detector whose only neck it was gets an FPN.
+    Its levels are then the maps to replace. A detector whose only neck it was gets an FPN.
     """
-    if not part.get("neck") or type_name(first_neck(part, path)[1]) != PYRAMID:
-        return old
-    pyramid, *others = _necks(part)
-    levels = trace_neck(pyramid, scope, old.levels).outputs
-    if not others and scope == "mmdet":
+    if not model.necks or type_name(model.necks[0]) != PYRAMID:
+        return model
+    pyramid, *others = model.necks
+    levels = trace_neck(pyramid, model.scope, model.old.levels).outputs
+    if not others and model.scope == "mmdet":
         built = tuple(level for level in levels if level.stride <= STRIDES[-1])
         others = [
             dict(
@@ -80,9 +73,8 @@ def without_pyramid(edits: Edits, part: dict, path: str, scope: str, old: Pyrami
             )
         ]
         levels = built
-    value = others if len(others) > 1 else others[0] if others else None
-    edits.set(path, part, "neck", value, "the stages are a pyramid already")
-    return replace(old, levels=levels)
+    model.set_necks(others, "the stages are a pyramid already")
+    return replace(model, old=replace(model.old, levels=levels))
 
 
 def _wiring(tier: Literal["native", "adapter"], reads: tuple[int, ...]) -> Wiring:
@@ -100,26 +92,16 @@ def _pyramid(in_channels: int, out_channels: int, strides: tuple[int, ...]) -> d
     return pyramid
 
 
-def _necks(part: dict) -> list[dict]:
-    neck = part.get("neck") or []
-    return list(neck) if isinstance(neck, (list, tuple)) else [neck]
-
-
-def _put_in_front(
-    edits: Edits, part: dict, path: str, pyramid: dict, others: list[dict], why: str
-) -> None:
-    edits.set(path, part, "neck", [pyramid, *others] if others else pyramid, why)
-
-
-def _strides_of_fpn(neck: dict, scope: str, old: Pyramid) -> tuple[int, ...] | None:
+def _strides_of_fpn(model: Model) -> tuple[int, ...] | None:
     """Return the strides of an FPN's outputs; None where a pyramid cannot take its place.
 
     Extra levels that an FPN learns have no counterpart in the pyramid.
     """
+    _, neck = model.first_neck
     if neck.get("add_extra_convs"):
         return None
     try:
-        outputs = trace_neck(neck, scope, old.levels).outputs
+        outputs = trace_neck(neck, model.scope, model.old.levels).outputs
     except Exception:  # the wiring will say what is wrong with it
         return None
     strides = tuple(level.stride for level in outputs)
@@ -128,10 +110,10 @@ def _strides_of_fpn(neck: dict, scope: str, old: Pyramid) -> tuple[int, ...] | N
     return strides if follows and strides[0] in STRIDES and reaches_the_last else None
 
 
-def _pad_test_pictures(edits: Edits, scope: str) -> None:
-    if scope != "mmseg":
+def _pad_test_pictures(model: Model) -> None:
+    if model.scope != "mmseg":
         return
-    for path, node in walk(edits.cfg):
+    for path, node in walk(model.edits.cfg):
         if path.rpartition(".")[2] == "data_preprocessor" and not node.get("test_cfg"):
             why = "maps of stride 16 cover whole pictures of these sizes alone"
-            edits.set(path, node, "test_cfg", dict(size_divisor=DIVISOR), why)
+            model.edits.set(path, node, "test_cfg", dict(size_divisor=DIVISOR), why)

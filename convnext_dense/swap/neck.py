@@ -5,42 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convnext_dense.config_tree import type_name
-from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.heads import WHY_CHANNELS, NeedsAdapterError
+from convnext_dense.swap.model import Model
 from convnext_dense.swap.probe import Level, NeckTrace, Pyramid, trace_neck
 
 
-def first_neck(part: dict, path: str) -> tuple[str, dict]:
-    """Return the dotted key and the dict of the neck that reads the backbone's maps."""
-    neck = part["neck"]
-    return (
-        (f"{path}.neck.0", neck[0]) if isinstance(neck, (list, tuple)) else (f"{path}.neck", neck)
-    )
-
-
-def rewire_neck(
-    path: str,
-    neck: dict,
-    scope: str,
-    old: Pyramid,
-    trace: NeckTrace,
-    new: tuple[Level, ...],
-    edits: Edits,
-) -> NeckTrace:
-    """Make a neck read new maps instead of the old ones that it read.
+def rewire_neck(model: Model, trace: NeckTrace, new: tuple[Level, ...]) -> NeckTrace:
+    """Make the first neck read new maps instead of the old ones that it read.
 
     The new arguments are tried: the neck must read every new map, and return as many maps as
     before, with the same strides. Only a neck that cannot run here (``trace.outputs`` is empty) is
     rewritten without a trial.
 
     Args:
-        path: Dotted key of the neck.
-        neck: Its dict, changed in place.
-        scope: The model's scope.
-        old: The maps of the old backbone.
-        trace: What the neck does with these maps.
+        model: The model.
+        trace: What the neck does with the maps of the old backbone.
         new: The new maps, one for each of ``trace.reads``.
-        edits: Records the changes.
 
     Returns:
         What the neck does with the new maps.
@@ -48,10 +28,11 @@ def rewire_neck(
     Raises:
         NeedsAdapterError: If all ways to write the new channels fail the trial.
     """
+    path, neck = model.first_neck
     tried = []
-    for values in _candidates(neck, old, trace, tuple(level.channels for level in new)):
+    for values in _candidates(neck, model.old, trace, tuple(level.channels for level in new)):
         try:
-            result = trace_neck({**neck, **values}, scope, new) if trace.outputs else trace
+            result = trace_neck({**neck, **values}, model.scope, new) if trace.outputs else trace
         except Exception as error:
             tried.append(f"{values}: {type(error).__name__}: {error}")
             continue
@@ -62,7 +43,7 @@ def rewire_neck(
         else:
             for key, value in values.items():
                 why = WHY_CHANNELS if "channels" in key else "the stages that it read are the first"
-                edits.set(path, neck, key, value, why)
+                model.edits.set(path, neck, key, value, why)
             return result
     raise NeedsAdapterError(
         f"{path} ({type_name(neck)}) does not accept other channels"

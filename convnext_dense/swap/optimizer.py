@@ -23,8 +23,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from convnext_dense.backbone.roadmap import FIRST
 from convnext_dense.swap.edits import Edits
+from convnext_dense.swap.model import Model
 from convnext_dense.swap.new_backbone import NewBackbone
-from convnext_dense.swap.probe import Pyramid, build
+from convnext_dense.swap.probe import build
 
 CONSTRUCTOR = "ConvNeXtOptimWrapperConstructor"
 PUBLISHED_BATCH = 16
@@ -46,25 +47,21 @@ HIGH_LR = 1e-3
 PREFIX = "backbone."
 
 
-def apply_recipe(
-    edits: Edits, recipe: str, scope: str, old: Pyramid, backbone: dict, new: NewBackbone
-) -> None:
+def apply_recipe(model: Model, recipe: str, new: NewBackbone) -> None:
     """Apply a recipe to a config's ``optim_wrapper``, if it has one.
 
     Args:
-        edits: The config and its changes.
+        model: The model, which has its new backbone.
         recipe: ``keep`` or ``convnext``.
-        scope: ``mmdet`` or ``mmseg``.
-        old: The old backbone, with the names of its parameters.
-        backbone: Config of the new backbone.
         new: The new backbone.
     """
+    edits = model.edits
     wrapper = edits.cfg.get("optim_wrapper")
     if not wrapper:
         return
-    _translate_keys(edits, wrapper, old, backbone, scope)
+    _translate_keys(model, wrapper)
     if recipe == "convnext":
-        _set_published(edits, wrapper, scope, new)
+        _set_published(edits, wrapper, model.scope, new)
         return
     _translate_constructor(edits, wrapper)
     optimizer = wrapper.get("optimizer", {})
@@ -120,15 +117,15 @@ def _translate_constructor(edits: Edits, wrapper: dict) -> None:
     edits.set("optim_wrapper", wrapper, "paramwise_cfg", paramwise, why)
 
 
-def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, scope: str) -> None:
+def _translate_keys(model: Model, wrapper: dict) -> None:
     """Keep custom keys that name parts of the new model, translate those of norms, drop others."""
     paramwise = wrapper.get("paramwise_cfg") or {}
     custom = paramwise.get("custom_keys")
     if not custom:
         return
-    net = build({**backbone, "init_cfg": None}, scope, "meta")
+    net = build({**model.part["backbone"], "init_cfg": None}, model.scope, "meta")
     new_names = [PREFIX + name for name, _ in net.named_parameters()]
-    old_names = [PREFIX + name for name in old.parameters]
+    old_names = [PREFIX + name for name in model.old.parameters]
     dead = {
         key: value
         for key, value in custom.items()
@@ -146,20 +143,14 @@ def _translate_keys(edits: Edits, wrapper: dict, old: Pyramid, backbone: dict, s
     translated = {}
     if norms and all(value == norms[0] for value in norms):
         translated = {
-            PREFIX + name: dict(norms[0]) for name in _norms(net) if PREFIX + name not in custom
+            PREFIX + name: dict(norms[0])
+            for name, module in net.named_modules()
+            if isinstance(module, (nn.LayerNorm, _BatchNorm)) and PREFIX + name not in custom
         }
     kept = {key: value for key, value in custom.items() if key not in dead}
     why = f"{len(dead)} keys named parts of the old backbone" + (
         ", those of its norms now name the new norms" if translated else ""
     )
     path = "optim_wrapper.paramwise_cfg"
-    edits.set(path, paramwise, "custom_keys", {**kept, **translated}, why)
-    edits.warn(f"{path}.custom_keys: {why}")
-
-
-def _norms(net: nn.Module) -> list[str]:
-    return [
-        name
-        for name, module in net.named_modules()
-        if isinstance(module, (nn.LayerNorm, _BatchNorm))
-    ]
+    model.edits.set(path, paramwise, "custom_keys", {**kept, **translated}, why)
+    model.edits.warn(f"{path}.custom_keys: {why}")

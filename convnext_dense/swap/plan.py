@@ -11,13 +11,13 @@ from typing import Any, Literal
 from mmengine.config import Config
 
 from convnext_dense.backbone.archs import Arch
-from convnext_dense.config_tree import is_segmenter, type_name, walk
+from convnext_dense.config_tree import custom_modules, is_segmenter, type_name, walk
 from convnext_dense.swap import MODES, RECIPES
 from convnext_dense.swap.edits import Change, Edits, SwapRefusedError
 from convnext_dense.swap.heads import NeedsAdapterError
 from convnext_dense.swap.isotropic import wire_isotropic, without_pyramid
 from convnext_dense.swap.match_stages import DEFAULT_OUTPUT_STRIDE
-from convnext_dense.swap.neck import first_neck
+from convnext_dense.swap.model import Model
 from convnext_dense.swap.new_backbone import NewBackbone, find_new_backbone
 from convnext_dense.swap.normalisation import set_normalisation
 from convnext_dense.swap.optimizer import apply_recipe
@@ -128,32 +128,26 @@ def plan_swap(
     scope = scope or ("mmseg" if is_segmenter(part) else "mmdet")
     replace_tied_parts(part, path, edits)
     warn_of_other_backbones(edits.cfg["model"], path, edits)
-    old = _probe(part, path, scope, edits)
+    model = Model(edits, part, path, scope, _probe(part, path, scope, edits), new.channels)
     try:
-        wiring = _wire(edits, part, path, scope, old, new, mode)
+        if new.is_isotropic:
+            wiring = wire_isotropic(model, mode)
+        else:
+            wiring = wire_model(without_pyramid(model), mode)
     except NeedsAdapterError as reason:
         raise SwapRefusedError(f"{name} needs an adapter: {reason}") from None
-    set_backbone(edits, part, path, old, new, wiring, backbone_kwargs)
-    drop_old_weights(edits, path, part)
+    _set_backbone(model, new, wiring, backbone_kwargs)
+    _drop_old_weights(model)
     init_cfg = part["backbone"].get("init_cfg") or {}
     set_normalisation(edits, str(init_cfg.get("checkpoint", "")))
-    apply_recipe(edits, recipe, scope, old, part["backbone"], new)
-    set_imports(edits)
+    apply_recipe(model, recipe, new)
+    _set_imports(edits)
     return Swap(
         config=Config(edits.cfg, filename=cfg.filename),
         tier=wiring.tier,
         changes=tuple(edits.changes),
         warnings=tuple(edits.warnings),
     )
-
-
-def _wire(
-    edits: Edits, part: dict, path: str, scope: str, old: Pyramid, new: NewBackbone, mode: str
-) -> Wiring:
-    if new.is_isotropic:
-        return wire_isotropic(edits, part, path, scope, old, new.channels[0], mode)
-    old = without_pyramid(edits, part, path, scope, old)
-    return wire_model(edits, part, path, scope, old, new.channels, mode)
 
 
 def same_arch(cfg: Config) -> Arch:
@@ -172,17 +166,10 @@ def same_arch(cfg: Config) -> Arch:
     return arch_of(part["backbone"])
 
 
-def set_backbone(
-    edits: Edits,
-    part: dict,
-    path: str,
-    old: Pyramid,
-    new: NewBackbone,
-    wiring: Wiring,
-    kwargs: dict,
-) -> None:
+def _set_backbone(model: Model, new: NewBackbone, wiring: Wiring, kwargs: dict) -> None:
     """Replace the old backbone by the new one, which keeps some of its arguments."""
-    before = part["backbone"]
+    edits, path, old = model.edits, model.path, model.old
+    before = model.part["backbone"]
     backbone: dict[str, Any] = dict(new.cfg, out_indices=wiring.stages)
     if wiring.output_stride != DEFAULT_OUTPUT_STRIDE:
         backbone["output_stride"] = wiring.output_stride
@@ -208,7 +195,7 @@ def set_backbone(
     if not backbone.get("init_cfg"):
         edits.warn("the backbone starts from random values, but the schedule was not changed")
     why = f"{wiring.tier}: maps of strides {old.strides}, of which the heads read {wiring.reads}"
-    edits.set(path, part, "backbone", backbone, why)
+    edits.set(path, model.part, "backbone", backbone, why)
 
 
 def _kind(arch: Arch | None) -> tuple[bool, bool] | None:
@@ -242,15 +229,16 @@ def _frozen_stages(edits: Edits, path: str, frozen: int, new: NewBackbone) -> in
     return 0
 
 
-def drop_old_weights(edits: Edits, path: str, part: dict) -> None:
+def _drop_old_weights(model: Model) -> None:
     """Remove weights of the old backbone, and of a whole model that contains it.
 
     Those of a head of transformers stay: they leave out what belonged to the old backbone.
     """
     why = "weights of the old network"
+    edits = model.edits
     for where, owner, key in (
-        (path, part, "pretrained"),
-        (path, part, "init_cfg"),
+        (model.path, model.part, "pretrained"),
+        (model.path, model.part, "init_cfg"),
         ("model", edits.cfg["model"], "init_cfg"),
         ("", edits.cfg, "load_from"),
     ):
@@ -264,17 +252,11 @@ def _are_of_the_head(weights: object) -> bool:
     return isinstance(weights, Mapping) and weights.get("type") == "TransformersWeights"
 
 
-def set_imports(edits: Edits) -> None:
+def _set_imports(edits: Edits) -> None:
     """Import our package instead of the one that the old backbone came from."""
-    stated = edits.cfg.get("custom_imports") or {}
-    modules = stated.get("imports", [])
-    modules = [modules] if isinstance(modules, str) else list(modules)
     used = {str(node.get("type")).partition(".")[0] for _, node in walk(edits.cfg.get("model"))}
-    kept = [
-        module
-        for module in modules
-        if module.partition(".")[0] not in BACKBONE_PACKAGES or module.partition(".")[0] in used
-    ]
+    unused = set(BACKBONE_PACKAGES) - used
+    kept = [name for name in custom_modules(edits.cfg) if name.partition(".")[0] not in unused]
     imports = dict.fromkeys([*kept, "convnext_dense"])
     value = dict(imports=list(imports), allow_failed_imports=False)
     edits.set("", edits.cfg, "custom_imports", value, "where ConvNeXt is registered")
@@ -307,9 +289,9 @@ def _probe(part: dict, path: str, scope: str, edits: Edits) -> Pyramid:
 
 def _infer(part: dict) -> Pyramid | None:
     """Infer the maps from the channels that a neck or a head states, with the usual strides."""
-    neck = first_neck(part, "")[1] if part.get("neck") else {}
-    heads = [part[key] for key in ("decode_head", "panoptic_head") if key in part]
-    for reader in (neck, *heads):
+    neck = part.get("neck")
+    first = neck[0] if neck and isinstance(neck, (list, tuple)) else neck
+    for reader in (first, part.get("decode_head"), part.get("panoptic_head")):
         channels = reader.get("in_channels") if isinstance(reader, dict) else None
         if isinstance(channels, (list, tuple)) and 2 <= len(channels) <= 4:
             strides = (4, 8, 16, 32)[-len(channels) :]

@@ -123,19 +123,18 @@ def trace_neck(neck: dict, scope: str, levels: tuple[Level, ...]) -> NeckTrace:
     )
 
 
-def trace_head(head: dict, scope: str, levels: tuple[Level, ...]) -> tuple[int, ...]:
+def trace_head(head: dict, levels: tuple[Level, ...]) -> tuple[int, ...]:
     """Run a head of mmseg on empty maps, and return the positions of those that it reads.
 
     Args:
         head: Its config.
-        scope: As for :func:`probe_backbone`.
         levels: Channels and strides of all maps, from which the head selects some.
 
     Raises:
         Exception: Any error of building and running it.
     """
     return _first_that_works(
-        lambda devices: _run(head, scope, levels, devices)[0], [(d,) for d in DEVICES]
+        lambda devices: _run(head, "mmseg", levels, devices)[0], [(d,) for d in DEVICES]
     )
 
 

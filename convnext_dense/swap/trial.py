@@ -28,7 +28,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from convnext_dense.config_tree import walk
+from convnext_dense.config_tree import custom_modules, type_name, walk
 from convnext_dense.swap.trial_inputs import (
     image_size,
     prediction_batch,
@@ -118,6 +118,7 @@ def run_trial(cfg: Config, *, seed: int = 0, size: tuple[int, int] | None = None
     with _seeded(seed), quiet(), DefaultScope.overwrite_default_scope(_scope(cfg)):
         with step("build"):
             model_cfg, dropped = _model_config(cfg)
+            set_counters()
             trial = replace(trial, dropped=tuple(dropped))
             canvas = size or _canvas(cfg, model_cfg)
             _shrink(model_cfg, canvas)
@@ -188,39 +189,49 @@ def _model_config(cfg: Config) -> tuple[ConfigDict, list[str]]:
     if cfg.get("data_preprocessor"):
         model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
     if "type" in model.get("detector", {}) and "track_head" not in model:
-        dropped.append(f"{_name(model.type)} around its detector")
+        dropped.append(f"{type_name(model)} around its detector")
         model = _inner_detector(model)
     dropped += replace_language_models(model)
+    dropped += drop_checkpoints(model)
     for _, node in walk(model):
-        for key in ("pretrained", "teacher_ckpt"):
-            if node.get(key):
-                dropped.append(f"{key}={node[key]!r}")
-                node[key] = False if node[key] is True else None
         if node.get("num_cp"):
             dropped.append(f"num_cp={node['num_cp']} (activation checkpointing)")
             node["num_cp"] = 0
-        if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
-            dropped.append(f"init_cfg={node.pop('init_cfg')!r}")
         if isinstance(node.get("teacher_config"), str):
             node["teacher_config"] = _find_config(node["teacher_config"], _scope(cfg))
     return model, dropped
 
 
+def drop_checkpoints(model: ConfigDict) -> list[str]:
+    """Remove the checkpoints that a model's config names, and return them."""
+    dropped = []
+    for _, node in walk(model):
+        for key in ("pretrained", "teacher_ckpt"):
+            if node.get(key):
+                dropped.append(f"{key}={node[key]!r}")
+                node[key] = False if node[key] is True else None
+        if any("checkpoint" in init for _, init in walk(node.get("init_cfg"))):
+            dropped.append(f"init_cfg={node.pop('init_cfg')!r}")
+    return dropped
+
+
 def _import_modules(cfg: Config) -> list[str]:
     """Import the config's custom modules, and return those that are missing."""
-    names = (cfg.get("custom_imports") or {}).get("imports", [])
     missing = []
-    for name in [names] if isinstance(names, str) else names:
+    for name in custom_modules(cfg):
         try:
             importlib.import_module(name)
         except ImportError as error:
             missing.append(f"custom import {name} ({error})")
-    # A runner sets these counters; some heads and batch augmentations read them.
+    return missing
+
+
+def set_counters() -> None:
+    """Set the counters that a runner sets, since some models and batch augmentations read them."""
     hub = MessageHub.get_current_instance()
     for counter in ("iter", "epoch"):
         if hub.get_info(counter) is None:
             hub.update_info(counter, 0)
-    return missing
 
 
 def _inner_detector(model: ConfigDict) -> ConfigDict:
@@ -296,15 +307,11 @@ def _optim_wrapper(cfg: Config, model: nn.Module) -> tuple[OptimWrapper, str]:
             wrapper_cfg.pop(key, None)
         try:
             wrapper = build_optim_wrapper(model, wrapper_cfg)
-            return wrapper, _name(wrapper_cfg.optimizer.type)
+            return wrapper, type_name(wrapper_cfg.optimizer)
         except Exception as error:  # constructors of others can raise anything
             reason = f"the config's does not build: {type(error).__name__}: {error}"
     parameters = [p for p in model.parameters() if p.requires_grad]
     return OptimWrapper(torch.optim.SGD(parameters, lr=0.01)), f"plain SGD ({reason})"
-
-
-def _name(kind: str | type) -> str:
-    return kind if isinstance(kind, str) else kind.__name__
 
 
 def _check_losses(losses: dict[str, float]) -> None:

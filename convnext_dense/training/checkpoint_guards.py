@@ -13,9 +13,9 @@ from convnext_dense.backbone import ARCHS, ConvNeXt, ResNetToConvNeXt
 from convnext_dense.backbone.roadmap import network_name
 from convnext_dense.checkpoints.containers import RECORD, meta_of, trained_classes
 from convnext_dense.checkpoints.latest import latest_checkpoint
-from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.checkpoints.whole_model import parameters_for_model
+from convnext_dense.text import first_of
 from convnext_dense.training.run_state import require_state_of_run
 from convnext_dense.training.runner_facts import is_training
 
@@ -161,4 +161,4 @@ def _class_differences(trained: tuple[str, ...], loader: DataLoader) -> str:
     if len(trained) != len(ours):
         return f"{len(trained)} classes instead of {len(ours)}"
     pairs = zip(trained, ours, strict=True)
-    return "the classes " + listed([f"{a} instead of {b}" for a, b in pairs if a != b], SHOWN)
+    return "the classes " + first_of([f"{a} instead of {b}" for a, b in pairs if a != b], SHOWN)

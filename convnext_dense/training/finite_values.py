@@ -10,9 +10,9 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.checkpoints.unusable_values import is_finite
+from convnext_dense.text import first_of
 
 # Steps in a row that end a run. One alone may be harmless: loss scaling skips its gradients.
 PATIENCE = 3
@@ -89,7 +89,7 @@ class FiniteValuesHook(Hook):
             if names:
                 raise RuntimeError(
                     f"after iteration {checkpoint['meta']['iter']} the model is not finite, and is "
-                    f"not saved: {listed(names, SHOWN)}"
+                    f"not saved: {first_of(names, SHOWN)}"
                     f"{f'; {self._named()} was NaN or infinite' if self._losses else ''}. {REMEDY}"
                 )
 

@@ -13,7 +13,6 @@ import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, DefaultScope
@@ -25,6 +24,7 @@ from convnext_dense.config.steps.check_data import check_run_data
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.limits import MOST_IMAGES
 from convnext_dense.ranks import world_size
+from convnext_dense.swap.trial import set_counters
 from convnext_dense.training.runner_facts import optimizers_of
 
 # The part of the free memory that a trial may use: later batches may have more objects.
@@ -163,10 +163,7 @@ class Trial:
                         parameter.grad = torch.zeros_like(parameter)
             optimizer.step()
             optimizer.zero_grad()
-        hub = MessageHub.get_current_instance()
-        for counter in ("iter", "epoch"):  # which some models read
-            if hub.get_info(counter) is None:
-                hub.update_info(counter, 0)
+        set_counters()
         self._model = model
 
     def _step(self, size: int) -> None:

@@ -14,13 +14,12 @@ from torch import nn
 from convnext_dense.backbone import ARCHS, ConvNeXt
 from convnext_dense.checkpoints.arch_names import closest_arch
 from convnext_dense.checkpoints.origin import licence_of
-from convnext_dense.checkpoints.report import listed
 from convnext_dense.checkpoints.target_model import unwrap_model
 from convnext_dense.config.options import changed_options
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_checkpoint
 from convnext_dense.config_tree import is_segmenter, type_name, walk
-from convnext_dense.text import many
+from convnext_dense.text import first_of, many
 from convnext_dense.training.progress import log_file
 from convnext_dense.training.runner_facts import counts_iterations, is_training, optimizers_of
 from convnext_dense.zoo.weights import WEIGHTS
@@ -64,7 +63,7 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
     metas = [getattr(dataset, "metainfo", None) or {} for dataset in data.values()]
     classes = next((meta["classes"] for meta in metas if meta.get("classes")), ())
     if classes:
-        rows["classes"] = f"{len(classes)}: {listed(tuple(classes))}"
+        rows["classes"] = f"{len(classes)}: {first_of(tuple(classes))}"
     if trains:
         rows["batch"] = _batch(runner)
         rows["length"] = _length(runner)

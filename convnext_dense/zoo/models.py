@@ -11,16 +11,19 @@ from pathlib import Path
 
 from convnext_dense.zoo.results import PUBLISHED, Published, box_and_mask, miou
 
-MMDET = "https://download.openmmlab.com/mmdetection/v2.0/convnext/"
-MMSEG = "https://download.openmmlab.com/mmsegmentation/v0.5/convnext/"
+FILES = "https://download.openmmlab.com/"
 
 
-def _of_openmmlab(config: str, url: str, figures: dict[str, float]) -> Published:
+def _of_openmmlab(config: str, folder: str, stamp: str, figures: dict[str, float]) -> Published:
+    """Return a row of a recipe whose file has the name of its folder, a date and a hash."""
     row = next(row for row in PUBLISHED if row.config == config)
-    source = "open-mmlab/mmdetection, configs/convnext"
-    if not row.is_detector:
-        source = source.replace("mmdetection", "mmsegmentation")
-    return replace(row, source=source, checkpoint=url, metrics=figures)
+    project, versions = ("mmdetection", "v2.0") if row.is_detector else ("mmsegmentation", "v0.5")
+    return replace(
+        row,
+        source=f"open-mmlab/{project}, configs/convnext",
+        checkpoint=f"{FILES}{project}/{versions}/convnext/{folder}/{folder}_{stamp}.pth",
+        metrics=figures,
+    )
 
 
 # The same recipes as OpenMMLab trained them, in mmpretrain's layout.
@@ -28,52 +31,41 @@ def _of_openmmlab(config: str, url: str, figures: dict[str, float]) -> Published
 OPENMMLAB: tuple[Published, ...] = (
     _of_openmmlab(
         "det/mask_rcnn_convnext_t_coco",
-        f"{MMDET}mask_rcnn_convnext-t_p4_w7_fpn_fp16_ms-crop_3x_coco/"
-        "mask_rcnn_convnext-t_p4_w7_fpn_fp16_ms-crop_3x_coco_20220426_154953-050731f4.pth",
-        box_and_mask(46.2, 41.7)),
+        "mask_rcnn_convnext-t_p4_w7_fpn_fp16_ms-crop_3x_coco",
+        "20220426_154953-050731f4", box_and_mask(46.2, 41.7)),
     _of_openmmlab(
         "det/cascade_convnext_t_coco",
-        f"{MMDET}cascade_mask_rcnn_convnext-t_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco/"
-        "cascade_mask_rcnn_convnext-t_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco_"
-        "20220509_204200-8f07c40b.pth",
-        box_and_mask(50.3, 43.6)),
+        "cascade_mask_rcnn_convnext-t_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco",
+        "20220509_204200-8f07c40b", box_and_mask(50.3, 43.6)),
     _of_openmmlab(
         "det/cascade_convnext_s_coco",
-        f"{MMDET}cascade_mask_rcnn_convnext-s_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco/"
-        "cascade_mask_rcnn_convnext-s_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco_"
-        "20220510_201004-3d24f5a4.pth",
-        box_and_mask(51.8, 44.8)),
+        "cascade_mask_rcnn_convnext-s_p4_w7_fpn_giou_4conv1f_fp16_ms-crop_3x_coco",
+        "20220510_201004-3d24f5a4", box_and_mask(51.8, 44.8)),
     next(row for row in PUBLISHED if row.head == "RTMDet-l"),
     _of_openmmlab(
         "seg/upernet_convnext_t_ade20k",
-        f"{MMSEG}upernet_convnext_tiny_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_tiny_fp16_512x512_160k_ade20k_20220227_124553-cad485de.pth",
-        miou(46.11, 46.62)),
+        "upernet_convnext_tiny_fp16_512x512_160k_ade20k",
+        "20220227_124553-cad485de", miou(46.11, 46.62)),
     _of_openmmlab(
         "seg/upernet_convnext_s_ade20k",
-        f"{MMSEG}upernet_convnext_small_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_small_fp16_512x512_160k_ade20k_20220227_131208-1b1e394f.pth",
-        miou(48.56, 49.02)),
+        "upernet_convnext_small_fp16_512x512_160k_ade20k",
+        "20220227_131208-1b1e394f", miou(48.56, 49.02)),
     _of_openmmlab(
         "seg/upernet_convnext_b_ade20k",
-        f"{MMSEG}upernet_convnext_base_fp16_512x512_160k_ade20k/"
-        "upernet_convnext_base_fp16_512x512_160k_ade20k_20220227_181227-02a24fc6.pth",
-        miou(48.71, 49.54)),
+        "upernet_convnext_base_fp16_512x512_160k_ade20k",
+        "20220227_181227-02a24fc6", miou(48.71, 49.54)),
     _of_openmmlab(
         "seg/upernet_convnext_b_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_base_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_base_fp16_640x640_160k_ade20k_20220227_182859-9280e39b.pth",
-        miou(52.13, 52.66)),
+        "upernet_convnext_base_fp16_640x640_160k_ade20k",
+        "20220227_182859-9280e39b", miou(52.13, 52.66)),
     _of_openmmlab(
         "seg/upernet_convnext_l_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_large_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_large_fp16_640x640_160k_ade20k_20220226_040532-e57aa54d.pth",
-        miou(53.16, 53.38)),
+        "upernet_convnext_large_fp16_640x640_160k_ade20k",
+        "20220226_040532-e57aa54d", miou(53.16, 53.38)),
     _of_openmmlab(
         "seg/upernet_convnext_xl_in22k_ade20k",
-        f"{MMSEG}upernet_convnext_xlarge_fp16_640x640_160k_ade20k/"
-        "upernet_convnext_xlarge_fp16_640x640_160k_ade20k_20220226_080344-95fc38c2.pth",
-        miou(53.58, 54.11)),
+        "upernet_convnext_xlarge_fp16_640x640_160k_ade20k",
+        "20220226_080344-95fc38c2", miou(53.58, 54.11)),
 )
 # fmt: on
 

@@ -76,6 +76,7 @@ def _multi_scale(miou: float) -> dict[str, float]:
 CONVNEXT = "arXiv 2201.03545, tables 3 and 4"
 CONVNEXT_V2 = "arXiv 2301.00808, tables 6 and 7"
 DINOV3 = "facebookresearch/dinov3, MODEL_CARD.md"
+SWIN = "SwinTransformer/Swin-Transformer-Semantic-Segmentation, README.md"
 DETREX = "IDEA-Research/detrex, projects/dino, whose models have detectron2's layout"
 
 # What the authors do not say, and what the recipes take.
@@ -239,43 +240,17 @@ PUBLISHED: tuple[Published, ...] = (
               "IN-1K"),
     Published("seg/hf_upernet_convnext_t_ade20k", "UperNet (transformers)", "ConvNeXt-T", "IN-1K"),
 )
+# Other backbones with the heads, data and schedule of a recipe of ConvNeXt-T.
+PEERS: tuple[Published, ...] = (
+    Published("det/mask_rcnn_swin_t_coco", "Mask R-CNN", "Swin-T", "IN-1K", CONVNEXT,
+              box_and_mask(46.0, 41.6), params=48, flops=267),
+    Published("det/mask_rcnn_r50_coco", "Mask R-CNN", "ResNet-50", "IN-1K"),
+    Published("det/cascade_swin_t_coco", "Cascade Mask R-CNN", "Swin-T", "IN-1K", CONVNEXT,
+              box_and_mask(50.4, 43.7), params=86, flops=745),
+    Published("det/cascade_r50_coco", "Cascade Mask R-CNN", "ResNet-50", "IN-1K", CONVNEXT,
+              box_and_mask(46.3, 40.1), params=82, flops=739),
+    Published("seg/upernet_swin_t_ade20k", "UperNet", "Swin-T", "IN-1K", SWIN,
+              miou(44.5, 45.8), params=60, flops=945),
+    Published("seg/upernet_r50_ade20k", "UperNet", "ResNet-50", "IN-1K"),
+)
 # fmt: on
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Another backbone with the heads, data and schedule of a recipe of ConvNeXt-T.
-
-    Attributes:
-        config: Path of the recipe in ``configs``, without ``.py``.
-        name: Name in tables.
-        params: Number of parameters, counted here.
-        flops: Multiply-adds in billions, counted here, including those of attention.
-        published_params: Parameters in millions, as a paper prints them, or None.
-        published_flops: Multiply-adds in billions, as a paper prints them, or None.
-        metrics: Published figures in percent, as in :class:`Published`.
-    """
-
-    config: str
-    name: str
-    params: int
-    flops: float
-    published_params: int | None = None
-    published_flops: int | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-# Published figures from tables 3 and 4 of ConvNeXt's paper; the mIoU of Swin-T from
-# SwinTransformer/Swin-Transformer-Semantic-Segmentation, ``README.md``.
-PEERS: tuple[Peer, ...] = (
-    Peer("det/mask_rcnn_swin_t_coco", "Mask R-CNN Swin-T", 47_794_602, 266.5,
-         48, 267, box_and_mask(46.0, 41.6)),
-    Peer("det/mask_rcnn_r50_coco", "Mask R-CNN ResNet-50", 44_396_336, 259.3),
-    Peer("det/cascade_swin_t_coco", "Cascade Mask R-CNN Swin-T", 85_629_804, 744.8,
-         86, 745, box_and_mask(50.4, 43.7)),
-    Peer("det/cascade_r50_coco", "Cascade Mask R-CNN ResNet-50", 82_231_538, 737.6,
-         82, 739, box_and_mask(46.3, 40.1)),
-    Peer("seg/upernet_swin_t_ade20k", "UperNet Swin-T", 59_941_862, 944.4,
-         60, 945, miou(44.5, 45.8)),
-    Peer("seg/upernet_r50_ade20k", "UperNet ResNet-50", 66_516_108, 951.3),
-)  # fmt: skip

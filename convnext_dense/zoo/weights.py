@@ -250,18 +250,6 @@ WEIGHTS: dict[str, dict[str, WeightFile]] = {
 }
 
 
-def published_weights(arch: str | Arch, name: str) -> str:
-    """Return the source of published weights of a backbone: see :func:`find_weights`.
-
-    Example:
-        >>> published_weights("tiny", "imagenet1k")
-        'https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224.pth'
-        >>> published_weights("tiny", "dinov3")
-        'timm/convnext_tiny.dinov3_lvd1689m'
-    """
-    return find_weights(arch, name).source
-
-
 def find_weights(arch: str | Arch, name: str) -> WeightFile:
     """Return a file of published weights.
 
@@ -271,6 +259,12 @@ def find_weights(arch: str | Arch, name: str) -> WeightFile:
 
     Raises:
         ValueError: If there are no such weights; the message lists those that exist.
+
+    Example:
+        >>> find_weights("tiny", "imagenet1k").source
+        'https://dl.fbaipublicfiles.com/convnext/convnext_tiny_1k_224.pth'
+        >>> find_weights("tiny", "dinov3").source
+        'timm/convnext_tiny.dinov3_lvd1689m'
     """
     if name not in WEIGHTS:
         raise ValueError(f"there are no weights {name!r}, choose one of {nearest_first(name)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import count_complexity, default_shape
 from convnext_dense.backbone import resolve_arch
 from convnext_dense.zoo.results import PUBLISHED
-from convnext_dense.zoo.sizes import SIZES
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+SIZES = runpy.run_path(str(ROOT / "tools" / "model_zoo.py"))["SIZES"]
 
 # Those of attention include its matrix products. The paper prints 47M and 279G for DINO (arXiv
 # 2203.03605, table 1).

@@ -11,7 +11,7 @@ from convnext_dense import ConvNeXt, load_weights
 from convnext_dense.checkpoints import find_convnext
 from convnext_dense.checkpoints.arch_names import describe_arch
 from convnext_dense.checkpoints.convert import convert
-from convnext_dense.checkpoints.layouts.meta_isotropic import META_ISOTROPIC
+from convnext_dense.checkpoints.layouts import META_ISOTROPIC
 from convnext_dense.checkpoints.verify import verify
 
 DEPTH, DIM = 3, 8

@@ -11,7 +11,7 @@ import pytest
 from convnext_dense.backbone import ARCHS, resolve_arch
 from convnext_dense.checkpoints.origin import licence_of, normalisation_of
 from convnext_dense.zoo.licences import find_licence
-from convnext_dense.zoo.weights import WEIGHTS, published_weights
+from convnext_dense.zoo.weights import WEIGHTS, find_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "weights.md"
 BEGIN = "<!-- written by tests/checkpoints/test_published.py -->"
@@ -66,29 +66,29 @@ def test_the_addresses_of_isotropic_weights():
     for size in ("small", "base", "large"):
         file = f"convnext_iso_{size}_1k_224_ema.pth"
         address = f"https://dl.fbaipublicfiles.com/convnext/{file}"
-        assert published_weights(f"iso_{size}", "imagenet1k") == address
+        assert find_weights(f"iso_{size}", "imagenet1k").source == address
 
 
 def test_a_name_or_an_arch():
-    assert published_weights("tiny", "imagenet1k").endswith("/convnext_tiny_1k_224.pth")
-    assert published_weights(ARCHS["xlarge"], "imagenet22k").endswith(
+    assert find_weights("tiny", "imagenet1k").source.endswith("/convnext_tiny_1k_224.pth")
+    assert find_weights(ARCHS["xlarge"], "imagenet22k").source.endswith(
         "/convnext_xlarge_22k_224.pth"
     )
 
 
 def test_what_does_not_exist_is_refused_with_what_does():
     with pytest.raises(ValueError, match=r"'imagenet22k' for arch 'atto': it has imagenet1k, and"):
-        published_weights("atto", "imagenet22k")
+        find_weights("atto", "imagenet22k")
     with pytest.raises(
         ValueError, match=r"'imagenet1k' for arch 'xlarge': it has imagenet22k, .*, and"
     ):
-        published_weights("xlarge", "imagenet1k")
+        find_weights("xlarge", "imagenet1k")
     with pytest.raises(ValueError, match="no published file fits this arch"):
-        published_weights(resolve_arch(dict(depths=(1,), channels=(8,))), "imagenet1k")
+        find_weights(resolve_arch(dict(depths=(1,), channels=(8,))), "imagenet1k")
     with pytest.raises(
         ValueError, match="no weights 'in1k', choose one of imagenet1k, imagenet22k"
     ):
-        published_weights("tiny", "in1k")
+        find_weights("tiny", "in1k")
 
 
 def test_licences_that_forbid_commercial_use_say_so():
@@ -109,9 +109,9 @@ def test_a_downloaded_file_tells_its_licence_still():
 
 def test_the_nearest_names_come_first():
     with pytest.raises(ValueError, match="no weights 'dino', choose one of dinov3, imagenet1k"):
-        published_weights("tiny", "dino")
+        find_weights("tiny", "dino")
     with pytest.raises(ValueError, match=r"'eupe' for arch 'large': it has imagenet1k, .*, dinov3"):
-        published_weights("large", "eupe")
+        find_weights("large", "eupe")
 
 
 def rows_of_the_page():

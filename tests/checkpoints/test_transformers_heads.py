@@ -18,29 +18,18 @@ from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.config.read_config import read_config
 from convnext_dense.export.transformers_folder import write_transformers_folder
 
-SMALL = dict(d_model=32, encoder_ffn_dim=32, decoder_ffn_dim=32, decoder_layers=2, num_queries=10)
-RT_DETR = dict(SMALL, encoder_hidden_dim=32)
-MASK2FORMER = dict(
-    type="mask2former",
-    num_queries=10,
-    hidden_dim=32,
-    feature_size=32,
-    mask_feature_size=32,
-    encoder_layers=1,
-    decoder_layers=3,
-    dim_feedforward=32,
-    encoder_feedforward_dim=32,
-    num_attention_heads=4,
-)
+from ..heads.transformers.masks import BACKBONE, MASK2FORMER, SEGMENTERS
+from ..heads.transformers.small import KINDS, RT_DETR
+
 DETECTOR, SEGMENTER = "TransformersDetector", "TransformersSegmentor"
 MODELS_OF_OURS = {
-    "rt_detr_v2": (DETECTOR, dict(RT_DETR, type="rt_detr_v2")),
-    "rt_detr": (DETECTOR, dict(RT_DETR, type="rt_detr")),
-    "d_fine": (DETECTOR, dict(RT_DETR, type="d_fine", lqe_hidden_dim=16)),
-    "deformable_detr": (DETECTOR, dict(SMALL, type="deformable_detr", encoder_layers=1)),
+    **{
+        kind: (DETECTOR, dict(KINDS[kind], num_queries=10))
+        for kind in ("rt_detr_v2", "rt_detr", "d_fine", "deformable_detr")
+    },
     "instances": (DETECTOR, MASK2FORMER),
     "classes": (SEGMENTER, MASK2FORMER),
-    "upernet": (SEGMENTER, dict(type="upernet", hidden_size=16, auxiliary_channels=8)),
+    "upernet": (SEGMENTER, SEGMENTERS["upernet"]),
 }
 NAMES = ("cat", "dog", "cow")
 # Read and written as `rt_detr_v2` and `classes` are.
@@ -49,7 +38,7 @@ ALIKE = ("rt_detr", "d_fine", "instances")
 
 def config(kind: str, grn: bool = False, classes: int = 3) -> Config:
     owner, head = MODELS_OF_OURS[kind]
-    arch = dict(depths=(1, 1, 1, 1), channels=(8, 16, 24, 32), grn=grn)
+    arch = dict(BACKBONE["arch"], grn=grn)
     stages = (1, 2, 3) if "decoder_ffn_dim" in head else (0, 1, 2, 3)
     return Config(
         dict(
@@ -178,6 +167,7 @@ def test_a_convnext_stands_under_a_model_with_another_backbone(tmp_path, transfo
         decoder_in_channels=[32, 32, 32],
         id2label=dict(enumerate(NAMES)),
         label2id={name: label for label, name in enumerate(NAMES)},
+        num_queries=10,
         **RT_DETR,
     )
     theirs = transformers.RTDetrV2ForObjectDetection(cfg)

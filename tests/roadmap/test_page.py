@@ -10,11 +10,23 @@ import pytest
 
 from convnext_dense.backbone.roadmap import REGIMES, STEPS
 from convnext_dense.roadmap.figure import draw_published
-from convnext_dense.roadmap.table import as_markdown
+from convnext_dense.roadmap.table import cells, count_step
+from convnext_dense.zoo.roadmap import SWIN
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "roadmap.md"
 FIGURE = ROOT / "docs" / "images" / "roadmap.svg"
+
+
+def as_markdown(regime: str) -> str:
+    """Return the table of a regime as the page has it, without speeds."""
+    titles = ["step", "what changes", "params (M)", "GFLOPs", "printed", "top-1 (%)"]
+    rows = [titles, ["---"] * 2 + ["---:"] * (len(titles) - 2)]
+    rows += [cells(count_step(step, regime)) for step in STEPS]
+    swin = SWIN[regime]
+    beside = f"Swin-{regime[0].upper()} beside it"
+    rows.append([beside, "", "", "", f"{swin.gflops:.2f}", f"{swin.top1:.2f}"])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 @pytest.mark.slow

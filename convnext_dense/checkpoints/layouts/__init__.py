@@ -1,14 +1,12 @@
-"""The layouts of published ConvNeXt weights, one file each."""
+"""The layouts of published ConvNeXt weights, one file for each library."""
 
-from convnext_dense.checkpoints.layouts.dinov3 import DINOV3
 from convnext_dense.checkpoints.layouts.fcmae import FCMAE
 from convnext_dense.checkpoints.layouts.layout import Layout, kind_of, own_shape
-from convnext_dense.checkpoints.layouts.meta import META
-from convnext_dense.checkpoints.layouts.meta_isotropic import META_ISOTROPIC
+from convnext_dense.checkpoints.layouts.meta import META, META_ISOTROPIC
 from convnext_dense.checkpoints.layouts.mmpretrain import MMPRETRAIN
 from convnext_dense.checkpoints.layouts.timm import TIMM, TIMM_FEATURES
 from convnext_dense.checkpoints.layouts.torchvision import TORCHVISION
-from convnext_dense.checkpoints.layouts.transformers import TRANSFORMERS
+from convnext_dense.checkpoints.layouts.transformers import DINOV3, TRANSFORMERS
 
 LAYOUTS: tuple[Layout, ...] = (
     META,

@@ -1,8 +1,8 @@
-"""Hugging Face transformers: ConvNext, ConvNextV2, their Backbone classes, and UperNet over them.
+"""Hugging Face transformers: ConvNext, ConvNextV2, their Backbone classes, UperNet, DINOv3.
 
-Sources: transformers ``models/convnext/modeling_convnext.py``, ``models/convnextv2/`` and
-``models/upernet/modeling_upernet.py``. GRN is (1, 1, 1, 4C); the final norm adds 1e-12, the others
-1e-6.
+Sources: transformers ``models/convnext/modeling_convnext.py``, ``models/convnextv2/``,
+``models/upernet/modeling_upernet.py`` and ``models/dinov3_convnext/``. GRN is (1, 1, 1, 4C); the
+final norm adds 1e-12, the others 1e-6.
 """
 
 from __future__ import annotations
@@ -47,4 +47,21 @@ TRANSFORMERS = Layout(
         r"^((?:decode_head|auxiliary_head)\..*)\.batch_norm\.": r"\1.bn.",
     },
     final_norm_eps=1e-12,
+)
+# Meta's own files of DINOv3 have the layout of :mod:`.meta`.
+DINOV3 = Layout(
+    "transformers DINOv3",
+    {
+        "downsample_layers.0.0": "stages.0.downsample_layers.0",
+        "downsample_layers.0.1": "stages.0.downsample_layers.1",
+        "downsample_layers.{d}.0": "stages.{d}.downsample_layers.0",
+        "downsample_layers.{d}.1": "stages.{d}.downsample_layers.1",
+        "stages.{s}.{b}.dwconv": "stages.{s}.layers.{b}.depthwise_conv",
+        "stages.{s}.{b}.norm": "stages.{s}.layers.{b}.layer_norm",
+        "stages.{s}.{b}.pwconv1": "stages.{s}.layers.{b}.pointwise_conv1",
+        "stages.{s}.{b}.pwconv2": "stages.{s}.layers.{b}.pointwise_conv2",
+        "stages.{s}.{b}.gamma": "stages.{s}.layers.{b}.gamma",
+        "norm": "layer_norm",
+    },
+    bare=("norm",),
 )

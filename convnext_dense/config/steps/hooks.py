@@ -7,7 +7,7 @@ from mmengine.config import Config
 from convnext_dense.config.shared_parts import GUARDS, checkpoint_hook, custom_hooks
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps.weights import initial_weights
-from convnext_dense.config_tree import type_name
+from convnext_dense.config_tree import custom_modules, type_name
 
 
 def add_hooks(plan: Plan) -> Plan:
@@ -49,9 +49,7 @@ def _set_checkpoint_hook(cfg: Config) -> None:
 
 def _import_ours(cfg: Config) -> None:
     """Import our package, so that mmdet's and mmseg's own tools find the hooks in saved configs."""
-    stated = cfg.get("custom_imports") or {}
-    modules = stated.get("imports") or []
-    modules = [modules] if isinstance(modules, str) else list(modules)
+    modules = custom_modules(cfg)
     if "convnext_dense" not in modules:
-        modules.append("convnext_dense")
-        cfg.custom_imports = dict(allow_failed_imports=False) | dict(stated, imports=modules)
+        stated = dict(cfg.get("custom_imports") or {}, imports=[*modules, "convnext_dense"])
+        cfg.custom_imports = dict(allow_failed_imports=False) | stated

@@ -25,7 +25,7 @@ from convnext_dense.swap.other_convnexts import known_pyramid
 from convnext_dense.swap.plan import same_arch
 from convnext_dense.zoo.licences import Licence, find_licence
 from convnext_dense.zoo.models import MODELS, fine_tuned_model
-from convnext_dense.zoo.weights import WEIGHTS, nearest_first, published_weights
+from convnext_dense.zoo.weights import WEIGHTS, find_weights, nearest_first
 
 # The backbones whose ``init_cfg`` takes options of ``load_weights``.
 OURS = ("ConvNeXt", "ResNetToConvNeXt")
@@ -157,7 +157,7 @@ def backbone_arguments(
                 f"`weights={weights!r}` names weights of a ConvNeXt, which {arch} is not: give a "
                 "file or URL, such as torchvision://resnet50 for roadmap:resnet"
             )
-        weights = published_weights(found, weights)
+        weights = find_weights(found, weights).source
     if weights not in (None, NONE):
         before = find_backbone(cfg.model) if cfg.get("model") else None
         asked = _weight_options(arguments) or _weight_options(before or {})

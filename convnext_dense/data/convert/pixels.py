@@ -12,6 +12,7 @@ from convnext_dense.data.convert.colour_table import find_colour_table, read_col
 from convnext_dense.data.convert.masks import DamagedError, open_mask, scan
 from convnext_dense.data.formats.source import Loss, Picture, Pixels, Rgb, Source, UnnamedError
 from convnext_dense.data.label_maps import IGNORED
+from convnext_dense.text import first_of
 
 _WITH_MASKS = ("voc", "label-maps", "colours")
 _MOST_SHOWN = 40
@@ -54,8 +55,7 @@ def with_pixels(source: Source, colours: str | Path | None, tell: Callable[[str]
         pixels = scan(chain([first], masks))
         origin = "what the masks hold, since no table of colours was found; `rename` gives names"
     shown = [f"{_shown(key)} {name}" for key, name in pixels.items()]
-    more = f", and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
-    tell(f"{origin}: {', '.join(shown[:_MOST_SHOWN])}{more}")
+    tell(f"{origin}: {first_of(shown, _MOST_SHOWN)}")
     return _WithPixels(source, pixels)
 
 

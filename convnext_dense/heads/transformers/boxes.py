@@ -27,15 +27,14 @@ class ImageBoxes:
     """
 
     processor = "DeformableDetrImageProcessorPil"
+    positions_key: str | None = "two_stage_num_proposals"
 
     def __init__(self, head: PreTrainedModel) -> None:
-        self.positions_needed = self._positions(head.config)
+        if not getattr(head.config, "two_stage", True):  # it learns its queries
+            self.positions_key = None
         self._processor = getattr(transformers, self.processor)()
         self._denoising = Denoising.of(head)
         head.loss_function = BoxLoss(head, self._denoising)
-
-    def _positions(self, config: transformers.PreTrainedConfig) -> int:
-        return config.two_stage_num_proposals if config.two_stage else 0
 
     def _sizes(self, samples: Sequence[DetDataSample], images: Tensor) -> list[Size]:
         """Return height and width of what the boxes of each image are relative to."""
@@ -99,9 +98,7 @@ class CanvasBoxes(ImageBoxes):
     """
 
     processor = "RTDetrImageProcessorPil"
-
-    def _positions(self, config: transformers.PreTrainedConfig) -> int:
-        return config.num_queries
+    positions_key = "num_queries"
 
     def _sizes(self, samples: Sequence[DetDataSample], images: Tensor) -> list[Size]:
         height, width = images.shape[-2:]

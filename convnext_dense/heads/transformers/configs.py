@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from convnext_dense.checkpoints.transformers_head import quietly
 from convnext_dense.config_tree import NUM_CLASSES
-from convnext_dense.heads.transformers.installed import check_installed
+from convnext_dense.extras import EXTRAS
 from convnext_dense.text import nearest_first, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
+# The oldest transformers that this was tried with.
+NEEDED = "5.20"
 DETECTOR, SEGMENTER = NUM_CLASSES
 
 Keys = dict[str, Any]
@@ -133,6 +137,24 @@ REFUSED = {
 }
 
 
+def check_installed() -> None:
+    """Check the installed version of transformers.
+
+    Raises:
+        ImportError: If there is none, or it is older than :data:`NEEDED`.
+    """
+    needs = f"the heads of transformers need transformers {NEEDED} or newer"
+    remedy = f"pip install 'convnext-dense[{EXTRAS['transformers']}]'"
+    try:
+        found = version("transformers")
+    except PackageNotFoundError:
+        raise ImportError(f"{needs}: {remedy}") from None
+    from packaging.version import Version  # which transformers needs itself
+
+    if Version(found) < Version(NEEDED):
+        raise ImportError(f"{needs}, found {found}: {remedy}")
+
+
 def find_head(name: object, owner: str) -> Head:
     """Return the kind of a head.
 
@@ -149,16 +171,13 @@ def find_head(name: object, owner: str) -> Head:
     if name in known:
         return HEADS[str(name)]
     listed = ", ".join(nearest_first(str(name), known))
-    other = f", and {name} is one of {_other(owner)}" if name in HEADS else ""
+    others = SEGMENTER if owner == DETECTOR else DETECTOR
+    other = f", and {name} is one of {others}" if name in HEADS else ""
     raise ValueError(f"{owner} has no head {name!r}{other}: it has {listed}")
 
 
-def _other(owner: str) -> str:
-    return SEGMENTER if owner == DETECTOR else DETECTOR
-
-
-def build_head(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedModel:
-    """Build a model of transformers whose backbone is ours.
+def build_head(cfg: Mapping, backbone: nn.Module, owner: str) -> tuple[PreTrainedModel, Any]:
+    """Build a model of transformers whose backbone is ours, and what translates for it.
 
     Args:
         cfg: ``type`` is a name in :data:`HEADS`, ``num_classes`` the number of classes; every other
@@ -166,6 +185,9 @@ def build_head(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedModel
         backbone: Has ``out_channels`` and ``out_strides``. It does not become a part of the model:
             its parameters stay where they are.
         owner: The class of ours that the head stands in.
+
+    Returns:
+        The model, and its :class:`.Translation` or ``LabelMaps``.
 
     Raises:
         ImportError: If transformers is absent or too old.
@@ -178,22 +200,21 @@ def build_head(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedModel
 
     kind = find_head(cfg.get("type"), owner)
     with quietly():  # Mask2Former warns of every backbone but Swin
-        config = build_config(cfg, backbone, owner)
+        config = _build_config(kind, cfg, backbone, owner)
         try:
             model = getattr(transformers, kind.models[owner])(config)
         except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
             raise ValueError(f"head: {kind.config} cannot be built: {one_line(error)}") from error
     put_backbone(model, backbone)
-    return model
+    module, _, name = kind.translation[owner].rpartition(".")
+    return model, getattr(import_module(f"{__package__}.{module}"), name)(model)
 
 
-def build_config(cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedConfig:
-    """Return transformers' config of a head for a backbone; see :func:`build_head`."""
+def _build_config(kind: Head, cfg: Mapping, backbone: nn.Module, owner: str) -> PreTrainedConfig:
     import transformers
 
     from convnext_dense.heads.transformers.backbone import MapsConfig
 
-    kind = find_head(cfg.get("type"), owner)
     config_class = getattr(transformers, kind.config)
     given = _plain({key: value for key, value in cfg.items() if key != "type"})
     _check_keys(given, config_class)

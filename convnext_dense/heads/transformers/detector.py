@@ -11,9 +11,8 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from convnext_dense.heads.transformers.configs import DETECTOR, build_head, find_head
+from convnext_dense.heads.transformers.configs import DETECTOR, build_head
 from convnext_dense.heads.transformers.gradients import reach_all
-from convnext_dense.heads.transformers.installed import check_installed
 
 
 class TransformersDetector(BaseDetector):
@@ -46,22 +45,17 @@ class TransformersDetector(BaseDetector):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        check_installed()
-        # Below, since these import transformers.
-        from convnext_dense.heads.transformers.backbone import put_backbone
-        from convnext_dense.heads.transformers.translation import check_positions, load_translation
-
-        kind = find_head(head.get("type"), DETECTOR)
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
         self.backbone = MODELS.build(backbone)
-        self.head = build_head(head, self.backbone, DETECTOR)
-        self.translation = load_translation(kind.translation[DETECTOR], self.head)
-        if needed := self.translation.positions_needed:
-            levels = self.head.config.num_feature_levels
-            put_backbone(
-                self.head, self.backbone, partial(check_positions, needed=needed, levels=levels)
-            )
+        self.head, self.translation = build_head(head, self.backbone, DETECTOR)
+        if key := self.translation.positions_key:
+            # Here, since these import transformers.
+            from convnext_dense.heads.transformers.backbone import put_backbone
+            from convnext_dense.heads.transformers.translation import check_positions
+
+            check = partial(check_positions, config=self.head.config, key=key)
+            put_backbone(self.head, self.backbone, check)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the backbone's maps of images (N, C, H, W)."""

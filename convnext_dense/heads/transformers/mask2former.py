@@ -76,7 +76,7 @@ class InstanceMasks:
         head: The model of transformers, whose losses become those of all ranks.
     """
 
-    positions_needed = 0
+    positions_key = None
 
     def __init__(self, head: Mask2FormerForUniversalSegmentation) -> None:
         self._config = head.config

@@ -9,8 +9,13 @@ from typing import Any
 
 from convnext_dense.checkpoints.hub_folder import told_normalisation
 from convnext_dense.checkpoints.source import folder_file
-from convnext_dense.heads.transformers.configs import DETECTOR, HEADS, REFUSED, SEGMENTER
-from convnext_dense.heads.transformers.installed import check_installed
+from convnext_dense.heads.transformers.configs import (
+    DETECTOR,
+    HEADS,
+    REFUSED,
+    SEGMENTER,
+    check_installed,
+)
 from convnext_dense.text import nearest_first
 from convnext_dense.zoo.weights import Normalisation
 

@@ -13,9 +13,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from convnext_dense.heads.transformers.configs import SEGMENTER, build_head, find_head
+from convnext_dense.heads.transformers.configs import SEGMENTER, build_head
 from convnext_dense.heads.transformers.gradients import reach_all
-from convnext_dense.heads.transformers.installed import check_installed
 
 
 class TransformersSegmentor(EncoderDecoder):
@@ -48,14 +47,8 @@ class TransformersSegmentor(EncoderDecoder):
     ) -> None:
         # Not by mmseg's EncoderDecoder, which builds a head of its registry.
         BaseSegmentor.__init__(self, data_preprocessor, init_cfg)
-        check_installed()
-        # Below, since it imports transformers.
-        from convnext_dense.heads.transformers.translation import load_translation
-
-        kind = find_head(head.get("type"), SEGMENTER)
         self.backbone = MODELS.build(backbone)
-        self.head = build_head(head, self.backbone, SEGMENTER)
-        self.translation = load_translation(kind.translation[SEGMENTER], self.head)
+        self.head, self.translation = build_head(head, self.backbone, SEGMENTER)
         self.num_classes = self.out_channels = self.head.config.num_labels
         self.align_corners = False
         self.train_cfg = train_cfg

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Protocol
 
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 Size = tuple[int, int]
@@ -19,10 +18,11 @@ class Translation(Protocol):
     """Translates inputs and outputs of one head, which it is built with.
 
     Attributes:
-        positions_needed: How many positions of the maps the head selects; 0 if it selects none.
+        positions_key: Key of the head's config that says how many positions of the maps it selects;
+            None if it selects none.
     """
 
-    positions_needed: int
+    positions_key: str | None
 
     def targets(self, samples: Sequence[BaseDataElement], images: Tensor) -> Mapping[str, Any]:
         """Return the arguments of the head that hold what is to be found in a batch (N, C, H, W).
@@ -53,12 +53,6 @@ class Translation(Protocol):
         """
 
 
-def load_translation(name: str, head: PreTrainedModel) -> Any:  # noqa: ANN401
-    """Build a :class:`Translation` or ``LabelMaps`` from ``module.Class`` in this package."""
-    module, _, kind = name.rpartition(".")
-    return getattr(import_module(f"{__package__}.{module}"), kind)(head)
-
-
 def image_sizes(samples: Iterable[BaseDataElement]) -> list[Size]:
     """Return height and width of each image in a batch, without its padding."""
     return [tuple(sample.metainfo["img_shape"][:2]) for sample in samples]
@@ -74,26 +68,27 @@ def pixel_mask(samples: Sequence[BaseDataElement], images: Tensor) -> Tensor | N
     return torch.stack(masks).long()
 
 
-def check_positions(maps: Sequence[Tensor], needed: int, levels: int) -> None:
+def check_positions(maps: Sequence[Tensor], config: PreTrainedConfig, key: str) -> None:
     """Check that maps have enough positions for the queries that a head selects from them.
 
     Args:
         maps: Maps (N, C, H, W), the coarsest last.
-        needed: Positions that are selected.
-        levels: Levels of the head; further ones are made by halving the last map.
+        config: That of the head, which makes further levels by halving the last map.
+        key: Its key that says how many positions are selected.
 
     Raises:
         ValueError: If there are fewer.
     """
     sizes = [tuple(one.shape[-2:]) for one in maps]
-    while len(sizes) < levels:
+    while len(sizes) < config.num_feature_levels:
         height, width = sizes[-1]
         sizes.append(((height + 1) // 2, (width + 1) // 2))
     positions = sum(height * width for height, width in sizes)
+    needed = getattr(config, key)
     if positions < needed:
         listed = ", ".join(f"{height}x{width}" for height, width in sizes)
         raise ValueError(
             f"the head takes {needed} queries from the positions of the maps, and these are "
-            f"{positions} ({listed}): set head.num_queries to {positions} or less, or take larger "
+            f"{positions} ({listed}): set head.{key} to {positions} or less, or take larger "
             "images"
         )

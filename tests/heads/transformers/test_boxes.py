@@ -139,10 +139,18 @@ def test_the_backbone_is_no_part_of_the_head():
     assert any(name.startswith("backbone.stages.0") for name in names)
 
 
-def test_fewer_positions_than_queries_are_one_line():
-    model = detector("rt_detr_v2", num_queries=300)
+@pytest.mark.parametrize(
+    ("kind", "key", "positions"),
+    [
+        ("rt_detr_v2", "num_queries", r"126 \(12x8, 6x4, 3x2\)"),
+        ("deformable_detr, two stages", "two_stage_num_proposals", r"128 \(12x8, 6x4, 3x2, 2x1\)"),
+    ],
+)
+def test_fewer_positions_than_queries_are_one_line(kind, key, positions):
+    model = detector(kind, **{key: 300})
     images, samples = batch(1)
-    with pytest.raises(ValueError, match=r"300 queries .* are 126 \(12x8, 6x4, 3x2\)"):
+    said = rf"300 queries .* are {positions}: set head\.{key} to 12[68] or less"
+    with pytest.raises(ValueError, match=said):
         model(images, samples, mode="loss")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mmdet.registry import MODELS
 
-from convnext_dense.heads.transformers import installed
+from convnext_dense.heads.transformers import configs
 
 from .small import detector
 
@@ -70,15 +70,15 @@ def test_a_backbone_that_does_not_say_its_maps_is_refused():
 
 def test_transformers_that_is_absent_or_too_old_is_named_with_the_extra(monkeypatch):
     def absent(name):
-        raise installed.PackageNotFoundError(name)
+        raise configs.PackageNotFoundError(name)
 
-    monkeypatch.setattr(installed, "version", absent)
+    monkeypatch.setattr(configs, "version", absent)
     with pytest.raises(ImportError, match=r"need transformers .* pip install 'convnext-dense\[hf"):
         detector("rt_detr_v2")
-    monkeypatch.setattr(installed, "version", lambda name: "4.57.3")
+    monkeypatch.setattr(configs, "version", lambda name: "4.57.3")
     with pytest.raises(ImportError, match=r"or newer, found 4.57.3: pip install .*\[hf\]"):
         detector("rt_detr_v2")
-    monkeypatch.setattr(installed, "version", lambda name: "6.0.0.dev0")
+    monkeypatch.setattr(configs, "version", lambda name: "6.0.0.dev0")
     detector("rt_detr_v2")
 
 
