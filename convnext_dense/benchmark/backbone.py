@@ -110,9 +110,9 @@ class Row:
     normed: bool
     memory_format: str
     compiled: bool
-    error: float | None
-    memory: int
-    start_up: float
+    error: float | None = None
+    memory: int = 0
+    start_up: float = 0.0
     samples: list[float] = field(default_factory=list)
     ratio: Spread = UNMEASURED
     share: float = 0.0
@@ -289,11 +289,12 @@ def measure_backbone(
     )
     # The better of two times, since other work on the machine may have disturbed one.
     ceiling = max(before, ceiling_now(), key=lambda measured: measured.matrix_rate)
-    flops = count_flops(arch, setting.shape, setting.batch, setting.trains)
+    work = setting.shape, setting.batch, setting.trains
+    flops = count_flops(arch, *work)
     rows = [runner.row for runner in runners]
     for runner, row in zip(runners, rows, strict=True):
         row.samples = samples[row.title]
-        row.flops = flops if row.is_same else _flops_of(runner.network, setting)
+        row.flops = flops if row.is_same else count_flops_of(runner.network.build().eval(), *work)
         row.share = row.flops / row.time.median / ceiling.matrix_rate
     compare_with_ours(rows)
     measurement = Measurement(arch, flops, ceiling, rows, skipped)
@@ -306,11 +307,6 @@ def measure_backbone(
             if runner.row in shown
         }
     return measurement
-
-
-def _flops_of(network: Network, setting: Setting) -> int:
-    module = network.build().eval()
-    return count_flops_of(module, setting.shape, setting.batch, setting.trains)
 
 
 def best_of_ours(rows: list[Row], normed: bool) -> Row:
@@ -334,8 +330,13 @@ def _runners(networks: list[Network], image: Tensor, setting: Setting) -> Iterat
             module.train(setting.trains)  # not chained: mmpretrain's returns None
             own = image.contiguous(memory_format=_FORMATS[name])
             for compiled in (False, True) if setting.compiled else (False,):
-                row = Row(network.name, network.normed, name, compiled, None, 0, 0.0)
-                row.is_same = network.is_same
-                row.parameters = sum(p.numel() for p in module.parameters())
+                row = Row(
+                    network.name,
+                    network.normed,
+                    name,
+                    compiled,
+                    is_same=network.is_same,
+                    parameters=sum(p.numel() for p in module.parameters()),
+                )
                 call = torch.compile(module, dynamic=False) if compiled else module
                 yield Runner(row, module, call, network, own, setting)
