@@ -15,23 +15,8 @@ from types import ModuleType
 
 from convnext_dense.upstream import _switches
 from convnext_dense.upstream._after_import import after_import
+from convnext_dense.upstream._switches import MENDS
 
-# The modules that each file changes when they are imported.
-MENDS = {
-    "bitmap_masks": ("mmdet.structures.mask.structures",),
-    "config_format": ("mmengine.config.config",),
-    "own_configs": ("mmengine.config.utils", "mmengine.config.config"),
-    "package_paths": (
-        "mmengine.utils.package_utils",
-        "mmengine.utils",
-        "mmengine.config.config",
-        "mmengine.hub.hub",
-    ),
-    "resumed_config": ("mmengine.runner.runner", "mmengine.runner._flexible_runner"),
-    "roi_precision": ("mmdet.models.roi_heads.roi_extractors.single_level_roi_extractor",),
-    "safe_checkpoint": ("mmengine.runner.checkpoint",),
-    "web_checkpoints": ("mmengine.runner.checkpoint",),
-}
 _enabled: set[str] = set()
 _lock = threading.RLock()
 

@@ -1,4 +1,4 @@
-"""Decide which workarounds are switched off."""
+"""List the workarounds, and decide which are switched off."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import os
 from collections.abc import Collection
 
 VARIABLE = "CONVNEXT_DENSE_UPSTREAM_OFF"
-# Files of this folder that change something without being called by the user.
-SWITCHES = (
-    "bitmap_masks",
+# Files of this folder, and the modules that each changes when they are imported.
+MENDS = {
+    "bitmap_masks": ("mmdet.structures.mask.structures",),
+    "config_format": ("mmengine.config.config",),
+    "own_configs": ("mmengine.config.utils", "mmengine.config.config"),
+    "package_paths": (
+        "mmengine.utils.package_utils",
+        "mmengine.utils",
+        "mmengine.config.config",
+        "mmengine.hub.hub",
+    ),
+    "resumed_config": ("mmengine.runner.runner", "mmengine.runner._flexible_runner"),
+    "roi_precision": ("mmdet.models.roi_heads.roi_extractors.single_level_roi_extractor",),
+    "safe_checkpoint": ("mmengine.runner.checkpoint",),
+    "web_checkpoints": ("mmengine.runner.checkpoint",),
+}
+# Files that change something else without being called by the user.
+_OTHERS = (
     "checkpoint_damage",
-    "config_format",
     "cpu_distributed",
     "file_handlers",
     "mmcv_ext",
-    "own_configs",
-    "package_paths",
     "registered_only",
-    "resumed_config",
-    "roi_precision",
-    "safe_checkpoint",
-    "web_checkpoints",
     "whole_files",
 )
+SWITCHES = sorted((*MENDS, *_OTHERS))
 _off: set[str] = set()
 
 
