@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from random_weights import settle_norms, spread_weights
+from random_weights import settle, spread_weights
 
 from convnext_dense.config.read_config import read_config
 from convnext_dense.export.graph import make_graph
@@ -66,7 +66,7 @@ def save_random(recipe: Path, checkpoint: Path) -> None:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     spread_weights(model)
-    settle_norms(make_graph(model.eval()), torch.from_numpy(generate((256, 320), 3, seed=0)))
+    settle(make_graph(model.eval()), torch.from_numpy(generate((256, 320), 3, seed=0)))
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
-# The part of their size by which boxes are moved, as after training.
+# The deviation of what moves boxes, as after training: a fifth of their size.
 MOVE = 0.2
-# The number of a level, for which a head has layers of its own: ``rtm_reg.0``.
-_LEVEL = re.compile(r"\.\d+$")
+# The deviation of logits of classes: from hardly to nearly sure, but none so sure that many are 1.
+SURE = 1.5
+# The part of their deviation that branches beside a shortcut add.
+BRANCH = 0.3
+# The numbers of a layer that stands in a list: ``rtm_reg.0``, ``reg_branches.6.4``.
+_NUMBERS = re.compile(r"(\.\d+)+$")
 
 
 def spread_weights(model: nn.Module, seed: int = 0) -> None:
@@ -27,27 +33,28 @@ def spread_weights(model: nn.Module, seed: int = 0) -> None:
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             deviation = (1.5 / module.weight[0].numel()) ** 0.5
-            if "reg" in _LEVEL.sub("", name).rpartition(".")[2]:
+            if "reg" in name.rpartition(".")[2]:
                 deviation *= MOVE
             nn.init.normal_(module.weight, std=deviation, generator=generator)
             if module.bias is not None:
                 nn.init.normal_(module.bias, std=0.1, generator=generator)
         elif isinstance(getattr(module, "gamma", None), nn.Parameter):
-            nn.init.constant_(module.gamma, 0.3)
+            nn.init.constant_(module.gamma, BRANCH)
 
 
-def settle_norms(graph: nn.Module, picture: torch.Tensor) -> None:
-    """Set the statistics of batch norms to those of a picture, in place.
+@torch.no_grad()
+def settle(graph: nn.Module, picture: torch.Tensor) -> None:
+    """Fit norms, scores and boxes of random weights to a picture, in place.
 
-    With the statistics that they are built with, values grow from layer to layer until all scores
-    are 1.
+    Else values grow from layer to layer, until many scores are 1 and boxes have thousands of
+    pixels: what is found then hangs on the last digits of float32, also in PyTorch itself.
 
     Args:
         graph: A module in evaluation mode, which runs a whole model.
         picture: Its input.
     """
 
-    def settle(norm: _BatchNorm, inputs: tuple[torch.Tensor]) -> None:
+    def fit_norm(norm: _BatchNorm, inputs: tuple[torch.Tensor]) -> None:
         values = inputs[0].transpose(0, 1).flatten(1)
         if values.shape[1] > 1:
             variance, mean = torch.var_mean(values, 1)
@@ -56,9 +63,31 @@ def settle_norms(graph: nn.Module, picture: torch.Tensor) -> None:
         norm.running_var.copy_(variance.expand_as(norm.running_var))
         norm.running_mean.copy_(mean.expand_as(norm.running_mean))
 
-    norms = [module for module in graph.modules() if isinstance(module, _BatchNorm)]
-    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
-    with torch.no_grad():
-        graph(picture)
-    for hook in hooks:
+    def fit_output(
+        wanted: float, layer: nn.Module, inputs: tuple, output: torch.Tensor
+    ) -> torch.Tensor:
+        hooks.pop(layer).remove()  # levels that share a layer have its scale in the first one
+        scale = wanted / output.std()
+        layer.weight.mul_(scale)
+        layer.bias.mul_(scale)
+        return output * scale
+
+    hooks: dict[nn.Module, RemovableHandle] = {}
+    for name, module in graph.named_modules():
+        kind = _NUMBERS.sub("", name).rpartition(".")[2]
+        if isinstance(module, _BatchNorm):
+            hooks[module] = module.register_forward_pre_hook(fit_norm)
+            if kind == "bn3":  # the last one of a ResNet's branch
+                nn.init.constant_(module.weight, BRANCH)
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            for part, wanted in (("cls", SURE), ("reg", MOVE)):
+                if part in kind:
+                    fit = functools.partial(fit_output, wanted)
+                    hooks[module] = module.register_forward_hook(fit)
+        elif kind == "query_embedding":
+            # DINO gives them out by the rank of scores, of which neighbours are equal but for the
+            # last digits: equal ones let them change places.
+            module.weight.copy_(module.weight[:1].expand_as(module.weight))
+    graph(picture)
+    for hook in hooks.values():
         hook.remove()

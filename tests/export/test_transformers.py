@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
 
-from benchmarks.random_weights import settle_norms, spread_weights
+from benchmarks.random_weights import settle, spread_weights
 from convnext_dense.export.graph import make_graph
 from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
@@ -76,7 +76,7 @@ def make(scope: str, head: str, arguments: dict, **preprocessor):
     graph = make_graph(built)
     if kind.startswith("rt_detr"):
         # Or else all places look nearly the same.
-        settle_norms(graph, torch.from_numpy(generate((160, 192), 3, seed=2)))
+        settle(graph, torch.from_numpy(generate((160, 192), 3, seed=2)))
     return graph
 
 
