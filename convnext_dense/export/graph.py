@@ -55,9 +55,20 @@ class Graph(nn.Module):
         """Return what outputs of the graph say about a picture of (height, width)."""
 
     def doubtful(
-        self, outputs: Sequence[np.ndarray], size: tuple[int, int], margin: float
+        self,
+        outputs: Sequence[np.ndarray],
+        size: tuple[int, int],
+        margin: float,
+        boxes: np.ndarray,
     ) -> np.ndarray:
-        """Return the pixels of masks that are as near as ``margin`` to the threshold, (N, H, W)."""
+        """Return the pixels of masks that may be on either side of the threshold, (N, H, W).
+
+        Args:
+            outputs: Of the graph.
+            size: (height, width) of the picture.
+            margin: How near to the threshold they are.
+            boxes: (N, 4), equally good ones: a mask on the grid of a thin box moves with it.
+        """
         raise NotImplementedError  # only of detectors with masks
 
     def outputs_of(self, run: Run, image: np.ndarray) -> list[np.ndarray]:
@@ -180,12 +191,20 @@ class DetectorGraph(Graph):
         return Detections(boxes, scores, labels, pasted, ())
 
     def doubtful(
-        self, outputs: Sequence[np.ndarray], size: tuple[int, int], margin: float
+        self,
+        outputs: Sequence[np.ndarray],
+        size: tuple[int, int],
+        margin: float,
+        boxes: np.ndarray,
     ) -> np.ndarray:
         """Return the pixels of masks at the threshold, as the method that this overrides."""
         there = outputs[1] > 0
-        boxes, masks = outputs[0][there], outputs[3][there]
-        return self._paste(masks, boxes, size, -margin) & ~self._paste(masks, boxes, size, margin)
+        pasted = [
+            self._paste(outputs[3][there], places, size, above)
+            for places in (outputs[0][there], boxes)
+            for above in (-margin, margin)
+        ]
+        return np.logical_or.reduce(pasted) & ~np.logical_and.reduce(pasted)
 
     def _paste(
         self, masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], above: float

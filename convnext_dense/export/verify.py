@@ -146,7 +146,7 @@ def compare_detections(
     wanted: Detections,
     cut_off: float,
     most: int,
-    doubtful: Callable[[], np.ndarray] | None = None,
+    doubtful: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Figures:
     """Pair detections one to one.
 
@@ -155,8 +155,9 @@ def compare_detections(
         wanted: Of PyTorch.
         cut_off: The score below which there are none.
         most: The number of detections that there can be; the worst of as many is a cut-off too.
-        doubtful: Returns the pixels of masks at the threshold, (N, H, W), which may be on either
-            side of it. Only asked where masks differ: a small mask has few pixels.
+        doubtful: Takes equally good boxes of ``got``, and returns the pixels of masks that may be
+            on either side of the threshold, (N, H, W). Only asked where masks differ: a small mask
+            has few pixels.
 
     Raises:
         DifferentError: If a detection away from the cut-off has no partner.
@@ -205,13 +206,16 @@ def _compare_masks(
     got: Detections,
     wanted: Detections,
     pairs: Sequence[tuple[int, int]],
-    doubtful: Callable[[], np.ndarray] | None,
+    doubtful: Callable[[np.ndarray], np.ndarray] | None,
 ) -> float:
     if wanted.masks is None or got.masks is None or not pairs:
         return 1.0
     ious = [_iou(got.masks[a], wanted.masks[b]) for a, b in pairs]
     if min(ious) < MASK and doubtful:
-        either = doubtful()
+        boxes = got.boxes.copy()
+        for a, b in pairs:
+            boxes[a] = wanted.boxes[b]
+        either = doubtful(boxes)
         ious = [_iou(got.masks[a] & ~either[a], wanted.masks[b] & ~either[a]) for a, b in pairs]
     if min(ious) < MASK:
         raise DifferentError(f"a mask has an IoU of {min(ious):.4f}, below {MASK}")

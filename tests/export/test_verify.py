@@ -1,9 +1,12 @@
 """What counts as equal to PyTorch, and what does not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from convnext_dense.export.graph import DetectorGraph
 from convnext_dense.export.verify import (
     DifferentError,
     Picture,
@@ -101,8 +104,21 @@ def test_masks():
     with pytest.raises(DifferentError, match="IoU"):
         compare_detections(got, wanted, CUT_OFF, MOST)
     # The pixel is at the threshold: either side is right.
-    figures = compare_detections(got, wanted, CUT_OFF, MOST, lambda: spoilt ^ wanted.masks)
+    figures = compare_detections(got, wanted, CUT_OFF, MOST, lambda boxes: spoilt ^ wanted.masks)
     assert figures.mask == 1.0
+
+
+def test_a_mask_moves_with_its_box():
+    test_cfg = SimpleNamespace(rcnn=SimpleNamespace(mask_thr_binary=0.5))
+    graph = DetectorGraph(SimpleNamespace(with_mask=True, test_cfg=test_cfg))
+    ramp = np.tile(np.linspace(0, 1, 28, dtype=np.float32), (1, 28, 1))
+    # At half of its width, which is the middle of a pixel, it crosses the threshold.
+    boxes = np.float32([[4, 2, 9, 12]])
+    outputs = [boxes, np.float32([0.9]), np.array([0]), ramp]
+    moved = boxes + np.float32([0.009, 0, 0.009, 0])
+    differ = graph._paste(ramp, boxes, (16, 16), 0.0) ^ graph._paste(ramp, moved, (16, 16), 0.0)
+    assert differ.sum() == 10
+    assert np.array_equal(graph.doubtful(outputs, (16, 16), 1e-6, moved), differ)
 
 
 def test_label_maps():
@@ -131,7 +147,7 @@ class Finds:
     def read(self, outputs, size):
         return self.got
 
-    def doubtful(self, outputs, size, margin):
+    def doubtful(self, outputs, size, margin, boxes):
         raise AssertionError("masks are equal")
 
 
