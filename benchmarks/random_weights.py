@@ -40,6 +40,9 @@ def spread_weights(model: nn.Module, seed: int = 0) -> None:
                 nn.init.normal_(module.bias, std=0.1, generator=generator)
         elif isinstance(getattr(module, "gamma", None), nn.Parameter):
             nn.init.constant_(module.gamma, BRANCH)
+    for name, parameter in model.named_parameters():
+        if name.endswith("level_embed"):  # of a DETR, which has no values before a training
+            nn.init.normal_(parameter, generator=generator)
 
 
 @torch.no_grad()

@@ -76,8 +76,6 @@ def make(family: str):
     cfg = tiny_config(f"mmdet::{name}", narrow=narrow, **smaller)
     refuse(cfg)
     graph = make_graph(build(cfg))
-    if hasattr(graph.model, "level_embed"):  # which mmdet leaves without values
-        torch.nn.init.normal_(graph.model.level_embed)
     if family == "Mask2Former":
         image = torch.from_numpy(generate((75, 101), 3, seed=1))
         features = graph.model.extract_feat(graph.prepare(image)[0])

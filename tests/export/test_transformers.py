@@ -70,9 +70,6 @@ def make(scope: str, head: str, arguments: dict, **preprocessor):
     with DefaultScope.overwrite_default_scope(scope):
         built = MODELS.build(model)
     spread_weights(built)
-    for name, parameter in built.named_parameters():
-        if name.endswith("level_embed"):  # which transformers leaves without values
-            torch.nn.init.normal_(parameter)
     graph = make_graph(built)
     if kind.startswith("rt_detr"):
         # Or else all places look nearly the same.
