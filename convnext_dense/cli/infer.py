@@ -24,6 +24,7 @@ from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_folder
 from convnext_dense.inference.inputs import find_pictures
 from convnext_dense.inference.saving import KINDS, Saver
+from convnext_dense.text import listed
 from convnext_dense_runtime.model_file import is_model_file
 from convnext_dense_runtime.results import Unreadable
 
@@ -128,8 +129,9 @@ def infer_command(args: argparse.Namespace) -> None:
     used = len(pictures) - len(unread)
     show_facts({"done": f"{used} of {len(pictures)} pictures: {', '.join(kinds)} in {args.out}"})
     if unread:
-        shown = ", ".join(unread[:3]) + (", ..." if len(unread) > 3 else "")
-        raise RuntimeError(f"{len(unread)} of {len(pictures)} pictures could not be used: {shown}")
+        raise RuntimeError(
+            f"{len(unread)} of {len(pictures)} pictures could not be used: {listed(unread, 3)}"
+        )
 
 
 def _open_checkpoint(args: argparse.Namespace) -> tuple[Predictor, list | None]:

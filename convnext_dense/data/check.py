@@ -24,6 +24,7 @@ from convnext_dense.data.check_label_maps import check_label_maps
 from convnext_dense.data.pickles import refuse_untrusted_pickles
 from convnext_dense.data.rules import Finding, Findings, read_lists
 from convnext_dense.data.rules.findings import WARNING
+from convnext_dense.data.split_dataset import SplitDataset
 
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
@@ -74,15 +75,16 @@ def check_data(
             if not (reads_label_maps(dataset) or is_coco(dataset)):
                 continue
             built = build_without_annotations(cfg, key, dataset)
-            check_heads(cfg.model, key, built.metainfo["classes"])
+            one = SplitDataset(cfg, split, key, dataset, built)
+            check_heads(cfg.model, key, one.classes)
             if reads_label_maps(dataset):
-                check_label_maps(key, split, built)
+                check_label_maps(one)
             else:
                 findings = Findings(split)
-                checked = check_coco(findings, cfg, key, split, built, read)
+                checked = check_coco(findings, one, read)
                 findings.raise_first()
                 warnings += findings.of_level(WARNING)
-                counted = checked.count_objects(built.metainfo["classes"])
+                counted = checked.count_objects(one.classes)
                 if objects is not None and counted is not None:
                     objects[split] += counted
     return warnings

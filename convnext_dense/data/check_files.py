@@ -45,8 +45,3 @@ def digest_of(path: str) -> str:
         while part := file.read(_CHUNK):
             digest.update(part)
     return digest.hexdigest()
-
-
-def argument_of(split: str) -> str:
-    """Return the argument that names a split's annotations, in backticks for messages."""
-    return "`ann_train`" if split == "train" else "`ann_val`"

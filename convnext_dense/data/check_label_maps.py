@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from convnext_dense.data.check_files import IMAGE_SUFFIXES, argument_of, missing_files
+from convnext_dense.data.check_files import IMAGE_SUFFIXES, missing_files
 from convnext_dense.data.decoding import read_header
 from convnext_dense.data.formats.advice import conversion_advice
 from convnext_dense.data.label_maps import (
@@ -15,38 +14,32 @@ from convnext_dense.data.label_maps import (
     learned_labels,
     read_label_map,
 )
-
-if TYPE_CHECKING:
-    from mmseg.datasets import BaseSegDataset
+from convnext_dense.data.split_dataset import SplitDataset
 
 _MAPS_READ = 8
 PAIR = {"img_path": "images", "seg_map_path": "label maps"}
 
 
-def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
+def check_label_maps(dataset: SplitDataset) -> None:
     """Check a data set of images and label maps. Only some of the maps are read.
-
-    Args:
-        key: The data set's dotted key in the config, for messages.
-        split: ``train``, ``val`` or ``test``.
-        dataset: The data set, built with ``lazy_init``.
 
     Raises:
         FileNotFoundError: If a folder, an image or a label map is missing.
         ValueError: If there are no images, more classes than label maps can hold, labels that are
             not classes, or no labelled pixel in any map.
     """
-    check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
-    if None in dataset.data_prefix.values():
+    key, built = dataset.key, dataset.built
+    check_number_of_classes(dataset.classes, built.reduce_zero_label, key)
+    if None in built.data_prefix.values():
         return  # a test set whose truth is not public
-    pairs = list_pairs(key, split, dataset)
+    pairs = list_pairs(dataset)
     for field, kind in PAIR.items():
         missing = missing_files(pair[field] for pair in pairs)
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(pairs)} {kind} are missing, the first is {missing[0]}: an "
-                f"image's label map has its name with {dataset.seg_map_suffix} for "
-                f"{dataset.img_suffix}, in {key}.data_prefix.seg_map_path"
+                f"image's label map has its name with {built.seg_map_suffix} for "
+                f"{built.img_suffix}, in {key}.data_prefix.seg_map_path"
             )
     step = max(1, len(pairs) // _MAPS_READ)
     order = pairs[::step] + [pair for i, pair in enumerate(pairs) if i % step]
@@ -55,17 +48,17 @@ def check_label_maps(key: str, split: str, dataset: BaseSegDataset) -> None:
     for number, pair in enumerate(order):
         if number >= _MAPS_READ and labelled:
             return
-        labelled += check_map(pair["seg_map_path"], pair["img_path"], key, dataset)
+        labelled += _check_map(pair["seg_map_path"], pair["img_path"], dataset)
     if not labelled:
         raise ValueError(
-            f"none of the {len(pairs)} label maps of {dataset.data_prefix['seg_map_path']} "
+            f"none of the {len(pairs)} label maps of {built.data_prefix['seg_map_path']} "
             f"({key}.data_prefix.seg_map_path) has a labelled pixel: {IGNORED}"
-            + (" and 0 are" if dataset.reduce_zero_label else " is")
-            + f" left out, write the classes from {int(dataset.reduce_zero_label)}"
+            + (" and 0 are" if built.reduce_zero_label else " is")
+            + f" left out, write the classes from {int(built.reduce_zero_label)}"
         )
 
 
-def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
+def list_pairs(dataset: SplitDataset) -> list[dict]:
     """List a data set's images and label maps, whether the files exist or not.
 
     Returns:
@@ -75,35 +68,34 @@ def list_pairs(key: str, split: str, dataset: BaseSegDataset) -> list[dict]:
         FileNotFoundError: If a folder or the list of names is missing.
         ValueError: If there are no images, or some that mmseg would not read.
     """
-    images = dataset.data_prefix["img_path"]
+    key, built = dataset.key, dataset.built
     for prefix in PAIR:
-        folder = dataset.data_prefix[prefix]
+        folder = built.data_prefix[prefix]
         if not Path(folder).is_dir():
-            advice = conversion_advice(dataset.data_root, "label-maps")
+            missing = f"folder {folder} ({key}.data_prefix.{prefix}) does not exist"
+            advice = conversion_advice(built.data_root, "label-maps")
             if advice:
-                raise FileNotFoundError(
-                    f"folder {folder} ({key}.data_prefix.{prefix}) does not exist; {advice}"
-                )
+                raise FileNotFoundError(f"{missing}; {advice}")
             raise FileNotFoundError(
-                f"folder {folder} ({key}.data_prefix.{prefix}) does not exist: name the folder of "
-                f"label maps by {argument_of(split)}, such as annotations/training with its "
-                "images in images/training"
+                f"{missing}: name the folder of label maps by {dataset.argument}, such as "
+                "annotations/training with its images in images/training"
             )
-    if dataset.ann_file and not Path(dataset.ann_file).exists():
-        raise FileNotFoundError(f"list {dataset.ann_file} ({key}.ann_file) does not exist")
-    pairs = dataset.load_data_list()
+    if built.ann_file and not Path(built.ann_file).exists():
+        raise FileNotFoundError(f"list {built.ann_file} ({key}.ann_file) does not exist")
+    pairs = built.load_data_list()
+    images = built.data_prefix["img_path"]
     if not pairs:
         raise ValueError(
             f"{images} ({key}.data_prefix.img_path) has no image that ends in "
-            f"{dataset.img_suffix}: {argument_of(split)} names another folder, {key}.img_suffix "
+            f"{built.img_suffix}: {dataset.argument} names another folder, {key}.img_suffix "
             "another ending"
         )
-    if not dataset.ann_file:
-        check_no_other_images(images, key, dataset.img_suffix)
+    if not built.ann_file:
+        _check_no_other_images(images, key, built.img_suffix)
     return pairs
 
 
-def check_no_other_images(folder: str, key: str, suffix: str) -> None:
+def _check_no_other_images(folder: str, key: str, suffix: str) -> None:
     """Refuse a folder with images of other endings, which mmseg would skip silently."""
     others = sorted(
         entry.name
@@ -118,7 +110,7 @@ def check_no_other_images(folder: str, key: str, suffix: str) -> None:
         )
 
 
-def check_map(path: str, image: str, key: str, dataset: BaseSegDataset) -> bool:
+def _check_map(path: str, image: str, dataset: SplitDataset) -> bool:
     """Read a label map as mmseg does, and compare it with its image and with the classes.
 
     Returns:
@@ -135,15 +127,16 @@ def check_map(path: str, image: str, key: str, dataset: BaseSegDataset) -> bool:
             f"{image} {header.shown_size[0]} x {header.shown_size[1]}"
         )
     # With fewer classes than the data set's own, mmseg ignores the labels of the others.
-    classes = dataset.METAINFO.get("classes") or dataset.metainfo["classes"]
-    highest = len(classes) if dataset.reduce_zero_label else len(classes) - 1
+    built = dataset.built
+    classes = built.METAINFO.get("classes") or dataset.classes
+    highest = len(classes) if built.reduce_zero_label else len(classes) - 1
     present = np.unique(labels).tolist()
     beyond = [label for label in present if highest < label != IGNORED]
     if beyond:
-        zero = "0 is unlabelled, the classes begin at 1" if dataset.reduce_zero_label else "from 0"
+        zero = "0 is unlabelled, the classes begin at 1" if built.reduce_zero_label else "from 0"
         raise ValueError(
-            f"label map {path} holds label {beyond[0]}, but {key} has {len(classes)} classes "
-            f"({zero}; {IGNORED} is ignored): name them all by `classes`"
+            f"label map {path} holds label {beyond[0]}, but {dataset.key} has {len(classes)} "
+            f"classes ({zero}; {IGNORED} is ignored): name them all by `classes`"
         )
-    learned = learned_labels(dataset)
-    return any(0 <= learned[label] < len(dataset.metainfo["classes"]) for label in present)
+    learned = learned_labels(built)
+    return any(0 <= learned[label] < len(dataset.classes) for label in present)

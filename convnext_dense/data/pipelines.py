@@ -26,19 +26,14 @@ def model_channels(model: ConfigDict) -> int:
     return (find_backbone(model.get("module", model)) or model).get("in_channels") or RGB
 
 
-def may_change_channels(pipeline: list[ConfigDict], scope: str | None) -> bool:
-    """Whether a pipeline has a transform that may change a picture's channels.
-
-    Args:
-        pipeline: Pipeline of a data set.
-        scope: Scope in which its transforms are looked up.
-    """
+def expected_channels(cfg: Config, dataset: ConfigDict) -> int | None:
+    """Return the channels that all pictures must have, or None if the pipeline may change them."""
     from mmengine.registry import TRANSFORMS
 
-    for _, node in walk(pipeline):
-        kind = named_class(TRANSFORMS, node, scope)
+    for _, node in walk(dataset.get("pipeline") or []):
+        kind = named_class(TRANSFORMS, node, cfg.get("default_scope"))
         if kind and (
             kind.__name__ in _CHANGING or kind.__module__.partition(".")[0] not in PACKAGES
         ):
-            return True
-    return False
+            return None
+    return model_channels(cfg.model)

@@ -157,7 +157,7 @@ def _make_label_maps(folder: Path) -> None:
             picture, objects = draw_scene(rng, SIDE)
             labels = np.zeros((SIDE, SIDE), np.uint8)
             for label, mask, _ in objects:
-                labels[mask.astype(bool)] = label + 1
+                labels[mask] = label + 1
             cv2.imwrite(str(folder / "images" / split / f"{index}.jpg"), picture)
             cv2.imwrite(str(folder / "labels" / split / f"{index}.png"), labels)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from convnext_dense.files import is_part
+from convnext_dense.text import listed
 
 SUFFIX = ".png"
 _SHOWN = 5
@@ -65,5 +66,4 @@ def pair_label_maps(pred_dir: Path, gt_dir: Path) -> list[tuple[Path, Path]]:
 
 def first_few(values: Iterable[object]) -> str:
     """Return the first of some values as text, and dots if there are more."""
-    texts = list(dict.fromkeys(map(str, values)))
-    return ", ".join(texts[:_SHOWN]) + (", ..." if len(texts) > _SHOWN else "")
+    return listed(list(dict.fromkeys(map(str, values))), _SHOWN)

@@ -9,6 +9,7 @@ from convnext_dense.config.state import Plan
 from convnext_dense.config_tree import datasets, type_name
 from convnext_dense.data.check import build_without_annotations
 from convnext_dense.data.pipelines import LOADERS
+from convnext_dense.text import listed
 from convnext_dense.zoo.models import MODELS
 from convnext_dense_runtime import Metadata, is_model_file, read_metadata
 
@@ -85,7 +86,7 @@ def _notes_on_model(options: RunOptions) -> list[str]:
     keys = [key for key in options.cfg_options if key.split(".")[0] == "model"]
     if not keys:
         return []
-    shown = ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
+    shown = listed(keys, _SHOWN)
     return [f"`cfg_options` of the model ({shown}) do not change an exported model"]
 
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
-from convnext_dense.config_tree import (
-    SPLITS,
-    datasets,
-    reads_label_maps,
-    type_name,
-)
-from convnext_dense.data.audit.coco import audit_coco, audit_content, content_of
+from convnext_dense.config_tree import SPLITS, datasets, reads_label_maps
+from convnext_dense.data.audit.coco import audit_coco, audit_other
 from convnext_dense.data.audit.label_maps import audit_label_maps
 from convnext_dense.data.audit.pictures import (
     Leaks,
@@ -28,15 +22,9 @@ from convnext_dense.data.audit.pictures import (
 from convnext_dense.data.check import build_without_annotations, check_heads, check_root, is_coco
 from convnext_dense.data.check_coco import truth_is_hidden, wants_masks
 from convnext_dense.data.pickles import refuse_untrusted_pickles
-from convnext_dense.data.pipelines import (
-    ignored_label,
-    may_change_channels,
-    model_channels,
-)
+from convnext_dense.data.pipelines import expected_channels
 from convnext_dense.data.rules.findings import LEVELS, Finding, Findings
-
-if TYPE_CHECKING:
-    from mmengine.dataset import BaseDataset
+from convnext_dense.data.split_dataset import SplitDataset
 
 # Fields of a finding that are written to JSON.
 _WRITTEN = ("level", "where", "source", "what", "count", "places")
@@ -122,9 +110,8 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
             source = built.ann_file or built.data_prefix.get("seg_map_path") or source
             with findings.catch_refusals():
                 check_heads(cfg.model, key, built.metainfo["classes"])
-            rows, pictures, checks = _audit_one(
-                findings, cfg, key, splits[0], dataset, built, fast, workers
-            )
+            one = SplitDataset(cfg, splits[0], key, dataset, built)
+            rows, pictures, checks = _audit_one(findings, one, fast, workers)
         checked.append(Checked(findings.where, key, source, len(pictures), rows))
         found += findings.found
         leaks.add(splits[0], pictures, checks)
@@ -133,53 +120,18 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
 
 
 def _audit_one(
-    findings: Findings,
-    cfg: Config,
-    key: str,
-    split: str,
-    dataset: ConfigDict,
-    built: BaseDataset,
-    fast: bool,
-    workers: int | None,
+    findings: Findings, dataset: SplitDataset, fast: bool, workers: int | None
 ) -> tuple[list[dict], list[Picture], list[PictureCheck]]:
-    if reads_label_maps(dataset):
-        return audit_label_maps(
-            findings,
-            key,
-            split,
-            dataset,
-            built,
-            ignored_label(cfg),
-            _channels(cfg, dataset),
-            fast=fast,
-            workers=workers,
-        )
-    if is_coco(dataset):
-        rows, pictures = audit_coco(findings, cfg, key, split, built)
-    else:
-        content, has_instances = content_of(built)
-        findings.add_remark(
-            f"{key} is a {type_name(dataset)}: only the images"
-            + (" and the boxes that its reader returns" if has_instances else "")
-            + " were checked"
-        )
-        built.data_prefix = dict(built.data_prefix, img="")  # content_of returns whole paths
-        rows, pictures = audit_content(findings, split, built, content, has_instances)
-        del content  # before workers are forked
-    check = functools.partial(
-        check_picture, load=image_loader(dataset, cfg.get("default_scope")), fast=fast
-    )
+    if reads_label_maps(dataset.config):
+        return audit_label_maps(findings, dataset, fast, workers)
+    audit = audit_coco if is_coco(dataset.config) else audit_other
+    rows, pictures = audit(findings, dataset)
+    load = image_loader(dataset.config, dataset.cfg.get("default_scope"))
+    check = functools.partial(check_picture, load=load, fast=fast)
     paths = [picture.path for picture in pictures]
     checks = list(map_in_workers(check, paths, workers, f"{findings.where}: images"))
-    report_pictures(findings, pictures, checks, _channels(cfg, dataset))
+    report_pictures(findings, pictures, checks, expected_channels(dataset.cfg, dataset.config))
     return rows, pictures, checks
-
-
-def _channels(cfg: Config, dataset: ConfigDict) -> int | None:
-    """Return the channels that every picture must have, or None if the pipeline may change them."""
-    pipeline = dataset.get("pipeline") or []
-    is_fixed = not may_change_channels(pipeline, cfg.get("default_scope"))
-    return model_channels(cfg.model) if is_fixed else None
 
 
 def _groups(cfg: Config) -> list[tuple[list[str], str, ConfigDict]]:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mmengine.config import Config
 
+from convnext_dense.config_tree import type_name
 from convnext_dense.data.audit.pictures import Picture
-from convnext_dense.data.check_coco import check_coco, image_files, smallest_side
+from convnext_dense.data.check_coco import check_coco, image_files
 from convnext_dense.data.check_files import missing_files
 from convnext_dense.data.rules import Findings, check_annotations, check_records
 from convnext_dense.data.rules.records import has_size
+from convnext_dense.data.split_dataset import SplitDataset
 
 if TYPE_CHECKING:
     from mmengine.dataset import BaseDataset
@@ -22,17 +23,8 @@ if TYPE_CHECKING:
 SMALL, MEDIUM = 32**2, 96**2
 
 
-def audit_coco(
-    findings: Findings, cfg: Config, key: str, split: str, dataset: BaseDataset
-) -> tuple[list[dict], list[Picture]]:
+def audit_coco(findings: Findings, dataset: SplitDataset) -> tuple[list[dict], list[Picture]]:
     """Check a data set in COCO's format, except the content of its pictures, and count its objects.
-
-    Args:
-        findings: Collects the report.
-        cfg: The config.
-        key: The data set's dotted key in it, for messages.
-        split: ``train``, ``val`` or ``test``.
-        dataset: The data set, built with ``lazy_init``.
 
     Returns:
         A row with counts for each class, see :func:`count_objects`, and the pictures to check.
@@ -41,38 +33,42 @@ def audit_coco(
         FileNotFoundError: If the file is missing.
         ValueError: If it is not in COCO's format or lists no images.
     """
-    checked = check_coco(findings, cfg, key, split, dataset)
-    pictures = list_pictures(findings, split, dataset, checked.content, checked.missing)
+    checked = check_coco(findings, dataset)
+    pictures = _list_pictures(findings, dataset, checked.content, checked.missing)
     if checked.kept is None:
         return [], pictures
-    return describe_objects(findings, split, dataset, checked.content, checked.kept), pictures
+    return _describe_objects(findings, dataset, checked.content, checked.kept), pictures
 
 
-def audit_content(
-    findings: Findings, split: str, dataset: BaseDataset, content: dict, has_instances: bool
-) -> tuple[list[dict], list[Picture]]:
-    """Check a data set with another reader than COCO's, see :func:`content_of`.
+def audit_other(findings: Findings, dataset: SplitDataset) -> tuple[list[dict], list[Picture]]:
+    """Check what another reader than COCO's returns, as :func:`audit_coco` does.
 
-    Returns:
-        As :func:`audit_coco`.
+    Raises:
+        ValueError: If its entries are not images.
     """
+    content, has_instances = _content_of(dataset.built)
+    findings.add_remark(
+        f"{dataset.key} is a {type_name(dataset.config)}: only the images"
+        + (" and the boxes that its reader returns" if has_instances else "")
+        + " were checked"
+    )
+    dataset.built.data_prefix = dict(dataset.built.data_prefix, img="")  # the paths are whole
     missing = missing_files(image_files(content["images"], dataset))
     findings.add_error(f"images missing, of {len(content['images'])}", missing)
-    pictures = list_pictures(findings, split, dataset, content, missing)
+    pictures = _list_pictures(findings, dataset, content, missing)
     if not has_instances:
         return [], pictures
-    evaluated = split != "train"
-    content = check_records(findings, content, evaluated=evaluated)
-    kept = check_annotations(findings, content, evaluated=evaluated, masks=False)
-    return describe_objects(findings, split, dataset, content, kept), pictures
+    content = check_records(findings, content, evaluated=dataset.evaluated)
+    kept = check_annotations(findings, content, evaluated=dataset.evaluated, masks=False)
+    return _describe_objects(findings, dataset, content, kept), pictures
 
 
-def list_pictures(
-    findings: Findings, split: str, dataset: BaseDataset, content: dict, missing: Sequence[str]
+def _list_pictures(
+    findings: Findings, dataset: SplitDataset, content: dict, missing: Sequence[str]
 ) -> list[Picture]:
     """List the pictures that exist, and report those that training leaves out."""
     images = content["images"]
-    smallest = smallest_side(split, dataset)
+    smallest = dataset.smallest_side
     findings.add_note(
         f"images below {smallest} px a side, which training leaves out",
         (
@@ -89,22 +85,18 @@ def list_pictures(
     ]
 
 
-def describe_objects(
-    findings: Findings, split: str, dataset: BaseDataset, content: dict, kept: np.ndarray
+def _describe_objects(
+    findings: Findings, dataset: SplitDataset, content: dict, kept: np.ndarray
 ) -> list[dict]:
-    """Count the objects, and report images and classes without objects.
+    """Count the objects by class, and report images and classes without objects.
 
     Args:
         findings: Collects the report.
-        split: ``train``, ``val`` or ``test``.
-        dataset: The data set, built with ``lazy_init``.
+        dataset: The data set.
         content: The valid records of the annotation file.
         kept: (N,) bool: which annotations mmdet keeps.
-
-    Returns:
-        A row for each class, see :func:`count_objects`.
     """
-    classes = dataset.metainfo["classes"]
+    classes = dataset.classes
     images, annotations = content["images"], content["annotations"]
     label_of = {name: label for label, name in enumerate(classes)}
     labels_of = {c["id"]: label_of.get(c["name"], -1) for c in content["categories"]}
@@ -123,8 +115,11 @@ def describe_objects(
         occupied = {
             a["image_id"] for a, label in zip(annotations, labels, strict=True) if label >= 0
         }
+        filtered = not dataset.evaluated and dataset.built.filter_cfg
+        left_out = filtered and filtered.get("filter_empty_gt")
         findings.add_note(
-            _EMPTY[bool(split == "train" and (dataset.filter_cfg or {}).get("filter_empty_gt"))],
+            "images without an object"
+            + (", which training leaves out (filter_empty_gt)" if left_out else ""),
             (image["file_name"] for image in images if image["id"] not in occupied),
         )
     rows = count_objects(classes, annotations, labels, kept & (labels >= 0))
@@ -132,12 +127,6 @@ def describe_objects(
         "classes without an object", (r["class"] for r in rows if not r["objects"])
     )
     return rows
-
-
-_EMPTY = {
-    False: "images without an object",
-    True: "images without an object, which training leaves out (filter_empty_gt)",
-}
 
 
 def count_objects(
@@ -182,18 +171,8 @@ def count_objects(
     ]
 
 
-def content_of(dataset: BaseDataset) -> tuple[dict, bool]:
-    """Return the entries of any data set of mmdet or mmseg in COCO's format.
-
-    Args:
-        dataset: The data set, built with ``lazy_init``.
-
-    Returns:
-        The content, and whether it has instances.
-
-    Raises:
-        ValueError: If its entries are not images.
-    """
+def _content_of(dataset: BaseDataset) -> tuple[dict, bool]:
+    """Return the entries of a data set in COCO's format, and whether it has instances."""
     entries = dataset.load_data_list()
     if not entries or not all("img_path" in entry for entry in entries):
         raise ValueError(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mmengine.config import ConfigDict
 
 from convnext_dense.config_tree import type_name, walk
 from convnext_dense.data.audit.pictures import (
@@ -30,7 +29,9 @@ from convnext_dense.data.label_maps import (
     is_one_channel,
     learned_labels,
 )
+from convnext_dense.data.pipelines import expected_channels, ignored_label
 from convnext_dense.data.rules.findings import Findings
+from convnext_dense.data.split_dataset import SplitDataset
 from convnext_dense.text import listed
 
 if TYPE_CHECKING:
@@ -61,27 +62,13 @@ class LabelMapCheck:
 
 
 def audit_label_maps(
-    findings: Findings,
-    key: str,
-    split: str,
-    config: ConfigDict,
-    dataset: BaseSegDataset,
-    ignored: int,
-    channels: int | None,
-    fast: bool,
-    workers: int | None,
+    findings: Findings, dataset: SplitDataset, fast: bool, workers: int | None
 ) -> tuple[list[dict], list[Picture], list[PictureCheck]]:
     """Check a data set of images and label maps, including the content of the files.
 
     Args:
         findings: Collects the report.
-        key: The data set's dotted key in the config, for messages.
-        split: ``train``, ``val`` or ``test``.
-        config: The data set's dict.
-        dataset: The data set, built with ``lazy_init``.
-        ignored: The label that the head's loss ignores.
-        channels: Channels that each picture must have, see
-            :func:`~convnext_dense.data.audit.pictures.report_pictures`.
+        dataset: The data set.
         fast: Whether to read only headers. Then labels are not checked.
         workers: See :func:`~convnext_dense.data.audit.pictures.map_in_workers`.
 
@@ -93,40 +80,43 @@ def audit_label_maps(
         FileNotFoundError: If a folder or list is missing.
         ValueError: If there are no images, or some that mmseg would not read.
     """
-    if None in dataset.data_prefix.values():
+    cfg, config, built = dataset.cfg, dataset.config, dataset.built
+    if None in built.data_prefix.values():
         findings.add_remark("the truth is not public: there are no label maps to check")
         return [], [], []
     with findings.catch_refusals():
-        check_zero_label(key, config, dataset)
+        _check_zero_label(dataset)
     with findings.catch_refusals():
-        check_number_of_classes(dataset.metainfo["classes"], dataset.reduce_zero_label, key)
-    pairs = list_pairs(key, split, dataset)
+        check_number_of_classes(dataset.classes, built.reduce_zero_label, dataset.key)
+    pairs = list_pairs(dataset)
     absent = set()
     for field, kind in PAIR.items():
         missing = missing_files(pair[field] for pair in pairs)
         findings.add_error(f"{kind} missing, of {len(pairs)}", missing)
         absent |= set(missing)
-    findings.add_warning("label maps without an image", _without_image(dataset, pairs))
+    findings.add_warning("label maps without an image", _without_image(built, pairs))
     pairs = [pair for pair in pairs if absent.isdisjoint(pair[field] for field in PAIR)]
     pictures = [Picture(pair["img_path"]) for pair in pairs]
     maps = [pair["seg_map_path"] for pair in pairs]
     check = functools.partial(check_pair, load=image_loader(config, "mmseg"), fast=fast)
     items = [(picture.path, file) for picture, file in zip(pictures, maps, strict=True)]
     checks = list(map_in_workers(check, items, workers, f"{findings.where}: images and label maps"))
-    report_pictures(findings, pictures, [check.image for check in checks], channels)
+    opened = [check.image for check in checks]
+    report_pictures(findings, pictures, opened, expected_channels(cfg, config))
     report_maps(findings, maps, checks)
-    rows = [] if fast else count_pixels(findings, maps, checks, dataset, ignored)
-    return rows, pictures, [check.image for check in checks]
+    rows = [] if fast else _count_pixels(findings, maps, checks, built, ignored_label(cfg))
+    return rows, pictures, opened
 
 
-def check_zero_label(key: str, config: ConfigDict, dataset: BaseSegDataset) -> None:
+def _check_zero_label(dataset: SplitDataset) -> None:
     """Refuse a pipeline whose ``reduce_zero_label`` differs from its data set's."""
-    for path, node in walk(config.get("pipeline"), f"{key}.pipeline"):
+    key, own = dataset.key, dataset.built.reduce_zero_label
+    for path, node in walk(dataset.config.get("pipeline"), f"{key}.pipeline"):
         said = node.get("reduce_zero_label") if type_name(node) == "LoadAnnotations" else None
-        if said not in (None, dataset.reduce_zero_label):
+        if said not in (None, own):
             raise ValueError(
-                f"{path}.reduce_zero_label is {said}, but {key}.reduce_zero_label is "
-                f"{dataset.reduce_zero_label}: set both alike"
+                f"{path}.reduce_zero_label is {said}, but {key}.reduce_zero_label is {own}: set "
+                "both alike"
             )
 
 
@@ -176,7 +166,7 @@ def report_maps(findings: Findings, maps: Sequence[str], checks: Sequence[LabelM
     )
 
 
-def count_pixels(
+def _count_pixels(
     findings: Findings,
     maps: Sequence[str],
     checks: Sequence[LabelMapCheck],

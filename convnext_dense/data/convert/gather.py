@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from convnext_dense.data.audit.pictures import check_picture, map_in_workers
 from convnext_dense.data.convert.classes import Classes
 from convnext_dense.data.convert.label_maps import SPECK, draw, objects_in, write_map
 from convnext_dense.data.convert.masks import DamagedError, MaskReader
@@ -82,6 +84,27 @@ class Gatherer:
         self._take_losses(source)
         for entry in self.entries[begin:]:
             self._known.add(entry)
+
+    def leave_out_damaged(self) -> None:
+        """Open all pictures as a training does, and leave out those that it would refuse."""
+        from convnext_dense.data.loading import LoadPicture, other_size
+
+        check = functools.partial(check_picture, load=LoadPicture(), fast=False)
+        paths = [entry.path for entry in self.entries]
+        checks = map_in_workers(check, paths, None, "pictures opened")
+        sound = []
+        for entry, found in zip(self.entries, checks, strict=True):
+            problem, what = found.problem, "pictures that are damaged"
+            if not problem and found.size != entry.size:
+                what = "pictures of another size than their labels are for"
+                problem = other_size(entry.path, found.size, entry.size, found.header)
+            if problem:
+                objects = len(self.spool.read(entry)[0])
+                place = f"{entry.name}: {problem}"
+                self.tally.add(what, place, pictures=1, objects=objects, is_error=True)
+            else:
+                sound.append(entry)
+        self.entries = sound
 
     def _take_losses(self, source: Source) -> None:
         self.tally.add_losses(source.losses)

@@ -20,9 +20,7 @@ from convnext_dense.data.convert.earlier import (
 )
 from convnext_dense.data.convert.gather import FORMS, INSTANCES, LABEL_MAPS, Gatherer
 from convnext_dense.data.convert.label_maps import BACKGROUND, NO_OBJECTS
-from convnext_dense.data.convert.pictures import Entry
 from convnext_dense.data.convert.pixels import with_pixels
-from convnext_dense.data.convert.sound import sound_pictures
 from convnext_dense.data.convert.spool import Spool
 from convnext_dense.data.convert.tally import Change
 from convnext_dense.data.convert.verify import verify
@@ -152,10 +150,11 @@ def convert(
     with unfinished_folder(base) as work, _result_folder(out, record) as part:
         with (work / "objects").open("w+b") as file:
             gatherer = Gatherer(classes, form, work, Spool(file), rest=rest)
-            entries = _read(sources, by_maps, gatherer, watch)
+            _read(sources, by_maps, gatherer, watch)
+            entries = gatherer.entries
             for note in assign_splits(entries, split, group_by, seed, has_earlier=bool(record)):
                 tell(note)
-            counts, masks = _write(part, gatherer, entries, copy, watch)
+            counts, masks = _write(part, gatherer, copy, watch)
         Record(form, classes.names, rest > 0).write(part)
         labelled = _labelled(counts, tell)
         for note in _missing(classes.names, counts):
@@ -180,25 +179,22 @@ def convert(
 
 def _read(
     sources: Sequence[Source], by_maps: Sequence[bool], gatherer: Gatherer, watch: Watch
-) -> list[Entry]:
-    """Read all sources, and return the pictures that a training can use."""
+) -> None:
+    """Read all sources, and keep the pictures that a training can use."""
     about = sum(source.about for source in sources)
     with watch("pictures read") as progress:
         for number, source in enumerate(sources):
             gatherer.read(number, source, by_maps[number], partial(_of, progress, about))
-    entries = sound_pictures(gatherer.entries, gatherer.spool, gatherer.tally)
-    if not entries:
+    gatherer.leave_out_damaged()
+    if not gatherer.entries:
         changes = gatherer.tally.changes
         why = f": {changes[0].what}, such as {changes[0].places[0]}" if changes else ""
         raise ValueError(f"no picture is left to convert{why}")
-    return entries
 
 
-def _write(
-    part: Path, gatherer: Gatherer, entries: Sequence[Entry], copy: bool, watch: Watch
-) -> tuple[Counts, bool]:
+def _write(part: Path, gatherer: Gatherer, copy: bool, watch: Watch) -> tuple[Counts, bool]:
     """Write the pictures and labels; return the counts, and whether all objects have masks."""
-    tally, names = gatherer.tally, gatherer.classes.names
+    tally, names, entries = gatherer.tally, gatherer.classes.names, gatherer.entries
     with watch("pictures written") as progress:
         shown = partial(_of, progress, len(entries))
         if gatherer.form == INSTANCES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,15 +21,13 @@ class Spool:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._end = 0
 
     def add(self, annotations: list[dict]) -> tuple[int, int]:
         """Keep annotations, and return their place."""
         text = json.dumps(annotations, separators=(",", ":")).encode()
-        self._file.seek(self._end)
+        start = self._file.seek(0, os.SEEK_END)
         self._file.write(text)
-        self._end += len(text)
-        return self._end - len(text), len(text)
+        return start, len(text)
 
     def read(self, entry: Entry) -> tuple[list[dict], int]:
         """Return the annotations of a picture, and how many others were the same objects."""
