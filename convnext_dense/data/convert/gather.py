@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,7 @@ class Gatherer:
             path, is_own = str(made), True
         name = _own_part(picture.name)
         places = () if annotations is None else (self.spool.add(annotations),)
-        classes = _classes_in(annotations or ())
+        classes = frozenset(annotation["category_id"] - 1 for annotation in annotations or ())
         known = self._known.find(path, name, number)
         if known is not None:
             self.tally.add(
@@ -280,7 +280,3 @@ def _own_part(name: str) -> str:
     """
     *folders, base = name.replace("\\", "/").split("/")
     return "/".join([*(part for part in folders if not _COMMON.fullmatch(part)), base])
-
-
-def _classes_in(annotations: Sequence[dict]) -> frozenset[int]:
-    return frozenset(annotation["category_id"] - 1 for annotation in annotations)

@@ -100,17 +100,18 @@ class Coco(Reader):
         labels = _categories(content)
         if len(set(labels.values())) < len(labels):
             self.lose("categories of one name become one class", file)
+        # Ids are compared as texts: files have whole numbers and texts, also for one id.
         by_image = defaultdict(list)
         for index, annotation in enumerate(content["annotations"]):
             if isinstance(annotation, dict):
-                by_image[_id(annotation.get("image_id"))].append(annotation)
+                by_image[str(annotation.get("image_id"))].append(annotation)
             else:
                 what = "annotations that are not records"
                 self.lose(what, f"{file}, annotation {index}", 1, error=True)
         for index, record in enumerate(content["images"]):
             record = record if isinstance(record, dict) else {}
             written = record.get("file_name")
-            own = by_image.pop(_id(record.get("id")), [])
+            own = by_image.pop(str(record.get("id")), [])
             try:
                 if not isinstance(written, str):
                     raise LookupError("it has no file_name")
@@ -125,7 +126,7 @@ class Coco(Reader):
                 self.lose("pictures of two splits are kept in the first", name)
             for annotation in own:
                 place = f"{file}, annotation {annotation.get('id')}"
-                label = labels.get(_id(annotation.get("category_id")))
+                label = labels.get(str(annotation.get("category_id")))
                 if label is None:
                     self.lose("annotations of an unknown category", place, 1, error=True)
                 else:
@@ -168,18 +169,13 @@ class Coco(Reader):
 
 
 def _categories(content: dict) -> dict[str, str]:
-    """Return the names of the categories by their ids."""
+    """Return the names of the categories by their ids, as texts."""
     found = {}
     for record in content["categories"]:
         if isinstance(record, dict) and "id" in record:
             name = str(record.get("name") or "").strip()
-            found[_id(record["id"])] = name or f"class_{record['id']}"
+            found[str(record["id"])] = name or f"class_{record['id']}"
     return found
-
-
-def _id(value: object) -> str:
-    """Return an id as a key: files have whole numbers and texts, also for one id."""
-    return str(value)
 
 
 def _checked(rle: dict) -> dict:

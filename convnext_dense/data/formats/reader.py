@@ -131,7 +131,7 @@ class Reader:
         self,
         name: str,
         header: Header,
-        objects: Iterable[Object | None] = (),
+        objects: Iterable[Object] = (),
         *,
         stated: tuple[int, int] | None = None,
         split: str | None = None,
@@ -142,7 +142,7 @@ class Reader:
         Args:
             name: Its name.
             header: Its header.
-            objects: What was labelled, in pixels as the labels count them; None is skipped.
+            objects: What was labelled, in pixels as the labels count them.
             stated: (width, height) in the labels; None if they state none.
             split: See :class:`Picture`.
             label_map: See :class:`Picture`.
@@ -159,9 +159,7 @@ class Reader:
             )
         kept = []
         for one in objects:
-            if one and is_unturned:
-                one = _turned(one, header)
-            fit = one and self._fit(one, size)
+            fit = self._fit(_turned(one, header) if is_unturned else one, size)
             if fit:
                 kept.append(fit)
         return Picture(self.path(name), name, *size, tuple(kept), split, label_map)

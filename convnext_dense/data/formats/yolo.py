@@ -124,7 +124,7 @@ class Yolo(Reader):
             return None
         places = ((f"{label_file}, line {row}", line) for row, line in numbered)
         objects = (self._object(line, header.shown_size, place) for place, line in places)
-        return self.fitted(name, header, objects, split=split)
+        return self.fitted(name, header, filter(None, objects), split=split)
 
     def _object(self, line: str, size: tuple[int, int], place: str) -> Object | None:
         values = _numbers(line)
