@@ -25,12 +25,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, batches: bool) -> None:
-    """Add the flags that make a config use other data.
-
-    Args:
-        parser: The parser.
-        batches: Whether to add the flags of loaders.
-    """
+    """Add the flags that make a config use other data, and those of loaders for ``batches``."""
     data = parser.add_argument_group("your data")
     data.add_argument("--data-root", metavar="D", help="folder of the data set, in every loader")
     data.add_argument("--classes", metavar="A,B,C", help="class names, in every data set and head")

@@ -33,12 +33,8 @@ def read_plain_config(file: Path) -> Config:
 def parse_plain_config(text: str, file: str | Path) -> dict:
     """Read the text of a config of plain assignments: see :func:`read_plain_config`.
 
-    Args:
-        text: The config.
-        file: Name of the config in messages.
-
     Raises:
-        ValueError: If it is not plain data; the message names the line.
+        ValueError: If it is not plain data; the message names ``file`` and the line.
     """
     content = {}
     try:

@@ -96,13 +96,9 @@ class ReproducibleStreamHook(Hook):
 
 
 def restart_batches(runner: Runner, place: int) -> None:
-    """Let an iteration-based loop read data anew that has changed.
+    """Let an iteration-based loop read changed data from the iteration ``place`` on.
 
     Its loader workers, which hold the data as it was, are started again.
-
-    Args:
-        runner: The runner.
-        place: The first iteration that reads the changed data.
     """
     batches = runner.train_loop.dataloader_iterator
     if isinstance(batches, _SegmentedBatches):

@@ -90,12 +90,7 @@ class RunObserver:
         """Receive what a training has left at its end."""
 
     def logged(self, record: logging.LogRecord, text: str) -> None:
-        """Receive a record that mmengine would print.
-
-        Args:
-            record: The record.
-            text: The line or lines that mmengine would print.
-        """
+        """Receive a record that mmengine would print, and the line or lines that it would print."""
 
 
 _observer: ContextVar[RunObserver | None] = ContextVar("observer", default=None)
@@ -129,9 +124,7 @@ def send_to_observer(logger: logging.Logger, observer: RunObserver | None = None
 class ObserverHandler(logging.Handler):
     """A handler of logs that sends records to an observer instead of printing them.
 
-    Args:
-        observer: The observer.
-        printing: The handler whose level, filters and format are taken over.
+    Level, filters and format are those of the handler that would print.
     """
 
     def __init__(self, observer: RunObserver, printing: logging.Handler) -> None:

@@ -153,12 +153,7 @@ class ProgressHook(Hook):
 
 
 def outcome_of(runner: Runner, config: Path) -> Outcome:
-    """Return what a training has left.
-
-    Args:
-        runner: Its training has ended.
-        config: The config in the work directory.
-    """
+    """Return what a training that has ended left, beside its config in the work directory."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     best = next((Path(h.best_ckpt_path) for h in hooks if getattr(h, "best_ckpt_path", None)), None)
     last = next((Path(h.last_ckpt) for h in hooks if h.last_ckpt), None)

@@ -15,17 +15,12 @@ from convnext_dense.config_tree import value_at
 
 
 def require_state_of_run(checkpoint: Mapping, runner: Runner, path: str) -> None:
-    """Check that a checkpoint has the state of a run's optimizer and schedule.
+    """Check that a checkpoint has the state of the optimizer and schedule that a runner has built.
 
     mmengine silently starts a missing state from the beginning.
 
-    Args:
-        checkpoint: The loaded checkpoint.
-        runner: Its optimizer and schedule are built.
-        path: The checkpoint's name in the message.
-
     Raises:
-        RuntimeError: If a key is missing or not of this run; the message names file and key.
+        RuntimeError: If a key is missing or not of this run; the message names ``path`` and key.
     """
     fault = next(_faults(checkpoint, runner), None)
     if fault:

@@ -118,14 +118,8 @@ def begin_run(
 ) -> Plan:
     """Plan a run, and report the plan; the process ends with its launcher from here on.
 
-    Args:
-        options: The options of the run.
-        task: What the run does.
-        tell: Called with messages for the user.
-        observer: Receives the facts of the plan on rank 0.
-
-    Raises:
-        Exception: As :func:`~convnext_dense.config.plan.plan_run`.
+    Arguments and errors as for :func:`~convnext_dense.config.plan.plan_run`; the observer receives
+    the facts of the plan on rank 0.
     """
     if options.launcher == "pytorch":
         end_with_launcher()
@@ -152,9 +146,7 @@ def join_run(plan: Plan, task: Task, tell: Callable[[str], None] | None) -> Plan
 def build_runner(plan: Plan, observer: RunObserver | None) -> Runner:
     """Build the runner of a plan, with checkpoints written whole or not at all and strict loading.
 
-    Args:
-        plan: The plan.
-        observer: Receives what the run reports, in place of mmengine's log on the screen.
+    An observer receives what the run reports, in place of mmengine's log on the screen.
 
     Raises:
         RuntimeError: If mmengine cannot build a runner from the config.

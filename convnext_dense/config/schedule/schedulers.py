@@ -104,10 +104,7 @@ def _epochs(node: ConfigDict) -> bool:
 class _Scaled:
     """A scheduler that is scaled in place.
 
-    Args:
-        node: The scheduler.
-        scaling: The change of the length.
-        refined: Whether a scheduler of epochs should count iterations in a run of epochs.
+    If it is ``refined``, one of epochs counts iterations in a run of epochs.
     """
 
     def __init__(self, node: ConfigDict, scaling: Scaling, refined: bool = False) -> None:

@@ -40,12 +40,7 @@ _KNOWN = {*_OF_HOOKS, *CHECKPOINT_HOOKS, "LoggerHook"}
 
 
 def scale_loop(cfg: Config, scaling: Scaling) -> None:
-    """Set the length in ``train_cfg``, and scale its validation intervals.
-
-    Args:
-        cfg: Changed in place.
-        scaling: The change of the length.
-    """
+    """Set the length in a config's ``train_cfg``, and scale its validation intervals, in place."""
     loop, by_epoch = cfg.train_cfg, scaling.old.by_epoch
     if scaling.old.by_epoch != scaling.new.by_epoch:
         loop["type"] = "IterBasedTrainLoop"
@@ -131,11 +126,7 @@ def hooks(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def scale_model(cfg: Config, scaling: Scaling) -> None:
-    """Scale the stages that a model counts itself.
-
-    Args:
-        cfg: Changed in place: ``model``.
-        scaling: The change of the length.
+    """Scale the stages that a config's ``model`` counts itself, in place.
 
     Raises:
         ValueError: If it counts epochs, and the run iterations.
