@@ -26,19 +26,25 @@ from random_weights import settle_norms, spread_weights
 
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import MODEL, plan_run
+from convnext_dense.export.agreement import found_again
 from convnext_dense.export.calibration import Calibration
 from convnext_dense.export.formats import FORMATS, ONNX, OPENVINO
-from convnext_dense.export.graph import INPUT, Graph, make_graph
+from convnext_dense.export.graph import INPUT, Graph, SegmentorGraph, make_graph
 from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
 from convnext_dense.patches import enable
-from convnext_dense_runtime import Detections
+from convnext_dense_runtime import Detections, Metadata
+from convnext_dense_runtime.label_maps import label_map
+from convnext_dense_runtime.objects import Sizes, find_objects
 
 RECIPES = Path(__file__).parents[1] / "configs"
 MODELS_TIMED = {
     "upernet": ("seg/upernet_convnext_t_ade20k.py", (512, 512)),
     "mask_rcnn": ("det/mask_rcnn_convnext_t_coco.py", (800, 1216)),
 }
+# What the files would say about the results.
+SEGMENTER = Metadata("segmentation", tuple(map(str, range(150))))
+DETECTOR = Metadata("detection", tuple(map(str, range(80))), masks="box", mask_threshold=0.5)
 # Ranges of values do not change the time: those of small pictures will do.
 SMALL = (256, 320)
 
@@ -110,7 +116,7 @@ def exported(graph: Graph, file: Path, image: np.ndarray, size: tuple[int, int])
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda: graph.read(session.run(list(graph.outputs), {INPUT: image}), size)
+    return lambda: read(graph, session.run(list(graph.outputs), {INPUT: image}), size)
 
 
 def in_openvino(
@@ -124,9 +130,17 @@ def in_openvino(
 
     def run() -> object:
         results = compiled({INPUT: image})
-        return graph.read([results[name] for name in graph.outputs], size)
+        return read(graph, [results[name] for name in graph.outputs], size)
 
     return run
+
+
+def read(graph: Graph, outputs: list[np.ndarray], size: tuple[int, int]) -> object:
+    """Return what the runtime makes of outputs for a picture of (height, width)."""
+    if graph.outputs == SegmentorGraph.outputs:
+        return label_map(outputs[0][0], size, SEGMENTER)
+    found = dict(zip(graph.outputs, outputs, strict=True))
+    return find_objects(found, DETECTOR, Sizes(size, size, size), 0.0)
 
 
 def main() -> None:
@@ -141,30 +155,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         timed = runs(graph, size, Path(folder))
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
-        results = {name: run() for name, run in timed.items()}
-        found = {name: len(one) for name, one in results.items() if isinstance(one, Detections)}
-        if found:
-            print("Detections:", ", ".join(f"{name} {one}" for name, one in found.items()))
-        if len(set(found.values())) > 1:
-            raise SystemExit("The ways keep different numbers of detections: no comparison")
+        check_detections({name: run() for name, run in timed.items()})
         for _ in range(args.rounds):
             for name, run in timed.items():
                 start = time.perf_counter(), time.process_time()
                 run()
                 end = time.perf_counter(), time.process_time()
                 times[name].append((end[0] - start[0], end[1] - start[1]))
-    print("| | wall, s | ratio to float32 | CPU, s | ratio to float32 | to bfloat16 |")
-    print("|---|---|---|---|---|---|")
-    wall, cpu = ({name: [one[i] for one in all_] for name, all_ in times.items()} for i in (0, 1))
+    print(
+        "| | wall, s | times float32 | times bfloat16 | CPU, s | times float32 | times bfloat16 |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name in timed:
-        row = [
-            f"{statistics.median(wall[name]):.2f}",
-            f"{ratio(wall, 'PyTorch float32', name):.2f}",
-            f"{statistics.median(cpu[name]):.2f}",
-            f"{ratio(cpu, 'PyTorch float32', name):.2f}",
-            f"{ratio(cpu, 'PyTorch bfloat16', name):.2f}",
-        ]
+        row = []
+        for kind in (0, 1):  # wall, CPU
+            one = {way: [pair[kind] for pair in pairs] for way, pairs in times.items()}
+            row += [
+                f"{statistics.median(one[name]):.2f}",
+                f"{ratio(one, 'PyTorch float32', name):.2f}",
+                f"{ratio(one, 'PyTorch bfloat16', name):.2f}",
+            ]
         print(f"| {name} | {' | '.join(row)} |", flush=True)
+
+
+def check_detections(results: dict[str, object]) -> None:
+    """Print how many detections each way keeps, and the share of PyTorch's that it finds again.
+
+    Raises:
+        SystemExit: If they keep different numbers.
+    """
+    found = {name: one for name, one in results.items() if isinstance(one, Detections)}
+    for name, one in found.items():
+        again = found_again(found["PyTorch float32"], one).mean()
+        print(f"{name}: {len(one)} detections, {again:.0%} found again", flush=True)
+    if len({len(one) for one in found.values()}) > 1:
+        raise SystemExit("The ways keep different numbers of detections: no comparison")
 
 
 def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
