@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from convnext_dense.export import run
+from convnext_dense.export import int8, onnx_file, run
 from convnext_dense.export.agreement import found_again
 from convnext_dense.export.calibration import LEAST, Calibration
 from convnext_dense.export.formats import FORMATS, choose_format
@@ -169,6 +169,17 @@ def test_int8(trained, pictures, tmp_path, name, suffix):
         assert found.labels.shape == (128, 128)
     else:
         assert found.masks.shape == (len(found), 128, 128) and len(found) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_more_weights_than_a_file_holds(trained, pictures, tmp_path, monkeypatch):
+    for module in (int8, onnx_file):
+        monkeypatch.setattr(module, "LARGEST", 10**5)
+    out = tmp_path / "moved" / "model.onnx"
+    export(*trained(UPERNET), out, int8=pictures)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    assert Model(out)(pictures[0])[0].labels.shape == (128, 128)
 
 
 @pytest.mark.slow
