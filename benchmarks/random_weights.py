@@ -46,6 +46,31 @@ def spread_weights(model: nn.Module, seed: int = 0) -> None:
 
 
 @torch.no_grad()
+def settle_norms(graph: nn.Module, picture: torch.Tensor) -> None:
+    """Set the statistics of batch norms to those of a picture, in place.
+
+    Args:
+        graph: A module in evaluation mode, which runs a whole model.
+        picture: Its input.
+    """
+
+    def fit(norm: _BatchNorm, inputs: tuple[torch.Tensor]) -> None:
+        values = inputs[0].transpose(0, 1).flatten(1)
+        if values.shape[1] > 1:
+            variance, mean = torch.var_mean(values, 1)
+        else:  # one place has no variance: the channels are taken together
+            variance, mean = values.square().mean(), values.new_zeros(())
+        norm.running_var.copy_(variance.expand_as(norm.running_var))
+        norm.running_mean.copy_(mean.expand_as(norm.running_mean))
+
+    norms = [module for module in graph.modules() if isinstance(module, _BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(fit) for norm in norms]
+    graph(picture)
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
 def settle(graph: nn.Module, picture: torch.Tensor) -> None:
     """Fit norms, scores and boxes of random weights to a picture, in place.
 
@@ -57,18 +82,7 @@ def settle(graph: nn.Module, picture: torch.Tensor) -> None:
         picture: Its input.
     """
 
-    def fit_norm(norm: _BatchNorm, inputs: tuple[torch.Tensor]) -> None:
-        values = inputs[0].transpose(0, 1).flatten(1)
-        if values.shape[1] > 1:
-            variance, mean = torch.var_mean(values, 1)
-        else:  # one place has no variance: the channels are taken together
-            variance, mean = values.square().mean(), values.new_zeros(())
-        norm.running_var.copy_(variance.expand_as(norm.running_var))
-        norm.running_mean.copy_(mean.expand_as(norm.running_mean))
-
-    def fit_output(
-        wanted: float, layer: nn.Module, inputs: tuple, output: torch.Tensor
-    ) -> torch.Tensor:
+    def fit(wanted: float, layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
         hooks.pop(layer).remove()  # levels that share a layer have its scale in the first one
         scale = wanted / output.std()
         layer.weight.mul_(scale)
@@ -78,19 +92,16 @@ def settle(graph: nn.Module, picture: torch.Tensor) -> None:
     hooks: dict[nn.Module, RemovableHandle] = {}
     for name, module in graph.named_modules():
         kind = _NUMBERS.sub("", name).rpartition(".")[2]
-        if isinstance(module, _BatchNorm):
-            hooks[module] = module.register_forward_pre_hook(fit_norm)
-            if kind == "bn3":  # the last one of a ResNet's branch
-                nn.init.constant_(module.weight, BRANCH)
-        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
             for part, wanted in (("cls", SURE), ("reg", MOVE)):
                 if part in kind:
-                    fit = functools.partial(fit_output, wanted)
-                    hooks[module] = module.register_forward_hook(fit)
+                    hooks[module] = module.register_forward_hook(functools.partial(fit, wanted))
+        elif kind == "bn3":  # the last one of a ResNet's branch
+            nn.init.constant_(module.weight, BRANCH)
         elif kind == "query_embedding":
             # DINO gives them out by the rank of scores, of which neighbours are equal but for the
             # last digits: equal ones let them change places.
             module.weight.copy_(module.weight[:1].expand_as(module.weight))
-    graph(picture)
+    settle_norms(graph, picture)
     for hook in hooks.values():
         hook.remove()
