@@ -16,8 +16,11 @@ MOVE = 0.2
 SURE = 1.5
 # The part of their deviation that branches beside a shortcut add.
 BRANCH = 0.3
-# The numbers of a layer that stands in a list: ``rtm_reg.0``, ``reg_branches.6.4``.
-_NUMBERS = re.compile(r"(\.\d+)+$")
+# What follows a layer's name in lists and small networks: ``rtm_reg.0``, ``bbox_embed.0.layers.2``.
+_PLACE = re.compile(r"(\.layers|\.\d+)+$")
+# What layers of scores and of boxes have in their names, of mmdet's heads and of transformers'.
+_KINDS = dict.fromkeys(("cls", "class_embed", "class_predictor", "score_head"), SURE)
+_KINDS |= dict.fromkeys(("reg", "bbox_embed", "bbox_head"), MOVE)
 
 
 def spread_weights(model: nn.Module, seed: int = 0) -> None:
@@ -91,9 +94,9 @@ def settle(graph: nn.Module, picture: torch.Tensor) -> None:
 
     hooks: dict[nn.Module, RemovableHandle] = {}
     for name, module in graph.named_modules():
-        kind = _NUMBERS.sub("", name).rpartition(".")[2]
+        kind = _PLACE.sub("", name).rpartition(".")[2]
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            for part, wanted in (("cls", SURE), ("reg", MOVE)):
+            for part, wanted in _KINDS.items():
                 if part in kind:
                     hooks[module] = module.register_forward_hook(functools.partial(fit, wanted))
         elif kind == "bn3":  # the last one of a ResNet's branch
