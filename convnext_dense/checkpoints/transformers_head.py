@@ -1,4 +1,4 @@
-"""Give the parameters of a head in transformers' own files the names of our models.
+"""Rename the parameters of a head in transformers' own files as our models name them.
 
 transformers renames and ties parameters when it reads and writes its files, so it reads them here
 too: into a model of the head's own class, by whose names ours are ``head.NAME``.

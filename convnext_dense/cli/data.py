@@ -24,7 +24,7 @@ from rich.text import Text
 from convnext_dense.cli import convert, make_shapes
 from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.console.current import current_screen, show_facts, show_note
-from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.help_text import LinesFormatter
 from convnext_dense.cli.options import (
     add_backbone_option,
@@ -54,7 +54,6 @@ SPLITS_SHOWN = ("train", "val")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add ``check``, ``show``, ``convert`` and ``shapes`` as subcommands."""
-    use_flags_of("data")
     commands = parser.add_subparsers(required=True, metavar="check|show|convert|shapes")
     check = _add(
         commands,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.cli.actions import add_number
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of, with_flags
+from convnext_dense.cli.flags import with_flags
 from convnext_dense.cli.output import print_text
 from convnext_dense.files import ensure_writable, write_whole
 from convnext_dense.limits import check_parallel
@@ -28,7 +28,6 @@ _MARGIN = 10
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``doctor``."""
-    use_flags_of("doctor")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="within a minute; the default")
     length.add_argument(

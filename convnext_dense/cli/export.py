@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from convnext_dense.cli.console.current import current_screen, show_facts, show_note
 from convnext_dense.cli.errors import add_debug_option
-from convnext_dense.cli.flags import use_flags_of
 from convnext_dense.cli.output import print_text
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ NAMES = ("onnx", "openvino")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``export``."""
-    use_flags_of("export")
     parser.add_argument(
         "config", help="a recipe, or the config in a training's work directory; or inspect"
     )

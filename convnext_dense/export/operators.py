@@ -70,7 +70,7 @@ def roi_align(
 
 
 def register() -> None:
-    """Tell torch's exporter what the two operators become; may be called again."""
+    """Register with torch's exporter what the two operators become; may be called again."""
     torch.onnx.register_custom_op_symbolic("convnext_dense::nms", _nms_to_onnx, OPSET)
     torch.onnx.register_custom_op_symbolic("convnext_dense::roi_align", _roi_align_to_onnx, OPSET)
 

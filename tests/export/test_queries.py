@@ -77,9 +77,7 @@ def make(family: str):
     refuse(cfg)
     graph = make_graph(build(cfg))
     if family == "Mask2Former":
-        image = torch.from_numpy(generate((75, 101), 3, seed=1))
-        features = graph.model.extract_feat(graph.prepare(image)[0])
-        spread_queries(graph.model.panoptic_head, features)
+        spread_queries(graph, graph.model.panoptic_head)
     return cfg, graph
 
 

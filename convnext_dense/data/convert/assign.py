@@ -24,7 +24,7 @@ def assign_splits(
     *,
     has_earlier: bool,
 ) -> list[str]:
-    """Give every picture its split.
+    """Assign every picture to its split.
 
     Args:
         entries: The pictures; changed in place.

@@ -190,7 +190,7 @@ def _wanted(number: int, shares: Mapping[str, float]) -> dict[str, float]:
 
 
 def _fill_empty(units: Sequence[Unit], chosen: dict[str, str], shares: Mapping[str, float]) -> None:
-    """Give an empty split one unit of the largest split: few pictures can leave it without one."""
+    """Move one unit of the largest split into each empty one: few pictures can leave it so."""
     for split in shares:
         counts = Counter(chosen.values())
         if not counts[split]:

@@ -1,4 +1,4 @@
-"""Give every trained parameter a gradient, also in a batch that leaves some unused."""
+"""Connect every trained parameter to the loss, also in a batch that leaves some unused."""
 
 from __future__ import annotations
 
