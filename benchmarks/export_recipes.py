@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from random_weights import settle, spread_weights
+from random_weights import settle, spread_queries, spread_weights
 
 from convnext_dense.config.read_config import read_config
 from convnext_dense.export.graph import make_graph
@@ -62,10 +62,13 @@ def save_random(recipe: Path, checkpoint: Path) -> None:
     """Write a checkpoint of a recipe with random weights."""
     cfg = read_config(recipe)
     cfg.model.backbone.pop("init_cfg", None)
+    torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     spread_weights(model)
-    settle(make_graph(model.eval()), torch.from_numpy(generate((256, 320), 3, seed=0)))
+    graph, picture = make_graph(model.eval()), torch.from_numpy(generate((256, 320), 3, seed=0))
+    settle(graph, picture)
+    spread_queries(graph, picture)
     torch.save(dict(state_dict=model.state_dict()), checkpoint)
 
 

@@ -16,11 +16,19 @@ MOVE = 0.2
 SURE = 1.5
 # The part of their deviation that branches beside a shortcut add.
 BRANCH = 0.3
+# The part of its deviation that attention adds to the queries of a Mask2Former, for the same reason
+# smaller: in each of nine layers it makes them alike.
+MIX = 0.03
 # What follows a layer's name in lists and small networks: ``rtm_reg.0``, ``bbox_embed.0.layers.2``.
 _PLACE = re.compile(r"(\.layers|\.\d+)+$")
 # What layers of scores and of boxes have in their names, of mmdet's heads and of transformers'.
 _KINDS = dict.fromkeys(("cls", "class_embed", "class_predictor", "score_head"), SURE)
 _KINDS |= dict.fromkeys(("reg", "bbox_embed", "bbox_head"), MOVE)
+# Layers of a Mask2Former, by mmdet's names and by transformers'.
+_QUERIES = ("query_feat", "queries_features")
+_CLASSES = ("cls_embed", "class_predictor")
+_MASKS = ("mask_feature", "mask_projection")
+_ATTENTION = "out_proj"
 
 
 def spread_weights(model: nn.Module, seed: int = 0) -> None:
@@ -107,4 +115,46 @@ def settle(graph: nn.Module, picture: torch.Tensor) -> None:
             module.weight.copy_(module.weight[:1].expand_as(module.weight))
     settle_norms(graph, picture)
     for hook in hooks.values():
+        hook.remove()
+
+
+@torch.no_grad()
+def spread_queries(graph: nn.Module, picture: torch.Tensor, seed: int = 0) -> None:
+    """Make the queries of a Mask2Former differ in class and mask, in place.
+
+    With random weights, layer after layer of attention makes them the same in all queries: the two
+    best classes of a pixel then differ in the last digits only. Other models stay as they are.
+
+    Args:
+        graph: A module in evaluation mode, which runs a whole model.
+        picture: Its input, for which classes and masks then lie around zero.
+        seed: The weights depend on it.
+    """
+
+    def centre(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        channel = 1 if isinstance(layer, nn.Conv2d) else -1
+        mean = output.transpose(0, channel).flatten(1).mean(1)
+        centred = output - (mean[:, None, None] if channel == 1 else mean)
+        # The logits of masks are sums of products over all channels of their features.
+        wanted = SURE / len(mean) ** 0.5 if channel == 1 else SURE
+        scale = wanted / centred.std()
+        layer.bias.sub_(mean).mul_(scale)
+        layer.weight.mul_(scale)
+        return centred * scale
+
+    layers = [(name.rpartition(".")[2], module) for name, module in graph.named_modules()]
+    if not any(kind in _MASKS for kind, _ in layers):
+        return
+    generator = torch.Generator().manual_seed(seed)
+    hooks = []
+    for kind, module in layers:
+        if kind in _QUERIES:
+            nn.init.normal_(module.weight, std=3, generator=generator)
+        elif kind == _ATTENTION:
+            module.weight.mul_(MIX)
+            module.bias.mul_(MIX)
+        elif kind in (*_CLASSES, *_MASKS):
+            hooks.append(module.register_forward_hook(centre))
+    graph(picture)
+    for hook in hooks:
         hook.remove()

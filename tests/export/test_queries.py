@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.random_weights import spread_queries
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
 from convnext_dense.export.graph import make_graph
@@ -16,7 +17,7 @@ from convnext_dense.export.replacements import exportable
 from convnext_dense.export.verify import Picture, compare, onnxruntime_of
 from convnext_dense_runtime import Model
 
-from .tiny import build, spread_queries, tiny_config
+from .tiny import build, tiny_config
 
 pytestmark = pytest.mark.slow
 FEWER = {
@@ -77,7 +78,7 @@ def make(family: str):
     refuse(cfg)
     graph = make_graph(build(cfg))
     if family == "Mask2Former":
-        spread_queries(graph, graph.model.panoptic_head)
+        spread_queries(graph, torch.from_numpy(generate((75, 101), 3, seed=1)))
     return cfg, graph
 
 

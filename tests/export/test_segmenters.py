@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.random_weights import spread_queries
 from convnext_dense.export.describe import describe
 from convnext_dense.export.families import refuse
 from convnext_dense.export.graph import make_graph
@@ -11,7 +12,7 @@ from convnext_dense.export.pictures import generate, generated, traced_size
 from convnext_dense.export.replacements import exportable
 from convnext_dense.export.verify import PIXELS, compare, onnxruntime_of
 
-from .tiny import CLASSES, build, spread_queries, tiny_config
+from .tiny import CLASSES, build, tiny_config
 
 ADE = "4xb4-80k_ade20k-512x512.py"
 # The config, and what makes its head small.
@@ -61,7 +62,7 @@ def make(family: str):
     refuse(cfg)
     graph = make_graph(build(cfg))
     if family == "Mask2Former":
-        spread_queries(graph, graph.model.decode_head)
+        spread_queries(graph, torch.from_numpy(generate((75, 101), 3, seed=1)))
     return cfg, graph
 
 

@@ -3,15 +3,12 @@
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-from mmengine.structures import InstanceData
 from torch import nn
 
 from benchmarks.random_weights import spread_weights
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.config_tree import walk
-from convnext_dense.export.graph import Graph
-from convnext_dense.export.pictures import generate
 from convnext_dense.patches import enable
 
 CLASSES = ("cat", "dog", "bird", "fish", "horse")
@@ -59,22 +56,3 @@ def build(cfg: Config, seed: int = 0) -> nn.Module:
         model = MODELS.build(cfg.model)
     spread_weights(model, seed)
     return model.eval()
-
-
-@torch.no_grad()
-def spread_queries(graph: Graph, head: nn.Module) -> None:
-    """Make the queries of a Mask2Former differ in class and mask, which random weights do not.
-
-    Args:
-        graph: Runs the model; the queries then differ around zero for a picture.
-        head: The model's head.
-    """
-    image = torch.from_numpy(generate((75, 101), 3, seed=1))
-    features = graph.model.extract_feat(graph.prepare(image)[0])
-    nn.init.normal_(head.query_feat.weight, std=3)
-    nn.init.normal_(head.cls_embed.weight)
-    mask_feature = head.pixel_decoder.mask_feature
-    mask_feature.weight.mul_(0.5)
-    mask_feature.bias.sub_(head.pixel_decoder(features)[0].mean((0, 2, 3)))
-    logits, _ = head(features, [InstanceData()])
-    head.cls_embed.bias.sub_(logits[-1].mean((0, 1)))

@@ -9,7 +9,6 @@ the picture: a row that is missing has score 0 and an empty box.
 from convnext_dense.export.replacements import (  # noqa: F401  registers them
     boxes,
     dense,
-    detr,
     masks,
     metainfo,
     nms,

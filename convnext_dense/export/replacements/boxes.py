@@ -6,12 +6,15 @@ The exporter loses an operator in place on a part of a tensor, such as ``boxes[:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from convnext_dense.export.replacements.replace import replaces
+from convnext_dense.export.replacements.replace import Upstream, replaces
+
+if TYPE_CHECKING:
+    from mmengine.structures import InstanceData
 
 
 def clip(boxes: Tensor, max_shape: Sequence[Any]) -> Tensor:
@@ -64,3 +67,19 @@ def tblr2bboxes(
     """Return decoded boxes, as mmdet's function."""
     boxes = original(priors, tblr, normalizer, normalize_by_wh)
     return clip(boxes, max_shape) if clip_border and max_shape is not None else boxes
+
+
+@replaces("mmdet.models.dense_heads.detr_head:DETRHead._predict_by_feat_single")
+def detr_boxes(
+    original: Callable,
+    self: Upstream,
+    cls_score: Tensor,
+    bbox_pred: Tensor,
+    img_meta: dict,
+    rescale: bool = True,
+) -> InstanceData:
+    """Return the boxes of a picture, as mmdet's method of DETR and its kin."""
+    assert not rescale  # boxes are wanted in pixels of the input
+    results = original(self, cls_score, bbox_pred, img_meta, rescale)
+    results.bboxes = clip(results.bboxes, img_meta["img_shape"])
+    return results
