@@ -15,13 +15,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader
 from PIL import Image
 
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.cli.errors import run_tool
 from convnext_dense.cli.program import use_program
 from convnext_dense.data.shapes import CLASSES, make_shapes
+from convnext_dense.upstream.safe_checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 DETECTOR = ROOT / "configs" / "det" / "mask_rcnn_convnext_t_coco.py"
@@ -192,7 +192,7 @@ class Cli:
     @staticmethod
     def load(checkpoint: Path | str) -> dict:
         """Load a checkpoint as the tools do."""
-        return CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+        return read_checkpoint(checkpoint, "cpu")
 
     def differing_weights(self, first: Path | str, second: Path | str) -> list[str]:
         """Name the parameters and buffers in which two checkpoints of a model differ by a bit."""
