@@ -39,6 +39,12 @@ class ExportedModel(BaseModel):
         """What it runs on."""
         return self.exported.runs_on
 
+    @property
+    def precision(self) -> str:
+        """What it computes in."""
+        is_int8 = "int8_pictures" in self.exported.metadata.verification
+        return "8-bit integers" if is_int8 else "float32"
+
     def forward(self, *args: object, **kwargs: object) -> None:
         """Raise an error: it cannot be trained.
 

@@ -68,7 +68,8 @@ def describe_run(runner: Runner, plan: Plan) -> dict[str, str]:
         rows["batch"] = _batch(runner)
         rows["length"] = _length(runner)
         rows["optimizer"] = _optimizer(runner)
-    rows["device"] = f"{_device(runner)}, {_precision(runner) if trains else 'float32'}"
+    precision = _precision(runner) if trains else getattr(model, "precision", "float32")
+    rows["device"] = f"{_device(runner)}, {precision}"
     rows["log"] = log_file(runner)
     return rows
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from convnext_dense.evaluation.exported_model import ExportedModel
 from convnext_dense.export import int8, onnx_file, run
 from convnext_dense.export.agreement import found_again
 from convnext_dense.export.calibration import LEAST, Calibration
@@ -159,6 +160,7 @@ def test_int8(trained, pictures, tmp_path, name, suffix):
     assert metadata.classes == CLASSES
     assert metadata.verification["int8_pictures"] == len(pictures)
     assert 0.5 < metadata.verification["int8_equal"] <= 1
+    assert ExportedModel(str(out)).precision == "8-bit integers"
     files = FORMATS[choose_format(out, None)].files(out)
     weights = sum(
         one.numel() for one in torch.load(trained(name).checkpoint)["state_dict"].values()
