@@ -20,7 +20,7 @@ import onnx
 from convnext_dense.export.calibration import Calibration
 from convnext_dense.export.graph import INPUT
 from convnext_dense.export.int8_layers import LAYERS, int8_layers
-from convnext_dense.export.onnx_file import LARGEST
+from convnext_dense.export.onnx_file import is_large
 from convnext_dense.export.openvino_file import XML, read_onnx, write
 
 _INT8 = "int8"
@@ -47,7 +47,7 @@ def quantise_onnx(source: Path, pictures: Calibration) -> Path:
     target = source.with_stem(_INT8)
     folded = source.with_stem("folded")
     # All weights are constants then. The shapes of free heights and widths are not needed.
-    large = onnx.load(source).ByteSize() > LARGEST
+    large = is_large(onnx.load(source))
     quant_pre_process(
         str(source), str(folded), skip_symbolic_shape=True, save_as_external_data=large
     )

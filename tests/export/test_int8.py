@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper
 
 from convnext_dense.evaluation.exported_model import ExportedModel
-from convnext_dense.export import int8, onnx_file, run
+from convnext_dense.export import onnx_file, run
 from convnext_dense.export.agreement import found_again
 from convnext_dense.export.calibration import LEAST, Calibration
 from convnext_dense.export.formats import FORMATS, choose_format
@@ -176,8 +176,7 @@ def test_int8(trained, pictures, tmp_path, name, suffix):
 @pytest.mark.slow
 @pytest.mark.long
 def test_more_weights_than_a_file_holds(trained, pictures, tmp_path, monkeypatch):
-    for module in (int8, onnx_file):
-        monkeypatch.setattr(module, "LARGEST", 10**5)
+    monkeypatch.setattr(onnx_file, "LARGEST", 10**5)
     out = tmp_path / "moved" / "model.onnx"
     export(*trained(UPERNET), out, int8=pictures)
     assert sorted(path.name for path in out.parent.iterdir()) == ["model.onnx", "model.onnx.data"]

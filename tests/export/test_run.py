@@ -5,11 +5,13 @@ import dataclasses
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
 
 from convnext_dense.export import onnx_file, run
+from convnext_dense.export.operators import OPSET
 from convnext_dense.export.run import export
 from convnext_dense.export.verify import DifferentError
 from convnext_dense.version import __version__
@@ -216,3 +218,31 @@ def test_more_weights_than_a_file_holds(exported, tmp_path, monkeypatch):
     wanted, got = Model(source)(image)[0], Model(moved)(image)[0]
     assert np.array_equal(got.scores, wanted.scores)
     assert read_metadata(moved).source == "large"
+
+
+@pytest.mark.long
+def test_more_weights_than_protobuf_allows(exported, tmp_path):
+    """Some functions of protobuf fail above 2 GB, which a lower limit does not show."""
+    _, metadata = exported
+    names, shape = ("first", "second"), (2**18, 2**10)
+    weights = [onnx.numpy_helper.from_array(np.ones(shape, np.float32), name) for name in names]
+    outputs = [
+        onnx.helper.make_tensor_value_info(f"{name}_row", onnx.TensorProto.FLOAT, (1, shape[1]))
+        for name in names
+    ]
+    rows = onnx.helper.make_tensor_value_info("rows", onnx.TensorProto.INT64, (1,))
+    nodes = [onnx.helper.make_node("Gather", [name, "rows"], [f"{name}_row"]) for name in names]
+    graph = onnx.helper.make_graph(nodes, "large", [rows], outputs, weights)
+    opset = onnx.helper.make_opsetid("", OPSET)
+    source, out = tmp_path / "source.onnx", tmp_path / "large.onnx"
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10),
+        source,
+        save_as_external_data=True,
+    )
+
+    onnx_file.save_model(source, out, metadata)
+
+    assert read_metadata(out) == metadata
+    found = onnxruntime.InferenceSession(out).run(None, {"rows": np.array([shape[0] - 1])})
+    assert all((row == 1).all() for row in found)
