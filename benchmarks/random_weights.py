@@ -16,8 +16,7 @@ MOVE = 0.2
 SURE = 1.5
 # The part of their deviation that branches beside a shortcut add.
 BRANCH = 0.3
-# The part of its deviation that attention adds to the queries of a Mask2Former, for the same reason
-# smaller: in each of nine layers it makes them alike.
+# The same for attention in a Mask2Former, whose layers make the queries more alike one by one.
 MIX = 0.03
 # What follows a layer's name in lists and small networks: ``rtm_reg.0``, ``bbox_embed.0.layers.2``.
 _PLACE = re.compile(r"(\.layers|\.\d+)+$")

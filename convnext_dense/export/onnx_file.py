@@ -21,8 +21,8 @@ from convnext_dense.export.replacements import exportable
 from convnext_dense.files import replacing
 from convnext_dense_runtime.metadata import KEY, Metadata
 
-# Bytes of the weights of a model that fits into one file: protobuf allows 2**31 in a message, of
-# which the rest of the largest graphs took half of what is left to it here.
+# Most bytes of weights in one file. protobuf allows 2**31 in a message; 2**27 are left for the rest
+# of the graph, which took 65 MB in the largest one.
 LARGEST = 2**31 - 2**27
 # Most letters of an exporter's message.
 _LONGEST = 200
