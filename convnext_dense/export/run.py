@@ -27,6 +27,7 @@ from convnext_dense.export.verify import (
     Figures,
     Picture,
     Run,
+    UnstableError,
     judge,
     measure,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 # The share of equal results below which the user is told.
 GOOD = 0.9
-# How often other pictures are generated where a model finds nothing in them.
+# How often other pictures are generated where some decide nothing.
 TRIALS = 4
 
 
@@ -171,11 +172,20 @@ def _named(model: str) -> Iterator[None]:
 
 
 def _compare(graph: Graph, run: Run, metadata: Metadata, given: Iterable[Picture]) -> Figures:
-    """Compare a graph with PyTorch, for other generated pictures where nothing is found in some."""
+    """Compare a graph with PyTorch, in generated pictures and in given ones.
+
+    Other pictures are generated where nothing is found in some, or where PyTorch itself finds
+    something else with noise of the last digit.
+    """
     figures = Figures()
     for trial in range(TRIALS):
         pictures = generated(metadata, seed=100 * trial)
-        figures = measure(graph, run, pictures, metadata.score)
+        try:
+            figures = measure(graph, run, pictures, metadata.score)
+        except UnstableError:
+            if trial == TRIALS - 1:
+                raise
+            continue
         if figures.found:
             break
     figures += measure(graph, run, given, metadata.score)

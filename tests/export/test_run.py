@@ -13,7 +13,7 @@ from mmengine.config import Config
 from convnext_dense.export import onnx_file, run
 from convnext_dense.export.operators import OPSET
 from convnext_dense.export.run import export
-from convnext_dense.export.verify import DifferentError
+from convnext_dense.export.verify import DifferentError, Figures, UnstableError
 from convnext_dense.version import __version__
 from convnext_dense_runtime import Model, read_metadata
 
@@ -125,6 +125,36 @@ def test_a_failure_leaves_nothing_under_the_name(trained, tmp_path, monkeypatch,
         export(*trained(RETINANET), out)
     assert [path.name for path in out.parent.iterdir()] == ["model.onnx"] * bool(earlier)
     assert not earlier or out.read_bytes() == earlier
+
+
+def unstable(failing, count):
+    """Return a comparison in whose first ``failing`` calls PyTorch differs from itself."""
+
+    def compare(graph, exported, pictures, cut_off):
+        count.append([picture.values.sum() for picture in pictures])
+        if len(count) <= failing:
+            raise UnstableError("PyTorch differs from itself")
+        return measure(graph, exported, [], cut_off) + Figures(3, 10)
+
+    return compare
+
+
+measure = run.measure
+
+
+@pytest.mark.parametrize("failing", [2, run.TRIALS])
+def test_other_pictures_where_pytorch_differs_from_itself(trained, tmp_path, monkeypatch, failing):
+    seen = []
+    monkeypatch.setattr(run, "measure", unstable(failing, seen))
+    out = tmp_path / "model.onnx"
+    if failing < run.TRIALS:
+        assert export(*trained(RETINANET), out).verification["pictures"] >= 3
+    else:
+        with pytest.raises(UnstableError):
+            export(*trained(RETINANET), out)
+    assert out.exists() == (failing < run.TRIALS)
+    generated = [sums for sums in seen if sums]
+    assert len(generated) == len({tuple(sums) for sums in generated}) == min(failing + 1, 4)
 
 
 def test_a_model_that_finds_nothing_fails(trained, tmp_path):

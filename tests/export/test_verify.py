@@ -10,6 +10,7 @@ from convnext_dense.export.graph import DetectorGraph
 from convnext_dense.export.verify import (
     DifferentError,
     Picture,
+    UnstableError,
     compare,
     compare_detections,
     compare_labels,
@@ -176,3 +177,19 @@ def test_at_most_one_in_a_hundred_may_change_places():
     fewer = detections(49, scores=few.scores[:49])
     with pytest.raises(DifferentError, match="1 of 50 detections at the cut-off"):
         compared(few, fewer)
+
+
+class Hesitates(Finds):
+    """PyTorch finds something else where noise is added to the picture."""
+
+    def reference(self, image):
+        return self.wanted if (image == 1).all() else moved(5)
+
+
+@pytest.mark.parametrize(("kind", "error"), [(Hesitates, UnstableError), (Finds, DifferentError)])
+def test_pictures_in_which_pytorch_differs_from_itself_are_told_apart(kind, error):
+    picture = Picture("a", np.ones((1, 3, 8, 8), np.float32))
+    with pytest.raises(DifferentError, match="differs from PyTorch in a: ") as caught:
+        compare(kind(detections(), moved(1)), lambda values: [np.zeros(MOST)], [picture], CUT_OFF)
+    assert caught.type is error
+    assert ("There PyTorch differs from itself too" in str(caught.value)) == (kind is Hesitates)
