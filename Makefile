@@ -1,5 +1,5 @@
 # make demo: set up, then train, evaluate and draw a small detector. make test: set up and test.
-# make test-fast: the tests of a minute. make test-long: those that make test leaves out.
+# make test-fast: the quick tests, three minutes of two cores. make test-long: those that make test leaves out.
 # make dist: build the wheels and archives of the sources of both distributions, check and try them.
 # make test-lowest: the backbone, weights and operators on the oldest torch that is claimed.
 # make attack: kill, fill, damage and deceive the tools for half an hour.
@@ -17,7 +17,7 @@ DEMO_DATA := --data-root data/shapes --classes circle,square,triangle,star,ring 
 # share what they trained; in the order of their names, so that no long file is left for the end.
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	--no-loadscope-reorder
+	--no-loadscope-reorder --max-worker-restart=0
 
 # The folders of tests, and the tests beside them.
 LONGEST := tests/cli/ tests/files tests/training/ tests/config/
@@ -69,17 +69,20 @@ lint: $(VENV)/installed-test
 # Each room in a process of its own, JOBS at a time, the longest first. One process of pytest-xdist
 # that had run most of all tests was lost in three of three runs, without a message, while it waited
 # for processes that it had started; why is not known yet.
+TIER := not long
 test: lint
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(ROOMS)
+
+test-fast: TIER := not slow and not long
+test-fast: $(VENV)/installed-test
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going \
+		TIER='$(TIER)' $(ROOMS)
 
 # With `-k` a room may have no test (pytest's exit status 5).
 $(ROOMS):
 	@echo "$@"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not long" $(ARGS) \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "$(TIER)" $(ARGS) \
 		$(if $(wildcard $@),$@,tests/test_*.py) || [ $$? -eq 5 ]
-
-test-fast: $(VENV)/installed-test
-	$(PYTEST) -m "not slow and not long" $(ARGS)
 
 # Ends well too where no test is long (pytest's exit status 5).
 test-long: $(VENV)/installed-test
