@@ -70,11 +70,10 @@ lint: $(VENV)/installed-test
 # that had run most of all tests was lost in three of three runs, without a message, while it waited
 # for processes that it had started; why is not known yet.
 TIER := not long
-test: lint
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going $(ROOMS)
-
 test-fast: TIER := not slow and not long
+test: lint
 test-fast: $(VENV)/installed-test
+test test-fast:
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target --keep-going \
 		TIER='$(TIER)' $(ROOMS)
 
