@@ -34,6 +34,7 @@ from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
 from convnext_dense.patches import enable
 from convnext_dense_runtime import Detections, Metadata
+from convnext_dense_runtime.backends import openvino_core
 from convnext_dense_runtime.label_maps import label_map
 from convnext_dense_runtime.objects import Sizes, find_objects
 
@@ -123,10 +124,8 @@ def in_openvino(
     graph: Graph, file: Path, image: np.ndarray, size: tuple[int, int], precision: str = "bf16"
 ) -> Callable:
     """Return a function that runs a file of OpenVINO with one thread."""
-    import openvino
-
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
-    compiled = openvino.Core().compile_model(file, "CPU", settings)
+    compiled = openvino_core().compile_model(file, "CPU", settings)
 
     def run() -> object:
         results = compiled({INPUT: image})

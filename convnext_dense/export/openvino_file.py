@@ -11,6 +11,7 @@ import onnx
 
 from convnext_dense.export.graph import INPUT
 from convnext_dense.files import replacing
+from convnext_dense_runtime.backends import openvino_core
 from convnext_dense_runtime.metadata import KEY, Metadata
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def convert(source: Path) -> Path:
 
 def read_onnx(source: Path) -> Any:  # noqa: ANN401  without types
     """Return the ``openvino.Model`` of an ONNX file, with the names of its outputs alone."""
-    import openvino
-
-    model = openvino.Core().read_model(str(source))
+    model = openvino_core().read_model(str(source))
     described = onnx.load(source, load_external_data=False)
     for wanted, output in zip(described.graph.output, model.outputs, strict=True):
         # Further names, of values that are equal, would be names of the output too.
@@ -56,9 +55,7 @@ def save_model(source: Path, out: Path, metadata: Metadata) -> None:
     Raises:
         WriteError: If it could not be written; earlier files stay.
     """
-    import openvino
-
-    model = openvino.Core().read_model(str(source))
+    model = openvino_core().read_model(str(source))
     model.set_rt_info(metadata.to_json(), [KEY])
     with contextlib.ExitStack() as files:
         # Leaving them puts the weights in place first: the .xml is of no use without.
@@ -71,8 +68,6 @@ def save_model(source: Path, out: Path, metadata: Metadata) -> None:
 
 def openvino_of(path: Path) -> Run:
     """Return a function that runs a file of OpenVINO on the CPU, in float32."""
-    import openvino
-
     settings = {"INFERENCE_PRECISION_HINT": "f32"}  # else bfloat16 where the processor has it
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    compiled = openvino_core().compile_model(str(path), "CPU", settings)
     return lambda values: [*compiled({INPUT: values}).values()]

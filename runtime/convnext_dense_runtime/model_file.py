@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from convnext_dense_runtime.backends import openvino_core, shortened
 from convnext_dense_runtime.metadata import KEY, Metadata
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
 
@@ -58,9 +59,9 @@ def read_openvino(path: Path) -> Any:  # noqa: ANN401  of a library that need no
         ValueError: If OpenVINO cannot read it.
         ImportError: If it is not installed.
     """
-    openvino = import_backend("openvino")
+    core = openvino_core()
     try:
-        return openvino.Core().read_model(str(path))
+        return core.read_model(str(path))
     except Exception as error:  # its errors have no class in common
         # What stands before is where in its sources a check failed.
         reason = re.sub(r"^Exception from .* failed at \S+: ", "", shortened(error))
@@ -70,27 +71,3 @@ def read_openvino(path: Path) -> Any:  # noqa: ANN401  of a library that need no
 def openvino_metadata(model: Any) -> str | None:  # noqa: ANN401  see above
     """Return the JSON that an ``openvino.Model`` holds, or None if it has none."""
     return str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
-
-
-def import_backend(name: str) -> Any:  # noqa: ANN401  see above
-    """Import ``onnxruntime`` or ``openvino``.
-
-    Raises:
-        ImportError: If it is not installed; the message says how to.
-    """
-    try:
-        return __import__(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise ImportError(f"{name} cannot be imported: {shortened(error)}") from error
-        raise ImportError(
-            f"{name} is not installed: pip install 'convnext-dense-runtime[{name}]'"
-        ) from error
-    except ImportError as error:  # a library of the system is missing
-        raise ImportError(f"{name} cannot be imported: {shortened(error)}") from error
-
-
-def shortened(error: Exception) -> str:
-    """Return the beginning of a library's message in one line."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 300 else f"{words[:300]}..."

@@ -9,14 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
+from convnext_dense_runtime.backends import import_backend, openvino_core, shortened
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.model_file import (
     OPENVINO,
     check_model_file,
-    import_backend,
     openvino_metadata,
     read_openvino,
-    shortened,
 )
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
 
@@ -156,7 +155,7 @@ class OpenVinoNetwork:
         is_openvino = path.suffix.lower() == OPENVINO
         text = openvino_metadata(model) if is_openvino else read_onnx_metadata(path)
         self.metadata = Metadata.from_json(text, str(path))
-        core = openvino.Core()
+        core = openvino_core()
         name = (device or "cpu").upper().replace(":", ".")
         if name.partition(".")[0] not in (*core.available_devices, "AUTO"):
             raise RuntimeError(
