@@ -128,6 +128,7 @@ def test_a_file_here(tmp_path):
     assert sha256_of(tmp_path / "b") == sha256_of(tmp_path / "a")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,
@@ -228,6 +229,7 @@ def test_too_large_a_file_is_stopped_and_nothing_of_it_kept(server, tmp_path, an
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [silent, drip, slow(0.05), slow(60)])
 def test_a_server_that_sends_nothing_or_too_little_is_given_up(
     server, tmp_path, monkeypatch, answer

@@ -203,6 +203,7 @@ def test_a_folder_that_vanishes(tmp_path):
         part.write_text("content")
 
 
+@pytest.mark.slow
 def test_the_part_of_a_killed_process_goes_at_the_next_write(writing, tmp_path, first_write):
     process, part = writing
     process.send_signal(signal.SIGKILL)
@@ -212,6 +213,7 @@ def test_the_part_of_a_killed_process_goes_at_the_next_write(writing, tmp_path, 
     assert names(tmp_path) == ["b.json"]
 
 
+@pytest.mark.slow
 def test_the_part_of_a_living_process_stays(writing, tmp_path, first_write):
     _, part = writing
     write_whole(tmp_path / "b.json", "content")

@@ -54,6 +54,7 @@ def status_and_slow_imports(*command):
     return int(status), loaded
 
 
+@pytest.mark.slow
 def test_import_loads_nothing_slow():
     run(
         "import sys, convnext_dense\n"
@@ -128,6 +129,7 @@ def test_names_that_are_loaded_when_used_are_those_of_the_types(path):
     assert not hasattr(module, "nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_docstring_examples(module):
     results = doctest.testmod(importlib.import_module(module))
@@ -151,6 +153,7 @@ def test_upstream_imports_nothing_of_ours():
             assert not outside, f"{path} imports {outside}"
 
 
+@pytest.mark.slow
 def test_checkpoints_are_loaded_as_data_only_but_on_the_users_word():
     others = []
     for path in MODULES:

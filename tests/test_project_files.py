@@ -30,6 +30,7 @@ def test_commits_are_looked_at_with_the_ruff_of_the_constraints():
     assert hooks["https://github.com/astral-sh/ruff-pre-commit"] == f"v{pinned[1]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/release.md"])
 def test_what_a_page_names_is_there(page):
     """Each file and each name of the code, as far as it stands in backticks."""

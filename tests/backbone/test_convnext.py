@@ -117,6 +117,7 @@ def test_builds_only_what_the_outputs_need():
     assert not any(name.startswith("norm") for name, _ in raw.named_children())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm_out", [True, False])
 @pytest.mark.parametrize("out_indices", [(0, 1, 2, 3), (2,), (1, -1)], ids=str)
 @pytest.mark.parametrize("arch", [SMALL, SMALL_V2], ids=["v1", "v2"])

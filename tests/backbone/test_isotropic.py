@@ -150,6 +150,7 @@ def test_ceil_mode_pads_what_is_left_over():
     torch.testing.assert_close(got, want)
 
 
+@pytest.mark.slow
 def test_each_block_is_a_layer_of_the_decay():
     """As in ViT's published decay: stem 0, block i at i + 1, the last norm after all."""
     with torch.device("meta"):

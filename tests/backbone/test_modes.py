@@ -123,6 +123,7 @@ def test_onnx(arch, build, image, check_onnx):
     check_onnx(build(arch).eval(), image, [(48, 67), (64, 96)])
 
 
+@pytest.mark.slow
 @both_versions
 def test_torchscript_by_tracing(arch, build, image):
     net = build(arch, output_stride=8).eval()

@@ -82,6 +82,7 @@ def test_random_depth_has_no_error_in_training():
     assert [r.error for r in measure_backbone("atto", setting).rows] == [None] * 4
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_is_named(monkeypatch):
     def refuse(image):
         raise TypeError("cannot compile\nthat")
@@ -94,6 +95,7 @@ def test_a_compiler_that_fails_is_named(monkeypatch):
     assert measured.skipped == {"ours, compiled": reason, "meta, compiled": reason}
 
 
+@pytest.mark.slow
 def test_wrong_outputs_in_the_measured_type_stop_it(monkeypatch):
     monkeypatch.setitem(backbone.TOLERANCES, "bf16", 1e-6)
     setting = Setting(dtype="bf16", peers=(), formats=("contiguous",), **SMALL)

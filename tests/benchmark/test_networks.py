@@ -39,6 +39,7 @@ def test_installed_peers_compute_the_same(name, arch):
     check_equal(found, Reference(arch, CPU), CPU, gradients=True)
 
 
+@pytest.mark.slow
 def test_leaves_no_stand_in_for_torchvision_behind():
     if "timm" not in INSTALLED or "torchvision" in INSTALLED:
         pytest.skip("needs timm, and no torchvision")
@@ -74,6 +75,7 @@ class Wrong(nn.Module):
         return self.net(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "gradients", "what"),
     [
@@ -124,6 +126,7 @@ def test_weights_are_repeatable_and_reach_every_parameter():
     assert all(value.abs().min() >= 0 and value.std() > 0 for value in first.values())
 
 
+@pytest.mark.slow
 def test_operations_are_twice_the_published_multiply_adds():
     # ConvNeXt, table 1: 4.5 and 15.4 billion at 224 x 224, with a classifier of 0.8 million.
     assert count_flops("tiny", (224, 224), 1, train=False) / 2e9 == pytest.approx(4.5, abs=0.05)

@@ -39,6 +39,7 @@ def assert_equal(got, want):
 class TestIntoTheLibraries:
     """A strict load is the proof that names and shapes are theirs, the features that values are."""
 
+    @pytest.mark.slow
     def test_timm(self, grn, timm, classifier, tmp_path):
         from timm.models.convnext import ConvNeXt as TimmConvNeXt
 
@@ -51,6 +52,7 @@ class TestIntoTheLibraries:
         with torch.no_grad():
             assert_equal(net.forward_intermediates(image, intermediates_only=True), want)
 
+    @pytest.mark.slow
     def test_timms_small_models_whose_mlps_are_convolutions(self, grn, timm, tmp_path):
         ours = ConvNeXt("v2_atto" if grn else "atto", norm_out=False)
         out = tmp_path / "atto.pth"

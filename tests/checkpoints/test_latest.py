@@ -154,6 +154,7 @@ def test_checkpoints_of_another_folder(tmp_path):
     assert latest_checkpoint(cfg.work_dir, checkpoint_folder(cfg)).endswith("out/run/iter_3.pth")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.binary(max_size=80))
 def test_no_record_leads_out_of_the_folder(tmp_path_factory, content):

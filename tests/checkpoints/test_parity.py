@@ -116,6 +116,7 @@ class TestTimm:
             want = averaged.forward_intermediates(image, intermediates_only=True)
         assert_parity(net, want, image)
 
+    @pytest.mark.slow
     @both
     def test_features_only(self, grn, timm, image, saved, randomise, assert_parity):
         name = "convnextv2_atto" if grn else "convnext_atto"

@@ -38,6 +38,7 @@ def sources(references, randomise, timm):
     return {name: randomise(model).state_dict() for name, model in models.items()}
 
 
+@pytest.mark.slow
 def test_true_loads_pass(sources):
     for name, state in sources.items():
         checks = verify(state)
@@ -57,6 +58,7 @@ def test_true_loads_of_transformers_pass(transformers, randomise):
         assert max(check.error for check in verify(randomise(model).state_dict())) <= 1e-5
 
 
+@pytest.mark.slow
 def test_a_wrong_rule_is_found_out(sources, monkeypatch):
     # Both have the same shapes, so that nothing but the numbers can tell.
     wrong = {"stages.{s}.{b}.grn.gamma": "stages.{s}.{b}.grn.beta"}

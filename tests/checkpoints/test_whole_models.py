@@ -151,6 +151,7 @@ def test_openmmlabs_models_fit_their_recipes(recipe):
     }
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_as_what_it_was():
     # The optimizer's state is by the order of the parameters.
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")

@@ -79,6 +79,7 @@ def test_nothing_fits(cli, memory):
     assert tried == [2, 1]
 
 
+@pytest.mark.slow
 @cpu_only
 @pytest.mark.parametrize(
     ("tool", "before", "after", "message"),

@@ -64,6 +64,7 @@ def test_nodes_as_the_processes_were_told(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").is_file(), reason="needs /proc")
 def test_the_rendezvous_as_torchrun_was_called(tmp_path):
     launcher = tmp_path / "torchrun"

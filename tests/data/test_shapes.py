@@ -24,6 +24,7 @@ def coco(made) -> COCO:
     return COCO(str(made / "annotations" / "instances_train.json"))
 
 
+@pytest.mark.slow
 def test_files_are_as_many_and_as_large_as_listed(made):
     for split, number in (("train", 30), ("val", 4)):
         content = json.loads((made / "annotations" / f"instances_{split}.json").read_text())
@@ -79,6 +80,7 @@ def test_what_has_a_hole_becomes_run_lengths():
     assert annotation["area"] == 25 * 25 - 6 * 6
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes(made, tmp_path):
     again = tmp_path / "again"
     make_shapes(again, train=30, val=4, size=SIZE, seed=3)

@@ -61,6 +61,7 @@ def test_a_wrong_kernel_is_switched_off_on_this_machine(home, count_fast_product
         assert count_fast_products(net, image) > 0
 
 
+@pytest.mark.slow
 def test_a_run_mentions_what_is_switched_off(home):
     switch_off([of_kernel("onednn.mlp.bfloat16", SLOW)])
     forget()
@@ -96,6 +97,7 @@ def test_a_damaged_file_of_switches(home, content):
         switched_off.switched_off(torch.device("cpu"))
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.usefixtures("fast_at_any_size")
 def test_the_environment_switches_all_off(home, monkeypatch, count_fast_products):

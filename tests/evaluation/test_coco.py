@@ -207,6 +207,7 @@ def pycocotools_alone(truth, results, iou_type, folder):
     return evaluation.stats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @both_backends
 def test_figures_are_those_of_pycocotools(iou_type, backend, tmp_path):

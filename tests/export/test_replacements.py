@@ -46,6 +46,7 @@ def test_a_function_is_replaced_wherever_it_was_imported():
     assert not changed(before)
 
 
+@pytest.mark.slow
 def test_all_is_put_back_after_an_error():
     before = held()
     with pytest.raises(KeyError), exportable():
@@ -114,6 +115,7 @@ def test_threads_may_leave_in_any_order():
     assert not changed(before)
 
 
+@pytest.mark.slow
 def test_mmdet_stays_out_of_its_dead_branches(monkeypatch):
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     with exportable():

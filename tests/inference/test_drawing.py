@@ -134,6 +134,7 @@ def test_a_segmentation_without_a_legend_keeps_its_size():
     assert (without == with_legend[:, :640]).all()
 
 
+@pytest.mark.slow
 def test_a_legend_takes_as_many_columns_as_it_needs():
     texts = [f"a long name {i}" for i in range(60)]
     colours = [(4 * i, 0, 0) for i in range(60)]

@@ -103,6 +103,7 @@ def test_mlp(grn, size, channels, gamma, dtype):
     check(mlp, mlp_tensors(size, channels, gamma, grn), dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TYPES)
 @both_versions
 def test_mlp_in_several_parts(grn, dtype):

@@ -232,6 +232,7 @@ def test_what_is_kept_goes_with_the_network(block):
     assert len(packed_tensors()) == held
 
 
+@pytest.mark.slow
 def test_weights_that_change_every_time_are_not_packed(randomise):
     block = randomise(Block(CHANNELS)).eval()
     for _ in range(3):

@@ -143,6 +143,7 @@ def step_of(optimizer, parameters):
     optimizer.step()
 
 
+@pytest.mark.slow
 def test_frozen_weights_stay_packed_while_others_are_trained(randomise):
     net, head = frozen_net(randomise), nn.Linear(2, 2)
     # As mmengine's default constructor does, with the frozen parameters too.

@@ -310,6 +310,7 @@ def test_vmap_and_forward_gradients():
     assert forward.shape == x[0].shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amp", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("layer_scale", [1.0, 0.0], ids=["scale", "unscaled"])
 @pytest.mark.parametrize("arch", ["atto", "v2_atto"])

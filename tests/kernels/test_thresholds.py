@@ -7,6 +7,7 @@ from convnext_dense import ConvNeXt
 from convnext_dense.kernels import onednn
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (onednn.available(torch.float32) and onednn.available(torch.bfloat16)),
     reason="torch has no oneDNN operators here",

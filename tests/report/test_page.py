@@ -146,6 +146,7 @@ def test_a_run_without_anything(work_dir):
         assert text in page.text, text
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_the_others(detector, tmp_path):
     (tmp_path / "coco" / "val.json").write_text("[")
     page = check_whole(page_of(detector))
@@ -154,6 +155,7 @@ def test_a_part_that_fails_leaves_the_others(detector, tmp_path):
     assert figures(page)[:2] == ["loss", "learning rate"]
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_leaves_the_others(work_dir, helpers):
     # JSON can hold half of a character, which no font has.
     records = [*helpers["training"]([1, 2]), {"a\x01": 1.0, "b\ud800": 2.0, "c": 3.0, "step": 2}]
@@ -200,6 +202,7 @@ def test_whatever_fails_the_page_says_so(place, name, says, segmenter, monkeypat
     assert page.all("img")
 
 
+@pytest.mark.slow
 def test_a_failed_run_shows_its_error(segmenter):
     (segmenter.folder / "train.err").write_text("error: <disk> is full\n")
     page = check_whole(page_of(segmenter))
@@ -207,6 +210,7 @@ def test_a_failed_run_shows_its_error(segmenter):
     assert "error: <disk> is full" in page.text
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_told(work_dir, helpers):
     records = helpers["training"]([1, 2, 3])
     records[1]["loss"] = float("nan")
@@ -215,6 +219,7 @@ def test_a_loss_that_is_no_number_is_told(work_dir, helpers):
     assert "the loss is not a finite number from iteration 2 on" in page.text
 
 
+@pytest.mark.slow
 def test_memory_is_drawn_where_it_was_logged(work_dir, helpers):
     records = helpers["training"]([1, 2, 3])
     assert "No memory was logged" in page_of(
@@ -227,6 +232,7 @@ def test_memory_is_drawn_where_it_was_logged(work_dir, helpers):
     assert "No memory was logged" not in page.text
 
 
+@pytest.mark.slow
 def test_a_run_by_epoch_beside_one_by_iteration(detector, segmenter):
     by_epoch, by_iteration = read_runs([detector.folder, segmenter.folder])
     (main,), _ = plots.metric_plots([by_epoch])

@@ -165,6 +165,7 @@ def test_a_config_that_names_code_is_refused(detector, line, said):
     assert said in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_config_that_is_trusted_is_run(detector):
     file = detector.folder / "20260131_120000/vis_data/config.py"
     file.write_text(f"{RUNS}\n{file.read_text()}")

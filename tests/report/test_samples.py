@@ -58,6 +58,7 @@ def grey(number, boxes=(), labels=None, masks=None, ignored=None, size=64):
     )
 
 
+@pytest.mark.slow
 def test_each_sample_has_its_cell():
     png = draw_grid([grey(number) for number in range(5)], META)
     shapes = [(CELL, CELL)] * 5
@@ -79,6 +80,7 @@ def test_boxes_are_drawn_where_they_are():
     assert found == pytest.approx([16 * scale, 8 * scale, 48 * scale, 40 * scale], abs=3)
 
 
+@pytest.mark.slow
 def test_classes_masks_and_ignored_objects_have_their_colours():
     masks = np.zeros((2, 64, 64), bool)
     masks[0, 10:30, 10:30] = True

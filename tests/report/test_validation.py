@@ -28,6 +28,7 @@ def look(made, **options):
     return validate(read_run(made.folder), ReportOptions(**options), lambda done, of: None)
 
 
+@pytest.mark.slow
 def test_kept_results_of_a_detector(detector):
     seen = look(detector)
     assert seen.source == "results.json, kept by a test"
@@ -45,6 +46,7 @@ def test_kept_results_of_a_detector(detector):
     assert [one.name for one in seen.groups["worst"]] == ["20.png"]
 
 
+@pytest.mark.slow
 def test_the_results_of_the_last_test_come_before_newer_files(detector):
     (detector.folder / "other.json").write_text("[]")
     for name, when in (("results.json", 10), ("other.json", 20)):
@@ -55,12 +57,14 @@ def test_the_results_of_the_last_test_come_before_newer_files(detector):
     assert look(detector).source.startswith("results.json")
 
 
+@pytest.mark.slow
 def test_predictions_of_another_checkpoint_are_called_so(detector):
     tested = dict(metrics=dict(bbox_AP=0.5), checkpoint="old/epoch_1.pth")
     (detector.folder / "metrics.json").write_text(json.dumps(tested))
     assert look(detector).notes == ["these are predictions of epoch_1.pth, not of epoch_2.pth"]
 
 
+@pytest.mark.slow
 def test_precision_falls_where_a_surer_object_is_wrong(detector):
     file = detector.folder / "results.json"
     results = json.loads(file.read_text())
@@ -87,6 +91,7 @@ def test_kept_label_maps_of_a_segmenter(segmenter, tmp_path):
     assert seen.outcome.figures == files
 
 
+@pytest.mark.slow
 def test_kept_label_maps_of_images_in_folders(segmenter, tmp_path):
     before = list(look(segmenter).outcome.scores.values())
     for folder in (

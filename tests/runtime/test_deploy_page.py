@@ -53,6 +53,7 @@ def png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_it_serves_a_detector(serve, detector_file, noise):
     client = serve(detector_file)
     about = client.get("/model").json()

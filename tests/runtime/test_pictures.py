@@ -95,6 +95,7 @@ def test_refused_files(tmp_path, with_opencv, without_opencv, noise):
         read_picture("http://x/a.jpg")
 
 
+@pytest.mark.slow
 def test_a_header_of_too_many_pixels_is_refused(tmp_path):
     Image.new("1", (20000, 18000)).save(tmp_path / "bomb", "png")
     with pytest.raises(ValueError, match="bomb has too many pixels"):

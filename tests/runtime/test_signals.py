@@ -21,6 +21,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_control_c_after_two_models(segmenter_file, backend):
     pytest.importorskip(backend)

@@ -16,6 +16,8 @@ from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.config_file import _comment, as_source, config_difference, write_config
 
+from .configs import zoo
+
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
 
@@ -32,7 +34,7 @@ RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
     ],
 )
 def test_a_written_config_builds_the_same_model(name, tmp_path):
-    original = read_config(name, import_custom_modules=False)
+    original = zoo(name)
     swap = plan_swap(original, "atto", recipe="convnext")
     out = tmp_path / "new" / "swapped.py"
     write_config(swap, original, name, out, "tools/swap_backbone.py ...")
@@ -44,6 +46,7 @@ def test_a_written_config_builds_the_same_model(name, tmp_path):
     assert read.optim_wrapper.optimizer.lr == swap.config.optim_wrapper.optimizer.lr
 
 
+@pytest.mark.slow
 def test_a_local_config_is_named_by_a_relative_path(tmp_path):
     base = tmp_path / "mine" / "base.py"
     base.parent.mkdir()
@@ -53,10 +56,11 @@ def test_a_local_config_is_named_by_a_relative_path(tmp_path):
     assert '_base_ = "mine/base.py"' in (tmp_path / "out.py").read_text()
 
 
+@pytest.mark.slow
 def test_a_file_that_exists_is_left_alone(tmp_path):
     out = tmp_path / "out.py"
     out.write_text("precious = True\n")
-    original = read_config(RETINANET)
+    original = zoo(RETINANET)
     with pytest.raises(FileExistsError, match="choose another name"):
         write_config(plan_swap(original, "atto"), original, RETINANET, out, "command")
     assert out.read_text() == "precious = True\n"
@@ -64,7 +68,7 @@ def test_a_file_that_exists_is_left_alone(tmp_path):
 
 
 def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
-    original = read_config(RETINANET)
+    original = zoo(RETINANET)
     swap = plan_swap(original, "atto")
     swap.config.model.bbox_head.num_classes = Path  # a class is no literal
     with pytest.raises(RuntimeError, match=r"cannot be written .*model\.bbox_head.num_classes"):
@@ -72,8 +76,9 @@ def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_notes_stand_in_the_file(tmp_path):
-    original = read_config(RETINANET)
+    original = zoo(RETINANET)
     write_config(
         plan_swap(original, "atto"), original, RETINANET, tmp_path / "out.py", "the command"
     )
@@ -102,7 +107,7 @@ def test_no_argument_leaves_the_comment(pieces):
 @pytest.mark.parametrize("break_", BREAKS)
 def test_a_command_in_the_file_is_a_comment(tmp_path, monkeypatch, break_):
     monkeypatch.chdir(tmp_path)
-    original = read_config(RETINANET)
+    original = zoo(RETINANET)
     command = f"tool '{break_}__import__('os').mkdir('it_ran')\n'"
     write_config(plan_swap(original, "atto"), original, RETINANET, Path("out.py"), command)
     assert Config.fromfile("out.py").model.backbone.type == "ConvNeXt"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import Config
 
-from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.trial import run_trial
+
+from .configs import zoo
 
 pytestmark = pytest.mark.slow
 
@@ -17,10 +17,6 @@ RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 UPERNET = "mmseg::upernet/upernet_r50_4xb4-160k_ade20k-512x512.py"
 PYRAMID = dict(type="SimpleFeaturePyramid", in_channels=384, out_channels=256)
 WEIGHTS = dict(type="Pretrained", checkpoint="some.pth")
-
-
-def zoo(name: str) -> Config:
-    return read_config(name, import_custom_modules=False)
 
 
 def model_of(name, arch="iso_small", **kwargs):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
-from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
+
+from .configs import zoo
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 MASK2FORMER = "mmdet::mask2former/mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py"
@@ -17,10 +17,7 @@ BEIT = "mmseg::beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py"
 UPERNET_SWIN = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
 
 
-def zoo(name: str) -> Config:
-    return read_config(name, import_custom_modules=False)
-
-
+@pytest.mark.slow
 def test_keep_keeps_and_warns_of_sgd():
     cfg = zoo(RETINANET)
     swap = plan_swap(cfg, "atto")
@@ -55,18 +52,21 @@ def test_convnext_puts_the_published_optimizer(name, lr, paramwise):
     assert wrapper.paramwise_cfg == paramwise
 
 
+@pytest.mark.slow
 def test_the_rate_grows_with_the_root_of_the_batch():
     cfg = zoo(RETINANET)
     cfg.auto_scale_lr = dict(base_batch_size=64)
     assert plan_swap(cfg, "atto", recipe="convnext").config.optim_wrapper.optimizer.lr == 4e-4
 
 
+@pytest.mark.slow
 def test_clipping_and_keys_of_the_heads_stay():
     wrapper = plan_swap(zoo(MASK2FORMER), "atto", recipe="convnext").config.optim_wrapper
     assert wrapper.clip_grad == dict(max_norm=0.01, norm_type=2)
     assert set(wrapper.paramwise_cfg.custom_keys) == {"query_embed", "query_feat", "level_embed"}
 
 
+@pytest.mark.slow
 def test_keys_of_the_old_norms_become_keys_of_the_new():
     swap = plan_swap(zoo(MASK2FORMER), dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32]))
     keys = swap.config.optim_wrapper.paramwise_cfg.custom_keys

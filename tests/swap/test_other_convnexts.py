@@ -7,9 +7,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from convnext_dense.backbone.archs import ARCHS, Arch
-from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.other_convnexts import arch_of, carried_arguments, known_pyramid
+
+from .configs import zoo
 
 MMPRETRAIN = dict(
     type="mmpretrain.ConvNeXt",
@@ -82,7 +83,7 @@ def test_no_ceil_mode_so_that_outputs_are_equal():
 
 def test_the_package_of_the_old_backbone_is_no_longer_imported():
     name = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
-    cfg = read_config(name, import_custom_modules=False)
+    cfg = zoo(name)
     assert plan_swap(cfg, "same").config.custom_imports == dict(
         imports=["convnext_dense"], allow_failed_imports=False
     )

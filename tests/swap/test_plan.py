@@ -8,16 +8,13 @@ import pytest
 from mmengine.config import Config
 
 from convnext_dense.backbone import ARCHS
-from convnext_dense.config.read_config import read_config
 from convnext_dense.config_tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
 from convnext_dense.swap.trial import run_trial
 
+from .configs import zoo
+
 ATTO = (40, 80, 160, 320)
-
-
-def zoo(name: str) -> Config:
-    return read_config(name, import_custom_modules=False)
 
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
@@ -161,6 +158,7 @@ def test_readers_are_rewired(name, tier, stages, output_stride, said):
         assert found == value and type(found) is type(value), key
 
 
+@pytest.mark.slow
 def test_the_last_maps_of_a_semantic_head_stay_the_last():
     cfg = zoo(DEEPLAB)
     cfg.model.decode_head.in_index = -1
@@ -226,6 +224,7 @@ def test_a_swapped_config_can_be_swapped(name):
     assert twice.model.to_dict() == swap_quietly(zoo(name), "atto").model.to_dict()
 
 
+@pytest.mark.slow
 def test_the_config_is_not_changed():
     cfg = zoo(DEEPLAB)
     before = copy.deepcopy(cfg._cfg_dict)
@@ -234,6 +233,7 @@ def test_the_config_is_not_changed():
     assert cfg._cfg_dict == before
 
 
+@pytest.mark.slow
 def test_heads_that_share_a_list_are_changed_once():
     cfg = zoo(DEEPLAB)
     shared = [256, 512]
@@ -259,6 +259,7 @@ def test_a_sum_of_channels_as_one_number():
     assert swap_quietly(cfg, "atto").model.decode_head.in_channels == sum(ATTO)
 
 
+@pytest.mark.slow
 def test_channels_that_agree_by_chance_are_left_alone():
     model = swap_quietly(
         zoo("mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py"), "atto"
@@ -266,12 +267,14 @@ def test_channels_that_agree_by_chance_are_left_alone():
     assert {head.in_channels for head in model.decode_head.kernel_update_head} == {512}
 
 
+@pytest.mark.slow
 def test_ceil_mode_only_where_the_old_backbone_rounded_up():
     assert swap_quietly(zoo(RETINANET), "atto").model.backbone.ceil_mode
     convnext = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
     assert "ceil_mode" not in swap_quietly(zoo(convnext), "tiny").model.backbone
 
 
+@pytest.mark.slow
 def test_frozen_stages_are_kept_with_weights_and_dropped_without():
     weights = dict(type="Pretrained", checkpoint="weights.pth")
     kept = plan_swap(zoo(RETINANET), "atto", init_cfg=weights)
@@ -291,6 +294,7 @@ def test_weights_of_the_whole_old_model_go_with_a_note():
     assert any("model.init_cfg is removed" in message for message in swap.warnings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left"),
     [
@@ -339,6 +343,7 @@ def test_refusals_say_why(name, reason):
         swap_backbone(zoo(name), "atto")
 
 
+@pytest.mark.slow
 def test_native_mode_refuses_an_adapter():
     with pytest.raises(SwapRefusedError, match=r"needs an adapter: .*\(2, 1\)"):
         plan_swap(

@@ -20,6 +20,7 @@ TRANSFORMER = dict(
 LEVELS = (Level(8, 4), Level(16, 8), Level(24, 16), Level(32, 32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "scope", "strides", "dilated", "ceil"),
     [
@@ -47,6 +48,7 @@ def test_channels_and_parameters():
     assert "layer1.0.conv1.weight" in found.parameters
 
 
+@pytest.mark.slow
 def test_a_network_that_gives_one_map_in_evaluation():
     pidnet = dict(type="PIDNet", channels=4, ppm_channels=8, num_stem_blocks=1, num_branch_blocks=2)
     found = probe_backbone({**pidnet, "norm_cfg": BN}, "mmseg")
@@ -54,6 +56,7 @@ def test_a_network_that_gives_one_map_in_evaluation():
     assert found.eval_output == 1
 
 
+@pytest.mark.slow
 def test_class_tokens_are_seen():
     assert probe_backbone({**TRANSFORMER, "output_cls_token": True}, "mmseg").class_tokens
     assert not probe_backbone(TRANSFORMER, "mmseg").class_tokens

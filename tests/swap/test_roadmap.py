@@ -6,9 +6,10 @@ import pytest
 
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.plan import SWAP, plan_run
-from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.trial import run_trial
+
+from .configs import zoo
 
 FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py"
@@ -17,7 +18,7 @@ WEIGHTS = dict(init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet
 
 
 def swapped(name, arch, **options):
-    return plan_swap(read_config(name, import_custom_modules=False), arch, **options)
+    return plan_swap(zoo(name), arch, **options)
 
 
 @pytest.mark.slow

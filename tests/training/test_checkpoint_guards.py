@@ -136,6 +136,7 @@ def test_a_run_does_not_start_from_a_checkpoint_of_another_width(make_runner, tm
         make_runner("narrow", hooks=strict, load_from=path).train()
 
 
+@pytest.mark.slow
 def test_a_run_with_all_hooks_and_ema_resumes_to_the_same_weights(make_runner):
     hooks = [
         dict(type="EMAHook", momentum=0.1),

@@ -51,6 +51,7 @@ def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_resume_takes_the_seed_from_the_checkpoint_where_the_config_has_none(make_runner, by_epoch):
     runner = make_runner("straight", by_epoch=by_epoch, seed=None)

@@ -25,6 +25,7 @@ def test_an_interrupt_that_became_another_error_is_one_again():
             raise SyntaxError("could not be formatted")  # noqa: B904  as mmengine does
 
 
+@pytest.mark.slow
 def test_an_interrupt_that_was_ignored_comes_again(monkeypatch):
     monkeypatch.setattr("convnext_dense.training.interrupt.REPEAT_AFTER", 1)
     with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():

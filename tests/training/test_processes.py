@@ -74,6 +74,7 @@ def wait_for(condition, seconds=20):
     return condition()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_rank_that_never_came_is_named_once(watches, lost):
     ranks, said = watches(3)
@@ -86,6 +87,7 @@ def test_a_rank_that_never_came_is_named_once(watches, lost):
     assert message.startswith(f"rank {lost} (never seen) has given no sign of life for 1 s")
 
 
+@pytest.mark.slow
 def test_a_rank_that_has_left_is_not_missed(watches):
     ranks, said = watches(3)
     for rank in ranks:
@@ -96,6 +98,7 @@ def test_a_rank_that_has_left_is_not_missed(watches):
     assert not said
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_not_taken_for_the_next_rank(monkeypatch):
     class Silent:
         calls = 0

@@ -171,6 +171,7 @@ def test_a_folder_of_its_own_goes_where_nothing_was_written(tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["epoch_1.pth"]
 
 
+@pytest.mark.slow
 def test_a_run_of_another_host_that_gives_signs_of_life(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "STALE", 20)
     path = leave(tmp_path)
@@ -188,6 +189,7 @@ def test_a_run_of_another_host_that_gives_signs_of_life(tmp_path, monkeypatch, c
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stale", "age"), [(0.3, 0), (30, 60)])
 def test_a_run_of_another_host_that_is_silent(tmp_path, monkeypatch, stale, age):
     monkeypatch.setattr(module, "STALE", stale)
@@ -198,6 +200,7 @@ def test_a_run_of_another_host_that_is_silent(tmp_path, monkeypatch, stale, age)
         assert json.loads(path.read_text())["host"] == socket.gethostname()
 
 
+@pytest.mark.slow
 def test_without_locks_the_signs_of_life_decide_on_one_host_too(tmp_path, monkeypatch):
     def unsupported(*args):
         raise OSError(95, "Operation not supported")

@@ -36,6 +36,7 @@ def test_every_flipped_bit_of_a_parameter_is_noticed(whole, mmap):
             read_checkpoint(whole, "cpu", mmap=mmap)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=120,
     deadline=None,

@@ -88,6 +88,7 @@ def test_installs_once(counting):
     assert mmengine.config.config.FormatCode is installed
 
 
+@pytest.mark.slow
 def test_an_mmengine_without_it_is_left_alone():
     code = """
 import sys

@@ -116,6 +116,7 @@ def test_what_is_in_place_cannot_be_left_out():
     assert not _switches.is_off("package_paths")
 
 
+@pytest.mark.slow
 def test_a_start_imports_neither_torch_nor_mmengines_model():
     program = (
         "import sys, convnext_dense; convnext_dense.enable()\n"

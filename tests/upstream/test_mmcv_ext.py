@@ -46,6 +46,7 @@ from mmcv.ops import batched_nms
     assert run(program) == "mmcv._ext"
 
 
+@pytest.mark.slow
 @without_compiled
 def test_installing_imports_neither_mmcv_nor_the_operators():
     program = """
@@ -57,6 +58,7 @@ print("mmcv" in sys.modules, "convnext_dense.upstream.ops" in sys.modules)
     assert run(program) == "False False"
 
 
+@pytest.mark.slow
 def test_a_compiled_extension_wins(tmp_path):
     package = tmp_path / "mmcv"
     package.mkdir()
@@ -73,6 +75,7 @@ print(mmcv._ext.nms)
     assert run(f"import sys; sys.path[:] = {path}\n{program}") == "compiled"
 
 
+@pytest.mark.slow
 def test_without_mmcv_it_stays_missing(tmp_path):
     program = """
 import sys

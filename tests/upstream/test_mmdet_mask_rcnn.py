@@ -72,6 +72,7 @@ def test_trains(model, batch):
         assert any(gradient.any() for gradient in gradients if gradient is not None)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_predicts(model, batch):
     for sample in model.eval().predict(*batch):

@@ -18,6 +18,7 @@ def run_without_pkg_resources(code):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "config", "model"),
     [
@@ -45,6 +46,7 @@ def test_a_config_can_be_got_by_name():
     assert result.stdout.strip() == "MaskRCNN", result.stderr
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_installed_is_named(tmp_path):
     path = tmp_path / "config.py"
     path.write_text("_base_ = 'mmyolo::a/b.py'")

@@ -239,6 +239,7 @@ def test_where_torch_trusts_nothing_no_word_helps(tmp_path, monkeypatch, trace, 
         load(path)
 
 
+@pytest.mark.slow
 def test_threads_load_at_the_same_time(tmp_path):
     paths = [
         save_as(tmp_path / f"{i}.pth", history=HistoryBuffer([1.0 * i], [1])) for i in range(4)

@@ -53,6 +53,7 @@ def with_values(values: dict) -> object:
     return cfg
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(key=st.sampled_from(COUNTS), value=NO_COUNT)
 def test_counts(key, value):

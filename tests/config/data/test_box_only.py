@@ -24,6 +24,7 @@ def test_masks_are_gone_everywhere(load, name):
     assert cfg.default_hooks.checkpoint.save_best == "coco/bbox_mAP_50"
 
 
+@pytest.mark.slow
 def test_model_builds_without_mask_head(mask_rcnn):
     from mmdet.registry import MODELS
 
@@ -35,6 +36,7 @@ def test_model_builds_without_mask_head(mask_rcnn):
     assert not model.with_mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "seg/upernet_convnext_t_ade20k.py"]
 )

@@ -22,6 +22,7 @@ def test_duplicates_are_named():
         parse_classes("b,a,c,b, c")
 
 
+@pytest.mark.slow
 def test_segmenter_wants_two_classes(upernet):
     with pytest.raises(ValueError, match="at least 2 classes: name the background too"):
         retarget(upernet, classes="road")
@@ -84,6 +85,7 @@ def test_head_for_other_things_keeps_its_number(upernet):
     assert upernet.model.auxiliary_head.num_classes == 2
 
 
+@pytest.mark.slow
 def test_heads_that_rely_on_the_default_follow(cascade):
     for head in cascade.model.roi_head.bbox_head:
         del head["num_classes"]

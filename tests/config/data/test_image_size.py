@@ -6,6 +6,7 @@ from convnext_dense.config.data.image_size import set_image_size
 from convnext_dense.config.steps.data import retarget
 
 
+@pytest.mark.slow
 def test_detector_scales_by_its_short_side(cascade):
     cfg = retarget(cascade, img_size=400)
     plain, cropped = cfg.train_dataloader.dataset.pipeline[3].transforms
@@ -42,6 +43,7 @@ def test_sizes_relative_to_the_image_stay(cascade):
     assert cfg.train_dataloader.dataset.pipeline[3].transforms[1][1].crop_size == (0.5, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["t_ade20k", "b_in22k_ade20k"],
@@ -117,6 +119,7 @@ def test_nothing_to_start_from_is_refused(mask_rcnn):
         retarget(mask_rcnn, img_size=400)
 
 
+@pytest.mark.slow
 def test_a_fixed_canvas_holds_the_padded_images(load):
     cfg = load("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py")
     cfg = retarget(cfg, img_size=256)

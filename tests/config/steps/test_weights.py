@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from convnext_dense import ConvNeXt
 from convnext_dense.config.options import RunOptions
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps import weights as steps
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 CLIP_MEAN = [122.7709, 116.7460, 104.0937]
 FORBIDDEN = "which forbids commercial use"
 
 
 @pytest.fixture(params=["det/mask_rcnn_convnext_t_coco", "seg/upernet_convnext_t_ade20k"])
-def config(request):
-    return Config.fromfile(CONFIGS / f"{request.param}.py")
+def config(request, load):
+    return load(f"{request.param}.py")
 
 
 def planned(config, arch="tiny", **options):
@@ -29,6 +26,7 @@ def planned(config, arch="tiny", **options):
     return steps.set_weights(Plan(RunOptions(config, **options), config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arch", "source", "licence"),
     [

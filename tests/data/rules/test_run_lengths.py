@@ -37,6 +37,7 @@ def written(mask):
     return encode(np.asfortranarray(mask))["counts"]
 
 
+@pytest.mark.slow
 @repeatable
 @given(st.lists(masks, max_size=6))
 def test_what_pycocotools_writes_fills_its_size(several):

@@ -50,6 +50,7 @@ def mask_of(samples, images):
     return mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padded", [0, 16])
 @pytest.mark.parametrize("size", SIZES)
 def test_losses_are_transformers_own(pair, size, padded):
@@ -70,6 +71,7 @@ def test_losses_are_transformers_own(pair, size, padded):
             torch.testing.assert_close(losses[name], value, rtol=TOLERANCE, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padded", [0, 16])
 @pytest.mark.parametrize("size", SIZES)
 def test_boxes_and_scores_are_transformers_own(pair, size, padded):
@@ -97,6 +99,7 @@ def test_boxes_and_scores_are_transformers_own(pair, size, padded):
         assert scores.std() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_gets_a_gradient_from_a_batch_without_boxes(kind):
     model = detector(kind).train()

@@ -82,6 +82,7 @@ def test_transformers_that_is_absent_or_too_old_is_named_with_the_extra(monkeypa
     detector("rt_detr_v2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indices", [(0, 1, 2, 3), (1, 2, 3), (2, 3)])
 @pytest.mark.parametrize("kind", ["rt_detr_v2", "rt_detr", "d_fine", "deformable_detr"])
 def test_the_backbone_decides_channels_strides_and_levels(kind, indices):

@@ -149,6 +149,7 @@ def test_wrong_heads_are_one_line(head, said):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_auxiliary_head_needs_three_maps():
     from mmseg.registry import MODELS
 

@@ -77,6 +77,7 @@ def by_loops(input, offset, mask, weight, geometry):
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_forward_is_the_definition(geometry, masked):
