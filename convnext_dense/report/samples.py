@@ -301,16 +301,16 @@ def draw_truth(sample: Sample, classes: tuple[str, ...], drawer: Drawer) -> np.n
     smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(sample.picture, size, interpolation=smooth)
 
-    def fit(labels: np.ndarray) -> np.ndarray:
+    def resized(labels: np.ndarray) -> np.ndarray:
         return cv2.resize(labels.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
 
     if sample.boxes is None:
         if not sample.labels.size:
             return picture
-        return drawer(picture, Segmentation(fit(sample.labels), classes))
+        return drawer(picture, Segmentation(resized(sample.labels), classes))
     masks = sample.masks
     if masks is not None and len(masks):
-        masks = np.stack([fit(mask) for mask in masks]).astype(bool)
+        masks = np.stack([resized(mask) for mask in masks]).astype(bool)
     assert sample.ignored is not None
     labels = sample.labels + sample.ignored * (len(classes) // 2)
     scores = np.ones(len(labels), np.float32)

@@ -115,7 +115,7 @@ def audit_data(cfg: Config, *, fast: bool = False, workers: int | None = None) -
         checked.append(Checked(findings.where, key, source, len(pictures), rows))
         found += findings.found
         leaks.add(splits[0], pictures, checks)
-    found += leaks.find("path" if fast else "content")
+    found += leaks.findings("path" if fast else "content")
     return Audit(checked, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
 

@@ -226,7 +226,7 @@ class Leaks:
             if not check.problem:
                 side[check.identity] = picture.path
 
-    def find(self, by: str) -> list[Finding]:
+    def findings(self, by: str) -> list[Finding]:
         """Return a warning if there are any; ``by`` says what identifies a picture."""
         both = Findings("train, val, test")
         both.add_warning(

@@ -91,7 +91,7 @@ def audit_source(source: Source, *, fast: bool = False, workers: int | None = No
     whole.add_error("no picture with its labels is in the source", [] if order else [source.root])
     is_empty = order and not any(one.counts or one.maps for one in splits.values())
     whole.add_error("nothing is labelled", [source.root] if is_empty else [])
-    found += [*whole.found, *leaks.find("path" if fast else "content")]
+    found += [*whole.found, *leaks.findings("path" if fast else "content")]
     return Audit(rows, sorted(found, key=lambda finding: LEVELS.index(finding.level)))
 
 

@@ -124,7 +124,7 @@ class Gatherer:
         name = _own_part(picture.name)
         places = () if annotations is None else (self.spool.add(annotations),)
         classes = frozenset(annotation["category_id"] - 1 for annotation in annotations or ())
-        known = self._known.find(path, name, number)
+        known = self._known.find_same(path, name, number)
         if known is not None:
             self.tally.add(
                 "pictures that another source has too, by their content: their labels are joined"

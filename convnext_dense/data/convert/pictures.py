@@ -57,7 +57,7 @@ class KnownPictures:
         """Let later sources find a picture."""
         self._by_bytes[_count_bytes(entry.path)].append(entry)
 
-    def find(self, path: str, name: str, source: int) -> Entry | None:
+    def find_same(self, path: str, name: str, source: int) -> Entry | None:
         """Return the same picture of another source, of several the one with the same name."""
         alike = self._by_bytes.get(_count_bytes(path), ())
         others = [entry for entry in alike if entry.source != source]

@@ -42,7 +42,7 @@ class _Image:
     annotations: list[tuple[dict, str, str]] = field(default_factory=list)
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
     return listing.first_of_kind(".json", kind_of, "coco")
 

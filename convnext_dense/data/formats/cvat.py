@@ -34,7 +34,7 @@ _VIDEO = (
 _MOST_PIXELS = 200_000_000  # of a mask, whose runs could claim any number
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
     return listing.first_of_kind(".xml", root_tag, "annotations")
 

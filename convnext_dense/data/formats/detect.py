@@ -19,25 +19,25 @@ class Format:
 
     Attributes:
         title: Its name for people.
-        find: Returns the file that shows that a source is in this format, or None.
+        recognise: Returns the file that shows that a source is in this format, or None.
         open: Opens a source.
-        looked_for: What ``find`` looks for, for people.
+        looked_for: What ``recognise`` looks for, for people.
     """
 
     title: str
-    find: Callable[[Listing], str | None]
+    recognise: Callable[[Listing], str | None]
     open: Callable[[Listing, Sequence[str] | None], Source]
     looked_for: str
 
 
 FORMATS = {
-    "yolo": Format("YOLO", yolo.find, yolo.Yolo, yolo.LOOKED_FOR),
-    "voc": Format("Pascal VOC", voc.find, voc.Voc, voc.LOOKED_FOR),
-    "labelme": Format("LabelMe", labelme.find, labelme.LabelMe, labelme.LOOKED_FOR),
-    "cvat": Format("CVAT", cvat.find, cvat.Cvat, cvat.LOOKED_FOR),
-    "coco": Format("COCO", coco.find, coco.Coco, coco.LOOKED_FOR),
-    "label-maps": Format("label maps", maps.find, maps.LabelMaps, maps.LOOKED_FOR),
-    "colours": Format("masks as colours", maps.find_colours, maps.Colours, maps.LOOKED_FOR),
+    "yolo": Format("YOLO", yolo.recognise, yolo.Yolo, yolo.LOOKED_FOR),
+    "voc": Format("Pascal VOC", voc.recognise, voc.Voc, voc.LOOKED_FOR),
+    "labelme": Format("LabelMe", labelme.recognise, labelme.LabelMe, labelme.LOOKED_FOR),
+    "cvat": Format("CVAT", cvat.recognise, cvat.Cvat, cvat.LOOKED_FOR),
+    "coco": Format("COCO", coco.recognise, coco.Coco, coco.LOOKED_FOR),
+    "label-maps": Format("label maps", maps.recognise, maps.LabelMaps, maps.LOOKED_FOR),
+    "colours": Format("masks as colours", maps.recognise_colours, maps.Colours, maps.LOOKED_FOR),
 }
 
 
@@ -47,7 +47,7 @@ def find_formats(listing: Listing) -> dict[str, str]:
     Raises:
         ValueError: If a file of a format cannot be read.
     """
-    found = {name: one.find(listing) for name, one in FORMATS.items()}
+    found = {name: one.recognise(listing) for name, one in FORMATS.items()}
     return {name: evidence for name, evidence in found.items() if evidence}
 
 
@@ -58,7 +58,7 @@ def is_source(path: str) -> bool:
         return True
     if not at.is_file() or at.suffix.lower() not in (".json", ".yaml", ".yml", ".data"):
         return False
-    return any(FORMATS[name].find(Listing(at)) for name in ("yolo", "labelme", "coco"))
+    return any(FORMATS[name].recognise(Listing(at)) for name in ("yolo", "labelme", "coco"))
 
 
 def open_source(

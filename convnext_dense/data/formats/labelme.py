@@ -33,7 +33,7 @@ _NO_AREA = ("point", "points", "line", "linestrip")
 _POLYGONS = ("polygon", "oriented_rectangle")
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
     return listing.first_of_kind(".json", kind_of, "labelme")
 

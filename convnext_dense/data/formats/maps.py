@@ -75,12 +75,12 @@ def _without_ending(name: str) -> str:
     return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), "")
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return a label map that shows that a source is in this format, or None."""
     return _find(listing, colours=False)
 
 
-def find_colours(listing: Listing) -> str | None:
+def recognise_colours(listing: Listing) -> str | None:
     """Return a mask as colours that shows that a source is in that format, or None."""
     return _find(listing, colours=True)
 

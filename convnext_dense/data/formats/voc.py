@@ -40,7 +40,7 @@ _MARKS = ("pose", "truncated", "occluded")
 _TURNED = ("cx", "cy", "w", "h", "angle")
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
     file = listing.first_of_kind(".xml", root_tag, "annotation")
     if file or listing.given:

@@ -40,7 +40,7 @@ _POSE = "points of a pose are left out, its box stays"
 _CONFIDENCE = "the confidence of a prediction is left out"
 
 
-def find(listing: Listing) -> str | None:
+def recognise(listing: Listing) -> str | None:
     """Return what shows that a source is in this format, or None."""
     if listing.given and listing.given.suffix.lower() not in _GIVEN:
         return None

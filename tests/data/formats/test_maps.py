@@ -6,7 +6,7 @@ import pytest
 
 from convnext_dense.data.formats.detect import open_source
 from convnext_dense.data.formats.listing import Listing
-from convnext_dense.data.formats.maps import find
+from convnext_dense.data.formats.maps import recognise
 
 
 @pytest.mark.parametrize("maps", ["annotations", "ann_dir", "labels", "masks"])
@@ -47,4 +47,4 @@ def test_what_a_label_means(tree):
 def test_colours_are_not_label_maps(tree):
     tree.picture("images/p.jpg", (4, 2))
     tree.picture("annotations/p.png", (4, 2))
-    assert find(Listing(tree.root)) is None
+    assert recognise(Listing(tree.root)) is None
