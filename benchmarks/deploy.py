@@ -34,9 +34,9 @@ from convnext_dense.export.onnx_file import write_onnx
 from convnext_dense.export.pictures import generate
 from convnext_dense.patches import enable
 from convnext_dense_runtime import Detections, Metadata
-from convnext_dense_runtime.backends import openvino_core
 from convnext_dense_runtime.label_maps import label_map
 from convnext_dense_runtime.objects import Sizes, find_objects
+from convnext_dense_runtime.openvino_core import openvino_core
 
 RECIPES = Path(__file__).parents[1] / "configs"
 MODELS_TIMED = {

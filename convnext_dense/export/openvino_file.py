@@ -11,8 +11,8 @@ import onnx
 
 from convnext_dense.export.graph import INPUT
 from convnext_dense.files import replacing
-from convnext_dense_runtime.backends import openvino_core
 from convnext_dense_runtime.metadata import KEY, Metadata
+from convnext_dense_runtime.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     from convnext_dense.export.verify import Run

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convnext_dense_runtime.backends import openvino_core, shortened
+from convnext_dense_runtime.backends import shortened
 from convnext_dense_runtime.metadata import KEY, Metadata
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
+from convnext_dense_runtime.openvino_core import openvino_core
 
 ONNX, OPENVINO = ".onnx", ".xml"
 

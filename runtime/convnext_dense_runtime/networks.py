@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from convnext_dense_runtime.backends import import_backend, openvino_core, shortened
+from convnext_dense_runtime.backends import import_backend, shortened
 from convnext_dense_runtime.metadata import Metadata
 from convnext_dense_runtime.model_file import (
     OPENVINO,
@@ -18,6 +18,7 @@ from convnext_dense_runtime.model_file import (
     read_openvino,
 )
 from convnext_dense_runtime.onnx_metadata import read_onnx_metadata
+from convnext_dense_runtime.openvino_core import openvino_core
 
 INPUT = "image"
 OUTPUTS = ("boxes", "scores", "labels", "masks", "logits")
