@@ -82,6 +82,7 @@ def test_a_failure_leaves_the_earlier_file_alone(tmp_path, error):
 STEPS = ["os.open", "os.fsync", "os.chmod", "os.rename", "os.replace", "os.mkdir"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(
     step=st.sampled_from([*STEPS, "pathlib.Path.write_bytes"]),
@@ -117,6 +118,7 @@ def test_a_failure_at_any_step_leaves_one_whole_file(
     assert names(folder) in ([], ["a.json"])
 
 
+@pytest.mark.slow
 def test_threads_that_write_one_path(tmp_path):
     path = tmp_path / "a.json"
     contents = [str(n) * 5000 for n in range(8)]

@@ -20,6 +20,7 @@ FORMULAS = st.text(SIGNS, max_size=8)
 BOUNDED = settings(deadline=None, max_examples=300, derandomize=True)
 
 
+@pytest.mark.slow
 @given(ANY_TEXT)
 @BOUNDED
 def test_what_is_shown_has_nothing_that_a_terminal_obeys(text):
@@ -59,6 +60,7 @@ def test_csv_reads_back_as_it_was(tmp_path_factory, values):
         assert int(read["count"]) == row["count"]
 
 
+@pytest.mark.slow
 @given(FORMULAS)
 @BOUNDED
 def test_no_cell_of_text_is_a_formula(text):

@@ -44,6 +44,7 @@ def reference(net, image):
     return norm("norm0", x).movedim(-1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, millions, giga", [("small", 22, 4.3), ("base", 87, 16.9), ("large", 306, 59.7)]
 )
@@ -70,6 +71,7 @@ def test_parameters_and_flops_are_those_of_table_2(name, millions, giga):
     assert round((macs + head) / 1e9, 1) == giga
 
 
+@pytest.mark.slow
 def test_layer_scale_is_that_of_the_paper():
     with torch.device("meta"):
         nets = {name: ConvNeXt(name, out_indices=(0,)) for name in ARCHS if "iso" in name}

@@ -134,6 +134,7 @@ def test_torchscript_by_tracing(arch, build, image):
             torch.testing.assert_close(traced(other), net(other), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @both_versions
 def test_gradients_of_norms_in_bfloat16(arch, build):
     # On CPUs torch's own layer norm sums them in bfloat16, which is wrong over a map of this

@@ -48,6 +48,7 @@ def test_leaves_no_stand_in_for_torchvision_behind():
     assert find_spec("torchvision") is None
 
 
+@pytest.mark.slow
 def test_ours_gives_raw_stages_where_a_peer_does():
     if "timm" not in INSTALLED:
         pytest.skip("timm is not installed")

@@ -61,6 +61,7 @@ class TestIntoTheLibraries:
         missing, unexpected = net.load_state_dict(torch.load(out), strict=False)
         assert (missing, unexpected) == (["head.norm.weight", "head.norm.bias"], [])
 
+    @pytest.mark.slow
     def test_transformers(self, grn, transformers, classifier, tmp_path):
         state, image, want = classifier(grn)
         family = "ConvNextV2" if grn else "ConvNext"

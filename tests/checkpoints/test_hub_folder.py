@@ -43,6 +43,7 @@ def test_dinov3_as_timm_saves_it(safe, timm, randomise, assert_parity, tmp_path)
         torch.testing.assert_close(normed, model.head.norm(want[-1]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", ["16KB", "1GB"])
 def test_dinov3_as_transformers_saves_it(shards, transformers, randomise, tmp_path):
     config = transformers.DINOv3ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 2, 2, 1])

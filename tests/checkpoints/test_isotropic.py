@@ -61,6 +61,7 @@ def test_our_own_file_loads_again(randomise, saved):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 @either
 def test_verify_and_the_way_there_and_back(layer_scale, meta, tmp_path):
     state = meta(layer_scale).state_dict()
@@ -101,6 +102,7 @@ def test_other_libraries_have_no_place_for_it(to, meta, tmp_path):
         convert(meta().state_dict(), tmp_path / "model.pth", to)
 
 
+@pytest.mark.slow
 def test_refuses_another_network_by_name(meta, references):
     with pytest.raises(RuntimeError, match=r"isotropic.*does not fit the backbone, which is arch"):
         load_weights(ConvNeXt("atto"), meta().state_dict())

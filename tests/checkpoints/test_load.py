@@ -96,6 +96,7 @@ class TestMetaLayout:
 
 
 class TestRefuses:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "file_arch, net_arch", [("femto", "atto"), ("v2_atto", "atto"), ("atto", "v2_atto")]
     )

@@ -71,6 +71,7 @@ def test_content(parameter, wanted):
     assert normalisation_of("x.pth", ["stages.0.gamma", parameter]) == wanted
 
 
+@pytest.mark.slow
 def test_every_convnext_of_timm(timm):
     wanted = {(0.485, 0.456, 0.406): IMAGENET, (0.48145466, 0.4578275, 0.40821073): CLIP}
     names = timm.list_pretrained("convnext*")

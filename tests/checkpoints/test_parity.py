@@ -23,6 +23,7 @@ def image():
 
 
 class TestMeta:
+    @pytest.mark.slow
     @both
     def test_classifier_with_its_average(
         self, grn, references, randomise, saved, image, assert_parity
@@ -96,6 +97,7 @@ class TestTimm:
         with torch.no_grad():
             assert_parity(net, theirs.forward_intermediates(image, intermediates_only=True), image)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
     def test_as_timm_saves_for_the_hub(self, file, timm, image, tmp_path, randomise, assert_parity):
         from timm.models import save_for_hf
@@ -107,6 +109,7 @@ class TestTimm:
         with torch.no_grad():
             assert_parity(net, theirs.forward_intermediates(image, intermediates_only=True), image)
 
+    @pytest.mark.slow
     def test_average_of_a_training_run(self, model, image, saved, assert_parity):
         plain, averaged = model(), model()
         content = dict(state_dict=plain.state_dict(), state_dict_ema=averaged.state_dict())
@@ -247,6 +250,7 @@ class TestTorchvision:
 
 
 class TestMMPretrain:
+    @pytest.mark.slow
     @both
     @pytest.mark.parametrize("linear", [True, False], ids=["linear", "conv"])
     def test_classifier(self, grn, linear, references, randomise, saved, image, assert_parity):

@@ -117,6 +117,7 @@ def test_what_a_run_recorded_tells_steps_apart_whose_parameters_are_alike():
         )
 
 
+@pytest.mark.slow
 def test_other_resnets_are_described():
     state = {
         name: value

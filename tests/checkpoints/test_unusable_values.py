@@ -106,6 +106,7 @@ def test_counters_and_constants_of_a_model_are_no_faults():
     assert set(find_unusable(state, Detector().state_dict())) == spoilt
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     numbers=st.lists(st.floats(width=32), min_size=1, max_size=20),

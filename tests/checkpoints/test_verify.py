@@ -48,6 +48,7 @@ def test_true_loads_pass(sources):
         assert max(check.error for check in checks) <= 1e-5, name
 
 
+@pytest.mark.slow
 def test_true_loads_of_transformers_pass(transformers, randomise):
     sizes = dict(hidden_sizes=list(DIMS), depths=list(DEPTHS))
     for model in (
@@ -68,6 +69,7 @@ def test_a_wrong_rule_is_found_out(sources, monkeypatch):
     assert max(check.error for check in verify(sources["meta"])) > 1e-2
 
 
+@pytest.mark.slow
 def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
     real = find_convnext.own_shape
 
@@ -79,6 +81,7 @@ def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
     assert max(check.error for check in verify(sources["fcmae"])) > 1e-2
 
 
+@pytest.mark.slow
 def test_what_is_not_whole_is_refused(sources):
     del sources["meta"]["stages.2.1.dwconv.bias"]
     with pytest.raises(
@@ -87,6 +90,7 @@ def test_what_is_not_whole_is_refused(sources):
         verify(sources["meta"])
 
 
+@pytest.mark.slow
 def test_features_that_are_no_numbers_are_found_out(sources):
     sources["meta"]["stages.1.0.pwconv1.bias"][0] = 3e38  # finite, which its features are not
     errors = {check.name: check.error for check in verify(sources["meta"])}

@@ -118,6 +118,7 @@ def test_a_run_in_a_file(file):
     assert any(line.split() == ["epoch", "4", "*", "best", "50.00", "60.00"] for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_a_run_in_a_terminal(terminal, columns, monkeypatch):
     monkeypatch.setattr("convnext_dense.cli.console.screen._PAUSE", 0)

@@ -101,6 +101,7 @@ def test_unnamed_classes(cfg_on, label_maps):
         check_data(cfg)
 
 
+@pytest.mark.slow
 def test_more_classes_than_a_label_map_tells_apart(cfg_on, label_maps):
     root = label_maps()
     names = [f"c{number}" for number in range(256)]

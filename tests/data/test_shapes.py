@@ -35,6 +35,7 @@ def test_files_are_as_many_and_as_large_as_listed(made):
         assert [category["name"] for category in content["categories"]] == list(CLASSES)
 
 
+@pytest.mark.slow
 def test_area_and_box_are_those_of_the_mask(coco):
     for annotation in coco.anns.values():
         y, x = np.nonzero(coco.annToMask(annotation))

@@ -43,6 +43,7 @@ needs_onednn = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.usefixtures("fast_at_any_size")
 def test_a_wrong_kernel_is_switched_off_on_this_machine(home, count_fast_products):

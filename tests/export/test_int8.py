@@ -132,6 +132,7 @@ def test_which_detections_are_found_again():
     assert found_again(wanted, other).tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_with_its_extra(monkeypatch):
     from convnext_dense.extras import explain_missing
 

@@ -36,6 +36,7 @@ def changed(before: dict) -> set:
     return {key for key, value in held().items() if before.get(key) is not value}
 
 
+@pytest.mark.slow
 def test_a_function_is_replaced_wherever_it_was_imported():
     before = held()
     with exportable():
@@ -55,6 +56,7 @@ def test_all_is_put_back_after_an_error():
     assert not changed(before)
 
 
+@pytest.mark.slow
 def test_blocks_can_be_nested():
     before = held()
     with exportable():
@@ -72,6 +74,7 @@ def kept_boxes() -> int:
     return len(found)
 
 
+@pytest.mark.slow
 def test_other_threads_keep_upstreams_functions():
     entered, done, seen = threading.Event(), threading.Event(), {}
 
@@ -90,6 +93,7 @@ def test_other_threads_keep_upstreams_functions():
     assert seen == {"exporting": 3, "other": 2}  # while exporting, the number of rows stays
 
 
+@pytest.mark.slow
 def test_threads_may_leave_in_any_order():
     before = held()
     first_left, second_entered = threading.Event(), threading.Event()

@@ -85,6 +85,7 @@ def test_every_parameter_has_a_gradient(randomise):
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(randomise):
     neck = randomise(SimpleFeaturePyramid(4, 2)).double()
     x = torch.randn(1, 4, 3, 2, dtype=torch.float64, requires_grad=True)

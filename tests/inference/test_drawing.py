@@ -58,6 +58,7 @@ def test_lines_grow_with_the_picture(draw):
     assert red_pixels(3600, 2400) > 2 * red_pixels(800, 600)
 
 
+@pytest.mark.slow
 def test_a_label_at_the_right_edge_stays_inside(draw):
     picture = np.full((600, 800, 3), GREY, np.uint8)
     box = np.array([[780, 300, 799, 400]], np.float32)
@@ -68,6 +69,7 @@ def test_a_label_at_the_right_edge_stays_inside(draw):
     assert columns.max() < 799
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(640, 480), (101, 77)])
 @pytest.mark.parametrize("corners", [(-0.3, -0.3, 0.3, 0.3), (0.7, 0.7, 1.001, 1.001)])
 def test_a_box_that_ends_outside_leaves_the_picture_in_its_place(draw, size, corners):
@@ -94,6 +96,7 @@ def test_labels_are_as_wide_as_their_text():
     assert width("none") == 0 < 1.5 * width("name") < width("score")
 
 
+@pytest.mark.slow
 def test_masks_and_no_objects(draw):
     picture = np.full((480, 640, 3), GREY, np.uint8)
     plain = draw(picture, detections(640, 480))
@@ -110,6 +113,7 @@ def test_masks_and_no_objects(draw):
     assert np.abs(draw(picture, none).astype(int) - GREY).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_segmentation_is_an_overlay_with_a_legend(draw):
     labels = np.zeros((480, 640), np.uint8)
     labels[:, 320:] = 1
@@ -123,6 +127,7 @@ def test_a_segmentation_is_an_overlay_with_a_legend(draw):
         assert (np.abs(legend - colour[::-1]).max(1) < 10).sum() > 50
 
 
+@pytest.mark.slow
 def test_a_segmentation_without_a_legend_keeps_its_size():
     labels = np.zeros((480, 640), np.uint8)
     labels[:, 320:] = 1

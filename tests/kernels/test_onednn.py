@@ -125,6 +125,7 @@ def test_depthwise_weight_gradient_sums_in_float32():
     assert gradient[:, 0, 0, 1].unique().item() == 63 * 64
 
 
+@pytest.mark.slow
 @both_versions
 def test_the_number_of_threads_may_change_before_the_backward_pass(grn):
     tensors = [t if t is None else t.requires_grad_() for t in mlp_tensors(*SEVERAL_PARTS, grn=grn)]
@@ -170,6 +171,7 @@ def test_gradients_of_gradients(grn):
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3 * want.abs().max().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TYPES)
 def test_gradients_of_the_norm_over_many_positions(dtype):
     # On CPUs torch's own layer norm sums them in bfloat16: the bias's would be wrong by two thirds.

@@ -137,6 +137,7 @@ def test_half_precision_itself(block):
         in_place(block.pwconv2.weight)
 
 
+@pytest.mark.slow
 def test_shared_memory_that_another_process_writes(block):
     before = infer(block)
     block.share_memory()

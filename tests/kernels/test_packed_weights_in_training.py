@@ -103,6 +103,7 @@ class NoMetric(BaseMetric):
         return {}
 
 
+@pytest.mark.slow
 def test_ema_in_mmengines_loops(tmp_path):
     # The hook exchanges the weights through `.data` before each validation, and back after it.
     image = torch.randn(CHANNELS, 8, 9)

@@ -301,6 +301,7 @@ def test_checkpointing_gives_the_same_gradients(grn, randomise):
         torch.testing.assert_close(got, want)
 
 
+@pytest.mark.slow
 def test_vmap_and_forward_gradients():
     net = Block(8)
     x, tangent = torch.randn(2, 2, 8, 5, 5), torch.randn(2, 2, 8, 5, 5)

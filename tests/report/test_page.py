@@ -327,6 +327,7 @@ def test_classes_of_several_runs():
     ]
 
 
+@pytest.mark.slow
 def test_figures_follow_the_page_and_keep_their_ids_apart():
     def draw(prefix):
         with themed_figure(4, 3) as figure:
@@ -356,6 +357,7 @@ def test_long_curves_are_thinned_to_means():
     assert few_y == pytest.approx(np.where(few_x < 5000, 1.0, 3.0))
 
 
+@pytest.mark.slow
 def test_many_runs_and_classes_stay_readable(segmenter):
     confusion = np.eye(150, 151, dtype=np.int64) * 9
     names = [f"class {number}" for number in range(150)]

@@ -70,6 +70,7 @@ def test_each_sample_has_its_cell():
         assert np.abs(cell - (100 + number)).max() == 0
 
 
+@pytest.mark.slow
 def test_boxes_are_drawn_where_they_are():
     (cell,) = cells(draw_grid([grey(0, [[16, 8, 48, 40]])], META), [(CELL, CELL)])
     red = cell[..., 0] - cell[..., 1] > 60

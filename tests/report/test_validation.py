@@ -75,6 +75,7 @@ def test_precision_falls_where_a_surer_object_is_wrong(detector):
     assert curves.half == pytest.approx(np.full(101, (2 / 3 + 1) / 2))
 
 
+@pytest.mark.slow
 def test_kept_label_maps_of_a_segmenter(segmenter, tmp_path):
     seen = look(segmenter)
     assert seen.source == "labels, kept by a test"
@@ -105,6 +106,7 @@ def test_kept_label_maps_of_images_in_folders(segmenter, tmp_path):
     assert list(look(segmenter, predict=False).outcome.scores.values()) == before
 
 
+@pytest.mark.slow
 def test_pixels_predicted_as_unlabelled_are_misses(segmenter, tmp_path):
     file = segmenter.folder / "labels" / "two.png"
     labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
@@ -119,6 +121,7 @@ def test_pixels_predicted_as_unlabelled_are_misses(segmenter, tmp_path):
     assert seen.outcome.figures == files
 
 
+@pytest.mark.slow
 def test_pictures_hold_truth_and_prediction(segmenter):
     (best,) = look(segmenter, shown=1).groups["worst"]
 
@@ -144,6 +147,7 @@ def test_predictions_that_do_not_fit_are_told(detector):
         look(detector, predict=False)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named(detector, segmenter, tmp_path):
     (detector.folder / "results.json").unlink()
     (detector.folder / "epoch_2.pth").unlink()

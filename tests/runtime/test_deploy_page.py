@@ -72,6 +72,7 @@ def test_it_serves_a_detector(serve, detector_file, noise):
     assert client.post("/predict").status_code == 422
 
 
+@pytest.mark.slow
 def test_it_serves_a_segmenter(serve, segmenter_file, noise):
     picture = noise(20, 30, 3)
     answer = serve(segmenter_file).post("/predict", files={"picture": png(picture)})

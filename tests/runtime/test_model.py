@@ -181,6 +181,7 @@ def test_other_channels(tmp_path, noise):
     assert prediction.picture.shape == (12, 10, 3)
 
 
+@pytest.mark.slow
 def test_openvino_runs_the_same_files(tmp_path, weights, noise, found):
     openvino = pytest.importorskip("openvino")
     from convnext_dense_runtime.metadata import KEY

@@ -207,6 +207,7 @@ def test_pictures_that_do_not_fit(tmp_path, weights, noise):
     assert "larger than the 20 x 20 that it is put into" in refusal(model, noise(21, 20, 3))
 
 
+@pytest.mark.slow
 def test_a_fixed_size_is_the_only_one(tmp_path, weights, noise):
     facts = Metadata("segmentation", CLASSES, size=(24, 32))
     model = Model(segmenter(tmp_path / "m.onnx", weights, facts, size=(24, 32)))

@@ -67,6 +67,7 @@ def test_a_file_that_exists_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
     original = zoo(RETINANET)
     swap = plan_swap(original, "atto")
@@ -90,6 +91,7 @@ def test_notes_stand_in_the_file(tmp_path):
 BREAKS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\0", "\udc80"]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from([*BREAKS, "coding: utf-7 ", "{{ fileDirname }}", "{{$HOME:x}}", "#"]))
 )
@@ -114,6 +116,7 @@ def test_a_command_in_the_file_is_a_comment(tmp_path, monkeypatch, break_):
     assert not Path("it_ran").exists()
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(codec=None), max_size=10))
 @settings(deadline=None, max_examples=100, derandomize=True)
 def test_a_text_of_any_characters_is_written_as_itself(text):
@@ -174,6 +177,7 @@ def test_source_is_python_for_every_kind_of_value():
     assert read == content
 
 
+@pytest.mark.slow
 def test_a_pure_python_config_is_written_whole(tmp_path):
     base = tmp_path / "base.py"
     base.write_text(

@@ -62,6 +62,7 @@ def test_clips_weights_are_told_by_their_content_too(tmp_path):
     assert found.mean == list(load_weights(net, path).mean) == list(CLIP[0])
 
 
+@pytest.mark.slow
 def test_what_was_downloaded_is_told_by_its_content(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     url = "https://host/convnext.pth"
@@ -108,6 +109,7 @@ def test_paddings_stay():
     assert after.batch_augments and after.pad_size_divisor == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

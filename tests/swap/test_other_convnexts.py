@@ -44,6 +44,7 @@ def upernet(backbone: dict) -> Config:
     return Config(dict(default_scope="mmseg", model=model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", [MMPRETRAIN, META])
 def test_same_keeps_depths_and_widths(backbone):
     built = plan_swap(upernet(dict(backbone)), "same").config.model.backbone
@@ -70,6 +71,7 @@ def test_their_maps_are_known_without_their_package():
     assert known_pyramid(dict(type="ConvNeXt", arch="tiny")) is None
 
 
+@pytest.mark.slow
 def test_weights_stay_with_their_architecture_alone():
     weights = dict(type="Pretrained", checkpoint="convnext.pth", prefix="backbone.")
     cfg = upernet({**MMPRETRAIN, "init_cfg": weights})
@@ -77,10 +79,12 @@ def test_weights_stay_with_their_architecture_alone():
     assert "init_cfg" not in plan_swap(cfg, "atto").config.model.backbone
 
 
+@pytest.mark.slow
 def test_no_ceil_mode_so_that_outputs_are_equal():
     assert "ceil_mode" not in plan_swap(upernet(dict(META)), "same").config.model.backbone
 
 
+@pytest.mark.slow
 def test_the_package_of_the_old_backbone_is_no_longer_imported():
     name = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
     cfg = zoo(name)

@@ -284,6 +284,7 @@ def test_frozen_stages_are_kept_with_weights_and_dropped_without():
     assert any("frozen_stages=1 is removed" in message for message in dropped.warnings)
 
 
+@pytest.mark.slow
 def test_weights_of_the_whole_old_model_go_with_a_note():
     cfg = zoo(RETINANET)
     cfg.load_from = "retinanet_r50.pth"

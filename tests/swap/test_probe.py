@@ -42,6 +42,7 @@ def test_strides_dilation_and_rounding(backbone, scope, strides, dilated, ceil):
     assert (found.strides, found.dilated, found.ceil) == (strides, dilated, ceil)
 
 
+@pytest.mark.slow
 def test_channels_and_parameters():
     found = probe_backbone(RESNET, "mmdet")
     assert found.channels == (64, 128, 256, 512)
@@ -62,6 +63,7 @@ def test_class_tokens_are_seen():
     assert not probe_backbone(TRANSFORMER, "mmseg").class_tokens
 
 
+@pytest.mark.slow
 def test_what_needs_files_or_operators_is_left_out():
     dcn = dict(type="DCNv2", deform_groups=1, fallback_on_stride=False)
     backbone = dict(
@@ -76,6 +78,7 @@ def test_what_needs_files_or_operators_is_left_out():
     assert "init_cfg" in backbone
 
 
+@pytest.mark.slow
 def test_probing_leaves_the_random_state_alone():
     state = torch.random.get_rng_state()
     probe_backbone(TRANSFORMER, "mmseg")

@@ -47,6 +47,7 @@ def test_segmenter_that_slides_and_crops_to_odd_sizes(segmenter):
     assert shapes[1:] == [(1, 3, 97, 129)] * 4
 
 
+@pytest.mark.slow
 def test_size_is_that_of_the_padded_images(detector):
     shapes = []
     with record_inputs(shapes):
@@ -54,6 +55,7 @@ def test_size_is_that_of_the_padded_images(detector):
     assert shapes[0] == (2, 3, 64, 96)
 
 
+@pytest.mark.slow
 def test_weights_and_input_follow_the_seed_and_leave_the_generators_alone(segmenter):
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]
     first, again, other = (run_trial(segmenter, seed=seed).losses for seed in (1, 1, 2))

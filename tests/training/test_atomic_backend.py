@@ -40,6 +40,7 @@ def test_an_interrupted_write_leaves_the_earlier_file_and_nothing_else(tmp_path,
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_a_run_keeps_the_best_and_the_last_two_and_no_temporary_file(
     make_runner, tmp_path, by_epoch, monkeypatch
@@ -62,6 +63,7 @@ def test_a_run_keeps_the_best_and_the_last_two_and_no_temporary_file(
     assert (tmp_path / "run" / "last_checkpoint").read_text().endswith(sorted(last)[by_epoch])
 
 
+@pytest.mark.slow
 def test_a_run_that_fills_the_disk_can_be_resumed(make_runner, tmp_path, monkeypatch):
     put = AtomicLocalBackend.put
 

@@ -54,6 +54,7 @@ def can_train_on_one(model: nn.Module) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["BN", "SyncBN", "GN"])
 @pytest.mark.parametrize("head", [*POOLING, "FCNHead"])
 def test_what_is_refused_is_what_torch_refuses(head, norm):
@@ -93,6 +94,7 @@ def test_a_crop_of_the_stride_leaves_one_pixel():
         check_batch_of_one(cfg, built(cfg), loader(4, 1))
 
 
+@pytest.mark.slow
 def test_a_frozen_norm_uses_what_it_has_learnt(monkeypatch):
     cfg = config("PSPHead", **POOLING["PSPHead"])
     head = type(built(cfg).decode_head)

@@ -6,6 +6,7 @@ import pytest
 from mmengine.registry import METRICS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_better_checkpoint_takes_the_place_of_the_own_best_alone(make_runner, tmp_path, copied):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):

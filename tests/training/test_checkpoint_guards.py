@@ -126,6 +126,7 @@ def test_a_file_without_a_state_dict_is_refused(checkpoint):
         StrictLoadHook().after_load_checkpoint(runner(Detector()), checkpoint)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_start_from_a_checkpoint_of_another_width(make_runner, tmp_path):
     make_runner("wide", model=dict(width=16)).train()
     strict = [dict(type="StrictLoadHook")]
@@ -215,6 +216,7 @@ def test_the_record_is_plain_data():
     assert meta == dict(backbone="ConvNeXt", weights="none")
 
 
+@pytest.mark.slow
 def test_resuming_with_other_weights_is_refused_before_training(make_runner):
     identity = [dict(type="RunIdentityHook", weights="a.pth")]
     with pytest.raises(KeyboardInterrupt):

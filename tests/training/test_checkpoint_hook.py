@@ -72,6 +72,7 @@ def test_leaves_what_mmengine_leaves(
         assert one[last][key] == two[last][key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_a_whole_one_and_a_whole_best_one_stand_whenever_a_file_goes(
     make_runner, tmp_path, monkeypatch, by_epoch
@@ -102,6 +103,7 @@ def test_a_whole_one_and_a_whole_best_one_stand_whenever_a_file_goes(
     assert len(removed) == 6
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_at_its_end_publishes(make_runner, tmp_path):
     options = dict(
         checkpoint=dict(type="DurableCheckpointHook", published_keys=["meta", "state_dict"]),
@@ -132,6 +134,7 @@ def test_checkpoints_of_another_folder(make_runner, tmp_path):
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_a_checkpoint_that_names_files_elsewhere_deletes_none_of_them(
     make_runner, tmp_path, by_epoch

@@ -83,6 +83,7 @@ def test_segments_see_different_batches(make_runner, num_workers):
     assert len(rows.unique(dim=0)) == 24
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(make_runner):
     ours, _ = train(make_runner("a", seed=1))
     theirs, _ = train(make_runner("b", seed=2))

@@ -63,6 +63,7 @@ def values(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 @pytest.mark.parametrize(
     ("what", "at", "says"),

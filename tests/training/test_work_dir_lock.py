@@ -45,6 +45,7 @@ def leave(tmp_path, **about):
     return tmp_path / LOCK_FILE
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_by_name(holding, tmp_path):
     expected = (
         rf"^{tmp_path}/run is in use by process {holding.pid} on {socket.gethostname()}, since "
@@ -73,6 +74,7 @@ def test_a_stopped_run_holds_on(holding, tmp_path):
         raise AssertionError("never reached")
 
 
+@pytest.mark.slow
 def test_the_workers_of_a_killed_run_hold_nothing(tmp_path):
     with lock_work_dir(tmp_path):
         worker = FORK.Process(target=time.sleep, args=(60,), daemon=True)
@@ -138,6 +140,7 @@ def test_one_of_many_that_start_at_once(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_what_killed_runs_left_half_written_goes(tmp_path):
     folder = tmp_path / "20200101_000000" / "vis_data"
     folder.mkdir(parents=True)

@@ -74,6 +74,7 @@ def test_what_is_installed():
         package_paths.get_installed_path("no_such_package")
 
 
+@pytest.mark.slow
 def test_a_base_of_another_package_warns_of_nothing(tmp_path):
     pytest.importorskip("mmdet")
     enable()

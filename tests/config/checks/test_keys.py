@@ -17,6 +17,7 @@ def detector(load):
     return load("det/mask_rcnn_convnext_t_coco.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "nearest"),
     [
@@ -93,10 +94,12 @@ def test_known_keys(detector, options):
     check_keys(detector, options)
 
 
+@pytest.mark.slow
 def test_a_sliding_test_of_a_segmenter(upernet):
     check_keys(upernet, {"model.test_cfg.mode": "slide", "model.test_cfg.crop_size": [8, 8]})
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_every_key_of_a_config_is_known_and_its_misspelling_is_not(detector, data):

@@ -67,6 +67,7 @@ def test_counts(key, value):
         check_values(with_values({key: value}))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(key=st.sampled_from(NUMBERS), value=NOT_POSITIVE)
 def test_numbers(key, value):

@@ -45,6 +45,7 @@ def test_model_without_masks_is_refused(load, name):
         retarget(load(name), box_only=True)
 
 
+@pytest.mark.slow
 def test_model_that_needs_its_masks_is_refused(load):
     cfg = load("mmdet::ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco.py")
     with pytest.raises(ValueError, match="a MaskScoringRoIHead cannot work without masks"):

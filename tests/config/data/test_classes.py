@@ -28,6 +28,7 @@ def test_segmenter_wants_two_classes(upernet):
         retarget(upernet, classes="road")
 
 
+@pytest.mark.slow
 def test_labels_from_zero_stay_labels_from_zero(load):
     cityscapes = load("mmseg::upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py")
     cfg = retarget(cityscapes, classes="a,b")
@@ -56,6 +57,7 @@ def test_endings_of_the_config_win(upernet):
     assert (found.img_suffix, found.seg_map_suffix) == ("_leftImg8bit.png", ".png")
 
 
+@pytest.mark.slow
 def test_query_head_and_its_background_weight(load):
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
     model = retarget(load(name), classes="a,b").model
@@ -64,6 +66,7 @@ def test_query_head_and_its_background_weight(load):
     assert model.panoptic_head.loss_cls.class_weight == [1.0, 1.0, 0.1]
 
 
+@pytest.mark.slow
 def test_panoptic_data_is_refused(load):
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py"
     with pytest.raises(ValueError, match=r"train_dataloader\.dataset is a CocoPanopticDataset"):
@@ -94,6 +97,7 @@ def test_heads_that_rely_on_the_default_follow(cascade):
     assert roi_head.mask_head.num_classes == 2
 
 
+@pytest.mark.slow
 def test_model_without_classes_is_refused(load):
     with pytest.raises(ValueError, match="the model RPN has no head with num_classes"):
         retarget(load("mmdet::rpn/rpn_r50_fpn_1x_coco.py"), classes="a,b")

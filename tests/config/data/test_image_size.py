@@ -28,6 +28,7 @@ def test_published_size_changes_nothing(load, name):
     assert retarget(cfg, img_size=size).to_dict() == cfg.to_dict()
 
 
+@pytest.mark.slow
 def test_choices_that_become_equal_count_once(cascade):
     resize = cascade.train_dataloader.dataset.pipeline[3].transforms[0][0]
     resize.scales = [(480, 1333), (481, 1333), (800, 1333)]
@@ -60,6 +61,7 @@ def test_segmenter_follows_its_crop_from_either_published_size(load, name):
         assert cfg[f"{split}_dataloader"].dataset.pipeline[1].scale == (1024, 256)
 
 
+@pytest.mark.slow
 def test_stride_is_the_published_one_at_both_sizes(upernet):
     assert retarget(upernet, img_size=640).model.test_cfg.stride == (426, 426)
     assert retarget(upernet, img_size=512).model.test_cfg.stride == (341, 341)
@@ -70,6 +72,7 @@ def test_other_strides_keep_their_share(upernet):
     assert retarget(upernet, img_size=256).model.test_cfg.stride == (128, 128)
 
 
+@pytest.mark.slow
 def test_oblong_crop_keeps_its_shape(load):
     cfg = load("mmseg::upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py")
     cfg = retarget(cfg, img_size=256)
@@ -77,6 +80,7 @@ def test_oblong_crop_keeps_its_shape(load):
     assert cfg.train_dataloader.dataset.pipeline[2].scale == (1024, 512)
 
 
+@pytest.mark.slow
 def test_mosaic_and_batch_resizing_follow(load):
     cfg = retarget(load("mmdet::yolox/yolox_s_8xb8-300e_coco.py"), img_size=320)
     mosaic, affine, mixup = cfg.train_dataloader.dataset.pipeline[:3]
@@ -128,6 +132,7 @@ def test_a_fixed_canvas_holds_the_padded_images(load):
     assert (crop, canvas) == ((328, 328), (352, 352))
 
 
+@pytest.mark.slow
 def test_a_padded_image_stays_a_multiple_of_the_largest_stride(load):
     cfg = retarget(load("mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py"), img_size=100)
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}

@@ -133,6 +133,7 @@ def test_annotations_for_two_data_sets_are_refused(mask_rcnn, tmp_path):
         retarget(mask_rcnn, data_root=str(tmp_path), ann_train="x.json")
 
 
+@pytest.mark.slow
 def test_annotations_for_another_layout_are_refused(load, tmp_path):
     cfg = load("mmdet::pascal_voc/retinanet_r50_fpn_1x_voc0712.py")
     (tmp_path / "x.json").write_text("{}")
@@ -163,6 +164,7 @@ def test_data_set_without_root_is_refused(mask_rcnn):
         retarget(mask_rcnn, data_root="/x")
 
 
+@pytest.mark.slow
 def test_evaluators_in_a_list_follow(load):
     cfg = load("mmdet::cityscapes/mask-rcnn_r50_fpn_1x_cityscapes.py")
     coco, cityscapes = retarget(cfg, data_root="/x").val_evaluator

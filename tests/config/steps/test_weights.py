@@ -76,6 +76,7 @@ def test_a_folder_with_the_name_of_weights_is_not_read_for_them(config, tmp_path
     assert planned(config, weights="dinov3").config.model.data_preprocessor.mean[0] == 123.675
 
 
+@pytest.mark.slow
 def test_a_folder_decides_the_images(config, tmp_path):
     settings = dict(pretrained_cfg=dict(mean=[0.5] * 3, std=[0.25] * 3))
     (tmp_path / "config.json").write_text(json.dumps(settings))

@@ -129,6 +129,7 @@ def test_a_loader_of_the_users_own_reads_its_format(tmp_path, fast):
     assert error.what == "images that cannot be read"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_keep_the_order(workers):
     items = list(range(-50, 50))

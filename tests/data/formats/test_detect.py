@@ -107,6 +107,7 @@ def test_pictures_that_cannot_be_told_apart_or_are_not_there(tree, written):
         Listing(tree.root).find_picture(written)
 
 
+@pytest.mark.slow
 def test_only_a_few_pictures_are_in_memory_at_once(tree):
     tree.picture("images/0000.jpg")
     for index in range(200):

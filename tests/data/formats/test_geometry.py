@@ -30,6 +30,7 @@ def convex(points):
     return np.array(halves[0] + halves[1], np.float64).reshape(-1, 2)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(POINTS)
 def test_what_is_cut_is_the_part_inside(points):

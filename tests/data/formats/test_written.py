@@ -153,6 +153,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", WRITERS)
 def test_what_supervision_writes(drawn, tmp_path, format):
     WRITERS[format](drawn, tmp_path)

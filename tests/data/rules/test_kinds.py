@@ -31,6 +31,7 @@ def refused(tools, spoil):
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corners", [[4, 4, 24, 14], [4.0, 4.5, 24, 14], [[4, 4, 24, 14], [1] * 6]])
 def test_a_rectangle_of_labelme_is_refused_by_name(tools, corners):
     polygons = corners if isinstance(corners[0], list) else [corners]
@@ -39,6 +40,7 @@ def test_a_rectangle_of_labelme_is_refused_by_name(tools, corners):
     assert "x1, y1, x2, y1, x2, y2, x1, y2 (the first of 2)" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["0", "1", True, False, None, 2, -1, [0]])
 def test_iscrowd_is_0_or_1_in_every_tool(tools, value):
     message = refused(tools, lambda a: a.update(iscrowd=value))
@@ -46,6 +48,7 @@ def test_iscrowd_is_0_or_1_in_every_tool(tools, value):
     assert "COCO's format wants iscrowd of annotation to be 0 or 1 (the first of 2)" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("area", [-1, -0.5, float("nan"), float("inf"), "200", True, None])
 def test_areas_are_finite_and_not_negative_in_every_tool(tools, area):
     message = refused(tools, lambda a: a.update(area=area))
@@ -60,6 +63,7 @@ def ids_as_texts(content):
             annotation[link] = f"#{annotation[link]}"
 
 
+@pytest.mark.slow
 def test_ids_that_are_texts_are_taken_by_every_tool(tools):
     content = copy.deepcopy(tools.good)
     ids_as_texts(content)

@@ -48,6 +48,7 @@ def test_what_pycocotools_writes_fills_its_size(several):
     assert not counts_fill_masks(counts, [one + 1 for one in pixels]).any()
 
 
+@pytest.mark.slow
 @repeatable
 @given(masks, st.data())
 def test_one_wrong_character(mask, data):

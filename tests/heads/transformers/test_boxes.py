@@ -110,6 +110,7 @@ def test_every_parameter_gets_a_gradient_from_a_batch_without_boxes(kind):
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+@pytest.mark.slow
 def test_the_number_of_results_is_that_of_the_config():
     model = detector("rt_detr_v2").eval()
     model.test_cfg = dict(max_per_img=7)
@@ -127,6 +128,7 @@ def test_boxes_stay_in_the_batch_without_rescaling():
     torch.testing.assert_close(original, 2 * scaled)
 
 
+@pytest.mark.slow
 def test_autocast_computes_losses_in_float32():
     model = detector("rt_detr_v2").train()
     images, samples = batch(2, 1)
@@ -157,6 +159,7 @@ def test_fewer_positions_than_queries_are_one_line(kind, key, positions):
         model(images, samples, mode="loss")
 
 
+@pytest.mark.slow
 def test_copies_read_their_own_backbone():
     model = detector("rt_detr_v2").eval()
     other = copy.deepcopy(model)

@@ -68,6 +68,7 @@ def test_a_backbone_that_does_not_say_its_maps_is_refused():
         build(dict(type="ResNet", depth=18), type="rt_detr_v2")
 
 
+@pytest.mark.slow
 def test_transformers_that_is_absent_or_too_old_is_named_with_the_extra(monkeypatch):
     def absent(name):
         raise configs.PackageNotFoundError(name)

@@ -61,6 +61,7 @@ def test_masks_scores_and_labels_are_those_of_transformers(detector):
         assert min(off) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_masks_lie_in_the_image_without_its_padding(detector):
     images, samples = instances(1, 1, size=(64, 96), padded=16)
     with torch.no_grad():

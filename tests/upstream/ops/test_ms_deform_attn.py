@@ -61,6 +61,7 @@ def test_forward_is_the_definition():
     torch.testing.assert_close(attend(*case), by_loops(*case), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradcheck():
     assert torch.autograd.gradcheck(attend, make_case(batch=1))
 

@@ -98,6 +98,7 @@ def some_features(dtype=torch.double):
     return torch.randn(2, 3, 7, 9, dtype=dtype)
 
 
+@pytest.mark.slow
 @MODES
 @ALIGNED
 @RATIO
