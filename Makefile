@@ -15,10 +15,11 @@ DEMO_DATA := --data-root data/shapes --classes circle,square,triangle,star,ring 
 
 # Tests run in JOBS processes, each with one thread. A file stays in one process, since its tests
 # share what they trained; in the order of their names, so that no long file is left for the end.
-# Bytecode is kept even where the environment forbids it: pytest rewrites all asserts else, for 9 s.
+# Bytecode is kept even where the environment forbids it: else each process rewrites all asserts first,
+# for six seconds.
 JOBS ?= 2
-PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	--no-loadscope-reorder --max-worker-restart=0
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) \
+	--dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: setup demo test test-fast test-long test-lowest attack lint dist
 .DELETE_ON_ERROR:
