@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
 import resource
 import socket
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hub import get_config
 from PIL import Image
 
 from convnext_dense.kernels import onednn
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+from .configs import load
 
 # More threads only fight each other on maps this small.
 torch.set_num_threads(1)
@@ -131,32 +128,18 @@ def two_ranks(free_port):
     return run
 
 
-@pytest.fixture(scope="session")
-def load() -> Callable[[str], Config]:
-    """Load one of ours by its path below configs/, or mmdet's and mmseg's by their scope."""
-    loaded = {}
-
-    def copy_of(name: str) -> Config:
-        if name not in loaded:
-            own = "::" not in name
-            loaded[name] = Config.fromfile(CONFIGS / name) if own else get_config(name)
-        return copy.deepcopy(loaded[name])
-
-    return copy_of
-
-
 @pytest.fixture
-def mask_rcnn(load) -> Config:
+def mask_rcnn() -> Config:
     return load("det/mask_rcnn_convnext_t_coco.py")
 
 
 @pytest.fixture
-def cascade(load) -> Config:
+def cascade() -> Config:
     return load("det/cascade_convnext_t_coco.py")
 
 
 @pytest.fixture
-def upernet(load) -> Config:
+def upernet() -> Config:
     return load("seg/upernet_convnext_t_ade20k.py")
 
 

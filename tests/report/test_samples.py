@@ -23,6 +23,8 @@ from convnext_dense.report.samples import (
     undo_normalisation,
 )
 
+from ..configs import load
+
 FLAGS = dict(
     classes="cat,dog",
     ann_train="annotations/instances_train.json",
@@ -231,7 +233,7 @@ def test_a_loader_without_a_batch(mask_rcnn, coco_set):
 
 
 @pytest.mark.slow
-def test_a_mosaic_of_mmdet(load, coco_set):
+def test_a_mosaic_of_mmdet(coco_set):
     cfg = retarget(
         load("mmdet::yolox/yolox_s_8xb8-300e_coco.py"), data_root=str(coco_set()), **FLAGS
     )

@@ -16,7 +16,7 @@ from convnext_dense.config.read_config import read_config
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.config_file import _comment, as_source, config_difference, write_config
 
-from .configs import zoo
+from ..configs import load
 
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 
@@ -34,7 +34,7 @@ RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
     ],
 )
 def test_a_written_config_builds_the_same_model(name, tmp_path):
-    original = zoo(name)
+    original = load(name)
     swap = plan_swap(original, "atto", recipe="convnext")
     out = tmp_path / "new" / "swapped.py"
     write_config(swap, original, name, out, "tools/swap_backbone.py ...")
@@ -60,7 +60,7 @@ def test_a_local_config_is_named_by_a_relative_path(tmp_path):
 def test_a_file_that_exists_is_left_alone(tmp_path):
     out = tmp_path / "out.py"
     out.write_text("precious = True\n")
-    original = zoo(RETINANET)
+    original = load(RETINANET)
     with pytest.raises(FileExistsError, match="choose another name"):
         write_config(plan_swap(original, "atto"), original, RETINANET, out, "command")
     assert out.read_text() == "precious = True\n"
@@ -69,7 +69,7 @@ def test_a_file_that_exists_is_left_alone(tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
-    original = zoo(RETINANET)
+    original = load(RETINANET)
     swap = plan_swap(original, "atto")
     swap.config.model.bbox_head.num_classes = Path  # a class is no literal
     with pytest.raises(RuntimeError, match=r"cannot be written .*model\.bbox_head.num_classes"):
@@ -79,7 +79,7 @@ def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path):
 
 @pytest.mark.slow
 def test_notes_stand_in_the_file(tmp_path):
-    original = zoo(RETINANET)
+    original = load(RETINANET)
     write_config(
         plan_swap(original, "atto"), original, RETINANET, tmp_path / "out.py", "the command"
     )
@@ -109,7 +109,7 @@ def test_no_argument_leaves_the_comment(pieces):
 @pytest.mark.parametrize("break_", BREAKS)
 def test_a_command_in_the_file_is_a_comment(tmp_path, monkeypatch, break_):
     monkeypatch.chdir(tmp_path)
-    original = zoo(RETINANET)
+    original = load(RETINANET)
     command = f"tool '{break_}__import__('os').mkdir('it_ran')\n'"
     write_config(plan_swap(original, "atto"), original, RETINANET, Path("out.py"), command)
     assert Config.fromfile("out.py").model.backbone.type == "ConvNeXt"

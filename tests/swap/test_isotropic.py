@@ -7,7 +7,7 @@ import pytest
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.trial import run_trial
 
-from .configs import zoo
+from ..configs import load
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +20,11 @@ WEIGHTS = dict(type="Pretrained", checkpoint="some.pth")
 
 
 def model_of(name, arch="iso_small", **kwargs):
-    return plan_swap(zoo(name), arch, **kwargs).config.model
+    return plan_swap(load(name), arch, **kwargs).config.model
 
 
 def test_takes_the_place_of_an_fpn():
-    swap = plan_swap(zoo(MASK), "iso_small")
+    swap = plan_swap(load(MASK), "iso_small")
     assert swap.tier == "native"
     backbone = swap.config.model.backbone
     assert (backbone.arch, backbone.out_indices) == ("iso_small", (0,))
@@ -38,7 +38,7 @@ def test_stands_before_an_fpn_that_learns_its_extra_levels():
 
 
 def test_segmenters_get_a_neck_and_their_heads_its_channels():
-    swap = plan_swap(zoo(UPERNET), "iso_small")
+    swap = plan_swap(load(UPERNET), "iso_small")
     model = swap.config.model
     assert model.neck == dict(PYRAMID, num_outs=4)
     assert (model.decode_head.in_channels, model.decode_head.in_index) == ([256] * 4, [0, 1, 2, 3])
@@ -55,7 +55,7 @@ def test_a_dilated_backbone_gives_levels_at_its_strides():
 
 
 def test_an_adapter_reads_the_pyramid():
-    swap = plan_swap(zoo(MASK), "iso_small", mode="adapter")
+    swap = plan_swap(load(MASK), "iso_small", mode="adapter")
     pyramid, adapter, fpn = swap.config.model.neck
     assert swap.tier == "adapter"
     assert (pyramid.type, adapter.type, fpn.type) == (
@@ -65,7 +65,7 @@ def test_an_adapter_reads_the_pyramid():
 
 
 def test_another_isotropic_backbone_keeps_the_pyramid():
-    once = plan_swap(zoo(MASK), "iso_small").config
+    once = plan_swap(load(MASK), "iso_small").config
     twice = plan_swap(once, "iso_base").config.model
     assert twice.neck == dict(PYRAMID, in_channels=768, num_outs=5)
     same = plan_swap(once, "same").config.model
@@ -74,7 +74,7 @@ def test_another_isotropic_backbone_keeps_the_pyramid():
 
 @pytest.mark.parametrize("name", [MASK, RETINANET, UPERNET], ids=["mask", "retina", "upernet"])
 def test_and_back_to_a_backbone_of_stages(name):
-    there = plan_swap(zoo(name), "iso_small").config
+    there = plan_swap(load(name), "iso_small").config
     back, direct = plan_swap(there, "atto").config.model, model_of(name, "atto")
     assert back.backbone.out_indices == direct.backbone.out_indices
     if "neck" in direct:
@@ -86,13 +86,13 @@ def test_and_back_to_a_backbone_of_stages(name):
 
 
 def test_frozen_stages_of_four_freeze_the_stem_alone():
-    swap = plan_swap(zoo(MASK), "iso_small", init_cfg=WEIGHTS)
+    swap = plan_swap(load(MASK), "iso_small", init_cfg=WEIGHTS)
     assert swap.config.model.backbone.frozen_stages == 0
     assert any("frozen_stages=1 becomes 0" in warning for warning in swap.warnings)
 
 
 def test_layer_scale_of_stages_is_not_carried_over():
-    cfg = zoo(MASK)
+    cfg = load(MASK)
     cfg.model.backbone = dict(type="ConvNeXt", arch="atto", layer_scale_init_value=0.5)
     cfg.model.neck.in_channels = [40, 80, 160, 320]
     assert "layer_scale_init_value" not in plan_swap(cfg, "iso_small").config.model.backbone
@@ -102,7 +102,7 @@ def test_layer_scale_of_stages_is_not_carried_over():
 
 @pytest.mark.parametrize("name", [MASK, UPERNET])
 def test_recipe_decays_by_block(name):
-    cfg = plan_swap(zoo(name), "iso_small", recipe="convnext").config
+    cfg = plan_swap(load(name), "iso_small", recipe="convnext").config
     assert cfg.optim_wrapper.paramwise_cfg == dict(decay_rate=0.9, decay_type="layer_wise")
 
 
@@ -110,6 +110,6 @@ def test_recipe_decays_by_block(name):
     "name", [MASK, UPERNET, "mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py"], ids=lambda n: n[7:13]
 )
 def test_swapped_configs_train_and_predict(name):
-    trial = run_trial(plan_swap(zoo(name), SMALL).config)
+    trial = run_trial(plan_swap(load(name), SMALL).config)
     assert trial.no_gradient == ()
     assert trial.predicted

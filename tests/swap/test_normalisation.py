@@ -14,7 +14,7 @@ from convnext_dense.swap import plan_swap
 from convnext_dense.swap.edits import Edits
 from convnext_dense.swap.normalisation import update_normalisation
 
-from .configs import zoo
+from ..configs import load
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -37,7 +37,7 @@ PREPROCESSORS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), PREPROCESSORS)
 def test_every_kind_of_preprocessor(name, path):
-    cfg = plan_swap(zoo(name), "atto").config
+    cfg = plan_swap(load(name), "atto").config
     found = dict(walk(cfg._cfg_dict))[path]
     assert (found["mean"], found["std"], found["bgr_to_rgb"]) == (MEAN, STD, True)
     assert "rgb_to_bgr" not in found
@@ -45,7 +45,7 @@ def test_every_kind_of_preprocessor(name, path):
 
 @pytest.mark.slow
 def test_weights_of_clip_expect_clips_images():
-    cfg = zoo("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+    cfg = load("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
     weights = dict(type="Pretrained", checkpoint="timm/convnext_base.clip_laion2b_augreg")
     found = plan_swap(cfg, "base", init_cfg=weights).config.model.data_preprocessor
     assert found.mean == [122.7709, 116.7460, 104.0937]
@@ -56,7 +56,7 @@ def test_clips_weights_are_told_by_their_content_too(tmp_path):
     net = ConvNeXt("atto")
     path = tmp_path / "eclipse.pth"
     torch.save({f"visual.trunk.{name}": value for name, value in net.state_dict().items()}, path)
-    cfg = zoo("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+    cfg = load("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
     weights = dict(type="Pretrained", checkpoint=str(path))
     found = plan_swap(cfg, "atto", init_cfg=weights).config.model.data_preprocessor
     assert found.mean == list(load_weights(net, path).mean) == list(CLIP[0])

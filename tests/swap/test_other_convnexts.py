@@ -10,7 +10,7 @@ from convnext_dense.backbone.archs import ARCHS, Arch
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.other_convnexts import arch_of, carried_arguments, known_pyramid
 
-from .configs import zoo
+from ..configs import load
 
 MMPRETRAIN = dict(
     type="mmpretrain.ConvNeXt",
@@ -87,7 +87,7 @@ def test_no_ceil_mode_so_that_outputs_are_equal():
 @pytest.mark.slow
 def test_the_package_of_the_old_backbone_is_no_longer_imported():
     name = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
-    cfg = zoo(name)
+    cfg = load(name)
     assert plan_swap(cfg, "same").config.custom_imports == dict(
         imports=["convnext_dense"], allow_failed_imports=False
     )

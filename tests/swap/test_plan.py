@@ -12,7 +12,7 @@ from convnext_dense.config_tree import walk
 from convnext_dense.swap import SwapRefusedError, plan_swap, swap_backbone
 from convnext_dense.swap.trial import run_trial
 
-from .configs import zoo
+from ..configs import load
 
 ATTO = (40, 80, 160, 320)
 
@@ -143,7 +143,7 @@ CASES = [
     ("name", "tier", "stages", "output_stride", "said"), CASES, ids=[case[0] for case in CASES]
 )
 def test_readers_are_rewired(name, tier, stages, output_stride, said):
-    swap = plan_swap(zoo(name), "atto")
+    swap = plan_swap(load(name), "atto")
     model = swap.config.model
     backbone = (model.get("detector") or model).backbone
     assert swap.tier == tier
@@ -160,7 +160,7 @@ def test_readers_are_rewired(name, tier, stages, output_stride, said):
 
 @pytest.mark.slow
 def test_the_last_maps_of_a_semantic_head_stay_the_last():
-    cfg = zoo(DEEPLAB)
+    cfg = load(DEEPLAB)
     cfg.model.decode_head.in_index = -1
     assert plan_swap(cfg, "atto").config.model.decode_head.in_index == -1
 
@@ -181,7 +181,7 @@ def test_the_last_maps_of_a_semantic_head_stay_the_last():
     ],
 )
 def test_swapped_configs_train_and_predict(name):
-    trial = run_trial(plan_swap(zoo(name), "atto").config)
+    trial = run_trial(plan_swap(load(name), "atto").config)
     assert trial.no_gradient == ()
     assert trial.predicted
 
@@ -195,7 +195,7 @@ def test_swapped_configs_train_and_predict(name):
     ],
 )
 def test_every_arch(arch):
-    swapped = swap_quietly(zoo(RETINANET), arch)
+    swapped = swap_quietly(load(RETINANET), arch)
     channels = arch["channels"] if isinstance(arch, dict) else ARCHS[arch].channels
     assert swapped.model.neck.in_channels == list(channels[1:])
 
@@ -203,7 +203,7 @@ def test_every_arch(arch):
 @pytest.mark.slow
 def test_five_stages_reach_stride_64_without_an_adapter():
     arch = dict(depths=[1, 1, 1, 1, 1], channels=[8, 16, 24, 32, 40])
-    swap = plan_swap(zoo("mmdet::rtmdet/rtmdet_x_p6_4xb8-300e_coco.py"), arch)
+    swap = plan_swap(load("mmdet::rtmdet/rtmdet_x_p6_4xb8-300e_coco.py"), arch)
     backbone = swap.config.model.backbone
     assert swap.tier == "native"
     assert (backbone.out_indices, backbone.output_stride) == ((1, 2, 3, 4), 64)
@@ -219,14 +219,14 @@ def swap_quietly(cfg: Config, arch: object, **kwargs: object) -> Config:
     "name", [RETINANET, DEEPLAB, "mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"]
 )
 def test_a_swapped_config_can_be_swapped(name):
-    once = swap_quietly(zoo(name), "v2_nano")
+    once = swap_quietly(load(name), "v2_nano")
     twice = swap_quietly(once, "atto")
-    assert twice.model.to_dict() == swap_quietly(zoo(name), "atto").model.to_dict()
+    assert twice.model.to_dict() == swap_quietly(load(name), "atto").model.to_dict()
 
 
 @pytest.mark.slow
 def test_the_config_is_not_changed():
-    cfg = zoo(DEEPLAB)
+    cfg = load(DEEPLAB)
     before = copy.deepcopy(cfg._cfg_dict)
     with pytest.warns(UserWarning):
         swap_backbone(cfg, "atto", recipe="convnext")
@@ -235,7 +235,7 @@ def test_the_config_is_not_changed():
 
 @pytest.mark.slow
 def test_heads_that_share_a_list_are_changed_once():
-    cfg = zoo(DEEPLAB)
+    cfg = load(DEEPLAB)
     shared = [256, 512]
     for key in ("decode_head", "auxiliary_head"):
         cfg.model[key] = dict(
@@ -254,7 +254,7 @@ def test_heads_that_share_a_list_are_changed_once():
 
 @pytest.mark.slow
 def test_a_sum_of_channels_as_one_number():
-    cfg = zoo("mmseg::hrnet/fcn_hr18_4xb2-40k_cityscapes-512x1024.py")
+    cfg = load("mmseg::hrnet/fcn_hr18_4xb2-40k_cityscapes-512x1024.py")
     cfg.model.decode_head.in_channels = sum(cfg.model.decode_head.in_channels)
     assert swap_quietly(cfg, "atto").model.decode_head.in_channels == sum(ATTO)
 
@@ -262,31 +262,31 @@ def test_a_sum_of_channels_as_one_number():
 @pytest.mark.slow
 def test_channels_that_agree_by_chance_are_left_alone():
     model = swap_quietly(
-        zoo("mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py"), "atto"
+        load("mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py"), "atto"
     ).model
     assert {head.in_channels for head in model.decode_head.kernel_update_head} == {512}
 
 
 @pytest.mark.slow
 def test_ceil_mode_only_where_the_old_backbone_rounded_up():
-    assert swap_quietly(zoo(RETINANET), "atto").model.backbone.ceil_mode
+    assert swap_quietly(load(RETINANET), "atto").model.backbone.ceil_mode
     convnext = "mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
-    assert "ceil_mode" not in swap_quietly(zoo(convnext), "tiny").model.backbone
+    assert "ceil_mode" not in swap_quietly(load(convnext), "tiny").model.backbone
 
 
 @pytest.mark.slow
 def test_frozen_stages_are_kept_with_weights_and_dropped_without():
     weights = dict(type="Pretrained", checkpoint="weights.pth")
-    kept = plan_swap(zoo(RETINANET), "atto", init_cfg=weights)
+    kept = plan_swap(load(RETINANET), "atto", init_cfg=weights)
     assert kept.config.model.backbone.frozen_stages == 1
-    dropped = plan_swap(zoo(RETINANET), "atto")
+    dropped = plan_swap(load(RETINANET), "atto")
     assert "frozen_stages" not in dropped.config.model.backbone
     assert any("frozen_stages=1 is removed" in message for message in dropped.warnings)
 
 
 @pytest.mark.slow
 def test_weights_of_the_whole_old_model_go_with_a_note():
-    cfg = zoo(RETINANET)
+    cfg = load(RETINANET)
     cfg.load_from = "retinanet_r50.pth"
     cfg.model.init_cfg = dict(type="Pretrained", checkpoint="whole.pth")
     swap = plan_swap(cfg, "atto")
@@ -307,7 +307,7 @@ def test_weights_of_the_whole_old_model_go_with_a_note():
     ],
 )
 def test_teachers_and_others_keep_their_backbones(name, left):
-    cfg = zoo(name)
+    cfg = load(name)
     swap = plan_swap(cfg, "atto")
     assert any(message.startswith(f"{left} (") for message in swap.warnings)
     before, after = (dict(walk(c.model, "model"))[left] for c in (cfg, swap.config))
@@ -327,7 +327,7 @@ def test_teachers_and_others_keep_their_backbones(name, left):
 )
 def test_what_a_config_was_about_is_named_when_it_is_lost(name, lost):
     with pytest.warns(UserWarning, match=lost):
-        swap_backbone(zoo(name), "atto")
+        swap_backbone(load(name), "atto")
 
 
 @pytest.mark.parametrize(
@@ -341,14 +341,14 @@ def test_what_a_config_was_about_is_named_when_it_is_lost(name, lost):
 )
 def test_refusals_say_why(name, reason):
     with pytest.raises(SwapRefusedError, match=reason):
-        swap_backbone(zoo(name), "atto")
+        swap_backbone(load(name), "atto")
 
 
 @pytest.mark.slow
 def test_native_mode_refuses_an_adapter():
     with pytest.raises(SwapRefusedError, match=r"needs an adapter: .*\(2, 1\)"):
         plan_swap(
-            zoo("mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"),
+            load("mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"),
             "atto",
             mode="native",
         )
@@ -356,7 +356,7 @@ def test_native_mode_refuses_an_adapter():
 
 @pytest.mark.slow
 def test_adapter_mode_leaves_the_heads_as_they_are():
-    cfg = zoo(RETINANET)
+    cfg = load(RETINANET)
     swap = plan_swap(cfg, "atto", mode="adapter")
     adapter, fpn = swap.config.model.neck
     assert swap.tier == "adapter"
@@ -378,11 +378,11 @@ def test_adapter_mode_leaves_the_heads_as_they_are():
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        plan_swap(zoo(RETINANET), **arguments)
+        plan_swap(load(RETINANET), **arguments)
 
 
 def test_a_backbone_that_cannot_be_built_is_taken_from_its_reader_with_a_note():
-    cfg = zoo("mmseg::poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py")
+    cfg = load("mmseg::poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512.py")
     swap = plan_swap(cfg, "atto")
     assert swap.config.model.neck.in_channels == list(ATTO)
     assert any("assumed to be (4, 8, 16, 32)" in message for message in swap.warnings)

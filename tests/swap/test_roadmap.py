@@ -9,16 +9,16 @@ from convnext_dense.config.plan import SWAP, plan_run
 from convnext_dense.swap import plan_swap
 from convnext_dense.swap.trial import run_trial
 
-from .configs import zoo
+from ..configs import load
 
 FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py"
-CONVNEXT = "configs/seg/upernet_convnext_t_ade20k.py"
+CONVNEXT = "seg/upernet_convnext_t_ade20k.py"
 WEIGHTS = dict(init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"))
 
 
 def swapped(name, arch, **options):
-    return plan_swap(zoo(name), arch, **options)
+    return plan_swap(load(name), arch, **options)
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from convnext_dense.config.checks.keys import UnknownKeyError, check_keys
 from convnext_dense.config.checks.signatures import arguments_of
 from convnext_dense.config_tree import walk
 
+from ...configs import load
+
 
 @pytest.fixture(scope="module")
-def detector(load):
+def detector():
     return load("det/mask_rcnn_convnext_t_coco.py")
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +12,9 @@ from convnext_dense.config.checks.values import check_sections, check_values
 from convnext_dense.config.read_config import read_config
 from convnext_dense.limits import count_cores
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+from ...configs import CONFIGS, load
+
+SEGMENTER = "seg/upernet_convnext_t_ade20k.py"
 
 COUNTS = [
     "train_cfg.max_iters",
@@ -47,13 +45,8 @@ NOT_POSITIVE = st.one_of(
 )
 
 
-@functools.cache
-def segmenter() -> Config:
-    return read_config(CONFIGS / "seg" / "upernet_convnext_t_ade20k.py")
-
-
 def with_values(values: dict) -> Config:
-    cfg = copy.deepcopy(segmenter())
+    cfg = load(SEGMENTER)
     cfg.optim_wrapper.clip_grad = dict(max_norm=1.0)
     cfg.merge_from_dict(values)
     return cfg
@@ -117,7 +110,7 @@ def test_settings_of_workers_that_are_not_there(name, value):
 
 @pytest.mark.parametrize(("value", "complaint"), [(None, "has no model"), (5, "model is 5")])
 def test_sections(value, complaint):
-    cfg = copy.deepcopy(segmenter())
+    cfg = load(SEGMENTER)
     cfg.model = value
     with pytest.raises(ValueError, match=complaint):
         check_sections(cfg, ["model"])

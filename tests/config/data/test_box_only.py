@@ -7,10 +7,12 @@ from convnext_dense.config.data.box_only import check_masks
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.config_tree import walk
 
+from ...configs import load
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mask_rcnn_convnext_t_coco.py", "cascade_convnext_t_coco.py"])
-def test_masks_are_gone_everywhere(load, name):
+def test_masks_are_gone_everywhere(name):
     cfg = load(f"det/{name}")
     cfg.default_hooks.checkpoint.save_best = "coco/segm_mAP_50"
     cfg = retarget(cfg, box_only=True)
@@ -40,13 +42,13 @@ def test_model_builds_without_mask_head(mask_rcnn):
 @pytest.mark.parametrize(
     "name", ["mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "seg/upernet_convnext_t_ade20k.py"]
 )
-def test_model_without_masks_is_refused(load, name):
+def test_model_without_masks_is_refused(name):
     with pytest.raises(ValueError, match=r"`box_only`: the model .* has no mask head"):
         retarget(load(name), box_only=True)
 
 
 @pytest.mark.slow
-def test_model_that_needs_its_masks_is_refused(load):
+def test_model_that_needs_its_masks_is_refused():
     cfg = load("mmdet::ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco.py")
     with pytest.raises(ValueError, match="a MaskScoringRoIHead cannot work without masks"):
         retarget(cfg, box_only=True)

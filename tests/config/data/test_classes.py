@@ -5,6 +5,8 @@ import pytest
 from convnext_dense.config.data.classes import distinct_colours, parse_classes, set_num_classes
 from convnext_dense.config.steps.data import retarget
 
+from ...configs import load
+
 
 def test_names_come_as_list_or_string():
     assert parse_classes(" a , traffic light,b") == ("a", "traffic light", "b")
@@ -29,7 +31,7 @@ def test_segmenter_wants_two_classes(upernet):
 
 
 @pytest.mark.slow
-def test_labels_from_zero_stay_labels_from_zero(load):
+def test_labels_from_zero_stay_labels_from_zero():
     cityscapes = load("mmseg::upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py")
     cfg = retarget(cityscapes, classes="a,b")
     assert cfg.train_dataloader.dataset.reduce_zero_label is False
@@ -58,7 +60,7 @@ def test_endings_of_the_config_win(upernet):
 
 
 @pytest.mark.slow
-def test_query_head_and_its_background_weight(load):
+def test_query_head_and_its_background_weight():
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
     model = retarget(load(name), classes="a,b").model
     assert model.panoptic_head.num_things_classes == 2
@@ -67,7 +69,7 @@ def test_query_head_and_its_background_weight(load):
 
 
 @pytest.mark.slow
-def test_panoptic_data_is_refused(load):
+def test_panoptic_data_is_refused():
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py"
     with pytest.raises(ValueError, match=r"train_dataloader\.dataset is a CocoPanopticDataset"):
         retarget(load(name), classes="a,b")
@@ -98,7 +100,7 @@ def test_heads_that_rely_on_the_default_follow(cascade):
 
 
 @pytest.mark.slow
-def test_model_without_classes_is_refused(load):
+def test_model_without_classes_is_refused():
     with pytest.raises(ValueError, match="the model RPN has no head with num_classes"):
         retarget(load("mmdet::rpn/rpn_r50_fpn_1x_coco.py"), classes="a,b")
 

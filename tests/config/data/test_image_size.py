@@ -5,6 +5,8 @@ import pytest
 from convnext_dense.config.data.image_size import set_image_size
 from convnext_dense.config.steps.data import retarget
 
+from ...configs import load
+
 
 @pytest.mark.slow
 def test_detector_scales_by_its_short_side(cascade):
@@ -22,7 +24,7 @@ def test_detector_scales_by_its_short_side(cascade):
 @pytest.mark.parametrize(
     "name", ["det/cascade_convnext_t_coco.py", "seg/upernet_convnext_b_in22k_ade20k.py"]
 )
-def test_published_size_changes_nothing(load, name):
+def test_published_size_changes_nothing(name):
     cfg = load(name)
     size = 800 if name.startswith("det") else 640
     assert retarget(cfg, img_size=size).to_dict() == cfg.to_dict()
@@ -49,7 +51,7 @@ def test_sizes_relative_to_the_image_stay(cascade):
     "name",
     ["t_ade20k", "b_in22k_ade20k"],
 )
-def test_segmenter_follows_its_crop_from_either_published_size(load, name):
+def test_segmenter_follows_its_crop_from_either_published_size(name):
     cfg = retarget(load(f"seg/upernet_convnext_{name}.py"), img_size=256)
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert pipeline[2].scale == (1024, 256)
@@ -73,7 +75,7 @@ def test_other_strides_keep_their_share(upernet):
 
 
 @pytest.mark.slow
-def test_oblong_crop_keeps_its_shape(load):
+def test_oblong_crop_keeps_its_shape():
     cfg = load("mmseg::upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py")
     cfg = retarget(cfg, img_size=256)
     assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (256, 512)
@@ -81,7 +83,7 @@ def test_oblong_crop_keeps_its_shape(load):
 
 
 @pytest.mark.slow
-def test_mosaic_and_batch_resizing_follow(load):
+def test_mosaic_and_batch_resizing_follow():
     cfg = retarget(load("mmdet::yolox/yolox_s_8xb8-300e_coco.py"), img_size=320)
     mosaic, affine, mixup = cfg.train_dataloader.dataset.pipeline[:3]
     assert (mosaic.img_scale, affine.border, mixup.img_scale) == (
@@ -124,7 +126,7 @@ def test_nothing_to_start_from_is_refused(mask_rcnn):
 
 
 @pytest.mark.slow
-def test_a_fixed_canvas_holds_the_padded_images(load):
+def test_a_fixed_canvas_holds_the_padded_images():
     cfg = load("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py")
     cfg = retarget(cfg, img_size=256)
     crop = cfg.train_dataloader.dataset.pipeline[4].crop_size
@@ -133,7 +135,7 @@ def test_a_fixed_canvas_holds_the_padded_images(load):
 
 
 @pytest.mark.slow
-def test_a_padded_image_stays_a_multiple_of_the_largest_stride(load):
+def test_a_padded_image_stays_a_multiple_of_the_largest_stride():
     cfg = retarget(load("mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py"), img_size=100)
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
     assert steps["RandomCrop"].crop_size == (100, 100)

@@ -7,6 +7,8 @@ import pytest
 from convnext_dense.config.data.paths import DATA_VARIABLE, apply_data_variable
 from convnext_dense.config.steps.data import retarget
 
+from ...configs import load
+
 ANNOTATIONS = dict(
     ann_train="annotations/instances_train.json", ann_val="annotations/instances_val.json"
 )
@@ -134,14 +136,14 @@ def test_annotations_for_two_data_sets_are_refused(mask_rcnn, tmp_path):
 
 
 @pytest.mark.slow
-def test_annotations_for_another_layout_are_refused(load, tmp_path):
+def test_annotations_for_another_layout_are_refused(tmp_path):
     cfg = load("mmdet::pascal_voc/retinanet_r50_fpn_1x_voc0712.py")
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(ValueError, match="is a VOCDataset, which reads neither"):
         retarget(cfg, data_root=str(tmp_path), ann_val="x.json")
 
 
-def test_instance_recipes_may_inherit_a_prefix_that_they_do_not_read(load, coco_set):
+def test_instance_recipes_may_inherit_a_prefix_that_they_do_not_read(coco_set):
     cfg = retarget(
         load("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"),
         data_root=str(coco_set()),
@@ -165,7 +167,7 @@ def test_data_set_without_root_is_refused(mask_rcnn):
 
 
 @pytest.mark.slow
-def test_evaluators_in_a_list_follow(load):
+def test_evaluators_in_a_list_follow():
     cfg = load("mmdet::cityscapes/mask-rcnn_r50_fpn_1x_cityscapes.py")
     coco, cityscapes = retarget(cfg, data_root="/x").val_evaluator
     assert coco.ann_file == "/x/annotations/instancesonly_filtered_gtFine_val.json"

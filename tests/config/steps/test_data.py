@@ -11,6 +11,8 @@ from mmengine.config import Config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.config_tree import walk
 
+from ...configs import load
+
 pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -34,7 +36,7 @@ def values(cfg: Config, key: str) -> list:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_detector_follows_in_every_place(load, name):
+def test_detector_follows_in_every_place(name):
     cfg = retarget(load(name), data_root="/sets/own", classes="a,b,c", batch_size=5)
     assert set(values(cfg, "data_root")) == {"/sets/own"}
     paths = values(cfg, "ann_file")
@@ -49,7 +51,7 @@ def test_detector_follows_in_every_place(load, name):
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
-def test_segmenter_follows_in_every_place(load, name):
+def test_segmenter_follows_in_every_place(name):
     cfg = retarget(load(name), data_root="/sets/own", classes="a,b,c", batch_size=5)
     assert set(values(cfg, "data_root")) == {"/sets/own"}
     # The heads of transformers stand at `head`.
@@ -92,6 +94,6 @@ def test_batch_size_is_at_least_one(cascade, number):
         retarget(cascade, batch_size=number)
 
 
-def test_part_of_a_config_is_refused(load):
+def test_part_of_a_config_is_refused():
     with pytest.raises(ValueError, match="has no model: it is a part of a config"):
         retarget(load("_base_/datasets/coco_instance.py"), data_root="/x")

@@ -12,12 +12,14 @@ from convnext_dense.config.options import RunOptions
 from convnext_dense.config.state import Plan
 from convnext_dense.config.steps import weights as steps
 
+from ...configs import load
+
 CLIP_MEAN = [122.7709, 116.7460, 104.0937]
 FORBIDDEN = "which forbids commercial use"
 
 
 @pytest.fixture(params=["det/mask_rcnn_convnext_t_coco", "seg/upernet_convnext_t_ade20k"])
-def config(request, load):
+def config(request):
     return load(f"{request.param}.py")
 
 
