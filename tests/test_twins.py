@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 from torch.optim import Optimizer
@@ -16,6 +15,8 @@ import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import Complexity, count_complexity
 from convnext_dense.analysis.meta_device import build_without_data
 from convnext_dense.zoo.results import PEERS
+
+from .configs import load
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +48,12 @@ SAME_HEADS_IN_ZOO = [name for name in TWINS if "cascade" not in name]
 
 
 def recipe(name: str) -> Config:
-    return Config.fromfile(ROOT / "configs" / f"{name}.py")
+    return load(f"{name}.py")
 
 
 @cache
 def counted(name: str) -> Complexity:
-    return count_complexity(get_config(name) if "::" in name else recipe(name))
+    return count_complexity(load(name) if "::" in name else recipe(name))
 
 
 def convnext(name: str) -> str:
@@ -127,7 +128,7 @@ def described(cfg: Config) -> dict[str, tuple]:
 
 @pytest.mark.parametrize("name", TWINS)
 def test_backbone_is_the_one_of_the_zoo(name):
-    cfg, zoo = recipe(name), get_config(ZOO[name])
+    cfg, zoo = recipe(name), load(ZOO[name])
     assert cfg.model.backbone.type == zoo.model.backbone.type
     assert described(cfg) == described(zoo)
     weights = zoo.model.backbone.get("init_cfg") or dict(checkpoint=zoo.model.get("pretrained"))
@@ -154,7 +155,7 @@ def learning(cfg: Config) -> tuple[nn.Module, Optimizer, dict[str, tuple[float, 
 
 @pytest.mark.parametrize("name", [name for name in TWINS if "swin" in name])
 def test_swin_learns_as_its_authors_have_it(name):
-    cfg, zoo = recipe(name).optim_wrapper, get_config(ZOO[name]).optim_wrapper
+    cfg, zoo = recipe(name).optim_wrapper, load(ZOO[name]).optim_wrapper
     assert cfg.optimizer == {k: v for k, v in zoo.optimizer.items() if k != "_delete_"}
     assert cfg.paramwise_cfg == zoo.paramwise_cfg
     _, optimizer, rates = learning(recipe(name))
@@ -185,5 +186,5 @@ def test_resnet_learns_at_one_rate(name, kind, rates):
 
 
 def test_sgd_is_mmsegs():
-    zoo = get_config(ZOO["seg/upernet_r50_ade20k"]).optim_wrapper.optimizer
+    zoo = load(ZOO["seg/upernet_r50_ade20k"]).optim_wrapper.optimizer
     assert recipe("seg/upernet_r50_ade20k").optim_wrapper.optimizer == zoo

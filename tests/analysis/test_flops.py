@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,6 +18,8 @@ import convnext_dense  # noqa: F401
 from convnext_dense.analysis.flops import count_complexity, default_shape
 from convnext_dense.backbone import resolve_arch
 from convnext_dense.zoo.results import PUBLISHED
+
+from ..configs import load
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ PEERS = {
 
 
 def recipe(name: str, **options) -> Config:
-    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg = load(f"{name}.py")
     cfg.merge_from_dict({key.replace("__", "."): value for key, value in options.items()})
     return cfg
 
@@ -131,7 +132,7 @@ def test_a_detector_of_transformers_takes_what_it_takes_with_real_tensors(head):
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_are_counted_by_the_same_convention(name):
     parameters, flops = PEERS[name]
-    counted = count_complexity(get_config(name))
+    counted = count_complexity(load(name))
     assert counted.parameters / 1e6 == pytest.approx(parameters, abs=0.05)
     assert counted.flops / 1e9 == pytest.approx(flops, abs=0.06)
 
@@ -235,7 +236,7 @@ def test_a_batch_norm_takes_two_operations_per_element():
 
 
 def test_a_one_stage_detector_is_counted():
-    counted = count_complexity(get_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
+    counted = count_complexity(load("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
     assert [part.name for part in counted.parts] == ["backbone", "neck", "bbox head"]
     # mmdet 2.x, docs/en/useful_tools.md, which leaves out the frozen stem and first stage and
     # counts activations and norms too.
@@ -268,7 +269,7 @@ def test_a_segmenter_without_a_crop_needs_a_shape():
 )
 def test_a_model_that_cannot_be_counted_is_named(name, kind, what):
     with pytest.raises(ValueError, match="cannot be counted") as error:
-        count_complexity(get_config(name))
+        count_complexity(load(name))
     assert kind in str(error.value)
     assert what in str(error.value)
 

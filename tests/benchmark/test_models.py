@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
@@ -11,9 +9,9 @@ import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.benchmark.models import ModelRow, recipe_shape
 from convnext_dense.benchmark.timing import Spread
 
-pytestmark = pytest.mark.slow
+from ..configs import load
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -26,7 +24,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
     ],
 )
 def test_sizes_are_the_recipes(config, train, infer):
-    cfg = Config.fromfile(CONFIGS / f"{config}.py")
+    cfg = load(f"{config}.py")
     assert (recipe_shape(cfg, "train"), recipe_shape(cfg, "infer")) == (train, infer)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 
 from convnext_dense import load_weights
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 
-from .test_whole_models import CONFIGS
+from ..configs import load
 
 CHANNELS, DEPTHS = [8, 16, 24, 32], [1, 1, 2, 1]
 
@@ -35,7 +34,7 @@ def theirs(transformers, randomise):
 def build(num_classes=5):
     from mmengine.registry import MODELS, init_default_scope
 
-    cfg = Config.fromfile(CONFIGS / "seg" / "upernet_convnext_t_ade20k.py")
+    cfg = load("seg/upernet_convnext_t_ade20k.py")
     cfg.model.backbone.update(arch=dict(depths=DEPTHS, channels=CHANNELS), init_cfg=None)
     cfg.model.decode_head.update(in_channels=CHANNELS, channels=16, num_classes=num_classes)
     cfg.model.auxiliary_head.update(in_channels=24, channels=8, num_classes=num_classes)

@@ -12,7 +12,8 @@ from mmengine.config import Config
 import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.checkpoints.whole_model import parameters_for_model
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+from ..configs import load
+
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -54,7 +55,7 @@ UPERNET = (
 def build(recipe, **backbone):
     from mmengine.registry import MODELS, init_default_scope
 
-    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg = load(f"{recipe}.py")
     cfg.model.backbone.init_cfg = None
     cfg.model.backbone.update(backbone)
     init_default_scope(cfg.default_scope)
