@@ -12,6 +12,8 @@ from convnext_dense.checkpoints.whole_model import parameters_for_model
 
 from ..configs import load
 
+pytestmark = pytest.mark.slow
+
 CHANNELS, DEPTHS = [8, 16, 24, 32], [1, 1, 2, 1]
 
 
@@ -54,7 +56,6 @@ def assert_equal_logits(ours, theirs):
     assert (logits - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["load_weights", "test"])
 def test_the_logits_are_equal(theirs, tmp_path, how):
     theirs.save_pretrained(tmp_path)
@@ -67,7 +68,6 @@ def test_the_logits_are_equal(theirs, tmp_path, how):
     assert_equal_logits(ours, theirs)
 
 
-@pytest.mark.slow
 def test_another_number_of_classes_is_refused_or_left_random(theirs):
     ours = build(num_classes=3)
     state = theirs.state_dict()

@@ -11,6 +11,8 @@ from convnext_dense.checkpoints import find_convnext
 from convnext_dense.checkpoints.layouts import LAYOUTS
 from convnext_dense.checkpoints.verify import verify
 
+pytestmark = pytest.mark.slow
+
 DEPTHS, DIMS = (1, 2, 2, 1), (8, 16, 24, 32)
 
 
@@ -38,7 +40,6 @@ def sources(references, randomise, timm):
     return {name: randomise(model).state_dict() for name, model in models.items()}
 
 
-@pytest.mark.slow
 def test_true_loads_pass(sources):
     for name, state in sources.items():
         checks = verify(state)
@@ -48,7 +49,6 @@ def test_true_loads_pass(sources):
         assert max(check.error for check in checks) <= 1e-5, name
 
 
-@pytest.mark.slow
 def test_true_loads_of_transformers_pass(transformers, randomise):
     sizes = dict(hidden_sizes=list(DIMS), depths=list(DEPTHS))
     for model in (
@@ -59,7 +59,6 @@ def test_true_loads_of_transformers_pass(transformers, randomise):
         assert max(check.error for check in verify(randomise(model).state_dict())) <= 1e-5
 
 
-@pytest.mark.slow
 def test_a_wrong_rule_is_found_out(sources, monkeypatch):
     # Both have the same shapes, so that nothing but the numbers can tell.
     wrong = {"stages.{s}.{b}.grn.gamma": "stages.{s}.{b}.grn.beta"}
@@ -69,7 +68,6 @@ def test_a_wrong_rule_is_found_out(sources, monkeypatch):
     assert max(check.error for check in verify(sources["meta"])) > 1e-2
 
 
-@pytest.mark.slow
 def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
     real = find_convnext.own_shape
 
@@ -81,7 +79,6 @@ def test_a_wrong_reshape_is_found_out(sources, monkeypatch):
     assert max(check.error for check in verify(sources["fcmae"])) > 1e-2
 
 
-@pytest.mark.slow
 def test_what_is_not_whole_is_refused(sources):
     del sources["meta"]["stages.2.1.dwconv.bias"]
     with pytest.raises(
@@ -90,7 +87,6 @@ def test_what_is_not_whole_is_refused(sources):
         verify(sources["meta"])
 
 
-@pytest.mark.slow
 def test_features_that_are_no_numbers_are_found_out(sources):
     sources["meta"]["stages.1.0.pwconv1.bias"][0] = 3e38  # finite, which its features are not
     errors = {check.name: check.error for check in verify(sources["meta"])}

@@ -14,6 +14,8 @@ from convnext_dense.checkpoints.whole_model import parameters_for_model
 
 from ..configs import load
 
+pytestmark = pytest.mark.slow
+
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -63,7 +65,6 @@ def build(recipe, **backbone):
         return MODELS.build(cfg.model)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "heads"),
     [
@@ -77,7 +78,6 @@ def test_the_heads_of_the_recipes_are_called_as_in_the_old_files(recipe, heads):
     assert {name for name in state if not name.startswith("backbone.")} == heads
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("names", ["meta", "mmpretrain"])
 def test_the_backbone_is_renamed_and_then_compared(names):
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")
@@ -125,7 +125,6 @@ OF_OPENMMLAB = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", OF_OPENMMLAB)
 def test_openmmlabs_models_fit_their_recipes(recipe):
     from mmengine.registry import MODELS, init_default_scope
@@ -152,7 +151,6 @@ def test_openmmlabs_models_fit_their_recipes(recipe):
     }
 
 
-@pytest.mark.slow
 def test_a_run_is_resumed_as_what_it_was():
     # The optimizer's state is by the order of the parameters.
     model = build("seg/upernet_convnext_t_ade20k", arch="v2_atto")

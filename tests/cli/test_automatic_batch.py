@@ -12,6 +12,8 @@ from convnext_dense.config.read_config import read_config
 from convnext_dense.config.steps.data import retarget
 from convnext_dense.training import fit_batch
 
+pytestmark = pytest.mark.slow
+
 SHORT = "val_cfg=None val_dataloader=None val_evaluator=None train_cfg.max_iters=2"
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
 
@@ -47,7 +49,6 @@ def train(cli, work_dir: str, *flags: object) -> str:
 
 
 @cpu_only
-@pytest.mark.slow
 def test_the_run_is_that_with_the_number_that_fits(cli, memory):
     tried = memory(3)
     said = train(cli, "found", "--batch-size", "auto", "--ema")
@@ -63,7 +64,6 @@ def test_the_run_is_that_with_the_number_that_fits(cli, memory):
 
 
 @cpu_only
-@pytest.mark.slow
 def test_all_images_may_fit(cli, memory):
     memory(10**6)
     said = train(cli, "w", "--batch-size", "auto", "--cfg-options", "auto_scale_lr=None")
@@ -71,7 +71,6 @@ def test_all_images_may_fit(cli, memory):
 
 
 @cpu_only
-@pytest.mark.slow
 def test_nothing_fits(cli, memory):
     tried = memory(0)
     argv = cli.argv("seg", "--weights", "none", "--work-dir", "w", "--batch-size", "auto")
@@ -79,7 +78,6 @@ def test_nothing_fits(cli, memory):
     assert tried == [2, 1]
 
 
-@pytest.mark.slow
 @cpu_only
 @pytest.mark.parametrize(
     ("tool", "before", "after", "message"),
@@ -98,7 +96,6 @@ def test_where_there_is_nothing_to_try_it_is_refused(cli, tool, before, after, m
     assert cli.refused(tool, argv).startswith(message)
 
 
-@pytest.mark.slow
 def test_samples_have_the_largest_size_and_the_most_objects(cli, shapes):
     cfg = retarget(
         read_config(str(cli.config["det"])),

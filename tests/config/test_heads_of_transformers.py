@@ -7,10 +7,11 @@ from convnext_dense.config.plan import MODEL, SWAP, plan_run
 from convnext_dense.config.steps.freeze import set_freeze
 from convnext_dense.config_tree import classifying_heads, is_segmenter
 
+pytestmark = pytest.mark.slow
+
 RECIPES = ("det/rtdetrv2_convnext_s_coco", "seg/hf_upernet_convnext_t_ade20k")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_backbone_is_replaced_and_the_head_follows(recipe):
     cfg = plan_run(RunOptions(recipe, backbone="v2_atto"), SWAP).config
@@ -20,7 +21,6 @@ def test_the_backbone_is_replaced_and_the_head_follows(recipe):
     assert tuple(cfg.model.backbone.out_indices) == stages and "neck" not in cfg.model
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_head_has_the_classes(recipe):
     cfg = plan_run(RunOptions(recipe), MODEL).config
@@ -31,7 +31,6 @@ def test_the_head_has_the_classes(recipe):
         head.pop("num_classes", None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_stages_are_frozen(recipe):
     plan = plan_run(RunOptions(recipe, freeze=2), MODEL)

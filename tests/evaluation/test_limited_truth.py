@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 from convnext_dense.evaluation.coco_metric import BenchmarkCocoMetric
 from convnext_dense.evaluation.limited_truth import restrict_truth
 
+pytestmark = pytest.mark.slow
+
 BOX = [10, 10, 40, 40]
 
 
@@ -60,7 +62,6 @@ def figures(metric: CocoMetric, data) -> dict[str, float]:
     return evaluator.evaluate(len(data))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CocoMetric, BenchmarkCocoMetric])
 @pytest.mark.parametrize("indices", [[0], [2, 1], [0, 1, 2]], ids=str)
 def test_objects_in_other_images_are_not_missed(kind, indices, file):
@@ -68,7 +69,6 @@ def test_objects_in_other_images_are_not_missed(kind, indices, file):
     assert figures(metric, dataset(file, indices))["coco/bbox_mAP"] == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CocoMetric, BenchmarkCocoMetric])
 def test_several_data_sets(kind, file):
     both = ConcatDataset([dataset(file, [0]), dataset(file, [2])])
@@ -77,7 +77,6 @@ def test_several_data_sets(kind, file):
     assert sorted(metric.img_ids) == [3, 8]
 
 
-@pytest.mark.slow
 def test_without_the_hook_they_are_missed(file, monkeypatch):
     monkeypatch.setitem(globals(), "restrict_truth", lambda *_: None)
     metric = BenchmarkCocoMetric(ann_file=file, metric="bbox")

@@ -14,6 +14,8 @@ from convnext_dense.patches import enable
 enable()
 import mmdet.models  # noqa: E402, F401  whose functions are replaced
 
+pytestmark = pytest.mark.slow
+
 
 def held() -> dict:
     """Return every attribute of every module and class that a replacement may change."""
@@ -36,7 +38,6 @@ def changed(before: dict) -> set:
     return {key for key, value in held().items() if before.get(key) is not value}
 
 
-@pytest.mark.slow
 def test_a_function_is_replaced_wherever_it_was_imported():
     before = held()
     with exportable():
@@ -47,7 +48,6 @@ def test_a_function_is_replaced_wherever_it_was_imported():
     assert not changed(before)
 
 
-@pytest.mark.slow
 def test_all_is_put_back_after_an_error():
     before = held()
     with pytest.raises(KeyError), exportable():
@@ -56,7 +56,6 @@ def test_all_is_put_back_after_an_error():
     assert not changed(before)
 
 
-@pytest.mark.slow
 def test_blocks_can_be_nested():
     before = held()
     with exportable():
@@ -74,7 +73,6 @@ def kept_boxes() -> int:
     return len(found)
 
 
-@pytest.mark.slow
 def test_other_threads_keep_upstreams_functions():
     entered, done, seen = threading.Event(), threading.Event(), {}
 
@@ -93,7 +91,6 @@ def test_other_threads_keep_upstreams_functions():
     assert seen == {"exporting": 3, "other": 2}  # while exporting, the number of rows stays
 
 
-@pytest.mark.slow
 def test_threads_may_leave_in_any_order():
     before = held()
     first_left, second_entered = threading.Event(), threading.Event()
@@ -119,7 +116,6 @@ def test_threads_may_leave_in_any_order():
     assert not changed(before)
 
 
-@pytest.mark.slow
 def test_mmdet_stays_out_of_its_dead_branches(monkeypatch):
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     with exportable():

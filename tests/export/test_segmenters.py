@@ -14,6 +14,8 @@ from convnext_dense.export.verify import PIXELS, compare, onnxruntime_of
 
 from .tiny import CLASSES, build, tiny_config
 
+pytestmark = pytest.mark.slow
+
 ADE = "4xb4-80k_ade20k-512x512.py"
 # The config, and what makes its head small.
 FAMILIES = {
@@ -66,7 +68,6 @@ def make(family: str):
     return cfg, graph
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", choose((*QUICK, "Mask2Former")))
 def test_the_replacements_change_nothing(family):
     _, graph = make(family)
@@ -84,7 +85,6 @@ def test_the_replacements_change_nothing(family):
     assert len(classes) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", choose(QUICK))
 def test_onnx_runtime_equals_mmseg_at_other_sizes(family, tmp_path):
     cfg, graph = make(family)

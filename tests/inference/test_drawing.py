@@ -9,6 +9,8 @@ import convnext_dense  # noqa: F401  first, since it makes mmdet importable
 from convnext_dense.inference.drawing import SMALLEST, Drawer, draw_legend
 from convnext_dense_runtime.results import Detections, Segmentation
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("cat", "dog")
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 GREY = 90
@@ -28,7 +30,6 @@ def detections(width, height, label=0, with_masks=False):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 30), (300, 800), (2400, 1600)])
 def test_a_box_stands_where_it_was_found(draw, size):
     width, height = size
@@ -48,7 +49,6 @@ def test_a_box_stands_where_it_was_found(draw, size):
     assert corner.max() > 170
 
 
-@pytest.mark.slow
 def test_lines_grow_with_the_picture(draw):
     def red_pixels(width, height):
         drawn = draw(np.full((height, width, 3), GREY, np.uint8), detections(width, height))
@@ -58,7 +58,6 @@ def test_lines_grow_with_the_picture(draw):
     assert red_pixels(3600, 2400) > 2 * red_pixels(800, 600)
 
 
-@pytest.mark.slow
 def test_a_label_at_the_right_edge_stays_inside(draw):
     picture = np.full((600, 800, 3), GREY, np.uint8)
     box = np.array([[780, 300, 799, 400]], np.float32)
@@ -69,7 +68,6 @@ def test_a_label_at_the_right_edge_stays_inside(draw):
     assert columns.max() < 799
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(640, 480), (101, 77)])
 @pytest.mark.parametrize("corners", [(-0.3, -0.3, 0.3, 0.3), (0.7, 0.7, 1.001, 1.001)])
 def test_a_box_that_ends_outside_leaves_the_picture_in_its_place(draw, size, corners):
@@ -85,7 +83,6 @@ def test_a_box_that_ends_outside_leaves_the_picture_in_its_place(draw, size, cor
     assert (drawn != plain).any()
 
 
-@pytest.mark.slow
 def test_labels_are_as_wide_as_their_text():
     def width(labels):
         drawer = Drawer(CLASSES, [RED, GREEN], labels=labels)
@@ -96,7 +93,6 @@ def test_labels_are_as_wide_as_their_text():
     assert width("none") == 0 < 1.5 * width("name") < width("score")
 
 
-@pytest.mark.slow
 def test_masks_and_no_objects(draw):
     picture = np.full((480, 640, 3), GREY, np.uint8)
     plain = draw(picture, detections(640, 480))
@@ -113,7 +109,6 @@ def test_masks_and_no_objects(draw):
     assert np.abs(draw(picture, none).astype(int) - GREY).max() <= 1
 
 
-@pytest.mark.slow
 def test_a_segmentation_is_an_overlay_with_a_legend(draw):
     labels = np.zeros((480, 640), np.uint8)
     labels[:, 320:] = 1
@@ -127,7 +122,6 @@ def test_a_segmentation_is_an_overlay_with_a_legend(draw):
         assert (np.abs(legend - colour[::-1]).max(1) < 10).sum() > 50
 
 
-@pytest.mark.slow
 def test_a_segmentation_without_a_legend_keeps_its_size():
     labels = np.zeros((480, 640), np.uint8)
     labels[:, 320:] = 1
@@ -139,7 +133,6 @@ def test_a_segmentation_without_a_legend_keeps_its_size():
     assert (without == with_legend[:, :640]).all()
 
 
-@pytest.mark.slow
 def test_a_legend_takes_as_many_columns_as_it_needs():
     texts = [f"a long name {i}" for i in range(60)]
     colours = [(4 * i, 0, 0) for i in range(60)]

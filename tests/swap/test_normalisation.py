@@ -16,6 +16,8 @@ from convnext_dense.swap.normalisation import update_normalisation
 
 from ..configs import load
 
+pytestmark = pytest.mark.slow
+
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 PREPROCESSORS = [
@@ -34,7 +36,6 @@ PREPROCESSORS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "path"), PREPROCESSORS)
 def test_every_kind_of_preprocessor(name, path):
     cfg = plan_swap(load(name), "atto").config
@@ -43,7 +44,6 @@ def test_every_kind_of_preprocessor(name, path):
     assert "rgb_to_bgr" not in found
 
 
-@pytest.mark.slow
 def test_weights_of_clip_expect_clips_images():
     cfg = load("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
     weights = dict(type="Pretrained", checkpoint="timm/convnext_base.clip_laion2b_augreg")
@@ -51,7 +51,6 @@ def test_weights_of_clip_expect_clips_images():
     assert found.mean == [122.7709, 116.7460, 104.0937]
 
 
-@pytest.mark.slow
 def test_clips_weights_are_told_by_their_content_too(tmp_path):
     net = ConvNeXt("atto")
     path = tmp_path / "eclipse.pth"
@@ -62,7 +61,6 @@ def test_clips_weights_are_told_by_their_content_too(tmp_path):
     assert found.mean == list(load_weights(net, path).mean) == list(CLIP[0])
 
 
-@pytest.mark.slow
 def test_what_was_downloaded_is_told_by_its_content(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     url = "https://host/convnext.pth"
@@ -76,7 +74,6 @@ def test_what_was_downloaded_is_told_by_its_content(tmp_path, monkeypatch):
     assert normalisation_for(url) == IMAGENET
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "std", "weights", "after"),
     [
@@ -99,7 +96,6 @@ def test_weights_under_a_config_that_has_its_backbone(mean, std, weights, after)
         assert (found["mean"], found["std"]) == tuple(map(list, after))
 
 
-@pytest.mark.slow
 def test_paddings_stay():
     name = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
     cfg = read_config(name)
@@ -109,7 +105,6 @@ def test_paddings_stay():
     assert after.batch_augments and after.pad_size_divisor == 32
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -11,13 +11,14 @@ from convnext_dense.swap import plan_swap
 
 from ..configs import load
 
+pytestmark = pytest.mark.slow
+
 RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
 MASK2FORMER = "mmdet::mask2former/mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py"
 BEIT = "mmseg::beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py"
 UPERNET_SWIN = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
 
 
-@pytest.mark.slow
 def test_keep_keeps_and_warns_of_sgd():
     cfg = load(RETINANET)
     swap = plan_swap(cfg, "atto")
@@ -26,18 +27,15 @@ def test_keep_keeps_and_warns_of_sgd():
     assert any("SGD at lr=0.01 is kept" in message for message in swap.warnings)
 
 
-@pytest.mark.slow
 def test_keep_warns_of_a_rate_for_another_kind_of_net():
     swap = plan_swap(load("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"), "atto")
     assert any("AdamW at lr=0.004 is kept" in message for message in swap.warnings)
 
 
-@pytest.mark.slow
 def test_keep_does_not_warn_of_a_transformer_recipe():
     assert not any("is kept" in m for m in plan_swap(load(UPERNET_SWIN), "atto").warnings)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lr", "paramwise"),
     [
@@ -52,21 +50,18 @@ def test_convnext_puts_the_published_optimizer(name, lr, paramwise):
     assert wrapper.paramwise_cfg == paramwise
 
 
-@pytest.mark.slow
 def test_the_rate_grows_with_the_root_of_the_batch():
     cfg = load(RETINANET)
     cfg.auto_scale_lr = dict(base_batch_size=64)
     assert plan_swap(cfg, "atto", recipe="convnext").config.optim_wrapper.optimizer.lr == 4e-4
 
 
-@pytest.mark.slow
 def test_clipping_and_keys_of_the_heads_stay():
     wrapper = plan_swap(load(MASK2FORMER), "atto", recipe="convnext").config.optim_wrapper
     assert wrapper.clip_grad == dict(max_norm=0.01, norm_type=2)
     assert set(wrapper.paramwise_cfg.custom_keys) == {"query_embed", "query_feat", "level_embed"}
 
 
-@pytest.mark.slow
 def test_keys_of_the_old_norms_become_keys_of_the_new():
     swap = plan_swap(load(MASK2FORMER), dict(depths=[1, 1, 1, 1], channels=[8, 16, 24, 32]))
     keys = swap.config.optim_wrapper.paramwise_cfg.custom_keys
@@ -86,7 +81,6 @@ def test_keys_of_the_old_norms_become_keys_of_the_new():
             assert decays[id(parameter)] == 0.05, name
 
 
-@pytest.mark.slow
 def test_upstreams_layer_decay_becomes_ours():
     wrapper = plan_swap(load(BEIT), "atto").config.optim_wrapper
     assert wrapper.constructor == "ConvNeXtOptimWrapperConstructor"

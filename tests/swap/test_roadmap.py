@@ -11,6 +11,8 @@ from convnext_dense.swap.trial import run_trial
 
 from ..configs import load
 
+pytestmark = pytest.mark.slow
+
 FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 CONVNEXT = "seg/upernet_convnext_t_ade20k.py"
@@ -21,7 +23,6 @@ def swapped(name, arch, **options):
     return plan_swap(load(name), arch, **options)
 
 
-@pytest.mark.slow
 def test_a_detector():
     swap = swapped(FASTER, "roadmap:inverted_bottleneck")
     assert swap.tier == "native"
@@ -36,7 +37,6 @@ def test_a_detector():
     assert any("norm_eval is removed" in message for message in swap.warnings)
 
 
-@pytest.mark.slow
 def test_weights_keep_how_batch_norms_are_treated():
     backbone = swapped(FASTER, "roadmap:resnet", **WEIGHTS).config.model.backbone
     assert backbone.norm_eval is True
@@ -44,7 +44,6 @@ def test_weights_keep_how_batch_norms_are_treated():
     assert "norm_eval" not in swapped(FASTER, "roadmap:layer_norm", **WEIGHTS).config.model.backbone
 
 
-@pytest.mark.slow
 def test_a_dilated_segmenter_with_sync_bn():
     swap = swapped(DEEPLAB, "roadmap:gelu:base")
     backbone = swap.config.model.backbone
@@ -53,14 +52,12 @@ def test_a_dilated_segmenter_with_sync_bn():
     assert swap.config.model.decode_head.in_channels == 1024
 
 
-@pytest.mark.slow
 def test_the_last_step_is_the_convnext():
     assert (
         swapped(FASTER, "roadmap:separate_downsampling:base").config.model.backbone.arch == "base"
     )
 
 
-@pytest.mark.slow
 def test_from_convnext_back_to_a_step_with_the_published_recipe():
     swap = swapped(CONVNEXT, "roadmap:kernel_7", recipe="convnext")
     assert swap.config.model.backbone.step == "kernel_7"
@@ -68,14 +65,12 @@ def test_from_convnext_back_to_a_step_with_the_published_recipe():
     assert swap.config.optim_wrapper.constructor == "ConvNeXtOptimWrapperConstructor"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", ["resnet", "fewer_norms"])
 def test_swapped_models_train_and_predict(step):
     trial = run_trial(swapped(DEEPLAB, f"roadmap:{step}", recipe="convnext").config)
     assert not trial.no_gradient
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -13,6 +13,8 @@ from mmengine.runner import CheckpointLoader
 
 from convnext_dense.training import latest_checkpoint
 
+pytestmark = pytest.mark.slow
+
 ATOMIC = dict(backend="atomic")
 
 
@@ -29,7 +31,6 @@ def left(folder):
     return records, Path((folder / "last_checkpoint").read_text()).name
 
 
-@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     by_epoch=st.booleans(),
@@ -72,7 +73,6 @@ def test_leaves_what_mmengine_leaves(
         assert one[last][key] == two[last][key]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_a_whole_one_and_a_whole_best_one_stand_whenever_a_file_goes(
     make_runner, tmp_path, monkeypatch, by_epoch
@@ -103,7 +103,6 @@ def test_a_whole_one_and_a_whole_best_one_stand_whenever_a_file_goes(
     assert len(removed) == 6
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_at_its_end_publishes(make_runner, tmp_path):
     options = dict(
         checkpoint=dict(type="DurableCheckpointHook", published_keys=["meta", "state_dict"]),
@@ -119,7 +118,6 @@ def test_a_run_that_was_killed_at_its_end_publishes(make_runner, tmp_path):
     assert sorted(names) == ["best_toy_score_epoch_4", "epoch_4"]
 
 
-@pytest.mark.slow
 def test_checkpoints_of_another_folder(make_runner, tmp_path):
     out = dict(out_dir=str(tmp_path / "out"))
     options = dict(checkpoint=dict(type="DurableCheckpointHook", max_keep_ckpts=1, **out))
@@ -134,7 +132,6 @@ def test_checkpoints_of_another_folder(make_runner, tmp_path):
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_a_checkpoint_that_names_files_elsewhere_deletes_none_of_them(
     make_runner, tmp_path, by_epoch

@@ -3,6 +3,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS
 
+pytestmark = pytest.mark.slow
+
 
 class Recorder(Hook):
     """Keeps the batches of a run by iteration."""
@@ -34,7 +36,6 @@ def assert_equal(ours, theirs):
         assert torch.equal(ours[name], value), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize(
     ("by_epoch", "stop", "resumed"), [(True, 13, 10), (False, 10, 9), (False, 5, 4)]
@@ -51,7 +52,6 @@ def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_resume_takes_the_seed_from_the_checkpoint_where_the_config_has_none(make_runner, by_epoch):
     runner = make_runner("straight", by_epoch=by_epoch, seed=None)
@@ -64,7 +64,6 @@ def test_resume_takes_the_seed_from_the_checkpoint_where_the_config_has_none(mak
     assert_equal(continued, straight)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_epochs_see_different_augmentations_of_the_same_samples(make_runner, num_workers):
     _, batches = train(make_runner("run", num_workers=num_workers))
@@ -75,7 +74,6 @@ def test_epochs_see_different_augmentations_of_the_same_samples(make_runner, num
         assert not torch.isclose(epochs[epoch], epochs[epoch + 1]).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_segments_see_different_batches(make_runner, num_workers):
     _, batches = train(make_runner("run", by_epoch=False, num_workers=num_workers))
@@ -83,14 +81,12 @@ def test_segments_see_different_batches(make_runner, num_workers):
     assert len(rows.unique(dim=0)) == 24
 
 
-@pytest.mark.slow
 def test_another_seed_gives_another_run(make_runner):
     ours, _ = train(make_runner("a", seed=1))
     theirs, _ = train(make_runner("b", seed=2))
     assert not torch.equal(ours["net.0.weight"], theirs["net.0.weight"])
 
 
-@pytest.mark.slow
 def test_resume_from_a_checkpoint_of_other_intervals_sees_the_same_batches(make_runner):
     options = dict(by_epoch=False, val_interval=12, num_workers=2)
     _, batches = train(make_runner("straight", interval=4, **options))
@@ -109,7 +105,6 @@ class ShapedPoints(DATASETS.get("AugmentedPoints")):
         return dict(width=1 + index % 3, height=2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_of_one_aspect_ratio_go_on_as_they_would_have(make_runner, num_workers):
     loader = dict(
@@ -124,7 +119,6 @@ def test_batches_of_one_aspect_ratio_go_on_as_they_would_have(make_runner, num_w
     assert all(torch.equal(later[i], batches[i]) for i in later)
 
 
-@pytest.mark.slow
 def test_a_sampler_that_cannot_be_restarted_is_left_alone_with_a_warning(make_runner, monkeypatch):
     runner = make_runner("run", by_epoch=False, loader=dict(sampler=dict(type="DefaultSampler")))
     logged = []

@@ -10,6 +10,8 @@ from mmengine.registry import METRICS
 
 from convnext_dense.config.shared_parts import GUARDS
 
+pytestmark = pytest.mark.slow
+
 
 def guards() -> list[dict]:
     return [dict(type=guard) for guard in GUARDS]
@@ -37,7 +39,6 @@ def train(make_runner, tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figures", "end"),
     [
@@ -56,7 +57,6 @@ def test_the_training_stops_after_so_many_validations(train, figures, end):
     assert len(said) == (end is not None)
 
 
-@pytest.mark.slow
 def test_the_line_says_why_and_where_the_best_is(train, tmp_path):
     _, said = train([0.3, 0.2, 0.1])
     best = tmp_path / "run" / "best_toy_score_epoch_1.pth"
@@ -67,13 +67,11 @@ def test_the_line_says_why_and_where_the_best_is(train, tmp_path):
     assert best.is_file()
 
 
-@pytest.mark.slow
 def test_the_line_where_no_figure_was_ever_one(train):
     _, said = train([nan, nan])
     assert said[0].endswith("in 2 validations; it has no best")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "checkpoint",
     [
@@ -90,7 +88,6 @@ def test_the_figure_and_the_rule_are_those_of_the_best_checkpoint(train, checkpo
     assert "the best, 0.3, is" in said[0]
 
 
-@pytest.mark.slow
 def test_the_last_step_has_a_checkpoint(train, tmp_path):
     """Also where the interval of checkpoints would give it none."""
     runner, said = train([0.3, 0.2, 0.1], by_epoch=False, interval=4, checkpoint={})
@@ -99,7 +96,6 @@ def test_the_last_step_has_a_checkpoint(train, tmp_path):
     assert (tmp_path / "run" / "iter_9.pth").is_file()
 
 
-@pytest.mark.slow
 def test_a_run_that_has_stopped_stays_stopped_or_goes_on_with_more_patience(train):
     train([0.3, 0.2, 0.1])
     runner, _ = train([], resume=True)
@@ -108,7 +104,6 @@ def test_a_run_that_has_stopped_stays_stopped_or_goes_on_with_more_patience(trai
     assert runner.epoch == 4 and "in 3 validations" in said[0]
 
 
-@pytest.mark.slow
 def test_a_run_that_had_no_such_hook_knows_its_best(train, make_runner):
     with pytest.raises(KeyboardInterrupt):
         kind = dict(type="DurableCheckpointHook")

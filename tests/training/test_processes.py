@@ -16,6 +16,8 @@ import torch.distributed as dist
 from convnext_dense.training import processes
 from convnext_dense.training.processes import RankWatch
 
+pytestmark = pytest.mark.slow
+
 BEAT = 0.05
 PATIENCE = 1
 LAUNCHER = """
@@ -74,7 +76,6 @@ def wait_for(condition, seconds=20):
     return condition()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_rank_that_never_came_is_named_once(watches, lost):
     ranks, said = watches(3)
@@ -87,7 +88,6 @@ def test_a_rank_that_never_came_is_named_once(watches, lost):
     assert message.startswith(f"rank {lost} (never seen) has given no sign of life for 1 s")
 
 
-@pytest.mark.slow
 def test_a_rank_that_has_left_is_not_missed(watches):
     ranks, said = watches(3)
     for rank in ranks:
@@ -98,7 +98,6 @@ def test_a_rank_that_has_left_is_not_missed(watches):
     assert not said
 
 
-@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_not_taken_for_the_next_rank(monkeypatch):
     class Silent:
         calls = 0
@@ -124,7 +123,6 @@ def test_a_store_that_does_not_answer_is_not_taken_for_the_next_rank(monkeypatch
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     torch.cuda.is_available() or not dist.is_gloo_available(), reason="gloo without CUDA"
 )
@@ -151,7 +149,6 @@ def test_a_stopped_rank_ends_the_run_by_name(free_port):
     assert f"error: rank 1 (process {pids[1]} on " in said
 
 
-@pytest.mark.slow
 def test_a_process_ends_with_its_launcher_even_where_it_ignores_sigterm():
     launcher = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, MODULE + WORKER],

@@ -8,6 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 from torch.utils.data import Dataset
 
+pytestmark = pytest.mark.slow
+
 SWITCH = 6
 
 
@@ -64,7 +66,6 @@ def switching(make_runner):
     return make
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("interval", [4, 6])
 def test_switches_at_the_iteration(switching, num_workers, interval):
@@ -74,7 +75,6 @@ def test_switches_at_the_iteration(switching, num_workers, interval):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", [5, 7, 10])
 def test_a_resumed_run_sees_the_same_batches(switching, stop):
     whole = train(switching("whole"))
@@ -85,7 +85,6 @@ def test_a_resumed_run_sees_the_same_batches(switching, stop):
     assert all(torch.equal(later[step], whole[step]) for step in later)
 
 
-@pytest.mark.slow
 def test_switches_a_loader_that_cannot_be_restarted(make_runner):
     hook = dict(type="SwitchAtIterHook", iteration=SWITCH, hook=dict(type="ShiftHook", by=100.0))
     loader = dict(dataset=dict(type="Shifted"), sampler=dict(type="DefaultSampler"))

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 mmdet = pytest.importorskip("mmdet")
 
 # Each value replaces one of mmdet's base config, for speed alone.
@@ -61,7 +63,6 @@ def batch():
     return torch.randn(2, 3, 96, 128), samples
 
 
-@pytest.mark.slow
 def test_trains(model, batch):
     losses, _ = model.train().parse_losses(model.loss(*batch))
     losses.backward()
@@ -72,7 +73,6 @@ def test_trains(model, batch):
         assert any(gradient.any() for gradient in gradients if gradient is not None)
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_predicts(model, batch):
     for sample in model.eval().predict(*batch):

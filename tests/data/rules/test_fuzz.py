@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {
     "images": ("id", "file_name", "width", "height"),
     "categories": ("id", "name"),
@@ -97,7 +99,6 @@ def spoilt(draw, content):
     return content, kind, field
 
 
-@pytest.mark.slow
 @fuzzed
 @given(data=st.data())
 def test_annotations_are_refused_by_name_or_are_the_same(tools, data):
@@ -120,7 +121,6 @@ def test_annotations_are_refused_by_name_or_are_the_same(tools, data):
         assert len(refused) in (0, len(tools.calls)), refused
 
 
-@pytest.mark.slow
 @fuzzed
 @given(data=st.data())
 def test_results_are_refused_by_name_or_are_the_same(tools, data):
